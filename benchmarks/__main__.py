@@ -1,0 +1,25 @@
+"""``python -m benchmarks NAME``: measure one thing; exit code 1 below its goal."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+
+NAMES = ("sync", "client")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", choices=NAMES)
+    chosen, rest = parser.parse_known_args()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.settings")
+    import django
+
+    django.setup()
+    return import_module(f"benchmarks.{chosen.name}").main(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

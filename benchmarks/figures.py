@@ -1,0 +1,54 @@
+"""Rounds, ratios and the lines that tell them."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A ratio to its floor, round by round, and what it should be at most."""
+
+    name: str
+    unit: str
+    ours: list[float]
+    floor: list[float]
+    most: float
+
+    @property
+    def ratios(self) -> list[float]:
+        return [ours / floor for ours, floor in zip(self.ours, self.floor, strict=True)]
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ratios)
+
+    @property
+    def is_met(self) -> bool:
+        return self.ratio <= self.most
+
+    def line(self) -> str:
+        low, high = min(self.ratios), max(self.ratios)
+        verdict = "ok" if self.is_met else "MISSED"
+        return (
+            f"{self.name:<34} ours {statistics.median(self.ours):9.1f} {self.unit}  "
+            f"floor {statistics.median(self.floor):9.1f}  "
+            f"ratio {self.ratio:5.2f} ({low:.2f} to {high:.2f})  goal <= {self.most:g}  {verdict}"
+        )
+
+
+def measure_cpu(do: Callable[[], object]) -> float:
+    """Seconds of processor time of this process."""
+    started = time.process_time()
+    do()
+    return time.process_time() - started
+
+
+def report(goals: list[Goal]) -> int:
+    for goal in goals:
+        sys.stdout.write(goal.line() + "\n")
+    return 0 if all(goal.is_met for goal in goals) else 1

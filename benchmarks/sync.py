@@ -1,0 +1,150 @@
+"""P1, P3, P4: writing a first sync, reading an unchanged one, and memory.
+
+The floor of a first sync is the ORM's own bulk insert of the same rows into the same tables; that of an
+unchanged one is the single SELECT that must be made, and parsing the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.test.utils import setup_databases, teardown_databases
+
+from benchmarks.figures import Goal, measure_cpu, report
+from django_meetergo.models import Appointment, Attendee, Event, Host
+from django_meetergo.remote.payloads import AppointmentDocument, parse_appointment_page
+from django_meetergo.sandbox.app import Sandbox
+from django_meetergo.sandbox.control import fill
+from django_meetergo.sandbox.documents import appointment_document
+from django_meetergo.services import mirror
+
+PAGE = 100
+Through = Appointment.hosts.through
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks sync")
+    parser.add_argument("--n", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--memory", action="store_true", help="peak of Python's memory instead of time")
+    chosen = parser.parse_args(arguments)
+    databases = setup_databases(verbosity=0, interactive=False)
+    try:
+        sys.stdout.write(f"{connection.vendor}, {chosen.n} appointments, {chosen.rounds} rounds\n")
+        pages = make_pages(chosen.n)
+        return show_memory(pages) if chosen.memory else show_time(pages, chosen.rounds, chosen.n)
+    finally:
+        teardown_databases(databases, verbosity=0)
+
+
+def make_pages(number: int) -> list[dict[str, object]]:
+    """Bodies of list answers, as the sandbox would send them."""
+    sandbox = Sandbox(rate_limit=False)
+    fill(sandbox.ledger, number)
+    documents = [
+        appointment_document(
+            one, sandbox.ledger.meeting_types[one.meeting_type_id], sandbox.ledger.hosts_of(one.host_ids)
+        )
+        for one in sandbox.ledger.appointments.values()
+    ][:number]
+    return [
+        {"appointments": documents[first : first + PAGE], "total": number} for first in range(0, number, PAGE)
+    ]
+
+
+def read(pages: list[dict[str, object]]) -> Iterator[tuple[AppointmentDocument, ...]]:
+    for page in pages:
+        yield parse_appointment_page(page).appointments
+
+
+def clear() -> None:
+    call_command("flush", verbosity=0, interactive=False)
+
+
+def sync(pages: list[dict[str, object]]) -> None:
+    now = datetime.now(UTC)
+    for documents in read(pages):
+        mirror.record_appointments(connection="default", documents=documents, now=now)
+
+
+def insert_in_bulk(pages: list[dict[str, object]]) -> None:
+    """The same rows by the ORM's bulk insert, with nothing decided on the way."""
+    now = datetime.now(UTC)
+    hosts: dict[str, Host] = {}
+    for documents in read(pages):
+        with transaction.atomic():
+            for document in documents:
+                for host in document.hosts:
+                    if host.id not in hosts:
+                        hosts[host.id] = Host.objects.create(remote_id=host.id, name=host.name)
+            rows = [
+                Appointment(
+                    remote_id=one.id, start=one.start, end=one.end, secret=one.secret, raw=one.raw,
+                    digest=one.digest, synced_at=now, remote_updated_at=one.updated_at,
+                )
+                for one in documents
+            ]  # fmt: skip
+            Appointment.objects.bulk_create(rows)
+            Through.objects.bulk_create(
+                Through(appointment_id=row.pk, host_id=hosts[host_id].pk)
+                for row, one in zip(rows, documents, strict=True)
+                for host_id in one.host_ids
+            )
+            attendees = [
+                Attendee(
+                    appointment=row, remote_id=person.id, email=person.email, first_name=person.first_name
+                )
+                for row, one in zip(rows, documents, strict=True)
+                for person in one.attendees
+            ]
+            Attendee.objects.bulk_create(attendees)
+            Event.objects.bulk_create(
+                Event(
+                    key=f"attendee:{one.pk}:booked", kind="appointment_booked", attendee=one, created_at=now
+                )
+                for one in attendees
+            )
+
+
+def look_up(pages: list[dict[str, object]]) -> None:
+    """What an unchanged page cannot do without."""
+    for documents in read(pages):
+        ids = [document.id for document in documents]
+        stored = dict(Appointment.objects.filter(remote_id__in=ids).values_list("remote_id", "digest"))
+        for document in documents:
+            stored.get(document.id) == document.digest  # noqa: B015 - the comparison is the work
+
+
+def show_time(pages: list[dict[str, object]], rounds: int, number: int) -> int:
+    first, bulk, again, select = [], [], [], []
+    for _ in range(rounds):
+        clear()
+        bulk.append(measure_cpu(lambda: insert_in_bulk(pages)) / number * 1e6)
+        clear()
+        first.append(measure_cpu(lambda: sync(pages)) / number * 1e6)
+        again.append(measure_cpu(lambda: sync(pages)) / number * 1e6)
+        select.append(measure_cpu(lambda: look_up(pages)) / number * 1e6)
+    return report(
+        [
+            Goal("P1 first sync, CPU an object", "us", first, bulk, 1.5),
+            Goal("P3 unchanged sync, CPU an object", "us", again, select, 1 / 0.6),
+        ]
+    )
+
+
+def show_memory(pages: list[dict[str, object]]) -> int:
+    """How much more the sync holds at its peak than the pages themselves."""
+    clear()
+    tracemalloc.start()
+    sync(pages)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    mebibytes = peak / 2**20
+    sys.stdout.write(f"P4 memory at its peak: +{mebibytes:.1f} MiB, goal <= +12\n")
+    return 0 if mebibytes <= 12 else 1

@@ -1,0 +1,101 @@
+"""What can be booked, and with whom: as meetergo tells it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from django_meetergo import pages
+from django_meetergo.admin.base import OurAdmin, say_age
+from django_meetergo.admin.filters import ConnectionFilter
+from django_meetergo.models import Host, MeetingType
+
+
+class DirectoryAdmin(OurAdmin):
+    defer = ("raw",)
+    why_not = _("Made and changed at meetergo; the next sync brings it here.")
+    why_empty = _("Nothing yet. Run manage.py meetergo_sync.")
+
+    @admin.display(description=_("seen"), ordering="synced_at")
+    def seen(self, row: Any) -> str:
+        return say_age(row.synced_at)
+
+    @admin.display(description=_("at meetergo"), boolean=True)
+    def present(self, row: Any) -> bool:
+        return row.missing_since is None
+
+
+@admin.register(MeetingType)
+class MeetingTypeAdmin(DirectoryAdmin):
+    ordering = ("name", "pk")
+    list_display = (
+        "name",
+        "slug",
+        "duration",
+        "spots",
+        "host_count",
+        "confirmation",
+        "enabled",
+        "present",
+        "seen",
+    )
+    list_filter = ("enabled", "confirmation", ConnectionFilter)
+    search_fields = ("name", "slug", "=remote_id")
+    fieldsets = (
+        (None, {"fields": ("name", "slug", "description", "enabled", "present", "seen")}),
+        (
+            _("How it is booked"),
+            {
+                "fields": (
+                    "duration", "allowed_durations", "spots", "confirmation", "channel_name",
+                    "allowed_channels",
+                    "locations", "host_names", "allows_guests", "allows_phone_only", "needs_own_page", "page",
+                )
+            },
+        ),
+        (
+            _("Technical"),
+            {"classes": ("collapse",), "fields": ("connection", "remote_id", "host_ids", "queue_id")},
+        ),
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        counted: QuerySet[Any] = rows.annotate(number_of_hosts=Count("hosts"))
+        return counted
+
+    @admin.display(description=_("hosts"))
+    def host_count(self, row: Any) -> int:
+        return int(row.number_of_hosts)
+
+    @admin.display(description=_("hosts"))
+    def host_names(self, row: MeetingType) -> str:
+        return ", ".join(str(host) for host in row.hosts.all()) or "–"
+
+    @admin.display(description=_("channel"))
+    def channel_name(self, row: MeetingType) -> str:
+        return pages.name_channel(row.channel) or "–"
+
+    @admin.display(description=_("page at meetergo"))
+    def page(self, row: MeetingType) -> SafeString | str:
+        link = pages.read_link(row.booking_url)
+        return format_html('<a href="{}" rel="noreferrer">{}</a>', link.url, link.url) if link else "–"
+
+
+@admin.register(Host)
+class HostAdmin(DirectoryAdmin):
+    ordering = ("name", "pk")
+    list_display = ("name", "email", "timezone", "present", "seen")
+    list_display_links = ("name", "email")
+    list_filter = (ConnectionFilter,)
+    search_fields = ("name", "email", "=remote_id")
+    fieldsets = (
+        (None, {"fields": ("name", "email", "timezone", "present", "seen")}),
+        (_("Technical"), {"classes": ("collapse",), "fields": ("connection", "remote_id")}),
+    )

@@ -1,0 +1,53 @@
+"""Each transition of a booking or an appointment, once; and whether the site has been told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from django_meetergo.admin.base import OurAdmin, link_to, say_moment
+from django_meetergo.admin.filters import AttentionFilter, ConnectionFilter
+from django_meetergo.models import Event
+
+
+class EventAttention(AttentionFilter):
+    REASONS = (("untold", _("The site has not been told"), lambda now: Q(dispatched_at=None)),)
+
+
+@admin.register(Event)
+class EventAdmin(OurAdmin):
+    why_not = _("Events are written with the change they tell of.")
+    list_display = ("when", "kind", "appointment_link", "booking_link", "told", "tries")
+    list_filter = (EventAttention, "kind", ConnectionFilter)
+    defer = ("appointment__raw", "appointment__secret")
+    fieldsets = (
+        (None, {"fields": ("when", "kind", "appointment_link", "booking_link", "attendee", "told")}),
+        (
+            _("Technical"),
+            {"classes": ("collapse",), "fields": ("connection", "key", "data", "next_at", "tries")},
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("appointment__meeting_type", "booking")
+
+    @admin.display(description=_("when"), ordering="pk")
+    def when(self, row: Event) -> str:
+        return say_moment(row.created_at)
+
+    @admin.display(description=_("appointment"))
+    def appointment_link(self, row: Event) -> SafeString | str:
+        return link_to(row.appointment)
+
+    @admin.display(description=_("booking"))
+    def booking_link(self, row: Event) -> SafeString | str:
+        return link_to(row.booking)
+
+    @admin.display(description=_("told"), ordering="dispatched_at")
+    def told(self, row: Event) -> str:
+        return say_moment(row.dispatched_at)

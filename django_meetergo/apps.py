@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class MeetergoConfig(AppConfig):
+    name = "django_meetergo"
+    label = "meetergo"
+    verbose_name = _("Appointments")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from django_meetergo import background, checks  # noqa: F401 - registers the checks
+
+        background.listen()

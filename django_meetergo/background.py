@@ -1,0 +1,95 @@
+"""Who hears the doorbell: a thread of this process, Celery or nobody, as ``BACKGROUND`` says then."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.signals import request_started
+
+from django_meetergo.conf import get_settings
+from django_meetergo.signals import work_ready
+
+logger = logging.getLogger(__name__)
+
+#: The longest the ticker sleeps: what comes round by itself is looked at this often.
+LONGEST = 30.0
+SHORTEST = 0.05
+
+
+class Ticker:
+    """A daemon thread that does what is due, sleeps to the next due row, and wakes when it is called."""
+
+    def __init__(self) -> None:
+        self._called = threading.Event()
+        self._lock = threading.Lock()
+        self._pid: int | None = None
+        self._stopped = False
+
+    def wake(self) -> None:
+        """Start the thread of this process if it has none, and let it look now."""
+        self._called.set()
+        with self._lock:
+            # A forked worker inherits this object, but not its thread.
+            if self._pid != os.getpid():
+                self._pid = os.getpid()
+                threading.Thread(target=self.run, name="meetergo-ticker", daemon=True).start()
+
+    def stop(self) -> None:
+        """Let the thread end with the round it is in."""
+        self._stopped = True
+        self._called.set()
+
+    def run(self) -> None:
+        while not self._stopped:
+            self._called.clear()
+            nap = self.work()
+            if not self._stopped:
+                self._called.wait(timeout=nap)
+
+    def work(self) -> float:
+        """One round; seconds to sleep after it."""
+        from django.db import close_old_connections
+
+        from django_meetergo.services import work
+
+        close_old_connections()
+        try:
+            work.run_due(datetime.now(UTC))
+            now = datetime.now(UTC)
+            next_due = work.find_next_due(now)
+        except Exception:
+            # A database that is away comes back; the thread must still be there then.
+            logger.exception("The background work stumbled; it goes on in %s seconds.", LONGEST)
+            return LONGEST
+        finally:
+            close_old_connections()
+        wait = (next_due - now).total_seconds() if next_due else LONGEST
+        return min(max(wait, SHORTEST), LONGEST)
+
+
+ticker = Ticker()
+
+
+def listen() -> None:
+    """Connect the doorbell. A site's first request wakes what a former process has left behind."""
+    work_ready.connect(answer_doorbell, dispatch_uid="meetergo.background")
+    request_started.connect(wake_on_first_request, dispatch_uid="meetergo.background")
+
+
+def answer_doorbell(*, by_letterbox: bool = False, **kwargs: Any) -> None:
+    match get_settings().BACKGROUND:
+        case "inline":
+            ticker.wake()
+        case "celery" if not by_letterbox:
+            from django_meetergo import tasks
+
+            tasks.ring()
+
+
+def wake_on_first_request(**kwargs: Any) -> None:
+    request_started.disconnect(dispatch_uid="meetergo.background")
+    answer_doorbell()

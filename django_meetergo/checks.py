@@ -1,0 +1,260 @@
+"""What can be seen to be wrong from the settings alone: no network, no queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from django import forms
+from django.conf import settings as django_settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.utils.module_loading import import_string
+from django.utils.timezone import localdate
+
+from django_meetergo.conf import (
+    CONNECTION_KEYS,
+    KNOWN,
+    SETTING,
+    Settings,
+    get_settings,
+    given_settings,
+    unknown_keys,
+)
+
+PERSONAL, PLATFORM = "rgo-", "ak_live:"
+MIN_TOKEN = 24
+EXPIRES_SOON = 14
+REAL_HOST = "api.meetergo.com"
+MAX_QUESTIONS = 49  # meetergo takes 50 answers, and our own reference is one of them
+
+
+@register("meetergo")
+def check_settings(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    if not isinstance(given_settings(), dict):
+        return [Error(f"{SETTING} is not a dictionary.", hint="Write it as a dict.", id="meetergo.E001")]
+    if unknown := unknown_keys():
+        hint = f"It knows: {', '.join(sorted(KNOWN))}."
+        return [Error(f"{SETTING} has no setting {name}.", hint=hint, id="meetergo.E002") for name in unknown]
+    settings = get_settings()
+    return [
+        *check_credentials(settings),
+        *check_background(settings),
+        *check_letterbox(settings),
+        *check_cache(settings),
+        *check_expiry(settings),
+        *check_encryption(settings),
+        *check_databases(settings),
+        *check_forms(settings),
+        *check_embed(settings),
+    ]
+
+
+@register("meetergo", Tags.security, deploy=True)
+def check_deployment(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    if unknown_keys():
+        return []
+    settings = get_settings()
+    found: list[CheckMessage] = []
+    if settings.SANDBOX:
+        found.append(
+            Error(
+                f'{SETTING}["SANDBOX"] is on: nothing is booked for real.',
+                hint="Remove it, and the sandbox's BASE_URL and API_KEY, from production.",
+                id="meetergo.E010",
+            )
+        )
+    parts = urlsplit(settings.BASE_URL)
+    if parts.scheme != "https" or parts.hostname != REAL_HOST:
+        found.append(
+            Error(
+                f'{SETTING}["BASE_URL"] is not https://{REAL_HOST}.',
+                hint="API keys and personal data would be sent there.",
+                id="meetergo.E011",
+            )
+        )
+    return found
+
+
+def check_credentials(settings: Settings) -> Iterator[CheckMessage]:
+    if not settings.API_KEY and not settings.CONNECTIONS:
+        yield Error(
+            f'{SETTING} has no credential: set "API_KEY".',
+            hint="Create a token at my.meetergo.com/integrations, or try everything against the sandbox: "
+            "manage.py meetergo_sandbox prints a key to use.",
+            id="meetergo.E003",
+        )
+    if settings.API_KEY:
+        yield from check_credential("", settings.API_KEY, settings.USER_ID)
+    for name, given in settings.CONNECTIONS.items():
+        if unknown := sorted(set(given) - CONNECTION_KEYS):
+            yield Error(
+                f'{SETTING}["CONNECTIONS"]["{name}"] has no setting {", ".join(unknown)}.',
+                hint=f"It knows: {', '.join(sorted(CONNECTION_KEYS))}.",
+                id="meetergo.E002",
+            )
+        yield from check_credential(
+            f'["CONNECTIONS"]["{name}"]', given.get("API_KEY", ""), given.get("USER_ID", "")
+        )
+
+
+def check_credential(where: str, key: str, user_id: str) -> Iterator[CheckMessage]:
+    place = f"{SETTING}{where}"
+    if key.startswith(PERSONAL):
+        if user_id:
+            yield Error(
+                f'{place} has a personal token and a "USER_ID".',
+                hint="A personal token acts as its owner and is refused with a user id. Remove USER_ID.",
+                id="meetergo.E005",
+            )
+    elif key.startswith(PLATFORM):
+        if not user_id:
+            yield Error(
+                f'{place} has a platform key and no "USER_ID".',
+                hint="A platform key acts for a user of the company: set USER_ID to that user's id.",
+                id="meetergo.E006",
+            )
+    else:
+        yield Error(
+            f'{place}["API_KEY"] is neither a personal token nor a platform key.',
+            hint=f'Personal tokens begin with "{PERSONAL}", platform keys with "{PLATFORM}".',
+            id="meetergo.E004",
+        )
+
+
+def check_background(settings: Settings) -> Iterator[CheckMessage]:
+    if settings.BACKGROUND not in {"inline", "celery", "cron"}:
+        yield Error(
+            f'{SETTING}["BACKGROUND"] is {settings.BACKGROUND!r}.',
+            hint='Use "inline", "celery" or "cron".',
+            id="meetergo.E007",
+        )
+
+
+def check_letterbox(settings: Settings) -> Iterator[CheckMessage]:
+    if any(len(token) < MIN_TOKEN for token in settings.WEBHOOK_TOKENS):
+        yield checks.Warning(
+            f'{SETTING}["WEBHOOK_TOKENS"] has a token shorter than {MIN_TOKEN} characters.',
+            hint='Make one with python -c "import secrets; print(secrets.token_urlsafe(32))".',
+            id="meetergo.W001",
+        )
+    if any("/" in token or "~" in token for token in settings.WEBHOOK_TOKENS):
+        yield Error(
+            f'{SETTING}["WEBHOOK_TOKENS"] has a token with a "/" or "~" in it.',
+            hint="It is a part of an address: use letters, digits, - and _.",
+            id="meetergo.E008",
+        )
+    if settings.SITE_URL.startswith("http://") and not settings.SANDBOX:
+        yield checks.Warning(
+            f'{SETTING}["SITE_URL"] is plain http.',
+            hint="meetergo calls https addresses only, and the address holds a secret.",
+            id="meetergo.W002",
+        )
+
+
+def check_cache(settings: Settings) -> Iterator[CheckMessage]:
+    backend = django_settings.CACHES.get(settings.CACHE, {}).get("BACKEND", "")
+    if not backend:
+        yield Error(
+            f'{SETTING}["CACHE"] names {settings.CACHE!r}, which CACHES does not have.', id="meetergo.E009"
+        )
+    private = ("locmem", "dummy", "filebased")
+    if not django_settings.DEBUG and not settings.SANDBOX and any(f".{name}." in backend for name in private):
+        yield checks.Warning(
+            "The cache of free times is not shared between processes.",
+            hint="Use Redis or the database cache; each process asks meetergo for itself until then.",
+            id="meetergo.W003",
+        )
+
+
+def check_expiry(settings: Settings) -> Iterator[CheckMessage]:
+    """By the day of this machine; the doctor tells it as well."""
+    dated = {f'{SETTING}["KEY_EXPIRES"]': settings.KEY_EXPIRES}
+    for name, given in settings.CONNECTIONS.items():
+        dated[f'{SETTING}["CONNECTIONS"]["{name}"]["KEY_EXPIRES"]'] = given.get("KEY_EXPIRES")
+    today = localdate() if django_settings.USE_TZ else date.today()  # noqa: DTZ011 - such a site has one zone
+    for place, day in dated.items():
+        if day is None:
+            continue
+        if not isinstance(day, date) or isinstance(day, datetime):
+            yield Error(
+                f"{place} is not a date.", hint="Write datetime.date(2027, 1, 31).", id="meetergo.E016"
+            )
+        elif (day - today).days <= EXPIRES_SOON:
+            yield checks.Warning(
+                f"{place}: the key ends on {day.isoformat()}.",
+                hint="Make a new one at my.meetergo.com, put it into the settings and change the date.",
+                id="meetergo.W005",
+            )
+
+
+def check_encryption(settings: Settings) -> Iterator[CheckMessage]:
+    for number, key in enumerate(settings.ENCRYPTION_KEYS):
+        try:
+            Fernet(key)
+        except (ValueError, TypeError):
+            yield Error(
+                f'{SETTING}["ENCRYPTION_KEYS"][{number}] is not a key.',
+                hint="Make one with cryptography.fernet.Fernet.generate_key(), and decode() it.",
+                id="meetergo.E017",
+            )
+
+
+def check_databases(settings: Settings) -> Iterator[CheckMessage]:
+    """A new connection for each request costs more than the letterbox's whole answer."""
+    given = django_settings.DATABASES.get("default", {})
+    is_server = "sqlite" not in given.get("ENGINE", "sqlite")
+    reuses = given.get("CONN_MAX_AGE", 0) != 0 or given.get("OPTIONS", {}).get("pool")
+    if is_server and not reuses and not django_settings.DEBUG and not settings.SANDBOX:
+        yield checks.Warning(
+            "Every request opens a new database connection.",
+            hint='Set CONN_MAX_AGE to 60, or on PostgreSQL the option "pool"; keep 0 behind an outside pool '
+            "and silence this check.",
+            id="meetergo.W006",
+        )
+
+
+def check_forms(settings: Settings) -> Iterator[CheckMessage]:
+    for slug, path in settings.FORMS.items():
+        place = f'{SETTING}["FORMS"]["{slug}"]'
+        try:
+            form = import_string(path)
+        except ImportError as error:
+            yield Error(
+                f"{place} cannot be imported: {error}.",
+                hint='Write the dotted path of a form, such as "shop.forms.IntroForm".',
+                id="meetergo.E012",
+            )
+            continue
+        if not (isinstance(form, type) and issubclass(form, forms.Form)):
+            yield Error(
+                f"{place} is not a form.",
+                hint="Derive it from django.forms.Form; a model form cannot be saved here.",
+                id="meetergo.E013",
+            )
+            continue
+        yield from check_questions(place, form)
+
+
+def check_questions(place: str, form: type[forms.Form]) -> Iterator[CheckMessage]:
+    questions = form.base_fields
+    if len(questions) > MAX_QUESTIONS:
+        yield Error(f"{place} has more than {MAX_QUESTIONS} questions.", id="meetergo.E014")
+    if files := [name for name, field in questions.items() if isinstance(field, forms.FileField)]:
+        yield Error(
+            f"{place} asks for files: {', '.join(files)}.",
+            hint="Answers travel to meetergo as text. Ask for the file on a page of your own.",
+            id="meetergo.E015",
+        )
+
+
+def check_embed(settings: Settings) -> Iterator[CheckMessage]:
+    if isinstance(settings.EMBED_HOSTS, str) or any("/" in host for host in settings.EMBED_HOSTS):
+        yield checks.Warning(
+            f'{SETTING}["EMBED_HOSTS"] is not a list of host names.',
+            hint='Write names only, without "https://": ["cal.meetergo.com"].',
+            id="meetergo.W004",
+        )

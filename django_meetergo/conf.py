@@ -1,0 +1,136 @@
+"""What a site may say in ``MEETERGO``, what we assume when it is silent, and the credential it adds up to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date, timedelta
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+
+DEFAULT = "default"
+SETTING = "MEETERGO"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One field a key. Times are seconds unless the name says otherwise."""
+
+    # The service
+    API_KEY: str = field(default="", repr=False)
+    USER_ID: str = ""  # platform keys act for a user; personal tokens must not send it
+    KEY_EXPIRES: date | None = None
+    CONNECTIONS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    BASE_URL: str = "https://api.meetergo.com"
+    SANDBOX: bool = False
+    # How the service reaches us
+    SITE_URL: str = ""
+    WEBHOOK_TOKENS: Sequence[str] = field(default=(), repr=False)
+    # Secrets at rest
+    ENCRYPTION_KEYS: Sequence[str] = field(default=(), repr=False)
+    # Work and calls
+    BACKGROUND: str = "inline"
+    CACHE: str = "default"
+    REQUESTS_PER_MINUTE: int = 90
+    TIMEOUT: float = 12
+    TIMEOUT_BACKGROUND: float = 30
+    SETTLE: float = 120
+    LEASE: float = 60
+    NEAR_EVERY: float = 300
+    FULL_EVERY: float = 86400
+    DIRECTORY_EVERY: float = 3600
+    QUEUE_WHEN_DOWN: bool = False
+    REBOOK: Mapping[str, Any] | None = None
+    # Pages
+    POLICY: str = "django_meetergo.services.changes.default_policy"
+    FORMS: Mapping[str, str] = field(default_factory=dict)
+    BASE_TEMPLATE: str = "meetergo/base.html"
+    CONTACT: str = ""
+    PRIVACY_URL: str = ""
+    INDEX: bool = True
+    MAX_FUTURE_APPOINTMENTS: int = 20
+    MAIL: bool = True
+    EMBED_HOSTS: Sequence[str] = ("cal.meetergo.com",)
+    CLIENT_IP_HEADER: str | None = None
+    RETENTION_DAYS: Mapping[str, int] = field(
+        default_factory=lambda: {"deliveries": 30, "bookings": 90, "events": 365}
+    )
+
+    @property
+    def settle(self) -> timedelta:
+        """How long meetergo may take to carry out a write whose answer was lost."""
+        return timedelta(seconds=self.SETTLE)
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claimed row stays with its worker."""
+        return timedelta(seconds=self.LEASE)
+
+
+KNOWN = frozenset(item.name for item in fields(Settings))
+CONNECTION_KEYS = frozenset({"API_KEY", "USER_ID", "KEY_EXPIRES"})
+
+
+def given_settings() -> Mapping[str, Any]:
+    """The site's own words, unchecked."""
+    return getattr(django_settings, SETTING, {})
+
+
+def unknown_keys() -> list[str]:
+    """Keys in ``MEETERGO`` that mean nothing to us, sorted."""
+    return sorted(set(given_settings()) - KNOWN)
+
+
+def get_settings() -> Settings:
+    """Read afresh each time, so ``override_settings`` needs no help from us.
+
+    Raises ImproperlyConfigured for a key we do not know: a misspelt promise must not pass in silence.
+    """
+    if unknown := unknown_keys():
+        raise ImproperlyConfigured(f"{SETTING} has no setting {', '.join(unknown)}.")
+    return Settings(**given_settings())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """One credential, by the name a site gave it."""
+
+    name: str
+    api_key: str = field(repr=False)
+    user_id: str = ""
+    key_expires: date | None = None
+
+
+def get_connection(name: str = DEFAULT) -> Connection:
+    """The credential called ``name``; ImproperlyConfigured when there is none."""
+    settings = get_settings()
+    if name == DEFAULT:
+        given: Mapping[str, Any] = {
+            "API_KEY": settings.API_KEY,
+            "USER_ID": settings.USER_ID,
+            "KEY_EXPIRES": settings.KEY_EXPIRES,
+        }
+    elif name in settings.CONNECTIONS:
+        given = settings.CONNECTIONS[name]
+    else:
+        raise ImproperlyConfigured(f'{SETTING}["CONNECTIONS"] has no connection {name!r}.')
+    if not given.get("API_KEY"):
+        raise ImproperlyConfigured(
+            f"Connection {name!r} has no API_KEY. Set {SETTING}['API_KEY'] to a meetergo token, "
+            "or start the sandbox (manage.py meetergo_sandbox) and use the key it prints."
+        )
+    return Connection(
+        name=name,
+        api_key=given["API_KEY"],
+        user_id=given.get("USER_ID", ""),
+        key_expires=given.get("KEY_EXPIRES"),
+    )
+
+
+def connection_names() -> list[str]:
+    """Every connection with a credential, the default one first."""
+    settings = get_settings()
+    default = [DEFAULT] if settings.API_KEY else []
+    return default + [name for name in settings.CONNECTIONS if name != DEFAULT]

@@ -1,0 +1,188 @@
+"""The mirror, for people who work with it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+from django.utils import timezone as clock
+from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.generics import GenericAPIView
+from rest_framework.response import Response
+
+from django_meetergo.contrib.rest_framework import permissions
+from django_meetergo.contrib.rest_framework.base import WITH_BODY, StaffDoor, document, tell
+from django_meetergo.contrib.rest_framework.filters import ORDERING, AppointmentFilter, Order
+from django_meetergo.contrib.rest_framework.manage import PAUSE, request_cancel, request_move
+from django_meetergo.contrib.rest_framework.pagination import PARAMETERS, AppointmentPages
+from django_meetergo.contrib.rest_framework.problems import invalid
+from django_meetergo.contrib.rest_framework.serializers import (
+    SOON,
+    AppointmentSerializer,
+    RescheduleSerializer,
+    StaffCancelSerializer,
+)
+from django_meetergo.exceptions import NotFound as GoneRemotely
+from django_meetergo.models import Appointment, AppointmentChange, Attendee, Host
+from django_meetergo.services import mirror
+from django_meetergo.services.clients import client_for
+
+ID = OpenApiParameter("id", UUID, OpenApiParameter.PATH)
+NOT_SHOWN = ("raw", "secret", "meeting_type__raw", "meeting_type__description")
+
+
+def list_shown() -> QuerySet[Appointment]:
+    """Appointments with everything a row shows, in a handful of statements for any number of rows."""
+    changing = AppointmentChange.objects.filter(appointment=OuterRef("pk"), state__in=AppointmentChange.OPEN)
+    return (
+        Appointment.objects.select_related("meeting_type")
+        .prefetch_related(
+            Prefetch("hosts", Host.objects.defer("raw")),
+            Prefetch("attendees", Attendee.objects.defer("raw")),
+        )
+        .annotate(is_changing=Exists(changing))
+        .defer(*NOT_SHOWN)
+    )
+
+
+class AppointmentDoor(StaffDoor):
+    """A site with a narrower idea of who sees what overrides ``scope`` and routes to its own views."""
+
+    throttle_scope = "meetergo-staff"
+
+    def scope(self, rows: QuerySet[Appointment]) -> QuerySet[Appointment]:
+        """The rows this request may know of at all."""
+        return rows
+
+    def get_queryset(self) -> QuerySet[Appointment]:
+        return self.scope(list_shown())
+
+    def find(self, text: str, names: tuple[str, ...] = permissions.VIEW) -> Appointment:
+        """The appointment, for somebody who may see it and has one of these permissions for it."""
+        user = self.request.user
+        try:
+            row = self.get_queryset().filter(public_id=UUID(text)).first()
+        except ValueError:
+            row = None
+        if row is None or not permissions.may(user, permissions.VIEW, row):
+            # Who may not see any, learns nothing about this one.
+            raise NotFound if permissions.may(user, permissions.VIEW) else PermissionDenied
+        if not permissions.may(user, names, row):
+            raise PermissionDenied
+        return row
+
+    def show_changed(self, row: Appointment, status: int = 200) -> Response:
+        fresh = self.get_queryset().get(pk=row.pk)
+        headers = {"Retry-After": str(SOON)} if status == 202 else {}
+        return self.show(AppointmentSerializer, fresh, status=status, headers=headers)
+
+
+class AppointmentList(AppointmentDoor, GenericAPIView):  # type: ignore[misc]
+    queryset = Appointment.objects.none()
+    serializer_class = AppointmentSerializer
+    pagination_class = AppointmentPages
+    filter_backends = [DjangoFilterBackend, Order]
+    filterset_class = AppointmentFilter
+
+    @document(
+        operation_id="list_appointments",
+        parameters=[*PARAMETERS, ORDERING],
+        filters=True,
+        responses=tell({200: AppointmentSerializer(many=True)}, 403, 422),
+    )
+    def get(self, request: Any) -> Response:
+        """Appointments, latest first unless asked otherwise. Pages cost the same however deep they are."""
+        if not permissions.may(request.user, permissions.VIEW):
+            raise PermissionDenied
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        answer: Response = self.get_paginated_response(
+            AppointmentSerializer(page, many=True, context=self.get_context()).data
+        )
+        return answer
+
+
+class AppointmentDetail(AppointmentDoor):
+    @document(
+        operation_id="get_appointment",
+        parameters=[ID],
+        responses=tell({200: AppointmentSerializer}, 403, 404),
+    )
+    def get(self, request: Any, id: str) -> Response:  # noqa: A002 - its name in the address
+        """One appointment."""
+        return self.show(AppointmentSerializer, self.find(id))
+
+
+class AppointmentAction(AppointmentDoor):
+    throttle_scope = "meetergo-staff-change"
+
+
+class AppointmentCancel(AppointmentAction):
+    @document(
+        operation_id="cancel_appointment",
+        parameters=[ID, PAUSE],
+        request=StaffCancelSerializer,
+        responses=tell({200: AppointmentSerializer, 202: AppointmentSerializer}, *WITH_BODY, 403, 404, 409),
+    )
+    def post(self, request: Any, id: str) -> Response:  # noqa: A002
+        """Cancel as the host. In a group say who leaves, or that all of it is cancelled."""
+        row = self.find(id, permissions.CANCEL)
+        wish = self.read(StaffCancelSerializer)
+        change = request_cancel(
+            row,
+            attendee=self.find_attendee(row, wish.get("attendee")),
+            cancel_all=wish["cancel_all"],
+            reason=wish["reason"],
+            user=request.user,
+        )
+        return self.show_changed(row, 202 if change.is_open else 200)
+
+    def find_attendee(self, row: Appointment, public_id: UUID | None) -> Attendee | None:
+        if public_id is None:
+            return None
+        attendee = row.attendees.filter(public_id=public_id).first()
+        if attendee is None:
+            raise invalid("attendee", "This appointment has no such attendee.")
+        return attendee
+
+
+class AppointmentReschedule(AppointmentAction):
+    @document(
+        operation_id="reschedule_appointment",
+        parameters=[ID, PAUSE],
+        request=RescheduleSerializer,
+        responses=tell({200: AppointmentSerializer, 202: AppointmentSerializer}, *WITH_BODY, 403, 404, 409),
+    )
+    def post(self, request: Any, id: str) -> Response:  # noqa: A002
+        """Move as the host; the length stays, and so does the old time if the new one is taken."""
+        row = self.find(id, permissions.RESCHEDULE)
+        start = self.read(RescheduleSerializer)["start"]
+        change = request_move(row, start, user=request.user)
+        return self.show_changed(row, 202 if change.is_open else 200)
+
+
+class AppointmentResync(AppointmentAction):
+    @document(
+        operation_id="resync_appointment",
+        parameters=[ID],
+        request=None,
+        responses=tell({200: AppointmentSerializer}, 403, 404),
+    )
+    def post(self, request: Any, id: str) -> Response:  # noqa: A002
+        """Read the appointment from the service now."""
+        row = self.find(id, permissions.SYNC)
+        reread(row)
+        return self.show_changed(row)
+
+
+def reread(row: Appointment) -> None:
+    """Make our row equal to what the service shows of it."""
+    client, now = client_for(row.connection, "reread"), clock.now()
+    try:
+        read = client.get_appointment(row.remote_id)
+    except GoneRemotely:
+        mirror.record_missing(appointment=row, now=now)
+        return
+    mirror.record_appointment(connection=row.connection, document=read, now=now)

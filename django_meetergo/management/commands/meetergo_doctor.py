@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from django_meetergo.conf import connection_names
+from django_meetergo.models import Account, MeetingType
+from django_meetergo.services import health
+from django_meetergo.services.clients import client_for
+
+MARKS = {health.GOOD: "ok", health.FAIR: "look", health.BAD: "BAD", health.UNTOLD: "?"}
+
+
+class Command(BaseCommand):
+    help = "Say how things stand with meetergo and what to do. Exit code 1 when something must be done."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="the same facts for programs")
+        parser.add_argument("--connection", help="only this connection; all of them by default")
+        parser.add_argument(
+            "--why-no-slots",
+            nargs=2,
+            metavar=("TYPE", "DAY"),
+            help="explain a day of a meeting type",
+        )
+        parser.add_argument(
+            "--probe", metavar="TYPE", help="book and cancel one time of this type, and report what was seen"
+        )
+        parser.add_argument("--email", help="with --probe: the address to book for")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["why_no_slots"]:
+            self.explain(*options["why_no_slots"], as_json=options["json"])
+        elif options["probe"]:
+            self.probe(options["probe"], options["email"], as_json=options["json"])
+        else:
+            names = [options["connection"]] if options["connection"] else connection_names()
+            self.examine(names, as_json=options["json"])
+
+    def examine(self, names: Iterable[str], *, as_json: bool) -> None:
+        now = timezone.now()
+        found: dict[str, list[health.Fact]] = {}
+        for name in names:
+            found[name] = health.collect_facts(connection=name, now=now)
+            try:
+                client = client_for(name, "sync")
+            except ImproperlyConfigured:
+                continue  # the facts say so
+            found[name] += health.ask_meetergo(connection=name, client=client, now=now)
+        if not found:
+            raise CommandError("No connection has a credential. Set MEETERGO['API_KEY'].")
+        verdict = health.judge([fact for facts in found.values() for fact in facts])
+        if as_json:
+            told = {name: [asdict(fact) for fact in facts] for name, facts in found.items()}
+            self.stdout.write(json.dumps({"level": verdict, "connections": told}, indent=2))
+        else:
+            self.print_facts(found)
+        if verdict == health.BAD:
+            raise CommandError("Something must be done.", returncode=1)
+
+    def print_facts(self, found: dict[str, list[health.Fact]]) -> None:
+        for name, facts in found.items():
+            self.stdout.write(self.style.MIGRATE_HEADING(name))
+            for fact in facts:
+                self.stdout.write(f"  {MARKS[fact.level]:>4}  {fact.label}: {fact.text}")
+                if fact.advice:
+                    self.stdout.write(f"        {fact.advice}")
+
+    def find_type(self, slug: str) -> MeetingType:
+        found = MeetingType.objects.filter(slug=slug).first()
+        if found is None:
+            known = ", ".join(MeetingType.objects.order_by("slug").values_list("slug", flat=True)) or "none"
+            raise CommandError(f"There is no meeting type {slug!r}. Known: {known}.")
+        return found
+
+    def explain(self, slug: str, day: str, *, as_json: bool) -> None:
+        try:
+            asked = date.fromisoformat(day)
+        except ValueError as error:
+            raise CommandError(f"{day!r} is not a day; write it like 2026-12-31.") from error
+        meeting_type, zone = self.find_type(slug), timezone.get_current_timezone()
+        report = health.explain_day(
+            meeting_type=meeting_type,
+            day=asked,
+            zone=zone,
+            client=client_for(meeting_type.connection, "view"),
+            now=timezone.now(),
+        )
+        if as_json:
+            self.stdout.write(json.dumps(asdict(report), default=str, indent=2))
+            return
+        for reason in report.own_reasons:
+            self.stdout.write(reason)
+        if report.error:
+            raise CommandError(report.error)
+        self.stdout.write(f"{len(report.free)} free times.")
+        for reason, starts in report.blocked.items():
+            first, last = (f"{start.astimezone(zone):%H:%M}" for start in (starts[0], starts[-1]))
+            self.stdout.write(f"{len(starts)} blocked, {first} to {last}: {reason}")
+        if report.nothing_offered:
+            self.stdout.write("meetergo names no time at all: the day lies outside the hosts' working hours.")
+
+    def probe(self, slug: str, email: str | None, *, as_json: bool) -> None:
+        meeting_type = self.find_type(slug)
+        email = email or self.find_own_address(meeting_type)
+        report = health.probe(
+            meeting_type=meeting_type,
+            email=email,
+            client=client_for(meeting_type.connection, "write"),
+            now=timezone.now(),
+        )
+        if as_json:
+            self.stdout.write(json.dumps(asdict(report), default=str, indent=2))
+        else:
+            for step, result in report.steps:
+                self.stdout.write(f"{step}: {result}")
+        if report.failed:
+            raise CommandError("The probe did not go through.", returncode=1)
+
+    def find_own_address(self, meeting_type: MeetingType) -> str:
+        account = Account.objects.filter(connection=meeting_type.connection).first()
+        hosts = meeting_type.hosts.exclude(email="")
+        own = hosts.filter(remote_id=account.user_id).first() if account else None
+        chosen = own or hosts.first()
+        if chosen is None:
+            raise CommandError("No host's address is known; name one with --email.")
+        return str(chosen.email)

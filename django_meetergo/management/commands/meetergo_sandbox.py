@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from django_meetergo.sandbox import __main__ as sandbox
+
+
+class Command(BaseCommand):
+    help = "Start a small meetergo on this computer, with a clinic to try everything against."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        sandbox.add_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        sandbox.serve(options["port"], profile=options["profile"], rate_limit=not options["no_rate_limit"])

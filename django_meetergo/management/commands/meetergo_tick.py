@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import close_old_connections
+from django.utils import timezone
+
+from django_meetergo.services import work
+
+
+class Command(BaseCommand):
+    help = "Do everything that is due: bookings, changes, webhooks, events, syncs. Safe to run twice at once."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--loop", action="store_true", help="go on for ever instead of once")
+        parser.add_argument("--every", type=float, default=5.0, help="seconds between two rounds (default 5)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        while True:
+            done = work.run_due(timezone.now())
+            if options["verbosity"] > 0:
+                for name, number in done.items():
+                    self.stdout.write(f"{name}: {number}")
+            if not options["loop"]:
+                return
+            close_old_connections()
+            time.sleep(options["every"])

@@ -1,0 +1,179 @@
+"""An attendee's wish, and every attempt to have it fulfilled."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from datetime import datetime, timedelta
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from django_meetergo.models.appointments import Attendee
+from django_meetergo.models.directory import MeetingType
+from django_meetergo.models.leases import Leased, LeasedQuerySet
+from django_meetergo.models.people import Person, fold_email
+
+
+def make_marker() -> str:
+    """A random 80-bit reference that travels with the booking and is neither secret nor personal."""
+    return f"MG-{secrets.token_hex(10).upper()}"
+
+
+def make_client_key() -> str:
+    return uuid.uuid4().hex
+
+
+def hash_key(*parts: object) -> str:
+    return hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()
+
+
+class BookingQuerySet(LeasedQuerySet["Booking"]):
+    def open(self) -> BookingQuerySet:
+        return self.filter(state__in=Booking.OPEN)
+
+
+class Booking(Leased, Person):
+    """What somebody asked us for. It ends confirmed, closed with a reason, or before a person."""
+
+    class State(models.TextChoices):
+        RECEIVED = "received", _("received")
+        SENDING = "sending", _("being sent")
+        UNKNOWN = "unknown", _("being checked")
+        PENDING = "pending", _("waiting for confirmation")
+        CONFIRMED = "confirmed", _("confirmed")
+        CLOSED = "closed", _("closed")
+
+    class Reason(models.TextChoices):
+        NONE = "", "–"
+        QUEUED = "queued", _("waiting for the service")
+        PERSON = "person", _("a person must look")
+        ATTENDEE = "attendee", _("the attendee must confirm")
+        HOST = "host", _("the host must agree")
+        BOTH = "both", _("host and attendee must confirm")
+        SLOT_TAKEN = "slot_taken", _("the time was taken")
+        REFUSED = "refused", _("refused by the service")
+        UNREACHABLE = "unreachable", _("the service was not reached")
+        NOT_BOOKED = "not_booked", _("settled: not booked")
+        LAPSED = "lapsed", _("the request lapsed")
+        DECLINED = "declined", _("declined by the host")
+        REPLACED = "replaced", _("replaced by another choice")
+
+    OPEN = (State.RECEIVED, State.SENDING, State.UNKNOWN, State.PENDING)
+
+    connection = models.CharField(_("connection"), max_length=64, default="default")
+    meeting_type = models.ForeignKey(
+        MeetingType, verbose_name=_("meeting type"), on_delete=models.PROTECT, related_name="bookings"
+    )
+    start = models.DateTimeField(_("start"))
+    duration = models.PositiveIntegerField(_("duration in minutes"))
+    channel = models.CharField(_("channel"), max_length=64, blank=True)
+    location = models.CharField(_("place"), max_length=500, blank=True)
+    other_emails = models.JSONField(_("other people invited"), default=list, blank=True)
+    receive_reminders = models.BooleanField(_("wants reminders"), default=True)
+    skip_notifications = models.BooleanField(_("without e-mails"), default=False)
+
+    state = models.CharField(_("state"), max_length=16, choices=State, default=State.RECEIVED)
+    reason = models.CharField(_("reason"), max_length=16, choices=Reason, default=Reason.NONE, blank=True)
+    message = models.TextField(_("meetergo's words"), blank=True)
+    field_errors = models.JSONField(_("fields refused"), default=dict, blank=True)
+    queue_consent = models.BooleanField(_("may be sent later"), default=False)
+    rebook_consent = models.JSONField(_("consent to another time"), null=True, blank=True)
+    replaced_by = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replaces"
+    )
+
+    client_key = models.CharField(max_length=64, default=make_client_key, editable=False)
+    content_digest = models.CharField(max_length=64, blank=True, editable=False)
+    open_key = models.CharField(max_length=64, null=True, unique=True, editable=False)
+    slot_key = models.CharField(max_length=64, null=True, unique=True, editable=False)
+    marker = models.CharField(_("reference"), max_length=32, unique=True, default=make_marker, editable=False)
+    provisional_id = models.CharField(_("provisional id"), max_length=128, blank=True, editable=False)
+    attendee = models.OneToOneField(
+        Attendee, null=True, on_delete=models.SET_NULL, related_name="booking", editable=False
+    )
+
+    created_at = models.DateTimeField(_("received at"))
+    settle_at = models.DateTimeField(null=True, editable=False)
+    first_negative_at = models.DateTimeField(null=True, editable=False)
+    pending_since = models.DateTimeField(null=True, editable=False)
+    closed_at = models.DateTimeField(_("closed at"), null=True, editable=False)
+
+    objects = BookingQuerySet.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        verbose_name = _("booking")
+        verbose_name_plural = _("bookings")
+        ordering = ["-created_at", "-pk"]
+        permissions = [
+            ("retry_booking", "Can send bookings that wait"),
+            ("settle_booking", "Can look for bookings at once"),
+            ("decline_booking", "Can decline bookings that wait for a host"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "client_key"], name="meetergo_booking_client_key")
+        ]
+
+    def __str__(self) -> str:
+        return self.marker
+
+    def hash_open_key(self) -> str:
+        """One open wish per person and meeting type."""
+        person = fold_email(self.email) or self.phone
+        return hash_key(self.connection, self.meeting_type_id, person)
+
+    def hash_slot_key(self) -> str | None:
+        """One open wish per host and start, where one host with one seat decides."""
+        host_id = self.meeting_type.only_host_id
+        return hash_key(self.connection, host_id, int(self.start.timestamp())) if host_id else None
+
+    @property
+    def end(self) -> datetime:
+        return self.start + timedelta(minutes=self.duration)
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in self.OPEN
+
+
+class BookingAttempt(models.Model):
+    """One POST that was sent, or may have been: the ledger is only ever appended to."""
+
+    class Outcome(models.TextChoices):
+        SENDING = "", _("being sent")
+        CONFIRMED = "confirmed", _("confirmed")
+        PROVISIONAL = "provisional", _("to be confirmed")
+        SLOT_TAKEN = "slot_taken", _("time taken")
+        REFUSED = "refused", _("refused")
+        NOT_SENT = "not_sent", _("certainly not applied")
+        UNKNOWN = "unknown", _("unknown")
+        ABSENT = "absent", _("settled: not applied")
+
+    #: Endings after which another attempt may be made.
+    DEFINITE = (
+        Outcome.CONFIRMED,
+        Outcome.PROVISIONAL,
+        Outcome.SLOT_TAKEN,
+        Outcome.REFUSED,
+        Outcome.NOT_SENT,
+        Outcome.ABSENT,
+    )
+
+    booking = models.ForeignKey(Booking, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField(_("number"))
+    start = models.DateTimeField(_("start"))
+    sent_at = models.DateTimeField(_("sent at"))
+    ended_at = models.DateTimeField(_("ended at"), null=True)
+    outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome, blank=True)
+    status_code = models.PositiveIntegerField(_("status code"), null=True)
+    evidence = models.TextField(_("evidence"), blank=True)
+
+    class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
+        ordering = ["booking", "number"]
+        constraints = [models.UniqueConstraint(fields=["booking", "number"], name="meetergo_attempt_number")]
+
+    def __str__(self) -> str:
+        return f"{self.booking_id}/{self.number}"

@@ -1,0 +1,67 @@
+"""A cancel or a move on its way."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from django_meetergo.models.appointments import Appointment, Attendee
+from django_meetergo.models.leases import Leased
+
+
+class AppointmentChange(Leased):
+    """Somebody asked for an appointment to be cancelled or moved, and this is how far it got.
+
+    At most one is open per appointment, or per attendee in groups: ``open_key`` is unique and empty
+    once the change has ended.
+    """
+
+    class Kind(models.TextChoices):
+        CANCEL = "cancel", _("cancel")
+        RESCHEDULE = "reschedule", _("move")
+
+    class State(models.TextChoices):
+        RECEIVED = "received", _("not sent yet")
+        SENDING = "sending", _("being sent")
+        UNKNOWN = "unknown", _("being checked")
+        DONE = "done", _("done")
+        REFUSED = "refused", _("refused")
+
+    class Actor(models.TextChoices):
+        HOST = "host", _("the host")
+        ATTENDEE = "attendee", _("the attendee")
+
+    OPEN = (State.RECEIVED, State.SENDING, State.UNKNOWN)
+
+    appointment = models.ForeignKey(Appointment, on_delete=models.CASCADE, related_name="changes")
+    attendee = models.ForeignKey(Attendee, null=True, on_delete=models.CASCADE, related_name="changes")
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind)
+    state = models.CharField(_("state"), max_length=16, choices=State, default=State.RECEIVED)
+    requested_by = models.CharField(_("requested by"), max_length=16, choices=Actor)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    previous_start = models.DateTimeField(_("start before"))
+    target_start = models.DateTimeField(_("new start"), null=True)
+    cancel_all = models.BooleanField(_("for everybody"), default=False)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    outcome = models.CharField(_("why it was refused"), max_length=32, blank=True)
+    message = models.TextField(_("meetergo's words"), blank=True)
+    open_key = models.CharField(max_length=64, null=True, unique=True, editable=False)
+    batch = models.UUIDField(_("batch"), null=True, db_index=True, editable=False)
+    created_at = models.DateTimeField(_("requested at"))
+    settle_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("change")
+        verbose_name_plural = _("changes")
+        ordering = ["-created_at", "-pk"]
+        permissions = [("retry_appointmentchange", "Can send changes that wait")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.get_state_display()}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in self.OPEN

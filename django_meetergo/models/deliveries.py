@@ -1,0 +1,38 @@
+"""What knocked at the letterbox."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from django_meetergo.models.leases import Leased
+
+
+class WebhookDelivery(Leased):
+    """A webhook that arrived: a hint to look, never a fact. The body is not kept."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("waiting")
+        APPLIED = "applied", _("applied")
+        IGNORED = "ignored", _("nothing to do")
+        UNCONFIRMED = "unconfirmed", _("not confirmed by meetergo")
+        DEAD = "dead", _("given up")
+
+    connection = models.CharField(max_length=64, default="default")
+    digest = models.CharField(max_length=64, editable=False)
+    event_type = models.CharField(_("event"), max_length=64, blank=True)
+    remote_id = models.CharField(_("meetergo id"), max_length=128, blank=True, db_index=True)
+    state = models.CharField(_("state"), max_length=16, choices=State, default=State.PENDING)
+    hits = models.PositiveIntegerField(_("times received"), default=1)
+    received_at = models.DateTimeField(_("first received"))
+    message = models.TextField(_("last problem"), blank=True)
+
+    class Meta:
+        verbose_name = _("webhook delivery")
+        verbose_name_plural = _("webhook deliveries")
+        ordering = ["-received_at", "-pk"]
+        permissions = [("replay_webhookdelivery", "Can apply webhook deliveries again")]
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "digest"], name="meetergo_delivery_digest")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.remote_id}"

@@ -1,0 +1,99 @@
+"""What can be booked, and with whom."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from django_meetergo.models.mirrored import Mirrored
+
+
+class Host(Mirrored):
+    """Somebody who receives. The name may be unknown: then nothing is shown."""
+
+    name = models.CharField(_("name"), max_length=200, blank=True)
+    email = models.CharField(_("e-mail address"), max_length=254, blank=True)
+    timezone = models.CharField(_("time zone"), max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("host")
+        verbose_name_plural = _("hosts")
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "remote_id"], name="meetergo_host_remote")
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.remote_id
+
+    @property
+    def initials(self) -> str:
+        """Up to two letters that stand for the host where a picture would."""
+        parts = self.name.split()
+        return "".join(part[0] for part in parts[:1] + parts[1:][-1:]).upper()
+
+
+class MeetingTypeQuerySet(models.QuerySet["MeetingType"]):
+    def bookable(self) -> MeetingTypeQuerySet:
+        return self.filter(enabled=True, missing_since=None)
+
+
+class MeetingType(Mirrored):
+    """Something an attendee can book. Durations are minutes."""
+
+    class Confirmation(models.TextChoices):
+        NONE = "none", _("none")
+        ATTENDEE = "attendee", _("by the attendee")
+        HOST = "host", _("by the host")
+        BOTH = "both", _("by host and attendee")
+        UNKNOWN = "unknown", _("unknown")
+
+    slug = models.SlugField(_("slug"), max_length=200, unique=True)
+    name = models.CharField(_("name"), max_length=200)
+    description = models.TextField(_("description"), blank=True)
+    duration = models.PositiveIntegerField(_("duration"), default=30)
+    allowed_durations = models.JSONField(_("allowed durations"), default=list, blank=True)
+    channel = models.CharField(_("channel"), max_length=64, blank=True)
+    allowed_channels = models.JSONField(_("channels to choose from"), default=list, blank=True)
+    locations = models.JSONField(_("places"), default=list, blank=True)
+    spots = models.PositiveIntegerField(_("seats"), default=1)
+    host_ids = models.JSONField(_("host ids"), default=list, blank=True, editable=False)
+    queue_id = models.CharField(_("queue id"), max_length=128, blank=True, editable=False)
+    enabled = models.BooleanField(_("enabled"), default=True)
+    booking_url = models.URLField(_("page at meetergo"), max_length=500, blank=True)
+    redirect_url = models.URLField(_("redirect after booking"), max_length=500, blank=True)
+    confirmation = models.CharField(
+        _("confirmation"), max_length=16, choices=Confirmation, default=Confirmation.UNKNOWN
+    )
+    needs_own_page = models.BooleanField(_("can only be booked at meetergo"), default=False)
+    allows_guests = models.BooleanField(_("other people may be invited"), default=True)
+    allows_phone_only = models.BooleanField(_("a phone number is enough"), default=False)
+    hosts = models.ManyToManyField(Host, verbose_name=_("hosts"), related_name="meeting_types", blank=True)
+
+    objects = MeetingTypeQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("meeting type")
+        verbose_name_plural = _("meeting types")
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "remote_id"], name="meetergo_meetingtype_remote")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def durations(self) -> list[int]:
+        """Every length that may be booked, in minutes, shortest first."""
+        return sorted({self.duration, *self.allowed_durations})
+
+    @property
+    def is_group(self) -> bool:
+        return self.spots > 1
+
+    @property
+    def only_host_id(self) -> str:
+        """The host whose calendar alone decides, for types with one host and one seat; else empty."""
+        alone = not self.queue_id and len(self.host_ids) == 1 and not self.is_group
+        return self.host_ids[0] if alone else ""

@@ -1,0 +1,43 @@
+"""Timeline and outbox in one."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from django_meetergo.models.appointments import Appointment, Attendee
+from django_meetergo.models.bookings import Booking
+from django_meetergo.models.leases import Leased
+
+
+class Event(Leased):
+    """One transition of a booking or an appointment, written once with the change itself."""
+
+    class Kind(models.TextChoices):
+        BOOKING_RECEIVED = "booking_received", _("request received")
+        BOOKING_UNCLEAR = "booking_unclear", _("answer lost")
+        BOOKING_RETRIED = "booking_retried", _("another time is tried")
+        BOOKING_REBOOKED = "booking_rebooked", _("booked at another time")
+        BOOKING_PENDING = "booking_pending", _("waiting for confirmation")
+        BOOKING_FOUND = "booking_found", _("found late")
+        BOOKING_CLOSED = "booking_closed", _("closed without an appointment")
+        APPOINTMENT_BOOKED = "appointment_booked", _("booked")
+        APPOINTMENT_RESCHEDULED = "appointment_rescheduled", _("moved")
+        APPOINTMENT_CANCELLED = "appointment_cancelled", _("cancelled")
+        ATTENDEE_REMOVED = "attendee_removed", _("attendee removed")
+
+    connection = models.CharField(max_length=64, default="default")
+    key = models.CharField(max_length=255, unique=True)
+    kind = models.CharField(_("what happened"), max_length=32, choices=Kind)
+    appointment = models.ForeignKey(Appointment, null=True, on_delete=models.CASCADE, related_name="events")
+    attendee = models.ForeignKey(Attendee, null=True, on_delete=models.CASCADE, related_name="events")
+    booking = models.ForeignKey(Booking, null=True, on_delete=models.CASCADE, related_name="events")
+    data = models.JSONField(default=dict)
+    created_at = models.DateTimeField(_("when"))
+    dispatched_at = models.DateTimeField(_("told at"), null=True)
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        ordering = ["created_at", "pk"]
+
+    def __str__(self) -> str:
+        return self.get_kind_display()

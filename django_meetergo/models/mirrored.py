@@ -1,0 +1,18 @@
+"""Rows that repeat what meetergo told us."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Mirrored(models.Model):
+    """A copy of something of meetergo's. Only ``services.mirror`` writes it, and nobody deletes it."""
+
+    connection = models.CharField(_("connection"), max_length=64, default="default")
+    remote_id = models.CharField(_("meetergo id"), max_length=128)
+    raw = models.JSONField(_("last document"), default=dict, editable=False)
+    digest = models.CharField(max_length=64, blank=True, editable=False)
+    synced_at = models.DateTimeField(_("last read"), null=True, editable=False)
+    missing_since = models.DateTimeField(_("missing since"), null=True, editable=False)
+
+    class Meta:
+        abstract = True

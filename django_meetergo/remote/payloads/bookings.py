@@ -1,0 +1,204 @@
+"""Asking for an appointment, and the two kinds of yes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django_meetergo.exceptions import UnreadableReply
+from django_meetergo.remote.payloads.reading import (
+    build_answer,
+    build_instant,
+    need_list,
+    need_object,
+    read_answers,
+    read_awaits,
+    read_id,
+    read_ids,
+    read_instant,
+    read_link,
+    read_number,
+    read_object,
+    read_objects,
+    read_text,
+)
+
+# The guide's names of channels, and what the service calls them. All others go as they are.
+CHANNELS = {"google_meet": "google", "teams": "teamsForBusiness2", "in_person": "local"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttendeePayload:
+    """The person who books, with what they answered on the form."""
+
+    email: str
+    first_name: str
+    last_name: str
+    phone: str = ""
+    company: str = ""
+    timezone: str = ""
+    language: str = ""
+    receive_reminders: bool = True
+    data_policy_accepted: bool = True
+    answers: Mapping[str, str] = field(default_factory=dict)
+    other_emails: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BookingPayload:
+    """One wish for one slot; either ``host_ids`` or, for a queue, ``queue_id``."""
+
+    meeting_type_id: str
+    start: datetime
+    attendee: AttendeePayload
+    host_ids: tuple[str, ...] = ()
+    queue_id: str = ""
+    duration: int | None = None
+    channel: str = ""
+    location: str = ""
+    skip_notifications: bool = False
+    phone_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BookingConfirmed:
+    """There is an appointment."""
+
+    appointment_id: str
+    secret: str = field(default="", repr=False)
+    attendee_email: str = ""
+    redirect_url: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BookingProvisional:
+    """There is no appointment yet: ``awaits`` says whose yes is missing (attendee, host, unknown)."""
+
+    provisional_id: str
+    awaits: str = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProvisionalDocument:
+    """A booking that waits for a yes, with the request it was made from."""
+
+    id: str
+    awaits: str
+    meeting_type_id: str
+    start: datetime | None
+    email: str
+    answers: dict[str, str]
+    created_at: datetime | None
+    deleted_at: datetime | None
+    host_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProvisionalPage:
+    """One page of waiting bookings; ``unreadable`` counts entries that had to be left out."""
+
+    bookings: tuple[ProvisionalDocument, ...]
+    total: int | None
+    unreadable: int = 0
+
+
+def build_booking(payload: BookingPayload) -> dict[str, Any]:
+    """The body both editions of the service accept."""
+    body: dict[str, Any] = {
+        "meetingTypeId": payload.meeting_type_id,
+        "start": build_instant(payload.start),
+        "attendee": _build_attendee(payload.attendee, phone_only=payload.phone_only),
+        "duration": payload.duration,
+        "channel": CHANNELS.get(payload.channel, payload.channel),
+        "location": payload.location,
+        "skipNotifications": payload.skip_notifications,
+        "phoneOnlyBooking": payload.phone_only,
+    }
+    if payload.queue_id:
+        body["queueId"] = payload.queue_id
+    else:
+        body["hostIds"] = list(payload.host_ids)
+    return _without_blanks(body)
+
+
+def _build_attendee(attendee: AttendeePayload, *, phone_only: bool) -> dict[str, Any]:
+    answers = {str(key): build_answer(value) for key, value in attendee.answers.items()}
+    if attendee.company:
+        answers.setdefault("company", attendee.company)
+    given = {
+        "email": "" if phone_only else attendee.email,
+        "firstname": attendee.first_name,
+        "lastname": attendee.last_name,
+        "phone": attendee.phone,
+        "company": attendee.company,
+        "timezone": attendee.timezone,
+        "language": attendee.language,
+        "bringalongEmails": list(attendee.other_emails),
+    }
+    return _without_blanks(given) | {
+        "receiveReminders": attendee.receive_reminders,  # production refuses a body without these two
+        "notes": answers,
+        "customFields": dict(answers),  # where the guide's edition looks for them
+        "dataPolicyAccepted": attendee.data_policy_accepted,
+    }
+
+
+def _without_blanks(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if value not in (None, "", False, [])}
+
+
+def parse_booking_reply(document: object) -> BookingConfirmed | BookingProvisional:
+    """Booked only with an appointment id and no booking type; anything else waits for a yes."""
+    reply = need_object(document, "a booking")
+    provisional_id = read_id(reply.get("provisionalBookingId"))
+    appointment_id = read_id(reply.get("appointmentId"))
+    if provisional_id or (reply.get("bookingType") and appointment_id):
+        return BookingProvisional(
+            provisional_id=provisional_id or appointment_id, awaits=read_awaits(reply.get("bookingType"))
+        )
+    if not appointment_id:
+        raise UnreadableReply(
+            "the answer to a booking names neither an appointment nor a provisional booking"
+        )
+    return BookingConfirmed(
+        appointment_id=appointment_id,
+        secret=read_text(reply.get("secret")),
+        attendee_email=read_text(reply.get("attendeeEmail")),
+        redirect_url=read_link(reply.get("redirectUrl")),
+    )
+
+
+def parse_provisional_page(document: object) -> ProvisionalPage:
+    entries = need_list(document, "waiting bookings", key="provisionalBookings")
+    bookings = tuple(_parse_provisional(entry) for entry in read_objects(entries) if read_id(entry.get("id")))
+    return ProvisionalPage(
+        bookings=bookings,
+        total=read_number(read_object(document).get("total")),
+        unreadable=len(entries) - len(bookings),
+    )
+
+
+def _parse_provisional(entry: dict[str, Any]) -> ProvisionalDocument:
+    request = read_object(entry.get("dto"))
+    attendee = read_object(request.get("attendee"))
+    return ProvisionalDocument(
+        id=read_id(entry.get("id")),
+        awaits=read_awaits(entry.get("type")),
+        meeting_type_id=read_id(entry.get("meetingTypeId")) or read_id(request.get("meetingTypeId")),
+        start=read_instant(request.get("start")),
+        email=read_text(attendee.get("email")),
+        answers=read_answers(attendee.get("notes"), attendee.get("customFields")),
+        created_at=read_instant(entry.get("createdAt")),
+        deleted_at=read_instant(entry.get("deletedAt")),
+        host_ids=_provisional_hosts(entry, request),
+    )
+
+
+def _provisional_hosts(entry: dict[str, Any], request: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        read_ids([host.get("id") for host in read_objects(entry.get("hosts"))])
+        or read_ids(request.get("hostIds"))
+        or read_ids(read_object(entry.get("queueBookingInfo")).get("userIds"))
+    )

@@ -1,0 +1,224 @@
+"""Sockets that keep time: connections that report to a watch, and the adapters that make them.
+
+``requests`` bounds each read, not the call: an answer that drips a byte at a time never ends. Here a
+connection shows its socket to the watch of the running call, which shuts the socket when time is up.
+The watch also remembers whether the request had begun to leave, which decides whether it may be sent again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import socket
+import ssl
+import threading
+import time
+from typing import Any, Literal
+
+from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.poolmanager import PoolManager
+from urllib3.util.connection import allowed_gai_family, create_connection
+from urllib3.util.retry import Retry
+from urllib3.util.ssl_ import create_urllib3_context
+
+CONNECT_SECONDS = 5.0
+
+_running = threading.local()
+
+
+class Watch:
+    """The deadline of one attempt, and how far the attempt got."""
+
+    def __init__(self, ends: float) -> None:
+        self.ends = ends
+        self.stage: Literal["", "connecting", "sent"] = ""  # stays empty on a wire that is not ours
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] = []
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> Watch:
+        _running.watch = self
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        _running.watch = None
+        with self._lock:
+            if self._timer:
+                self._timer.cancel()
+            for handle in self._sockets:
+                handle.close()
+            self._sockets.clear()
+
+    @property
+    def left(self) -> float:
+        """Seconds that remain; never less than a millisecond, because sockets read zero as 'do not block'."""
+        return max(self.ends - time.monotonic(), 0.001)
+
+    @property
+    def expired(self) -> bool:
+        return time.monotonic() >= self.ends
+
+    def show(self, sock: Any) -> None:
+        """Put a socket under this watch. A duplicate handle: TLS takes the socket object itself apart."""
+        with self._lock:
+            self._sockets.append(socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM))
+            if self._timer is None:
+                self._timer = threading.Timer(self.left, self._shut)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _shut(self) -> None:
+        with self._lock:
+            for handle in self._sockets:
+                with contextlib.suppress(OSError):
+                    handle.shutdown(socket.SHUT_RDWR)
+
+
+def running_watch() -> Watch | None:
+    return getattr(_running, "watch", None)
+
+
+class _Watched:
+    """What both connection classes do differently: connect within the deadline, and report."""
+
+    def connect(self: Any) -> None:
+        if (watch := running_watch()) and watch.stage != "sent":
+            watch.stage = "connecting"
+        super().connect()  # type: ignore[misc]
+
+    def _new_conn(self: Any) -> socket.socket:
+        watch = running_watch()
+        if watch is None:
+            return super()._new_conn()  # type: ignore[misc, no-any-return]
+        sock = _connect(self, watch)
+        watch.show(sock)
+        return sock
+
+    def request(self: Any, *args: Any, **kwargs: Any) -> None:
+        if self.is_closed:
+            self.connect()  # now, so that failing to connect and failing to send stay two things
+        elif (watch := running_watch()) and not watch.stage:
+            watch.show(self.sock)  # a connection kept alive since an earlier call
+        if watch := running_watch():
+            watch.stage = "sent"
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+
+def _connect(connection: Any, watch: Watch) -> socket.socket:
+    """Try the addresses of the host in turn, all of them within one allowance."""
+    ends = time.monotonic() + min(watch.left, CONNECT_SECONDS)
+    failure: OSError = TimeoutError("no time left to connect")
+    for address in _addresses(connection):
+        if (left := ends - time.monotonic()) <= 0:
+            break
+        try:
+            return create_connection(
+                (address, connection.port),
+                left,
+                source_address=connection.source_address,
+                socket_options=connection.socket_options,
+            )
+        except OSError as error:
+            failure = error
+    if isinstance(failure, TimeoutError):
+        raise ConnectTimeoutError(connection, "connecting took too long") from failure
+    raise NewConnectionError(connection, "could not connect") from failure
+
+
+def _addresses(connection: Any) -> list[str]:
+    try:
+        found = socket.getaddrinfo(
+            connection.host.strip("[]"), connection.port, allowed_gai_family(), socket.SOCK_STREAM
+        )
+    except (socket.gaierror, UnicodeError) as error:
+        cause = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
+        raise NameResolutionError(connection.host, connection, cause) from error
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class WatchedHTTPConnection(_Watched, HTTPConnection):
+    """Plain HTTP, for the sandbox on one's own machine."""
+
+
+class WatchedHTTPSConnection(_Watched, HTTPSConnection):
+    """TLS."""
+
+
+class WatchedHTTPPool(HTTPConnectionPool):
+    ConnectionCls = WatchedHTTPConnection
+
+
+class WatchedHTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = WatchedHTTPSConnection
+
+
+class _OneShot:
+    """Closes each connection after its answer, whatever the server would like."""
+
+    def _put_conn(self: Any, conn: Any) -> None:
+        if conn is not None:
+            conn.close()
+        super()._put_conn(conn)  # type: ignore[misc]
+
+
+class OneShotHTTPPool(_OneShot, WatchedHTTPPool):
+    """A fresh connection for every write: an idle one that dies under it would leave the outcome open."""
+
+
+class OneShotHTTPSPool(_OneShot, WatchedHTTPSPool):
+    """The same over TLS."""
+
+
+READ_POOLS = {"http": WatchedHTTPPool, "https": WatchedHTTPSPool}
+WRITE_POOLS = {"http": OneShotHTTPPool, "https": OneShotHTTPSPool}
+
+
+def tls_context() -> ssl.SSLContext:
+    """The one TLS context of this process, trusting what the environment or certifi says."""
+    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    return _load_context(named or DEFAULT_CA_BUNDLE_PATH)
+
+
+@functools.cache
+def _load_context(bundle: str) -> ssl.SSLContext:
+    context = create_urllib3_context()
+    if os.path.isdir(bundle):  # noqa: PTH112 - the value is the environment's, and only asked this
+        context.load_verify_locations(capath=bundle)
+    else:
+        context.load_verify_locations(cafile=bundle)
+    return context
+
+
+class WatchedAdapter(HTTPAdapter):
+    """Reads share connections, writes do not; nothing is sent twice; certificates are loaded once."""
+
+    def __init__(self, *, for_writes: bool) -> None:
+        self._pools = WRITE_POOLS if for_writes else READ_POOLS
+        super().__init__(max_retries=Retry(total=False, redirect=False))
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=tls_context(), **kwargs)
+        self._use_our_pools(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, ssl_context=tls_context(), **kwargs)
+        if not proxy.lower().startswith("socks"):
+            self._use_our_pools(manager)
+        return manager
+
+    def _use_our_pools(self, manager: PoolManager) -> None:
+        manager.pool_classes_by_scheme = dict(self._pools)
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        """Without the path of the bundle: the shared context holds it, and a path would load it again."""
+        host, _tls = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {"cert_reqs": "CERT_REQUIRED"}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Always verify, with what the shared context holds."""
+        conn.cert_reqs = "CERT_REQUIRED"

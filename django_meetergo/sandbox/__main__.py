@@ -1,0 +1,47 @@
+"""``python -m django_meetergo.sandbox``: a meetergo on this computer, until Ctrl+C."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+
+from django_meetergo.sandbox.app import PROFILES, Sandbox
+from django_meetergo.sandbox.seed import ADMIN_TOKEN
+from django_meetergo.sandbox.server import start
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options, for this module and for the management command alike."""
+    parser.add_argument("--port", type=int, default=8787)
+    parser.add_argument("--profile", choices=sorted(PROFILES), default="seed")
+    parser.add_argument("--no-rate-limit", action="store_true", help="answer any number of requests")
+
+
+def serve(port: int = 8787, *, profile: str = "seed", rate_limit: bool = True) -> int:
+    """Serve a sandbox until it is interrupted; answer the exit status."""
+    try:
+        server = start(Sandbox(profile, rate_limit=rate_limit), port)
+    except OSError as error:
+        sys.stderr.write(f"Port {port} cannot be used: {error.strerror}.\n")
+        return 1
+    sys.stdout.write(f"API        {server.url}\nDashboard  {server.url}/\nToken      {ADMIN_TOKEN}\n")
+    sys.stdout.write("Press Ctrl+C to stop\n")
+    sys.stdout.flush()
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        server.stop()
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Read the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m django_meetergo.sandbox", description=__doc__)
+    add_arguments(parser)
+    chosen = parser.parse_args(arguments)
+    return serve(chosen.port, profile=chosen.profile, rate_limit=not chosen.no_rate_limit)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

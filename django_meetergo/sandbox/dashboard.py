@@ -1,0 +1,105 @@
+"""The page at ``/``: what is booked here and what waits, with a button for each decision."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from html import escape
+from typing import TYPE_CHECKING
+
+from django_meetergo.sandbox import documents
+from django_meetergo.sandbox.ledger import Ledger
+from django_meetergo.sandbox.records import Appointment, Provisional
+from django_meetergo.sandbox.wire import Answer, Request, answer_error, answer_page
+
+if TYPE_CHECKING:
+    from django_meetergo.sandbox.app import Sandbox
+
+SHOWN = 200
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0; color: #1d2733; background: #f5f7f9 }
+header { background: #12395b; color: #fff; padding: .6rem 1.5rem }
+main { max-width: 64rem; margin: 0 auto; padding: 1rem 1.5rem 3rem }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
+table { border-collapse: collapse; width: 100%; background: #fff }
+th, td { text-align: left; padding: .5rem .75rem; border-bottom: 1px solid #dde3e9; vertical-align: top }
+form { display: inline }
+button { font: inherit; padding: .2rem .7rem; margin: 0 .3rem .3rem 0; cursor: pointer }
+.cancelled td { color: #66717d; text-decoration: line-through } small { color: #55616d }
+"""
+
+
+def show(sandbox: Sandbox, request: Request) -> Answer:
+    """The page, for people at this computer only."""
+    if not request.is_from_here():
+        return answer_error(403, "The sandbox answers only to its own address on this computer")
+    if request.method not in {"GET", "HEAD"}:
+        return answer_error(404, f"Cannot {request.method} /")
+    with sandbox.ledger.lock:
+        sandbox.ledger.lapse()
+        return answer_page(_page(sandbox.ledger))
+
+
+def _page(ledger: Ledger) -> str:
+    waiting = [one for one in ledger.provisionals.values() if one.status == "pending"]
+    standing = sorted(ledger.appointments.values(), key=lambda one: one.start)
+    coming = [one for one in standing if one.end >= ledger.now()]
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Sandbox</title><style>{STYLE}</style></head><body>
+<header role="status">Sandbox – nothing here leaves this computer</header>
+<main><h1>{escape(documents.COMPANY_NAME)}</h1>
+<h2>Waiting for somebody ({len(waiting)})</h2>{_waiting_table(ledger, waiting)}
+<h2>Appointments to come ({len(coming)})</h2>{_appointment_table(ledger, coming[:SHOWN])}
+</main></body></html>"""
+
+
+def _waiting_table(ledger: Ledger, waiting: list[Provisional]) -> str:
+    if not waiting:
+        return "<p>No booking is waiting.</p>"
+    rows = "".join(_waiting_row(ledger, one) for one in waiting)
+    return f"<table><tr><th>When</th><th>What</th><th>Who</th><th>Decide</th></tr>{rows}</table>"
+
+
+def _waiting_row(ledger: Ledger, one: Provisional) -> str:
+    attendee = one.dto.get("attendee") or {}
+    who = attendee.get("email") or attendee.get("phone") or ""
+    if one.type == "doubleOptIn":
+        buttons = _button(one, "confirm", "Confirm as attendee")
+    else:
+        buttons = _button(one, "approve", "Approve as host") + _button(one, "decline", "Decline as host")
+    buttons += _button(one, "expire", "Let it expire")
+    when = _when(ledger, one.start, one.host_ids)
+    return (
+        f"<tr><td>{when}</td><td>{_what(ledger, one)}</td><td>{escape(str(who))}</td><td>{buttons}</td></tr>"
+    )
+
+
+def _button(one: Provisional, action: str, label: str) -> str:
+    target = f"/_sandbox/provisional/{escape(one.id)}/{action}"
+    return f'<form method="post" action="{target}"><button>{escape(label)}</button></form>'
+
+
+def _appointment_table(ledger: Ledger, appointments: list[Appointment]) -> str:
+    if not appointments:
+        return "<p>Nothing is booked.</p>"
+    rows = "".join(_appointment_row(ledger, one) for one in appointments)
+    return f"<table><tr><th>When</th><th>What</th><th>Who</th><th>How</th></tr>{rows}</table>"
+
+
+def _appointment_row(ledger: Ledger, one: Appointment) -> str:
+    look = ' class="cancelled"' if one.is_cancelled else ""
+    who = "<br>".join(escape(person.fullname or person.email or "") for person in one.attendees)
+    how = escape(one.location or one.channel)
+    when = _when(ledger, one.start, one.host_ids)
+    return f"<tr{look}><td>{when}</td><td>{_what(ledger, one)}</td><td>{who}</td><td>{how}</td></tr>"
+
+
+def _what(ledger: Ledger, one: Appointment | Provisional) -> str:
+    hosts = ", ".join(host.full_name for host in ledger.hosts_of(one.host_ids))
+    return f"{escape(ledger.meeting_types[one.meeting_type_id].name)}<br><small>{escape(hosts)}</small>"
+
+
+def _when(ledger: Ledger, start: datetime, host_ids: list[str]) -> str:
+    zone = ledger.users[host_ids[0]].zone
+    return escape(start.astimezone(zone).strftime("%a %d %b %Y, %H:%M"))

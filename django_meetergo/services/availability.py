@@ -1,0 +1,486 @@
+"""Free times, as documents in the cache.
+
+A document is what meetergo offered for one meeting type, one length and one fixed window of 31 days. It is
+for showing only: whether a time is really free is decided by meetergo when it is booked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from django.core.cache import BaseCache, caches
+
+from django_meetergo import signals
+from django_meetergo.clock import Stopwatch
+from django_meetergo.conf import get_settings
+from django_meetergo.exceptions import (
+    BudgetSpent,
+    CircuitOpen,
+    CredentialRefused,
+    RateLimited,
+    RemoteError,
+)
+from django_meetergo.models import MeetingType
+from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.services import demand
+
+WINDOW = timedelta(days=31)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: A document younger than this is shown without asking again.
+FRESH = timedelta(seconds=60)
+#: An older copy is shown while it is being refreshed, or during an outage, until it is this old.
+STALE = timedelta(minutes=15)
+#: A copy nobody refreshes, because nobody looks, is kept for so long.
+KEEP = timedelta(hours=1)
+
+LOCK = 15  # seconds one refresh may keep the others waiting
+PATIENCE = 2.0  # seconds a view waits for somebody else's first refresh
+LOOK_AGAIN = 0.05
+ASK_EVERY = 5  # seconds between two rings for one document
+ROUND = 20  # documents refreshed in one round
+
+#: meetergo is not asked at the moment, whatever about.
+HELD_BACK = (BudgetSpent, CircuitOpen, CredentialRefused, RateLimited)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreeTime:
+    """A start that can be booked, in UTC. ``seats_left`` is None where seats are not counted."""
+
+    start: datetime
+    seats_left: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreeTimes:
+    """What can be shown for a span of time.
+
+    ``as_of`` is the age of the oldest part. ``stale``: meetergo did not answer, the times come from an
+    earlier answer. ``failed``: it did not answer and there is nothing to show for at least a part.
+    """
+
+    times: tuple[FreeTime, ...]
+    as_of: datetime | None
+    stale: bool = False
+    failed: bool = False
+
+
+#: There is nothing to show, and meetergo did not answer.
+NOTHING = FreeTimes(times=(), as_of=None, failed=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """One document's place: a meeting type, a length in minutes and the n-th 31 days since 1970.
+
+    ``moving`` is meetergo's id of an appointment that looks for another time and does not block itself.
+    """
+
+    meeting_type: MeetingType
+    duration: int
+    number: int
+    moving: str = ""
+
+    @property
+    def start(self) -> datetime:
+        return EPOCH + self.number * WINDOW
+
+    @property
+    def end(self) -> datetime:
+        return self.start + WINDOW
+
+    @property
+    def id(self) -> demand.DocumentId:
+        return self.meeting_type.pk, self.duration, self.number
+
+    @property
+    def key(self) -> str:
+        kind = self.meeting_type
+        parts = f"{kind.connection}|{kind.remote_id}|{self.duration}|{self.number}|{self.moving}"
+        return "meetergo:free:" + hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+
+def document_cache() -> BaseCache:
+    return caches[get_settings().CACHE]
+
+
+def list_slots(
+    *,
+    meeting_type: MeetingType,
+    start: datetime,
+    end: datetime,
+    client: MeetergoClient,
+    now: datetime,
+    duration: int | None = None,
+    moving: str = "",
+) -> FreeTimes:
+    """The free starts from ``start`` (never before ``now``) up to ``end``, both aware; soonest first.
+
+    ``moving`` is meetergo's id of an appointment that looks for another time: its own does not block it.
+    Costs no call while the documents are fresh, else one each. Never raises for a service that does not
+    answer: the result says so.
+    """
+    length = duration or meeting_type.duration
+    since = max(start, now)
+    parts = [
+        read_window(window, client=client, now=now)
+        for window in windows_between(meeting_type, length, since, end, moving)
+    ]
+    times = [free for part in parts for free in part.times if since <= free.start < end]
+    ages = [part.as_of for part in parts if part.as_of]
+    return FreeTimes(
+        times=tuple(times),
+        as_of=min(ages, default=None),
+        stale=any(part.stale for part in parts),
+        failed=any(part.failed for part in parts),
+    )
+
+
+def windows_between(
+    meeting_type: MeetingType, duration: int, start: datetime, end: datetime, moving: str = ""
+) -> Iterator[Window]:
+    number = (start - EPOCH) // WINDOW
+    while EPOCH + number * WINDOW < end:
+        yield Window(meeting_type=meeting_type, duration=duration, number=number, moving=moving)
+        number += 1
+
+
+def read_window(window: Window, *, client: MeetergoClient, now: datetime) -> FreeTimes:
+    """The copy at hand, at once; only where there is none of this quarter of an hour does somebody wait.
+
+    A copy that is no longer fresh asks for its refresh in the background.
+    """
+    cache = document_cache()
+    stored = get_copy(window, now)
+    if not window.moving:
+        demand.views.note(window.id, cache, now)
+    if stored is None:
+        return fetch_by_one(window, client=client, now=now)
+    if is_wanted(stored, now):
+        ask_for_refresh(window, cache)
+    return build_times(stored)
+
+
+def get_copy(window: Window, now: datetime) -> dict[str, Any] | None:
+    """The stored copy, unless it is too old to be shown to anybody."""
+    stored = document_cache().get(window.key)
+    return stored if stored and now - as_time(stored["at"]) <= STALE else None
+
+
+def is_wanted(stored: dict[str, Any], now: datetime) -> bool:
+    return bool(stored.get("marked")) or now - as_time(stored["at"]) >= FRESH
+
+
+def ask_for_refresh(window: Window, cache: BaseCache) -> None:
+    """Ring for the background, once in a while however many people look."""
+    if cache.add(f"{window.key}:asked", 1, ASK_EVERY):
+        signals.ring_doorbell()
+
+
+def fetch_by_one(window: Window, *, client: MeetergoClient, now: datetime) -> FreeTimes:
+    """The first copy: fetched by one, awaited for a short while by the others."""
+    cache = document_cache()
+    lock, owner = f"{window.key}:lock", uuid4().hex
+    if not cache.add(lock, owner, LOCK):
+        stored = wait_for(window, now)
+        return build_times(stored) if stored else NOTHING
+    try:
+        # Somebody may have put a copy there between our look and our lock.
+        stored = get_copy(window, now)
+        return build_times(stored) if stored else fetch_window(window, client=client, now=now)
+    except RemoteError:
+        return NOTHING
+    finally:
+        if cache.get(lock) == owner:
+            cache.delete(lock)
+
+
+def wait_for(window: Window, now: datetime) -> dict[str, Any] | None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if stored := get_copy(window, now):
+            return stored
+        time.sleep(LOOK_AGAIN)
+    return None
+
+
+def fetch_window(
+    window: Window, *, client: MeetergoClient, now: datetime, refresh_cache: bool = False
+) -> FreeTimes:
+    """Ask meetergo and keep the answer. Raises RemoteError.
+
+    ``refresh_cache`` makes meetergo look into the calendars again instead of into its own cache.
+    """
+    meeting_type = window.meeting_type
+    answer = client.get_booking_availability(
+        meeting_type.remote_id,
+        max(window.start, now),
+        window.end,
+        host_ids=tuple(meeting_type.host_ids),
+        queue_id=meeting_type.queue_id,
+        timezone="UTC",
+        duration=window.duration if window.duration != meeting_type.duration else None,
+        existing_appointment_id=window.moving,
+        refresh_cache=refresh_cache,
+    )
+    times = [[int(slot.start.timestamp()), slot.seats_left] for slot in answer.slots]
+    stored = {"at": now.timestamp(), "times": times}
+    keep(window, stored)
+    return build_times(stored)
+
+
+def keep(window: Window, stored: dict[str, Any]) -> None:
+    document_cache().set(window.key, stored, KEEP.total_seconds())
+
+
+def build_times(stored: dict[str, Any]) -> FreeTimes:
+    """What a stored copy shows; one whose refresh has failed says so."""
+    times = tuple(FreeTime(start=as_time(start), seats_left=seats) for start, seats in stored["times"])
+    return FreeTimes(times=times, as_of=as_time(stored["at"]), stale=bool(stored.get("failed")))
+
+
+def as_time(timestamp: float) -> datetime:
+    return datetime.fromtimestamp(timestamp, UTC)
+
+
+# Kept fresh by demand
+
+
+def poll_availability(*, connection: str, client: MeetergoClient, now: datetime, number: int = ROUND) -> int:
+    """Refresh what people look at, most wanted first, as far as our request limit allows; how many.
+
+    ``client`` is of the lane ``planned``: it stops before bookings and views would have to wait.
+    """
+    watch, done = Stopwatch(now), 0
+    for window in choose_windows(connection, now, number):
+        try:
+            fetch_window(window, client=client, now=watch.now(), refresh_cache=False)
+        except HELD_BACK:
+            break
+        except RemoteError:
+            mark(window, failed=True)
+            continue
+        done += 1
+    return done
+
+
+def choose_windows(connection: str, now: datetime, number: int) -> list[Window]:
+    cache = document_cache()
+    interest = demand.read_interest(cache)
+    types = (
+        MeetingType.objects.bookable()
+        .filter(connection=connection)
+        .defer("raw")
+        .in_bulk({type_id for type_id, _, _ in interest})
+    )
+    windows = {
+        window.key: window
+        for type_id, duration, window_number in interest
+        if type_id in types
+        and (window := Window(meeting_type=types[type_id], duration=duration, number=window_number)).end > now
+    }
+    stored = cache.get_many(list(windows))
+    candidates = [
+        demand.Candidate(
+            document=window.id,
+            interest=interest[window.id].at(now.timestamp()),
+            age=now.timestamp() - stored[key]["at"],
+            marked=bool(stored[key].get("marked")),
+        )
+        for key, window in windows.items()
+        if key in stored
+    ]
+    chosen = demand.choose(candidates, number=number, at_least=FRESH.total_seconds())
+    by_id = {window.id: window for window in windows.values()}
+    return [by_id[document] for document in chosen]
+
+
+def mark(window: Window, **flags: bool) -> None:
+    """Note on the copy at hand that it is known to be wrong somewhere, or could not be refreshed."""
+    stored = document_cache().get(window.key)
+    if stored:
+        keep(window, {**stored, **flags})
+
+
+# One start
+
+
+def is_offered(
+    *,
+    meeting_type: MeetingType,
+    start: datetime,
+    duration: int,
+    client: MeetergoClient,
+    now: datetime,
+    moving: str = "",
+) -> bool | None:
+    """Whether meetergo lists this start, asking once more if our copy does not. None: it did not answer."""
+    window = find_window(meeting_type, duration, start, moving)
+    stored = document_cache().get(window.key)
+    if stored and lists(stored, start):
+        return True
+    try:
+        times = fetch_window(window, client=client, now=now, refresh_cache=stored is not None)
+    except RemoteError:
+        mark(window, failed=True)
+        return None
+    return any(free.start == start for free in times.times)
+
+
+def find_window(meeting_type: MeetingType, duration: int, start: datetime, moving: str = "") -> Window:
+    return next(windows_between(meeting_type, duration, start, start + timedelta(microseconds=1), moving))
+
+
+def lists(stored: dict[str, Any], start: datetime) -> bool:
+    return any(listed == start.timestamp() for listed, _ in stored["times"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A span of a host's calendar, by meetergo's id, that is known not to be free any more."""
+
+    host_id: str
+    start: datetime
+    end: datetime
+
+
+def take_out(*, meeting_type: MeetingType, start: datetime, duration: int) -> None:
+    """Drop a start that we know to be taken from the copies at hand, and mark them for a refresh."""
+    if host_id := meeting_type.only_host_id:
+        end = start + timedelta(minutes=duration)
+        take_out_all(connection=meeting_type.connection, taken=[Taken(host_id=host_id, start=start, end=end)])
+    else:
+        # A queue may have other hosts, a group other seats.
+        forget(meeting_type=meeting_type, start=start)
+
+
+def take_out_all(*, connection: str, taken: Sequence[Taken]) -> None:
+    """The same for many, in every type whose free times follow from that one host's calendar."""
+    types = [
+        row
+        for row in MeetingType.objects.bookable().filter(connection=connection).defer("raw")
+        if row.only_host_id in {span.host_id for span in taken}
+    ]
+    affected: dict[str, tuple[Window, list[Taken]]] = {}
+    for span in taken:
+        for row in types:
+            if row.only_host_id == span.host_id:
+                for window in list_overlapping(row, span):
+                    affected.setdefault(window.key, (window, []))[1].append(span)
+    cache = document_cache()
+    changed = {
+        key: {**stored, "times": drop(stored["times"], *affected[key]), "marked": True}
+        for key, stored in cache.get_many(list(affected)).items()
+    }
+    if changed:
+        cache.set_many(changed, KEEP.total_seconds())
+
+
+def list_overlapping(meeting_type: MeetingType, span: Taken) -> Iterator[Window]:
+    """The documents in which a start could lie whose appointment would touch the span."""
+    for length in meeting_type.durations:
+        yield from windows_between(meeting_type, length, span.start - timedelta(minutes=length), span.end)
+
+
+def drop(times: list[list[Any]], window: Window, taken: list[Taken]) -> list[list[Any]]:
+    return [
+        [listed, seats]
+        for listed, seats in times
+        if not any(overlaps(as_time(listed), window.duration, span.start, span.end) for span in taken)
+    ]
+
+
+def overlaps(listed: datetime, length: int, start: datetime, end: datetime) -> bool:
+    return listed < end and start < listed + timedelta(minutes=length)
+
+
+def forget(*, meeting_type: MeetingType, start: datetime) -> None:
+    """Mark the copies around a start: something there has changed, and a refresh comes first."""
+    for length in meeting_type.durations:
+        mark(find_window(meeting_type, length, start), marked=True)
+    signals.ring_doorbell()
+
+
+# When a time is lost
+
+ALTERNATIVES = 4
+SEARCH = timedelta(days=14)
+
+
+def list_alternatives(
+    *,
+    meeting_type: MeetingType,
+    start: datetime,
+    duration: int,
+    zone: ZoneInfo,
+    client: MeetergoClient,
+    now: datetime,
+) -> list[FreeTime]:
+    """Up to four free times near a lost one, soonest first, by the calendar of ``zone``.
+
+    Two before and two after on the same day, filled up with the same clock time on the next free days.
+    """
+    refetch(meeting_type=meeting_type, start=start, duration=duration, client=client, now=now)
+    local = start.astimezone(zone)
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    found = list_slots(
+        meeting_type=meeting_type,
+        start=midnight,
+        end=midnight + SEARCH,
+        duration=duration,
+        client=client,
+        now=now,
+    )
+    times = [free for free in found.times if free.start != start]
+    return choose_alternatives(times, local, zone)
+
+
+def refetch(
+    *, meeting_type: MeetingType, start: datetime, duration: int, client: MeetergoClient, now: datetime
+) -> None:
+    """Look again, past meetergo's own cache; what we have stays if it does not answer."""
+    window = find_window(meeting_type, duration, start)
+    try:
+        fetch_window(window, client=client, now=now, refresh_cache=True)
+    except RemoteError:
+        mark(window, failed=True)
+        take_out(meeting_type=meeting_type, start=start, duration=duration)
+
+
+def choose_alternatives(times: list[FreeTime], wanted: datetime, zone: ZoneInfo) -> list[FreeTime]:
+    day = wanted.date()
+    same_day = [free for free in times if free.start.astimezone(zone).date() == day]
+    before = [free for free in same_day if free.start < wanted][-2:]
+    after = [free for free in same_day if free.start > wanted][:2]
+    chosen = before + after
+    for free in nearest_clock_times(times, wanted, zone):
+        if len(chosen) == ALTERNATIVES:
+            break
+        chosen.append(free)
+    if len(chosen) < ALTERNATIVES:
+        chosen += [free for free in times if free not in chosen][: ALTERNATIVES - len(chosen)]
+    return sorted(chosen, key=lambda free: free.start)
+
+
+def nearest_clock_times(times: Iterable[FreeTime], wanted: datetime, zone: ZoneInfo) -> Iterator[FreeTime]:
+    """On each later free day, the time nearest to the wanted time of day."""
+    by_day: dict[Any, list[FreeTime]] = {}
+    for free in times:
+        local = free.start.astimezone(zone)
+        if local.date() > wanted.date():
+            by_day.setdefault(local.date(), []).append(free)
+
+    def distance(free: FreeTime) -> int:
+        local = free.start.astimezone(zone)
+        return abs((local.hour - wanted.hour) * 60 + local.minute - wanted.minute)
+
+    for day in sorted(by_day):
+        yield min(by_day[day], key=distance)

@@ -1,0 +1,78 @@
+"""Celery: thin over ``work``. The only importer of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import shared_task
+
+from django_meetergo.services.work import run_due
+
+logger = logging.getLogger(__name__)
+
+#: A ring may keep a page waiting for so long, in seconds, whatever the broker and its settings.
+PATIENCE = 1.0
+#: After a ring that was not heard the broker is left in peace for so many seconds.
+QUIET = 30.0
+
+_quiet_until = 0.0
+
+
+@shared_task(
+    name="meetergo.work",
+    acks_late=True,
+    reject_on_worker_lost=True,
+    ignore_result=True,
+    soft_time_limit=240,
+    time_limit=300,
+)
+def work() -> None:
+    """Do everything that is due."""
+    run_due(datetime.now(UTC))
+
+
+def beat_schedule() -> dict[str, dict[str, Any]]:
+    """What ``CELERY_BEAT_SCHEDULE`` needs: the promise is kept by this, doorbells only make it quicker."""
+    return {"meetergo.work": {"task": "meetergo.work", "schedule": 5.0, "options": {"expires": 5}}}
+
+
+def ring() -> None:
+    """Ask a worker to look now. A broker that is away costs one short wait, then nothing for a while."""
+    global _quiet_until
+    if time.monotonic() < _quiet_until:
+        return
+    # A thread of its own: some clients wait for a silent broker far longer than their settings say.
+    publisher = Publisher()
+    publisher.start()
+    publisher.join(PATIENCE)
+    if not publisher.was_heard:
+        _quiet_until = time.monotonic() + QUIET
+
+
+class Publisher(threading.Thread):
+    """Puts one message on the queue."""
+
+    def __init__(self) -> None:
+        super().__init__(name="meetergo-doorbell", daemon=True)
+        # Looked up here: which Celery application is the current one is a matter of the thread.
+        self.send = work.apply_async
+        self.was_heard = False
+
+    def run(self) -> None:
+        try:
+            self.send(retry=False, expires=60)
+        except Exception as error:  # noqa: BLE001
+            # Whatever a broker client may raise: the row is stored, and beat finds it.
+            logger.warning("The broker did not take the doorbell: %s", type(error).__name__)
+        else:
+            self.was_heard = True
+
+
+def hear_again() -> None:
+    """Forget that the broker was away."""
+    global _quiet_until
+    _quiet_until = 0.0

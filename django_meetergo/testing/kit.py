@@ -1,0 +1,194 @@
+"""The sandbox as a test sees it: things to do to the service, and what it then holds."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from django.core.cache import caches
+from django.test import Client
+
+from django_meetergo.conf import DEFAULT, get_settings
+from django_meetergo.models import Booking, MeetingType
+from django_meetergo.remote import budget
+from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.sandbox.app import Sandbox
+from django_meetergo.sandbox.control import take_slot
+from django_meetergo.services import availability, directory, webhooks, work
+from django_meetergo.services.clients import client_for
+
+BOOK = "POST /v4/booking"
+
+
+class SandboxKit:
+    """A sandbox whose deliveries wait until a test sends them, and whose clock a test may move."""
+
+    def __init__(self, sandbox: Sandbox, *, base_url: str, live: bool = False) -> None:
+        self.sandbox = sandbox
+        self.base_url = base_url
+        self.live = live
+        self._seeded = set(sandbox.ledger.appointments)
+        sandbox.deliveries.transport = self._deliver
+        sandbox.deliveries.manners.manual = True
+
+    # Time
+
+    zone = ZoneInfo("Europe/Berlin")  #: where the seeded clinic is
+
+    def now(self) -> datetime:
+        """The sandbox's present moment, aware; hand it to services."""
+        return self.sandbox.clock.now()
+
+    def travel(self, **units: float) -> datetime:
+        """Move the sandbox's clock by a ``timedelta``'s arguments; the new present moment."""
+        self.sandbox.clock.offset_seconds += timedelta(**units).total_seconds()
+        return self.now()
+
+    # What can be booked
+
+    def client(self, lane: str = "write") -> MeetergoClient:
+        """A client whose wire ends in this sandbox."""
+        return client_for(DEFAULT, lane)
+
+    def sync_directory(self) -> None:
+        """Bring the sandbox's meeting types and hosts into the database."""
+        directory.sync_directory(connection=DEFAULT, client=self.client("sync"), now=self.now())
+
+    def meeting_type(self, slug: str = "intro-call") -> MeetingType:
+        """Our row of a seeded meeting type; the directory is read when it is not there yet."""
+        if not MeetingType.objects.filter(slug=slug).exists():
+            self.sync_directory()
+        return MeetingType.objects.get(slug=slug)
+
+    def free_starts(self, slug: str = "intro-call", *, days: int = 14) -> list[datetime]:
+        """Free starts in UTC, soonest first."""
+        now = self.now()
+        found = availability.list_slots(
+            meeting_type=self.meeting_type(slug),
+            start=now,
+            end=now + timedelta(days=days),
+            client=self.client("view"),
+            now=now,
+        )
+        return [free.start for free in found.times]
+
+    # Trouble
+
+    def fail_next(
+        self, route: str = BOOK, kind: str = "status_before", *, times: int = 1, **options: Any
+    ) -> None:
+        """Arm a fault for the next calls of a route, such as ``drop_after`` or ``status_after``."""
+        self.sandbox.faults.add(route, kind, times=times, **options)
+
+    def steal_slot(self, start: datetime, slug: str = "intro-call") -> None:
+        """Somebody else takes this time, or a seat of it, at the service and without our knowing."""
+        meeting_type = self.meeting_type(slug)
+        hosts = meeting_type.host_ids or list(meeting_type.hosts.values_list("remote_id", flat=True))
+        for host_id in hosts:
+            take_slot(self.sandbox.ledger, host_id, start, meeting_type_id=meeting_type.remote_id)
+
+    def expire_key(self) -> None:
+        """From now on the credential is refused."""
+        self.sandbox.faults.add("*", "expire_key", times=-1)
+
+    def forget_times(self) -> None:
+        """Empty the cache: free times, the request budget and the circuit, as after a restart."""
+        caches[get_settings().CACHE].clear()
+        self.forget_budget()
+
+    def forget_budget(self) -> None:
+        """A new minute: the request budget is whole and the circuit closed."""
+        budget.forget_alone()
+
+    # Somebody's yes
+
+    def confirm(self, booking: Booking) -> None:
+        """The attendee opens the link in the mail."""
+        self.sandbox.ledger.confirm(booking.provisional_id)
+
+    def approve(self, booking: Booking) -> None:
+        """The host agrees."""
+        self.sandbox.ledger.approve(booking.provisional_id)
+
+    def expire(self, booking: Booking) -> None:
+        """Nobody said yes in time."""
+        self.sandbox.ledger.expire(booking.provisional_id)
+
+    def decline(self, booking: Booking, reason: str = "") -> None:
+        """The host says no."""
+        self.sandbox.ledger.decline(booking.provisional_id, reason)
+
+    # Webhooks
+
+    def register_webhook(self) -> None:
+        """Enter our letterbox in the sandbox's list."""
+        webhooks.ensure_webhook(connection=DEFAULT, client=self.client("sync"))
+
+    def deliver(self, *, duplicate: int = 1, shuffle: bool = False) -> int:
+        """Send what waits to our letterbox; how many answers were 2xx."""
+        deliveries = self.sandbox.deliveries
+        if shuffle:
+            deliveries.shuffle()
+        entries = deliveries.pump()
+        for _ in range(duplicate - 1):
+            deliveries.replay()
+            entries += deliveries.pump()
+        return sum(200 <= entry.get("status", 0) < 300 for entry in entries)
+
+    def knock_for_all(self) -> None:
+        """Have every appointment of this test looked at, as if a delivery had named it long enough ago."""
+        now = self.now()
+        for appointment in self.appointments(standing=False):
+            body = {"webhookType": "booking_created", "id": appointment.id, "nonce": uuid4().hex}
+            webhooks.receive_delivery(
+                connection=DEFAULT, body=json.dumps(body).encode(), now=now - webhooks.GATHER
+            )
+
+    def _deliver(self, endpoint: str, body: bytes) -> int:
+        answer = Client().post(urlsplit(endpoint).path, body, content_type="application/json")
+        return answer.status_code
+
+    # Work
+
+    def run_due(self, *, after: float = 0, periodic: bool = False) -> dict[str, int]:
+        """Move the clock by ``after`` seconds and do what is due then."""
+        now = self.travel(seconds=after)
+        done: dict[str, int] = {}
+        # What one row causes, another shows: a delivery leads to an event.
+        while found := work.run_due(now, periodic=periodic and not done):
+            done = {name: done.get(name, 0) + found.get(name, 0) for name in {*done, *found}}
+        return done
+
+    # What the service holds
+
+    def posts(self, route: str = BOOK) -> int:
+        """How many requests of a route the sandbox has seen."""
+        method, template = route.rstrip("/").split()
+        entries = self.sandbox.journal.entries(kind="request")
+        return sum((entry["method"], entry["route"]) == (method, template) for entry in entries)
+
+    def appointments(self, *, standing: bool = True) -> list[Any]:
+        """The sandbox's own appointments that were made since it was seeded, oldest first."""
+        return [
+            appointment
+            for appointment in self.sandbox.ledger.appointments.values()
+            if appointment.id not in self._seeded and not (standing and appointment.is_cancelled)
+        ]
+
+    def appointments_of(self, booking: Booking, *, standing: bool = True) -> list[Any]:
+        """The sandbox's appointments that carry this booking's reference."""
+        return [
+            appointment
+            for appointment in self.appointments(standing=standing)
+            if any(booking.marker in str(attendee.answers) for attendee in appointment.attendees)
+        ]
+
+
+def make_start(day: int, hour: int, minute: int = 0) -> datetime:
+    """A time on a day of the coming weeks, in UTC; for tests that need any aware datetime."""
+    base = datetime.now(UTC).replace(hour=hour, minute=minute, second=0, microsecond=0)
+    return base + timedelta(days=day)

@@ -1,0 +1,104 @@
+"""Fixtures for sites that use django-meetergo. Loaded by pytest; imports nothing of Django until used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from django_meetergo.testing.kit import SandboxKit
+
+BASE_URL = "http://meetergo.sandbox"
+REAL_HOSTS = ("https://api.meetergo.com", "https://cal.meetergo.com", "https://my.meetergo.com")
+
+
+@pytest.fixture
+def meetergo_sandbox(settings: Any) -> Iterator[SandboxKit]:
+    """A sandbox of the service in this process: no socket, no waiting, a clock that can be moved."""
+    from django_meetergo.remote import transport
+    from django_meetergo.sandbox.app import Sandbox
+    from django_meetergo.testing.kit import SandboxKit
+    from django_meetergo.testing.wire import SandboxWire
+
+    sandbox = Sandbox(rate_limit=False)
+    use_sandbox(settings, BASE_URL)
+    transport.WIRES[BASE_URL] = SandboxWire(sandbox.wsgi)
+    try:
+        kit = SandboxKit(sandbox, base_url=BASE_URL)
+        kit.forget_times()
+        yield kit
+    finally:
+        del transport.WIRES[BASE_URL]
+        sandbox.close()
+
+
+@pytest.fixture
+def live_meetergo_sandbox(settings: Any) -> Iterator[SandboxKit]:
+    """The same behind a real socket on 127.0.0.1."""
+    from django_meetergo.sandbox import server
+    from django_meetergo.sandbox.app import Sandbox
+    from django_meetergo.testing.kit import SandboxKit
+
+    sandbox = Sandbox(rate_limit=False)
+    running = server.start(sandbox)
+    use_sandbox(settings, running.url)
+    try:
+        kit = SandboxKit(sandbox, base_url=running.url, live=True)
+        kit.forget_times()
+        yield kit
+    finally:
+        running.stop()
+        sandbox.close()
+
+
+def use_sandbox(settings: Any, base_url: str) -> None:
+    """Point ``MEETERGO`` at a sandbox; background work runs when the test says so."""
+    from django_meetergo.sandbox.seed import ADMIN_TOKEN
+
+    settings.MEETERGO = {
+        "SITE_URL": "https://site.example",
+        "WEBHOOK_TOKENS": ["a-token-that-only-this-test-knows"],
+        **getattr(settings, "MEETERGO", {}),
+        # No test should wait because it has asked more often than a site does in a minute.
+        "REQUESTS_PER_MINUTE": 600,
+        "API_KEY": ADMIN_TOKEN,
+        "USER_ID": "",
+        "BASE_URL": base_url,
+        "SANDBOX": True,
+        "BACKGROUND": "cron",
+    }
+
+
+@pytest.fixture(autouse=True)
+def _meetergo_stays_at_home(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test calls the real service, and none telephones while it holds a transaction open."""
+    if not is_django_ready():
+        yield
+        return
+    from django_meetergo.remote import transport
+    from django_meetergo.testing.guards import refuse_open_transactions
+    from django_meetergo.testing.wire import ClosedWire
+
+    closed = {host: ClosedWire() for host in REAL_HOSTS}
+    transport.WIRES.update(closed)
+    transport.BEFORE_SEND.append(refuse_open_transactions)
+    try:
+        yield
+    finally:
+        transport.BEFORE_SEND.remove(refuse_open_transactions)
+        for host in closed:
+            transport.WIRES.pop(host, None)
+
+
+def is_django_ready() -> bool:
+    """Whether this run has a site with our app in it; other projects have the plugin on their path too."""
+    import sys
+
+    if "django" not in sys.modules:
+        return False
+    from django.apps import apps
+    from django.conf import settings
+
+    return settings.configured and apps.ready and apps.is_installed("django_meetergo")

@@ -1,0 +1,30 @@
+"""Short transactions that may be run again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import IntegrityError, OperationalError, connection, transaction
+
+T = TypeVar("T")
+
+ATTEMPTS = 3
+
+
+def run_short(do: Callable[[], T]) -> T:
+    """The result of ``do`` in a transaction of its own, again when the database asks for it.
+
+    Deadlocks choose a victim, and two workers may insert one row: the second time, the other's work is
+    there to be seen. Inside a caller's transaction only a conflict of rows can be repeated, since a
+    deadlock has undone the caller's part as well.
+    """
+    repeatable = (IntegrityError,) if connection.in_atomic_block else (IntegrityError, OperationalError)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with transaction.atomic():
+                return do()
+        except repeatable:
+            if attempt == ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")

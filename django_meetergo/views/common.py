@@ -1,0 +1,278 @@
+"""What the doors share: how a page is answered, whose clock it shows, and what was typed before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any, TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from cryptography.fernet import InvalidToken
+from django.conf import settings as django_settings
+from django.db import InterfaceError, OperationalError, models, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+
+from django_meetergo import links, pages
+from django_meetergo.conf import get_settings
+from django_meetergo.fields import build_cipher, encrypt, encryption_keys
+from django_meetergo.models import Appointment, Attendee, Host, MeetingType
+from django_meetergo.services import availability
+from django_meetergo.services.clients import client_for
+
+View = Callable[..., HttpResponse]
+T = TypeVar("T", bound=models.Model)
+
+ZONE_COOKIE = "meetergo_tz"
+DETAILS_COOKIE = "meetergo_details"
+DETAILS_AGE = timedelta(minutes=30)
+
+SEE_OTHER = 303
+FRAGMENT, WIDGET = "X-Meetergo-Fragment", "X-Meetergo-Widget"
+FRAGMENTS = {"calendar": "meetergo/includes/times.html", "slots": "meetergo/includes/slots.html"}
+METHODS = ("GET", "HEAD", "POST")
+
+
+def page(view: View) -> View:
+    """A page of ours: no transaction around it, and words for a database that is not there.
+
+    Services commit before they telephone, so a site's ``ATOMIC_REQUESTS`` must not hold a transaction open.
+    """
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except (OperationalError, InterfaceError):
+            return show(request, "meetergo/database_down.html", status=503)
+
+    return transaction.non_atomic_requests(answer)
+
+
+def token_page(view: View) -> View:
+    """A page whose address is a secret: kept by nobody, listed by nobody, and told to no other site."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        response["Cache-Control"] = "no-store"
+        response["X-Robots-Tag"] = "noindex"
+        response["Referrer-Policy"] = "same-origin"
+        return response
+
+    return answer
+
+
+def never_framed(view: View) -> View:
+    """A page on which one click changes an appointment: no other page may lay itself over it."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        response["X-Frame-Options"] = "DENY"
+        return response
+
+    return answer
+
+
+def show(
+    request: HttpRequest, template: str, context: Mapping[str, Any] | None = None, *, status: int = 200
+) -> HttpResponse:
+    settings = get_settings()
+    common = {"base_template": settings.BASE_TEMPLATE, "contact": settings.CONTACT}
+    return render(request, template, {**common, **(context or {})}, status=status)
+
+
+def show_step(
+    request: HttpRequest, template: str, context: Mapping[str, Any], *, status: int = 200
+) -> HttpResponse:
+    """A page with free times, or only the part of it that our script asks for.
+
+    ``calendar`` is the month and, because another month has other times, what is free on its chosen day.
+    """
+    part = FRAGMENTS.get(request.headers.get(FRAGMENT, ""))
+    place = pages.read_widget(request.headers.get(WIDGET, "")) if part else {}
+    response = show(request, part or template, {**context, **place}, status=status)
+    patch_vary_headers(response, [FRAGMENT, WIDGET])
+    return response
+
+
+def see_other(path: str) -> HttpResponseRedirect:
+    """Go and look there: the answer to a POST."""
+    return HttpResponseRedirect(path, status=SEE_OTHER)
+
+
+def find_by_token(rows: models.QuerySet[T], token: str, *, salt: str) -> T | None:
+    """The row a link opens. A link we did not sign is refused without asking the database."""
+    public_id: UUID | None = links.unsign(token, salt=salt)
+    return rows.filter(public_id=public_id).first() if public_id else None
+
+
+def show_not_found(request: HttpRequest) -> HttpResponse:
+    """The same words whether the link is wrong, old or somebody else's."""
+    return show(request, "meetergo/not_found.html", status=404)
+
+
+# Whose clock
+
+
+def find_zone(request: HttpRequest) -> ZoneInfo:
+    """The visitor's zone: what the address says, what was chosen before, the site's own."""
+    return pages.choose_zone(
+        request.GET.get("tz"), request.COOKIES.get(ZONE_COOKIE), django_settings.TIME_ZONE
+    )
+
+
+def find_named_zone(request: HttpRequest) -> str:
+    """The zone in the address, to be handed on to the next page's."""
+    return zone.key if (zone := pages.find_zone(request.GET.get("tz"))) else ""
+
+
+def is_first_visit(request: HttpRequest) -> bool:
+    """Whether nobody has said yet which zone to use; our script may then ask the browser."""
+    return not find_named_zone(request) and ZONE_COOKIE not in request.COOKIES
+
+
+def describe_booked(start: datetime, end: datetime, zone: ZoneInfo, hosts: list[Any]) -> pages.When:
+    """When something is, by the visitor's clock and, where it differs, by the host's."""
+    return pages.describe_when(
+        start, end, zone, host_zone=pages.find_host_zone(hosts), host_name=pages.name_hosts(hosts)
+    )
+
+
+def describe_calendar(attendee: Attendee, title: str) -> dict[str, Any]:
+    """The ways into somebody's own calendar: a file, and two services' pages."""
+    appointment = attendee.appointment
+    token = links.sign(attendee.public_id, salt=links.MANAGE)
+    return {
+        "ics": reverse("meetergo:ics", args=[token]),
+        "calendars": pages.build_calendar_links(
+            title=title,
+            start=appointment.start,
+            end=appointment.end,
+            place=appointment.location or appointment.meeting_link,
+        ),
+    }
+
+
+def list_hosts(appointment: Appointment) -> list[Host]:
+    """Who receives. Until the appointment has been read, whoever its meeting type names."""
+    hosts = list(appointment.hosts.all())
+    if hosts or appointment.meeting_type is None:
+        return hosts
+    return list(appointment.meeting_type.hosts.all())
+
+
+# What was typed before
+
+
+def keep_details(response: HttpResponse, typed: Mapping[str, Any], *, secure: bool) -> None:
+    """Let the visitor's own browser carry what was typed to the next form, sealed, for a short while."""
+    response.set_cookie(
+        DETAILS_COOKIE,
+        encrypt(json.dumps(typed, default=str)),
+        max_age=DETAILS_AGE,
+        path=reverse("meetergo:index"),
+        secure=secure,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def forget_details(response: HttpResponse) -> None:
+    response.delete_cookie(DETAILS_COOKIE, path=reverse("meetergo:index"), samesite="Lax")
+
+
+def read_details(request: HttpRequest) -> dict[str, Any]:
+    """What the same browser typed before, or nothing."""
+    sealed = request.COOKIES.get(DETAILS_COOKIE, "")
+    cipher = build_cipher(encryption_keys())
+    try:
+        typed = json.loads(cipher.decrypt(sealed.encode(), ttl=int(DETAILS_AGE.total_seconds())))
+    except (InvalidToken, ValueError):
+        return {}
+    return typed if isinstance(typed, dict) else {}
+
+
+def read_account(request: HttpRequest) -> dict[str, str]:
+    """What the site knows about the person who is signed in."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return {}
+    email_field = getattr(user, "EMAIL_FIELD", "email")
+    known = {
+        "first_name": getattr(user, "first_name", ""),
+        "last_name": getattr(user, "last_name", ""),
+        "email": getattr(user, email_field, ""),
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def find_user(request: HttpRequest) -> Any:
+    user = getattr(request, "user", None)
+    return user if user is not None and user.is_authenticated else None
+
+
+# Free times
+
+
+def build_look(
+    meeting_type: MeetingType, duration: int, now: datetime, *, moving: Appointment | None = None
+) -> pages.Look:
+    """A way to list the free times between two moments.
+
+    An appointment that is ``moving`` does not stand in its own way; the time it has is no new one.
+    """
+    client = client_for(meeting_type.connection, "view")
+
+    def look(start: datetime, end: datetime) -> availability.FreeTimes:
+        found = availability.list_slots(
+            meeting_type=meeting_type,
+            start=start,
+            end=end,
+            duration=duration,
+            moving=moving.remote_id if moving else "",
+            client=client,
+            now=now,
+        )
+        if moving is None:
+            return found
+        return replace(found, times=tuple(free for free in found.times if free.start != moving.start))
+
+    return look
+
+
+def is_free(
+    meeting_type: MeetingType,
+    start: datetime,
+    duration: int,
+    now: datetime,
+    *,
+    moving: Appointment | None = None,
+) -> bool:
+    """Whether a start is among the times we show. When nobody can say, it is left to the booking."""
+    if start > now + pages.WINDOW + timedelta(days=31):
+        return False
+    found = build_look(meeting_type, duration, now, moving=moving)(start, start + timedelta(seconds=1))
+    return bool(found.times) or found.stale or found.failed
+
+
+def read_asked(query: QueryDict, zone: ZoneInfo) -> pages.Asked:
+    """What the address asks to see; a time that is named brings its day along."""
+    start = pages.parse_start(query.get("start", ""))
+    day, month = pages.parse_day(query.get("date")), pages.parse_month(query.get("month"))
+    if day is None and start is not None:
+        day = start.astimezone(zone).date()
+    if day and month and pages.first_of_month(day) != month:
+        day = None
+    return pages.Asked(
+        month=month,
+        day=day,
+        start=start.astimezone(zone).isoformat() if start else "",
+    )

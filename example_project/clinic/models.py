@@ -1,0 +1,36 @@
+"""What the practice keeps itself. Bookings are tied to it; meetergo does not know of it."""
+
+from __future__ import annotations
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from django_meetergo.models import Attendee
+
+
+class CourseQuerySet(models.QuerySet["Course"]):
+    def newest(self) -> Course | None:
+        return self.order_by("-year", "-pk").first()
+
+
+class Course(models.Model):
+    """The back class runs in courses; who books an evening books it in one of them."""
+
+    class Season(models.TextChoices):
+        SPRING = "spring", _("Spring course")
+        AUTUMN = "autumn", _("Autumn course")
+
+    season = models.CharField(max_length=10, choices=Season)
+    year = models.PositiveIntegerField()
+
+    objects = CourseQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.get_season_display()} {self.year}"
+
+    def count_places(self) -> int:
+        """Evenings booked so far, found by the subject that the widget gave each booking."""
+        kind = ContentType.objects.get_for_model(Course)
+        booked = Attendee.objects.filter(subject_type=kind, subject_id=str(self.pk))
+        return booked.filter(status=Attendee.Status.ATTENDING).count()

@@ -1,0 +1,140 @@
+"""Requests nobody thought of: generated from the published schema, and judged by it.
+
+``MEETERGO_API_CASES`` says how many in all; a few hundred if it is silent. With
+``MEETERGO_API_RANDOM`` they are others each time.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from functools import cache
+from math import ceil
+from typing import Any
+
+import pytest
+import schemathesis
+import yaml
+from django.core.handlers.wsgi import WSGIHandler
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from schemathesis.config import SchemathesisConfig
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import negative_data_rejection
+
+from django_meetergo import links
+from django_meetergo.contrib.rest_framework.published import FILE
+from django_meetergo.models import Appointment, Attendee, Booking, MeetingType
+from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory
+from tests.api.conftest import PERSON
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CASES = int(os.environ.get("MEETERGO_API_CASES", "320"))
+RANDOM = bool(os.environ.get("MEETERGO_API_RANDOM"))
+SCHEMA = yaml.safe_load(FILE.read_text())
+OPERATIONS = [(path, method) for path, methods in SCHEMA["paths"].items() for method in methods]
+ROOT = {"Authorization": "Bearer root"}
+
+#: A schema cannot say which times are free: what is well formed may be refused at its field, or be gone.
+CONFIG = {
+    "checks": {
+        "positive_data_acceptance": {"expected-statuses": ["2xx", "401", "403", "404", "409", "410", "422"]},
+        "not_a_server_error": {"expected-statuses": ["2xx", "4xx"]},
+    }
+}
+
+
+class World:
+    """A site with something to find at every address, and the ways to name it."""
+
+    def __init__(self, kit: Any) -> None:
+        self.kit = kit
+        self.starts = [start.isoformat() for start in kit.free_starts(days=60)]
+        for number in range(12):
+            row = AppointmentFactory(meeting_type=MeetingType.objects.order_by("pk")[number % 3])
+            AttendeeFactory(appointment=row)
+        self.tokens = [
+            links.sign(public_id, salt=links.MANAGE)
+            for public_id in Attendee.objects.values_list("public_id", flat=True)
+        ]
+        self.ids = [str(public_id) for public_id in Appointment.objects.values_list("public_id", flat=True)]
+        self.booked: list[str] = []
+
+    def name(self, path: str, dice: random.Random) -> dict[str, str]:
+        """Something that is really there."""
+        if path.startswith("/bookings/"):
+            public_ids = list(Booking.objects.values_list("public_id", flat=True)[:20])
+            return {"token": links.sign(dice.choice(public_ids), salt=links.BOOKING)} if public_ids else {}
+        if path.startswith("/manage/"):
+            return {"token": dice.choice(self.tokens)}
+        if path.startswith("/appointments/"):
+            return {"id": dice.choice(self.ids)}
+        return {"slug": dice.choice(["intro-call", "consultation", "group-class"])}
+
+    def complete(self, body: Any, dice: random.Random) -> None:
+        """Let what was generated come true: a free time, of a type that there is."""
+        if isinstance(body, dict) and "start" in body:
+            body["start"] = dice.choice(self.starts)
+            if "meeting_type" in body:
+                body |= {**PERSON, "email": f"{dice.random()}@example.com", "meeting_type": "intro-call"}
+                for name in {"duration", "channel", "location", "timezone", "answers", "other_emails"}:
+                    body.pop(name, None)
+
+
+@pytest.fixture
+def world(site, person, monkeypatch):
+    person("root", is_superuser=True)
+    # So many requests in a minute would be held back by our own budget, which has tests of its own.
+    monkeypatch.setattr("django_meetergo.remote.budget.Budget.take", lambda *_, **__: None)
+    return World(site)
+
+
+@cache
+def read_operations():
+    """What the application publishes; read once, since that takes seconds."""
+    config = SchemathesisConfig.from_dict(CONFIG)
+    found = schemathesis.openapi.from_wsgi("/api/meetergo/openapi.yaml", WSGIHandler(), config=config)
+    return {(one.ok().path, one.ok().method): one.ok() for one in found.get_all_operations()}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_no_request_is_answered_other_than_the_schema_says(path, method, world, capsys):
+    """All checks of schemathesis: no fault of ours, no status, header or document that is not published."""
+    operation = read_operations()[path, method]
+    headers = ROOT if operation.definition.raw["security"] != [{}] else {}
+    has_more_than_a_path = operation.query or operation.body or operation.headers
+    modes = list(GenerationMode) if has_more_than_a_path else [GenerationMode.POSITIVE]
+    sent = dict.fromkeys(GenerationMode, 0)
+    # A query parameter that means nothing to us is left alone, as everywhere on the web.
+    ignored = [negative_data_rejection] if method == "get" else []
+
+    def send(mode: GenerationMode) -> None:
+        @hypothesis_settings(
+            max_examples=ceil(CASES / len(OPERATIONS) / len(modes)),
+            deadline=None,
+            database=None,
+            derandomize=not RANDOM,  # the same cases in every run, unless somebody looks for new ones
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(mode), number=st.integers(0, 2**32))
+        def run(case: Any, number: int) -> None:
+            dice = random.Random(number)
+            sent[mode] += 1
+            if mode == GenerationMode.POSITIVE and dice.random() < 0.7:
+                case.path_parameters.update(world.name(path, dice) if "{" in path else {})
+                if dice.random() < 0.6:
+                    world.complete(case.body, dice)
+            case.call_and_validate(headers=headers, excluded_checks=ignored)
+
+        run()
+
+    for mode in modes:
+        send(mode)
+    with capsys.disabled():
+        if CASES > 1000:
+            sys.stdout.write(f"\n{sum(sent.values()):>6} cases  {method.upper():4} {path}")

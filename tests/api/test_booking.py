@@ -1,0 +1,397 @@
+"""Find a time, book it, and be told exactly how it went."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from django import forms
+
+from django_meetergo import links
+from django_meetergo.models import Booking, MeetingType
+from django_meetergo.services import availability, bookings
+from django_meetergo.services.availability import FreeTime, FreeTimes
+from tests.api.conftest import PERSON, FrontEnd, kind
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+KEY = "0123456789abcdef-0123456789abcdef"
+
+
+class Insurance(forms.Form):
+    """A site's own questions."""
+
+    insurance = forms.ChoiceField(choices=[("public", "Public"), ("private", "Private")])
+    complaint = forms.CharField(required=False, max_length=20)
+    times = forms.MultipleChoiceField(required=False, choices=[("am", "Morning"), ("pm", "Afternoon")])
+
+
+# What can be booked, and when
+
+
+def test_meeting_types_are_listed_with_public_fields(front_end):
+    answer = front_end.get("/meeting-types/")
+    assert answer.status_code == 200
+    assert answer["Cache-Control"] == "max-age=60"
+    found = {row["slug"]: row for row in answer.json()["results"]}
+    assert found["consultation"]["durations"] == [15, 30, 60]
+    assert found["intro-call"]["hosts"] == [{"name": "Anna Weber", "initials": "AW"}]
+    assert not {"id", "remote_id", "host_ids", "queue_id", "raw"} & set(found["intro-call"])
+
+
+def test_a_site_with_a_list_of_its_own_publishes_none(front_end, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "INDEX": False}
+    assert kind(front_end.get("/meeting-types/")) == "not-found"
+
+
+def test_a_meeting_type_says_what_to_ask_for(front_end, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"consultation": "tests.api.test_booking.Insurance"}}
+    inputs = {
+        field["name"]: field for field in front_end.get("/meeting-types/consultation/").json()["inputs"]
+    }
+    assert inputs["channel"]["type"] == "choice"
+    assert inputs["first_name"]["required"]
+    assert [choice["value"] for choice in inputs["answers.insurance"]["choices"]] == ["public", "private"]
+    assert not {"website", "token", "answers.website"} & set(inputs)
+
+
+def test_free_times_come_in_the_zone_asked_for_and_say_their_age(front_end):
+    answer = front_end.get("/meeting-types/intro-call/availability/", timezone="Asia/Calcutta")
+    document = answer.json()
+    assert document["timezone"] == "Asia/Kolkata"
+    assert document["times"][0]["start"].endswith("+05:30")
+    assert datetime.fromisoformat(document["as_of"])
+    assert (document["stale"], document["complete"]) == (False, True)
+
+
+def test_seats_left_are_told_where_they_are_counted(front_end, site):
+    start = front_end.list_starts("group-class")[0]
+    assert front_end.book("group-class", start=start).status_code == 201
+    site.forget_times()
+    times = front_end.get("/meeting-types/group-class/availability/").json()["times"]
+    assert next(free for free in times if free["start"] == start)["seats_left"] == 7
+    assert front_end.get("/meeting-types/intro-call/availability/").json()["times"][0]["seats_left"] is None
+
+
+def test_times_of_an_earlier_answer_are_called_stale(front_end, site, monkeypatch):
+    found = FreeTimes(times=(FreeTime(start=site.now()),), as_of=site.now(), stale=True)
+    monkeypatch.setattr(availability, "list_slots", lambda **_: found)
+    document = front_end.get("/meeting-types/intro-call/availability/").json()
+    assert document["stale"]
+    assert document["times"]
+
+
+def test_when_nothing_is_known_the_answer_is_503(front_end, site):
+    site.fail_next("GET /v4/booking-availability", times=9)
+    answer = front_end.get("/meeting-types/intro-call/availability/")
+    assert (answer.status_code, kind(answer)) == (503, "service-unavailable")
+    assert int(answer["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"timezone": "Mars/Olympus"}, "timezone"),
+        ({"first_day": "tomorrow"}, "first_day"),
+        ({"first_day": "9999-12-31"}, "first_day"),
+        ({"first_day": "2026-12-02", "last_day": "2026-12-01"}, "last_day"),
+        ({"first_day": "2026-12-01", "last_day": "2027-02-01"}, "last_day"),
+        ({"duration": "31"}, "duration"),
+    ],
+)
+def test_a_window_that_cannot_be_is_refused_at_its_field(front_end, query, field):
+    answer = front_end.get("/meeting-types/intro-call/availability/", **query)
+    assert (answer.status_code, list(answer.json()["errors"])) == (422, [field])
+
+
+def test_a_meeting_type_that_is_switched_off_is_gone(front_end):
+    start = front_end.list_starts()[0]
+    MeetingType.objects.filter(slug="intro-call").update(enabled=False)
+    for answer in (
+        front_end.get("/meeting-types/intro-call/"),
+        front_end.get("/meeting-types/intro-call/availability/"),
+        front_end.book(start=start),
+    ):
+        assert (answer.status_code, kind(answer)) == (410, "meeting-type-unavailable")
+
+
+def test_what_is_booked_elsewhere_says_where(front_end):
+    start = front_end.list_starts()[0]
+    MeetingType.objects.filter(slug="intro-call").update(
+        needs_own_page=True, booking_url="https://cal.meetergo.com/x"
+    )
+    answer = front_end.book(start=start)
+    assert (answer.status_code, kind(answer)) == (409, "booked-elsewhere")
+    assert answer.json()["url"] == "https://cal.meetergo.com/x"
+
+
+@pytest.mark.parametrize("slug", ["nothing", "a b", "nul%00l", "%F0%9F%99%82"])
+def test_an_unknown_meeting_type_is_a_problem_and_not_a_page(front_end, slug):
+    assert kind(front_end.get(f"/meeting-types/{slug}/")) == "not-found"
+
+
+# Booking
+
+
+def test_a_time_is_booked_and_its_address_shows_it(front_end, site):
+    """201 with everything a page needs to show; the way to cancel leads on."""
+    answer = front_end.book(timezone="Europe/Berlin")
+    assert answer.status_code == 201, answer.content
+    assert answer["Cache-Control"] == "no-store"
+    booked = answer.json()
+    assert (booked["state"], booked["look_again_in"]) == ("confirmed", None)
+    assert len(site.appointments()) == 1
+    shown = front_end.get(answer["Location"])
+    assert shown.json() == booked
+    assert shown["Cache-Control"] == "no-store"
+    assert front_end.get(booked["manage"]["url"]).json()["state"] == "upcoming"
+    booking = Booking.objects.get()
+    assert booked["page"].endswith(links.booking(booking))
+    assert (booking.timezone, booking.user) == ("Europe/Berlin", None)
+
+
+def test_the_same_key_books_once_and_answers_the_same(front_end, site):
+    start = front_end.list_starts()[0]
+    first, second = (front_end.book(start=start, key=KEY) for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first["Location"] == second["Location"]
+    assert first["Idempotency-Key"] == KEY
+    assert len(site.appointments()) == 1
+
+
+def test_a_key_is_made_and_told_when_there_is_none(front_end, site):
+    start = front_end.list_starts()[0]
+    first = front_end.book(start=start)
+    again = front_end.book(start=start, key=first["Idempotency-Key"])
+    assert again["Location"] == first["Location"]
+
+
+def test_the_same_key_with_other_content_is_refused_and_shows_nothing(front_end, site):
+    """Somebody who meets another's key by chance sees nothing of theirs."""
+    starts = front_end.list_starts()
+    front_end.book(start=starts[0], key=KEY)
+    answer = front_end.book(start=starts[5], key=KEY, email="other@example.com")
+    assert (answer.status_code, kind(answer)) == (409, "idempotency-key-reused")
+    assert set(answer.json()) == {"type", "title", "status"}
+    assert len(site.appointments()) == 1
+
+
+@pytest.mark.parametrize("key", ["short", "x" * 129, "sixteen letters!", "é" * 16])
+def test_a_key_that_others_could_choose_too_is_refused(front_end, key):
+    assert kind(front_end.post("/bookings/", {}, **{"Idempotency-Key": key})) == "idempotency-key-invalid"
+
+
+def test_a_lost_time_comes_with_four_fresh_ones(front_end, site):
+    start = front_end.list_starts()[3]
+    site.steal_slot(datetime.fromisoformat(start))
+    answer = front_end.book(start=start)
+    assert (answer.status_code, kind(answer)) == (409, "slot-taken")
+    alternatives = [free["start"] for free in answer.json()["alternatives"]]
+    assert len(alternatives) == 4
+    assert start not in alternatives
+    assert front_end.book(start=alternatives[0]).status_code == 201
+
+
+def test_a_time_that_was_never_offered_comes_with_four_that_are(front_end):
+    start = datetime.fromisoformat(front_end.list_starts()[3]) + timedelta(minutes=7)
+    answer = front_end.book(start=start.isoformat())
+    assert (answer.status_code, len(answer.json()["alternatives"])) == (409, 4)
+
+
+def test_a_lost_answer_is_being_checked_and_then_found(front_end, site):
+    """202 with an address; the time must not be booked again, and is not."""
+    start = front_end.list_starts()[0]
+    site.fail_next(kind="drop_after")
+    answer = front_end.book(start=start, key=KEY)
+    assert (answer.status_code, answer.json()["state"]) == (202, "unknown")
+    assert int(answer["Retry-After"]) == answer.json()["look_again_in"] == 5
+    assert front_end.book(start=start, key=KEY)["Location"] == answer["Location"]
+    found = front_end.post(answer.json()["url"] + "check/")
+    assert found.json()["state"] == "confirmed"
+    assert len(site.appointments()) == 1
+
+
+def test_a_booking_that_needs_a_yes_is_pending_until_it_comes(front_end, site):
+    answer = front_end.book("checkup")
+    assert (answer.status_code, answer.json()["reason"]) == (202, "attendee")
+    assert answer["Retry-After"] == "15"
+    site.confirm(Booking.objects.get())
+    assert front_end.post(answer.json()["url"] + "check/").json()["state"] == "confirmed"
+
+
+def test_another_choice_replaces_one_that_waits_for_whoever_holds_its_token(front_end):
+    starts = front_end.list_starts("checkup")
+    first = front_end.book("checkup", start=starts[0]).json()
+    second = front_end.book("checkup", start=starts[30], replaces=first["token"])
+    assert second.status_code == 202
+    shown = front_end.get(first["url"]).json()
+    assert (shown["reason"], shown["replaced_by"]) == ("replaced", second.json()["url"])
+
+
+def test_a_stranger_with_the_same_address_learns_nothing(front_end, person):
+    """409 without a link for them, with one for the owner who is signed in."""
+    owner, starts = person("jane"), front_end.list_starts("checkup")
+    MeetingType.objects.filter(slug="checkup").update(confirmation="attendee")
+    booked = owner.book("checkup", start=starts[0])
+    assert booked.status_code == 202
+    stranger = front_end.book("checkup", start=starts[30], first_name="Eve")
+    assert (stranger.status_code, kind(stranger)) == (409, "booking-already-open")
+    assert set(stranger.json()) == {"type", "title", "status"}
+    Booking.objects.update(state="unknown")
+    again = owner.book("checkup", start=starts[30])
+    assert (again.status_code, again.json()["booking"]) == (409, booked.json()["url"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"email": "nonsense"}, {"email"}),
+        ({"first_name": "", "last_name": 7}, {"first_name", "last_name"}),
+        ({"first_name": "Jane\r\nBcc: x"}, {"first_name"}),
+        ({"start": "2026-12-01T09:00:00"}, {"start"}),
+        ({"start": "0001-01-01T00:00:00+14:00"}, {"start"}),
+        ({"start": "2199-12-31T23:59:00Z"}, {"start"}),
+        ({"start": "2020-01-01T09:00:00Z"}, {"start"}),
+        ({"duration": 31}, {"duration"}),
+        ({"duration": "30"}, {"duration"}),
+        ({"timezone": "Mars/Olympus"}, {"timezone"}),
+        ({"meeting_type": "nothing"}, {"meeting_type"}),
+        ({"channel": "carrier-pigeon"}, {"channel"}),
+        ({"location": "the moon"}, {"location"}),
+        ({"other_emails": ["x"]}, {"other_emails"}),
+        ({"other_emails": ["a@example.com"] * 6}, {"other_emails"}),
+        ({"receive_reminders": "yes"}, {"receive_reminders"}),
+        ({"answers": {"insurance": "public"}}, {"answers.insurance"}),
+        ({"answers": {str(number): "" for number in range(51)}}, {"answers"}),
+        ({"replaces": "x~y"}, {"replaces"}),
+    ],
+)
+def test_what_is_wrong_is_told_at_its_field(front_end, site, changes, fields):
+    answer = front_end.book(**changes)
+    assert (answer.status_code, kind(answer)) == (422, "invalid-fields")
+    errors = answer.json()["errors"]
+    assert set(errors) == fields
+    assert all(one["code"] and one["message"] for found in errors.values() for one in found)
+    assert not Booking.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"meeting_type": "intro-call", "first_name": "\\ud800", "last_name": "\\u0000", "start": 1}',
+        b"[" * 100_000,
+        b"[]",
+        b'"text"',
+        b"null",
+        b"{",
+        b"\xff",
+        b'{"meeting_type": NaN}',
+        b'{"answers": {"\\ud800": "x"}}',
+    ],
+)
+def test_no_body_is_more_than_a_problem(front_end, body):
+    answer = front_end.client.post("/api/meetergo/bookings/", body, content_type="application/json")
+    assert answer.status_code in {400, 422}
+    assert kind(answer) in {"malformed-request", "invalid-fields"}
+
+
+def test_a_body_too_large_and_one_that_is_no_json_are_told_apart(front_end):
+    path = "/api/meetergo/bookings/"
+    large = front_end.client.post(path, b" " * 200_000, content_type="application/json")
+    assert (large.status_code, kind(large)) == (413, "request-too-large")
+    form = front_end.client.post(path, {"a": "b"})
+    assert (form.status_code, kind(form)) == (415, "unsupported-media-type")
+
+
+def test_questions_are_held_against_the_sites_own_form(front_end, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"intro-call": "tests.api.test_booking.Insurance"}}
+    answer = front_end.book(answers={"insurance": "none", "complaint": "x" * 21})
+    assert set(answer.json()["errors"]) == {"answers.insurance", "answers.complaint"}
+    assert front_end.book(answers={"insurance": "public", "times": ["pm"]}).status_code == 201
+    assert Booking.objects.get().custom_fields == {"insurance": "public", "times": ["pm"]}
+
+
+def test_a_site_with_a_privacy_notice_has_it_read(front_end, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "PRIVACY_URL": "https://site.example/privacy/"}
+    assert set(front_end.book().json()["errors"]) == {"privacy"}
+    assert front_end.book(privacy=True).status_code == 201
+
+
+def test_what_the_service_refuses_is_told_at_our_name_for_it(front_end, site):
+    body = '{"message": "Validation failed", "errors": [{"field": "email", "message": "BAD WORDS"}]}'
+    site.fail_next(kind="status_before", status=400, body=body)
+    answer = front_end.book()
+    assert (answer.status_code, list(answer.json()["errors"])) == (422, ["email"])
+    assert b"BAD WORDS" not in answer.content
+
+
+def test_a_service_that_is_down_is_said_plainly_and_nothing_is_sent_later(front_end, site):
+    start = front_end.list_starts()[0]
+    site.fail_next(kind="status_before", status=429, times=9)
+    answer = front_end.book(start=start)
+    assert (answer.status_code, kind(answer)) == (503, "service-unavailable")
+    assert front_end.get(answer.json()["booking"]).json()["reason"] == "unreachable"
+
+
+def test_a_request_may_wait_for_the_service_where_the_site_allows_it(front_end, site, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "QUEUE_WHEN_DOWN": True}
+    start = front_end.list_starts()[0]
+    site.fail_next(kind="status_before", status=429, times=9)
+    answer = front_end.book(start=start, queue=True)
+    assert (answer.status_code, answer.json()["reason"]) == (202, "queued")
+
+
+def test_a_database_that_is_away_is_503(front_end, monkeypatch):
+    from django.db import OperationalError
+
+    def fail(**_):
+        raise OperationalError("the database is away at 10.0.0.1")
+
+    start = front_end.list_starts()[0]
+    monkeypatch.setattr(bookings, "book_appointment", fail)
+    answer = front_end.book(start=start)
+    assert (answer.status_code, kind(answer)) == (503, "database-unavailable")
+    assert b"10.0.0.1" not in answer.content
+
+
+def test_looking_changes_nothing(front_end, site):
+    """A GET asks the service nothing about a booking."""
+    site.fail_next(kind="drop_after")
+    answer = front_end.book()
+    calls = len(site.sandbox.journal.entries())
+    assert front_end.get(answer["Location"]).json()["state"] == "unknown"
+    assert len(site.sandbox.journal.entries()) == calls
+
+
+@pytest.mark.parametrize("token", ["x", "x~y", "0" * 32, "%00", "%F0%9F%99%82~x"])
+def test_a_token_that_is_not_ours_is_refused_without_a_statement(front_end, token, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        for path in (f"/bookings/{token}/", f"/manage/{token}/"):
+            assert kind(front_end.get(path)) == "not-found"
+
+
+def test_a_site_that_wraps_requests_in_transactions_can_book(front_end, settings, site):
+    from django.db import connection
+
+    start = front_end.list_starts()[0]
+    connection.settings_dict["ATOMIC_REQUESTS"] = True
+    try:
+        assert front_end.book(start=start).status_code == 201
+    finally:
+        connection.settings_dict["ATOMIC_REQUESTS"] = False
+
+
+def test_whoever_is_signed_in_on_purpose_owns_the_booking(site, person):
+    assert person("jane").book().status_code == 201
+    assert Booking.objects.get().user.username == "jane"
+
+
+def test_a_cookie_is_not_looked_at(site, person, django_user_model):
+    """Another site may make a browser send its cookies; nothing happens in their owner's name."""
+    person("jane")
+    visitor = FrontEnd()
+    visitor.client.force_login(django_user_model.objects.get(username="jane"))
+    assert visitor.book().status_code == 201
+    assert Booking.objects.get().user is None
+
+
+def test_the_details_are_the_persons(front_end):
+    assert front_end.book().json()["email"] == PERSON["email"]

@@ -1,0 +1,54 @@
+"""What installing the app costs a site that does not use it yet."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+import {first}
+{then}
+loaded = sorted({{name.partition(".")[0] for name in sys.modules}} & set({forbidden!r}))
+assert not loaded, f"loaded too early: {{loaded}}"
+"""
+
+SETUP = """
+from django.conf import settings
+settings.configure(
+    SECRET_KEY="x",
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_meetergo"],
+    MEETERGO={"API_KEY": "rgo-x"},
+)
+import django
+django.setup()
+"""
+
+
+def run(first, then, forbidden):
+    program = PROGRAM.format(first=first, then=then, forbidden=forbidden)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "forbidden"),
+    [
+        ("django_meetergo", "", ["django", "requests", "celery", "rest_framework"]),
+        ("django", SETUP, ["requests", "celery", "rest_framework"]),
+        ("django_meetergo.testing.plugin", "", ["django", "requests", "celery"]),
+    ],
+    ids=["package", "setup", "pytest-plugin"],
+)
+def test_nothing_heavy_is_loaded_before_it_is_used(first, then, forbidden):
+    """The telephone, Celery and DRF come in when somebody uses them."""
+    done = run(first, then, forbidden)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_guard_can_fail():
+    """A module that is there is found."""
+    assert run("requests", "", ["requests"]).returncode == 1

@@ -1,0 +1,23 @@
+"""``python -m tests.harness PART``: run one trial."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from importlib import import_module
+
+PARTS = ("sync",)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.harness", description=__doc__)
+    parser.add_argument("part", choices=PARTS)
+    chosen, rest = parser.parse_known_args()
+    figures = import_module(f"tests.harness.{chosen.part}").main(rest)
+    sys.stdout.write(json.dumps(figures) + "\n")
+    return 1 if figures["violations"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""Each fact turns when it should, and says what to do then."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from django_meetergo.models import Account, MeetingType, SyncRun, WebhookDelivery
+from django_meetergo.services import health
+from django_meetergo.testing.factories import AppointmentFactory, BookingFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def facts(meetergo_sandbox):
+    def facts(now=None):
+        found = health.collect_facts(connection="default", now=now or timezone.now())
+        return {fact.name: fact for fact in found}
+
+    return facts
+
+
+def test_a_new_site_is_told_to_sync_and_nothing_fails(facts):
+    found = facts()
+
+    assert (found["poll"].level, found["webhooks"].level) == (health.BAD, health.FAIR)
+    assert all(fact.advice for fact in found.values() if fact.level in {health.FAIR, health.BAD})
+
+
+@pytest.mark.parametrize(("days", "level"), [(60, "good"), (14, "fair"), (3, "bad"), (-1, "bad")])
+def test_the_key_is_watched_until_its_last_day(facts, settings, days, level):
+    now = timezone.now()
+    settings.MEETERGO = {**settings.MEETERGO, "KEY_EXPIRES": now.date() + timedelta(days=days)}
+
+    assert facts(now)["credential"].level == level
+
+
+def test_a_sync_that_does_not_come_any_more_is_seen(facts):
+    now = timezone.now()
+    SyncRun.objects.create(kind="near", state="done", started_at=now, finished_at=now)
+
+    assert facts(now)["poll"].level == health.GOOD
+    assert facts(now + timedelta(minutes=20))["poll"].level == health.FAIR
+    assert facts(now + timedelta(hours=2))["poll"].level == health.BAD
+
+
+def test_a_lost_encryption_key_is_seen(facts, settings):
+    Account.objects.create()
+    assert facts()["encryption"].level == health.GOOD
+
+    settings.MEETERGO = {**settings.MEETERGO, "ENCRYPTION_KEYS": [Fernet.generate_key().decode()]}
+
+    assert facts()["encryption"].level == health.BAD
+
+
+def test_a_booking_before_a_person_is_pressing_and_one_being_checked_is_not(facts):
+    booking = BookingFactory(state="unknown")
+    assert facts()["unknown"].level == health.FAIR
+
+    booking.reason = "person"
+    booking.save()
+
+    assert facts()["unknown"].level == health.BAD
+
+
+def test_work_that_nobody_does_is_named_with_its_age(facts):
+    BookingFactory(next_at=timezone.now() - timedelta(minutes=30))
+
+    fact = facts()["due"]
+
+    assert fact.level == health.BAD
+    assert "send bookings" in fact.text
+
+
+def test_given_up_deliveries_and_missing_appointments_are_counted(facts):
+    now = timezone.now()
+    WebhookDelivery.objects.create(digest="1", state="dead", received_at=now)
+    AppointmentFactory(missing_since=now)
+
+    found = facts()
+
+    assert (found["dead"].text, found["missing"].text) == ("1", "1")
+    assert found["delivery"].level == health.GOOD
+
+
+def test_a_refused_key_holds_back_calls_and_says_so(facts, meetergo_sandbox):
+    assert facts()["circuit"].level == health.GOOD
+    meetergo_sandbox.expire_key()
+    with pytest.raises(CommandError, match="Something must be done"):
+        call_command("meetergo_doctor", verbosity=0)
+
+    assert facts()["circuit"].level == health.BAD
+
+
+def test_requests_are_counted(facts, meetergo_sandbox):
+    before = int(facts()["budget"].text.split()[0])
+    meetergo_sandbox.client().get_current_user()
+
+    assert int(facts()["budget"].text.split()[0]) == before - 1
+
+
+# The doctor
+
+
+def test_the_doctor_is_content_with_a_healthy_site(meetergo_sandbox, capsys):
+    """Exit code 0, and every fact in the answer for programs."""
+    call_command("meetergo_sync", verbosity=0)
+    call_command("meetergo_webhooks", "ensure", verbosity=0)
+    capsys.readouterr()
+
+    call_command("meetergo_doctor", "--json")
+
+    told = json.loads(capsys.readouterr().out)
+    names = {fact["name"]: fact["level"] for fact in told["connections"]["default"]}
+    assert told["level"] != "bad"
+    assert (names["answers"], names["webhook_entry"], names["drift_now"]) == ("good", "good", "good")
+
+
+def test_the_doctor_says_what_to_do(meetergo_sandbox, capsys):
+    with pytest.raises(CommandError):
+        call_command("meetergo_doctor")
+
+    assert "meetergo_webhooks ensure" in capsys.readouterr().out
+
+
+def test_the_doctor_needs_a_credential(settings):
+    settings.MEETERGO = {"SANDBOX": True}
+
+    with pytest.raises(CommandError, match="API_KEY"):
+        call_command("meetergo_doctor")
+
+
+def test_an_empty_day_is_explained(meetergo_sandbox, capsys):
+    """What blocks each start, in meetergo's words; and our own reasons first."""
+    start = meetergo_sandbox.free_starts()[0]
+    day = timezone.localtime(start).date()
+    meetergo_sandbox.steal_slot(start)
+    MeetingType.objects.filter(slug="intro-call").update(enabled=False)
+
+    call_command("meetergo_doctor", "--why-no-slots", "intro-call", day.isoformat())
+
+    out = capsys.readouterr().out
+    assert "switched off" in out
+    assert "free times." in out
+    assert "blocked" in out
+
+
+def test_a_day_off_is_told_as_such(meetergo_sandbox, capsys):
+    meetergo_sandbox.sync_directory()
+    for days in range(1, 8):
+        day = (timezone.localtime() + timedelta(days=days)).date()
+        call_command("meetergo_doctor", "--why-no-slots", "intro-call", day.isoformat())
+
+    assert "working hours" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), [(["nope", "2027-01-01"], "Known:"), (["intro-call", "x"], "not a day")]
+)
+def test_a_mistyped_question_is_explained(meetergo_sandbox, arguments, words):
+    meetergo_sandbox.sync_directory()
+
+    with pytest.raises(CommandError, match=words):
+        call_command("meetergo_doctor", "--why-no-slots", *arguments)
+
+
+def test_a_probe_books_looks_and_cleans_up(meetergo_sandbox, capsys):
+    """One booking, one cancel, and what the account does in between."""
+    meetergo_sandbox.sync_directory()
+
+    call_command("meetergo_doctor", "--probe", "intro-call")
+
+    out = capsys.readouterr().out
+    for step in (
+        "booking: confirmed",
+        "reference given back: yes",
+        "secret:",
+        "list: shows it",
+        "cancel: done",
+    ):
+        assert step in out, out
+    assert meetergo_sandbox.appointments() == []
+    assert len(meetergo_sandbox.appointments(standing=False)) == 1
+
+
+def test_a_probe_that_cannot_book_says_why(meetergo_sandbox):
+    meetergo_sandbox.sync_directory()
+    meetergo_sandbox.fail_next(kind="status_before", status=400, times=5)
+
+    with pytest.raises(CommandError, match="did not go through"):
+        call_command("meetergo_doctor", "--probe", "intro-call")

@@ -1,0 +1,59 @@
+"""What somebody with a browser does, in few words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+PERSON = {
+    "first_name": "Jane",
+    "last_name": "Doe",
+    "email": "jane@example.com",
+    "phone": "",
+    "receive_reminders": "on",
+    "website": "",
+}
+
+
+class Visitor:
+    """A browser without script."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    def get(self, path: str, **query: str) -> Any:
+        return self.client.get(path, query)
+
+    def post(self, path: str, **data: Any) -> Any:
+        return self.client.post(path, data)
+
+    def list_starts(self, slug: str, **query: str) -> list[str]:
+        return re.findall(r'name="start" value="([^"]+)"', self.text(f"/book/{slug}/", **query))
+
+    def text(self, path: str, **query: str) -> str:
+        return self.get(path, **query).content.decode()
+
+    def fill_in(self, slug: str, start: str = "", **changes: Any) -> dict[str, Any]:
+        """What the form of a time sends once it is filled in."""
+        start = start or self.list_starts(slug)[0]
+        page = self.text(f"/book/{slug}/details/", start=start)
+        hidden = dict(re.findall(r'type="hidden" name="(start|duration|token)" value="([^"]+)"', page))
+        return {**PERSON, **hidden, **changes}
+
+    def book(self, slug: str = "intro-call", start: str = "", **changes: Any) -> Any:
+        return self.post(f"/book/{slug}/details/", **self.fill_in(slug, start, **changes))
+
+
+@pytest.fixture
+def site(meetergo_sandbox: Any, db: Any) -> Any:
+    """A site whose meeting types have been read."""
+    meetergo_sandbox.sync_directory()
+    return meetergo_sandbox
+
+
+@pytest.fixture
+def visitor(site: Any) -> Visitor:
+    return Visitor(Client(enforce_csrf_checks=False))

@@ -1,0 +1,546 @@
+"""Choose a time, say who you are, see what became of it."""
+
+import re
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import OperationalError
+from django.test import Client
+
+from django_meetergo import links
+from django_meetergo.models import Appointment, Booking, MeetingType
+from django_meetergo.services import availability, demand
+from tests.pages.conftest import Visitor
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+DETAILS = "/book/intro-call/details/"
+
+
+def read(response):
+    """The text of a page, as somebody reads it."""
+    text = re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", response.content.decode(), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", text.replace("&#x27;", "'").replace("&quot;", '"'))
+
+
+# Choosing a time
+
+
+def test_a_time_is_found_chosen_and_booked(visitor, site):
+    """Two steps and one outcome page; only a standing appointment is called booked."""
+    assert "Choose a time on" in read(visitor.get("/book/intro-call/"))
+    answer = visitor.book()
+    assert answer.status_code == 303
+    page = visitor.get(answer["Location"])
+    assert "You are booked" in read(page)
+    assert len(site.appointments()) == 1
+    assert page["Cache-Control"] == "no-store"
+    assert page["X-Robots-Tag"] == "noindex"
+    assert page["Referrer-Policy"] == "same-origin"
+
+
+def test_the_list_shows_what_can_be_booked_and_a_site_may_do_without(visitor, settings):
+    MeetingType.objects.filter(slug="checkup").update(enabled=False)
+    page = read(visitor.get("/book/"))
+    assert "Intro call" in page
+    assert "Check-up" not in page
+    settings.MEETERGO = {**settings.MEETERGO, "INDEX": False}
+    assert visitor.get("/book/").status_code == 404
+
+
+def test_a_month_costs_one_question_and_none_while_it_is_fresh(visitor, site):
+    """Two documents cover a month at most; the next visitor costs nothing."""
+    route = "GET /v4/booking-availability"
+    visitor.get("/book/intro-call/")
+    first = site.posts(route)
+    assert 1 <= first <= 2
+    visitor.get("/book/intro-call/")
+    assert site.posts(route) == first
+
+
+def test_the_zone_in_the_address_decides_and_is_handed_on(visitor):
+    page = visitor.text("/book/intro-call/", tz="Asia/Calcutta")
+    assert "Kolkata time (GMT+5:30)" in page
+    assert 'name="tz" value="Asia/Kolkata"' in page
+    assert "+05:30" in visitor.list_starts("intro-call", tz="Asia/Calcutta")[0]
+
+
+def test_the_zone_is_remembered_and_leads_back_within_the_site(visitor):
+    answer = visitor.post(
+        "/book/timezone/", tz="America/New_York", next="/book/intro-call/?tz=Asia/Tokyo&date=2026-12-01"
+    )
+    assert (answer.status_code, answer["Location"]) == (303, "/book/intro-call/?date=2026-12-01")
+    assert "New York time" in visitor.text("/book/intro-call/")
+    for elsewhere in ("https://evil.example/", "//evil.example/", "javascript:alert(1)", "/\\evil.example"):
+        assert visitor.post("/book/timezone/", tz="UTC", next=elsewhere)["Location"] == "/book/"
+
+
+def test_a_zone_that_is_none_changes_nothing(visitor):
+    answer = visitor.post("/book/timezone/", tz="Mars/Olympus", next="/book/intro-call/")
+    assert answer["Location"] == "/book/intro-call/"
+    assert "meetergo_tz" not in answer.cookies
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "text"),
+    [
+        ({}, 422, "Choose a time"),
+        ({"start": "tomorrow"}, 400, "We could not read this time."),
+        ({"start": "2020-01-01T09:00:00+00:00"}, 409, "This time has passed."),
+        ({"start": "2099-01-01T09:00:00+00:00"}, 409, "is no longer free. Please choose another time."),
+    ],
+)
+def test_a_choice_that_cannot_be_leads_back_to_the_times(visitor, query, status, text):
+    answer = visitor.get(DETAILS, **query)
+    assert answer.status_code == status
+    assert text in read(answer)
+    assert "There is a problem" in read(answer)
+    assert "Choose a date" in read(answer)
+
+
+def test_a_length_that_is_not_offered_leads_back_to_the_lengths(visitor):
+    start = visitor.list_starts("consultation")[0]
+    answer = visitor.get("/book/consultation/details/", start=start, duration="25")
+    assert answer.status_code == 409
+    assert "This length is no longer offered. Choose a length." in read(answer)
+
+
+def test_a_length_is_kept_to_the_end(visitor):
+    start = visitor.list_starts("consultation", duration="60")[0]
+    page = visitor.text("/book/consultation/details/", start=start, duration="60")
+    assert 'name="duration" value="60"' in page
+
+
+def test_times_that_meetergo_cannot_tell_are_a_fault_of_ours(visitor, site):
+    site.fail_next("GET /v4/booking-availability", times=9)
+    answer = visitor.get("/book/intro-call/")
+    assert answer.status_code == 200
+    assert "We cannot show free times right now" in read(answer)
+    assert "Try again" in read(answer)
+
+
+def test_times_from_an_earlier_answer_are_said_to_be_that(visitor, site, monkeypatch):
+    visitor.get("/book/intro-call/")
+    site.fail_next("GET /v4/booking-availability", times=9)
+    monkeypatch.setattr(availability, "FRESH", timedelta(seconds=-1))
+    visitor.get("/book/intro-call/")  # nobody waits: the refresh is the background's
+    demand.views.forget()
+    visitor.get("/book/intro-call/")
+    site.run_due(periodic=True)
+    assert "We could not refresh these times just now." in read(visitor.get("/book/intro-call/"))
+
+
+def test_what_is_switched_off_is_gone_and_what_was_never_there_is_not_found(visitor):
+    MeetingType.objects.filter(slug="intro-call").update(enabled=False)
+    answer = visitor.get("/book/intro-call/")
+    assert answer.status_code == 410
+    assert "Intro call cannot be booked online at the moment." in read(answer)
+    assert "Consultation" in read(answer)
+    assert visitor.get("/book/no-such-thing/").status_code == 404
+
+
+def test_what_only_meetergo_can_book_is_linked_and_said_to_leave_the_site(visitor):
+    MeetingType.objects.filter(slug="intro-call").update(
+        needs_own_page=True, booking_url="https://cal.meetergo.com/anna/intro"
+    )
+    answer = visitor.get("/book/intro-call/")
+    assert 'href="https://cal.meetergo.com/anna/intro"' in answer.content.decode()
+    assert "This link leaves our site." in read(answer)
+
+
+def test_the_pages_stand_in_a_template_of_the_sites(visitor, settings, tmp_path):
+    """Two blocks are all that a site's own template needs; the stylesheet comes along."""
+    (tmp_path / "shop.html").write_text(
+        "<title>{% block title %}{% endblock %}</title>SHOP {% block content %}{% endblock %}"
+    )
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    settings.MEETERGO = {**settings.MEETERGO, "BASE_TEMPLATE": "shop.html"}
+    page = visitor.text("/book/intro-call/")
+    assert "SHOP" in page
+    assert page.count("meetergo/meetergo.css") == 1
+    assert '<div class="meetergo">' in page
+
+
+# Saying who you are
+
+
+def test_mistakes_are_listed_and_nothing_typed_is_lost(visitor, site):
+    answer = visitor.book(first_name="", email="jane", last_name='D"oe')
+    assert answer.status_code == 422
+    assert "There is a problem" in read(answer)
+    page = answer.content.decode()
+    assert 'href="#mg-first_name"' in page
+    assert 'value="D&quot;oe"' in page
+    assert 'aria-invalid="true"' in page
+    assert site.posts() == 0
+
+
+def test_the_same_form_sent_twice_books_once(visitor, site):
+    form = visitor.fill_in("intro-call")
+    first, second = visitor.post(DETAILS, **form), visitor.post(DETAILS, **form)
+    assert first["Location"] == second["Location"]
+    assert Booking.objects.count() == site.posts() == 1
+
+
+def test_the_same_form_with_other_content_is_told_apart(visitor, site):
+    form = visitor.fill_in("intro-call")
+    first = visitor.post(DETAILS, **form)
+    answer = visitor.post(DETAILS, **{**form, "first_name": "Joan"})
+    assert answer.status_code == 409
+    assert "already submitted" in read(answer)
+    assert first["Location"] in answer.content.decode()
+    assert site.posts() == 1
+
+
+def test_an_open_request_is_shown_to_nobody_but_its_owner(visitor):
+    """Whoever types another person's address learns nothing and gets no link."""
+    first = visitor.book("checkup")
+    stranger = Visitor(Client()).book("checkup", start=visitor.list_starts("checkup")[8])
+    assert stranger.status_code == 409
+    assert first["Location"] not in stranger.content.decode()
+    owner = get_user_model().objects.create_user("jane", "jane@example.com")
+    Booking.objects.update(user=owner, state="unknown", reason="")
+    visitor.client.force_login(owner)
+    again = visitor.book("checkup", start=visitor.list_starts("checkup")[8])
+    assert first["Location"] in again.content.decode()
+
+
+def test_signed_in_people_are_known(visitor):
+    owner = get_user_model().objects.create_user("ada", "ada@example.com", first_name="Ada")
+    visitor.client.force_login(owner)
+    start = visitor.list_starts("intro-call")[0]
+    assert 'value="ada@example.com"' in visitor.text(DETAILS, start=start)
+    visitor.book(email="ada@example.com")
+    assert Booking.objects.get().user == owner
+
+
+def test_the_visitors_zone_and_language_go_along(visitor):
+    form = visitor.fill_in("intro-call")
+    visitor.post(DETAILS + "?tz=Asia/Calcutta", **form)
+    booking = Booking.objects.get()
+    assert (booking.timezone, booking.language) == ("Asia/Kolkata", "en-gb")
+
+
+def test_a_lost_time_is_told_with_others_and_everything_typed(visitor, site):
+    """Whoever loses the race is told so, and one click takes another time."""
+    start = visitor.list_starts("intro-call")[2]
+    form = visitor.fill_in("intro-call", start)
+    site.steal_slot(datetime.fromisoformat(start))
+    answer = visitor.post(DETAILS, **form)
+    assert answer.status_code == 409
+    text, page = read(answer), answer.content.decode()
+    assert "Someone else has just taken" in text
+    assert "Nothing is booked. Your details are kept." in text
+    others = re.findall(r'name="start" value="([^"]+)"', page)
+    assert len(others) == 4
+    assert start not in others
+    assert 'type="hidden" name="email" value="jane@example.com"' in page
+    token = re.search(r'name="token" value="([^"]+)"', page)[1]
+    again = visitor.post(DETAILS, **{**form, "start": others[0], "token": token})
+    assert again.status_code == 303
+    assert "You are booked" in read(visitor.get(again["Location"]))
+
+
+def test_what_was_typed_for_a_lost_time_waits_in_the_next_form(visitor, site):
+    start = visitor.list_starts("intro-call")[2]
+    form = visitor.fill_in("intro-call", start, last_name="Unusual")
+    site.steal_slot(datetime.fromisoformat(start))
+    answer = visitor.post(DETAILS, **form)
+    assert "Unusual" not in answer.cookies["meetergo_details"].value
+    page = visitor.text(DETAILS, start=visitor.list_starts("intro-call")[0])
+    assert 'value="Unusual"' in page
+    other = Client().get(DETAILS, {"start": visitor.list_starts("intro-call")[0]})
+    assert "Unusual" not in other.content.decode()
+
+
+def test_a_forged_cookie_fills_in_nothing(visitor):
+    visitor.client.cookies["meetergo_details"] = "gAAAAAforged"
+    start = visitor.list_starts("intro-call")[0]
+    assert visitor.get(DETAILS, start=start).status_code == 200
+
+
+def test_a_type_switched_off_in_between_is_gone(visitor):
+    form = visitor.fill_in("intro-call")
+    MeetingType.objects.filter(slug="intro-call").update(enabled=False)
+    assert visitor.post(DETAILS, **form).status_code == 410
+
+
+def test_a_service_that_is_down_is_a_fault_of_ours(visitor, site):
+    form = visitor.fill_in("intro-call")
+    site.fail_next(kind="status_before", times=9, status=429)
+    answer = visitor.post(DETAILS, **form)
+    assert answer.status_code == 303
+    assert Booking.objects.get().reason == "unreachable"
+    page = visitor.get(answer["Location"])
+    assert "We could not book this time" in read(page)
+    assert "meetergo_details" in page.cookies
+    assert site.appointments() == []
+
+
+def test_a_database_that_is_down_is_said_to_be_so(visitor, monkeypatch):
+    def fall(*args, **kwargs):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr("django_meetergo.views.booking.find_meeting_type", fall)
+    answer = visitor.get("/book/intro-call/")
+    assert answer.status_code == 503
+    assert "try again" in read(answer)
+
+
+def test_forms_need_their_csrf_token(site):
+    browser = Client(enforce_csrf_checks=True)
+    assert browser.post(DETAILS, {}).status_code == 403
+    assert browser.post("/book/timezone/", {}).status_code == 403
+
+
+# What became of it
+
+
+def test_an_unconfirmed_address_is_never_called_booked(visitor, site):
+    answer = visitor.book("checkup")
+    text = read(visitor.get(answer["Location"]))
+    assert "One more step: confirm your e-mail" in text
+    assert "Your time is not booked yet." in text
+    site.confirm(Booking.objects.get())
+    back = visitor.post(answer["Location"])
+    assert (back.status_code, back["Location"]) == (303, answer["Location"])
+    assert "You are booked" in read(visitor.get(answer["Location"]))
+
+
+def test_a_host_who_must_agree_is_named(visitor, site):
+    answer = visitor.book("second-opinion")
+    assert "We have asked Ben Okafor" in read(visitor.get(answer["Location"]))
+    site.decline(Booking.objects.get())
+    visitor.post(answer["Location"])
+    page = visitor.get(answer["Location"])
+    assert "Ben Okafor cannot take this appointment" in read(page)
+    assert "Choose another time" in read(page)
+
+
+def test_a_lost_answer_is_checked_and_then_told(visitor, site):
+    """The page says that it is being checked, then that it is booked; one appointment exists."""
+    form = visitor.fill_in("intro-call")
+    site.fail_next(kind="drop_after")
+    answer = visitor.post(DETAILS, **form)
+    text = read(visitor.get(answer["Location"]))
+    assert "We are checking your booking" in text
+    assert "Please do not book again yet" in text
+    visitor.post(answer["Location"])
+    assert "You are booked" in read(visitor.get(answer["Location"]))
+    assert len(site.appointments()) == site.posts() == 1
+
+
+def test_checking_again_and_again_looks_once(visitor, site):
+    answer = visitor.book("checkup")
+    visitor.post(answer["Location"])
+    looks = site.posts("GET /v4/provisional-booking/paginated")
+    visitor.post(answer["Location"])
+    assert site.posts("GET /v4/provisional-booking/paginated") == looks > 0
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "heading"),
+    [
+        ("received", "", "We are booking your time"),
+        ("sending", "", "We are booking your time"),
+        ("received", "queued", "Your request is waiting"),
+        ("unknown", "", "We are checking your booking"),
+        ("unknown", "person", "We could not find out"),
+        ("pending", "attendee", "One more step: confirm your e-mail"),
+        ("pending", "host", "We have asked Anna Weber"),
+        ("pending", "both", "We have asked Anna Weber"),
+        ("closed", "slot_taken", "Someone else has just taken"),
+        ("closed", "refused", "We could not book this time"),
+        ("closed", "unreachable", "We could not book this time"),
+        ("closed", "not_booked", "This time was not booked"),
+        ("closed", "lapsed", "This request has lapsed"),
+        ("closed", "declined", "Anna Weber cannot take this appointment"),
+        ("closed", "replaced", "You chose another time"),
+    ],
+)
+def test_every_state_has_its_screen_and_none_says_booked(visitor, state, reason, heading):
+    visitor.book()
+    Booking.objects.update(state=state, reason=reason, attendee=None)
+    booking = Booking.objects.get()
+    answer = visitor.get(links.booking(booking))
+    assert answer.status_code == 200
+    text = read(answer)
+    assert text.count(heading) >= 2, "the heading is in the title too"
+    assert "You are booked" not in text
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == (state, reason)
+
+
+def test_a_time_that_was_not_booked_comes_with_others(visitor):
+    visitor.book()
+    Booking.objects.update(state="closed", reason="not_booked", attendee=None)
+    page = visitor.text(links.booking(Booking.objects.get()))
+    assert len(re.findall(r'name="start" value="', page)) == 4
+    assert 'name="email" value="jane@example.com"' in page
+
+
+def test_a_booking_that_was_cancelled_since_is_not_called_booked(visitor):
+    visitor.book()
+    Appointment.objects.update(status="cancelled")
+    text = read(visitor.get(links.booking(Booking.objects.get())))
+    assert "This appointment was cancelled" in text
+    assert "You are booked" not in text
+
+
+def test_a_redirect_of_the_meeting_type_is_a_plain_link_to_a_secure_place(visitor):
+    visitor.book()
+    path = links.booking(Booking.objects.get())
+    MeetingType.objects.update(redirect_url="https://example.com/thanks")
+    assert "Continue to example.com" in read(visitor.get(path))
+    MeetingType.objects.update(redirect_url="javascript:alert(1)")
+    assert "javascript:" not in visitor.text(path)
+
+
+def test_hostile_words_stay_words(visitor):
+    """Names from meetergo and from the browser are text, wherever they are shown."""
+    MeetingType.objects.filter(slug="intro-call").update(name="<b>x</b>", description="<script>1</script>")
+    for page in (visitor.text("/book/"), visitor.text("/book/intro-call/")):
+        assert "<b>x</b>" not in page
+        assert "<script>" not in page
+
+
+def test_a_forged_link_is_refused_without_asking_the_database(visitor, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        answer = visitor.get("/book/booking/0123~forged/")
+    assert answer.status_code == 404
+    assert "We cannot find this appointment. Check that the whole link was copied." in read(answer)
+
+
+def test_no_page_needs_anything_inline_or_from_elsewhere(visitor):
+    """Pages run under a policy without inline script and style, and ask no other host for anything."""
+    answer = visitor.book()
+    pages = [
+        visitor.text("/book/"),
+        visitor.text("/book/intro-call/"),
+        visitor.text(DETAILS, start=visitor.list_starts("intro-call")[0]),
+        visitor.text(answer["Location"]),
+    ]
+    for page in pages:
+        assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son\w+=|<iframe|<img", page)
+        # What is only followed by somebody who presses it asks nobody for anything.
+        loaded = re.sub(r'<a [^>]*rel="external noreferrer"[^>]*>', "", page)
+        assert not re.search(r'(src|href)="(https?:)?//', loaded)
+
+
+def test_no_transaction_is_held_by_a_site_that_wants_one_per_request(visitor, settings, site):
+    """ATOMIC_REQUESTS sites work: our views ask to be left alone."""
+    from django.urls import get_resolver
+
+    patterns = next(entry for entry in get_resolver().url_patterns if str(entry.pattern) == "book/")
+    for pattern in patterns.url_patterns:
+        assert getattr(pattern.callback, "_non_atomic_requests", set()), pattern.name
+
+
+def test_a_day_far_in_the_address_breaks_nothing(visitor):
+    for query in (
+        {"month": "9999-12", "date": "9999-12-31"},
+        {"month": "0001-01", "date": "0001-01-01"},
+        {"month": "x", "date": "x", "tz": "\0", "duration": "9" * 99},
+        {"start": "9999-12-31T23:59:59-14:00"},
+    ):
+        assert visitor.get("/book/intro-call/", **query).status_code == 200
+    assert visitor.get(DETAILS, start="9999-12-31T23:59:59-14:00").status_code in {400, 409}
+
+
+def test_the_stylesheet_carries_a_nonce_that_the_request_has():
+    from django.template import Context, Template
+
+    request = SimpleNamespace(csp_nonce="abc")
+    html = Template("{% load meetergo %}{% meetergo_assets %}").render(Context({"request": request}))
+    assert 'nonce="abc"' in html
+
+
+def test_the_same_browser_may_choose_again_while_its_booking_waits(visitor):
+    """The first choice gives way to the second, and its page leads there."""
+    first = visitor.book("checkup")
+    starts = visitor.list_starts("checkup")
+
+    second = visitor.book("checkup", start=starts[-1], email="right@example.com")
+
+    assert second.status_code == 303
+    old, new = Booking.objects.order_by("pk")
+    assert (old.reason, old.replaced_by) == ("replaced", new)
+    page = read(visitor.get(first["Location"]))
+    assert "You chose another time" in page
+
+
+def test_the_same_browser_gets_the_link_to_its_unclear_booking(visitor, site):
+    """Another browser with the same address is told nothing."""
+    site.fail_next(kind="drop_after")
+    first = visitor.book()
+    starts = visitor.list_starts("intro-call")
+
+    again = visitor.book(start=starts[-1])
+    stranger = Visitor(Client()).book(start=starts[-1])
+
+    assert again.status_code == stranger.status_code == 409
+    assert first["Location"] in again.content.decode()
+    assert first["Location"] not in stranger.content.decode()
+
+
+# What somebody agrees to in advance
+
+
+def test_another_time_is_only_booked_for_somebody_who_ticked_the_box(visitor, settings):
+    """Off by default, offered only where the site does, stored in the words that were ticked."""
+    assert "book the nearest free time" not in read(
+        visitor.get(DETAILS, start=visitor.list_starts("intro-call")[0])
+    )
+    settings.MEETERGO = {**settings.MEETERGO, "REBOOK": {"days": 3, "hours": [8, 18], "weekdays": [0, 1, 2]}}
+    form = visitor.fill_in("intro-call")
+    page = visitor.get(DETAILS, start=form["start"])
+    assert "at most 3 days earlier or later" in read(page)
+    assert not page.context["form"]["rebook"].value()
+
+    visitor.post(DETAILS, **form, rebook="on", rebook_weekdays=["1"], rebook_from="9", rebook_until="12")
+
+    agreed = Booking.objects.get().rebook_consent
+    assert (agreed["weekdays"], list(agreed["hours"]), agreed["days"]) == ([1], [9, 12], 3)
+    assert "at most 3 days earlier or later" in agreed["words"]
+
+
+def test_without_the_tick_nothing_is_agreed_to(visitor, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "REBOOK": {"days": 3}}
+    visitor.book("intro-call", rebook_weekdays=["1"], rebook_from="9", rebook_until="12")
+    assert Booking.objects.get().rebook_consent is None
+
+
+def test_no_day_at_all_is_an_error_and_not_every_day(visitor, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "REBOOK": {}}
+    answer = visitor.book("intro-call", rebook="on", rebook_from="9", rebook_until="12")
+    assert answer.status_code == 422
+    assert "Choose at least one day." in read(answer)
+
+
+def test_hours_that_end_before_they_begin_are_an_error(visitor, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "REBOOK": {}}
+    answer = visitor.book(
+        "intro-call", rebook="on", rebook_weekdays=["1"], rebook_from="12", rebook_until="9"
+    )
+    assert answer.status_code == 422
+    assert "Choose a later hour than the first one." in read(answer)
+
+
+def test_a_service_that_is_down_can_be_left_a_request_where_the_site_allows_it(visitor, site, settings):
+    """Nothing is queued without a press on a button of its own."""
+    settings.MEETERGO = {**settings.MEETERGO, "QUEUE_WHEN_DOWN": True}
+    form = visitor.fill_in("intro-call")
+    site.fail_next(kind="status_before", times=9, status=429)
+    answer = visitor.post(DETAILS, **form)
+    assert answer.status_code == 200
+    assert "We cannot book right now" in read(answer)
+    assert 'value="Jane"' in answer.content.decode()
+    token = re.search(r'name="token" value="([^"]+)"', answer.content.decode())[1]
+
+    answer = visitor.post(DETAILS, **{**form, "token": token}, queue="1")
+
+    page = visitor.get(answer["Location"])
+    assert "Your request is waiting" in read(page)
+    assert Booking.objects.filter(queue_consent=True).count() == 1

@@ -1,0 +1,85 @@
+"""The appointment in somebody's own calendar."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.utils import timezone
+from icalendar import Calendar
+
+from django_meetergo import links
+from django_meetergo.models import Attendee
+
+
+@pytest.fixture
+def attendee(visitor: Any) -> Attendee:
+    visitor.book()
+    return Attendee.objects.get()
+
+
+def read_event(visitor: Any, attendee: Attendee) -> tuple[Any, Any, Any]:
+    answer = visitor.get(f"{links.manage(attendee)}appointment.ics")
+    calendar = Calendar.from_ical(answer.content)
+    return answer, calendar, calendar.walk("VEVENT")[0]
+
+
+def test_the_file_says_what_and_when(visitor: Any, attendee: Attendee) -> None:
+    answer, calendar, event = read_event(visitor, attendee)
+    appointment = attendee.appointment
+
+    assert answer["Content-Type"] == "text/calendar; charset=utf-8; method=PUBLISH"
+    assert "attachment" in answer["Content-Disposition"]
+    assert answer["Cache-Control"] == "no-store"
+    assert event["UID"] == f"{appointment.public_id}@site.example" or "@" in event["UID"]
+    assert (event["DTSTART"].dt, event["DTEND"].dt) == (appointment.start, appointment.end)
+    assert str(event["SUMMARY"]) == "Intro call – Anna Weber"
+    assert (calendar["METHOD"], event["STATUS"], event["SEQUENCE"]) == ("PUBLISH", "CONFIRMED", 0)
+
+
+def test_a_move_keeps_the_name_and_raises_the_sequence(visitor: Any, attendee: Attendee) -> None:
+    before = read_event(visitor, attendee)[2]
+    address = f"{links.manage(attendee)}reschedule/"
+    start = [start for start in visitor.list_starts("intro-call") if start][3]
+    assert visitor.post(address, start=start).status_code == 303
+    attendee.appointment.refresh_from_db()
+
+    after = read_event(visitor, attendee)[2]
+
+    assert after["UID"] == before["UID"]
+    assert after["SEQUENCE"] > before["SEQUENCE"]
+    assert after["DTSTART"].dt == datetime.fromisoformat(start)
+
+
+def test_a_cancelled_appointment_strikes_itself_out(visitor: Any, attendee: Attendee) -> None:
+    before = read_event(visitor, attendee)[2]
+    visitor.post(f"{links.manage(attendee)}cancel/", reason="")
+
+    answer, calendar, event = read_event(visitor, attendee)
+
+    assert "method=CANCEL" in answer["Content-Type"]
+    assert (calendar["METHOD"], event["STATUS"]) == ("CANCEL", "CANCELLED")
+    assert event["UID"] == before["UID"]
+    assert event["SEQUENCE"] > before["SEQUENCE"]
+
+
+def test_a_link_nobody_signed_gets_no_file(visitor: Any) -> None:
+    assert visitor.get("/book/manage/nonsense/appointment.ics").status_code == 404
+
+
+def test_other_calendars_are_told_the_time_and_nothing_personal(visitor: Any, attendee: Attendee) -> None:
+    page = visitor.get(links.manage(attendee))
+    calendars = page.context["calendars"]
+    google = parse_qs(urlsplit(calendars.google).query)
+    outlook = parse_qs(urlsplit(calendars.outlook).query)
+    start = attendee.appointment.start.astimezone(timezone.get_fixed_timezone(0))
+
+    assert google["dates"][0].startswith(f"{start:%Y%m%dT%H%M%SZ}/")
+    assert outlook["startdt"] == [f"{start:%Y-%m-%dT%H:%M:%SZ}"]
+    for address in (calendars.google, calendars.outlook):
+        assert "jane" not in address.lower()
+        assert "manage" not in address
+    text = page.content.decode()
+    assert text.index("appointment.ics") < text.index("calendar.google.com") < text.index("outlook.live.com")

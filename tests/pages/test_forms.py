@@ -1,0 +1,121 @@
+"""What the form accepts, and the words in which it does not."""
+
+import pytest
+from django.http import QueryDict
+
+from django_meetergo.forms import BookingForm, CancelForm, make_token
+from django_meetergo.models import MeetingType
+
+GIVEN = {"first_name": "Jane", "last_name": "Doe", "email": "jane@example.com"}
+
+
+def fill_in(meeting_type=None, **changes):
+    data = QueryDict(mutable=True)
+    data.update({**GIVEN, "token": make_token(), **changes})
+    return BookingForm(data, meeting_type=meeting_type or MeetingType(name="Call", channel="zoom"))
+
+
+def errors_of(form):
+    return {name: list(errors) for name, errors in form.errors.items()}
+
+
+def test_a_filled_in_form_is_accepted():
+    assert fill_in().is_valid()
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "text"),
+    [
+        ({"first_name": ""}, "first_name", "Enter your first name"),
+        ({"last_name": " "}, "last_name", "Enter your last name"),
+        ({"email": ""}, "email", "Enter your e-mail address"),
+        ({"email": "jane"}, "email", "Enter an e-mail address like name@example.com"),
+        ({"first_name": "Jane\r\nBcc: all@example.com"}, "first_name", "Write this on one line."),
+        ({"email": "jane@example.com\nx"}, "email", "Write this on one line."),
+        ({"website": "spam"}, "website", "This form was filled in by a program. Please fill it in yourself."),
+        (
+            {"token": "forged"},
+            "token",
+            (
+                "This page was open for a long time. Your details are still here: "
+                "press ‘Book this time’ again."
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_words(changes, field, text):
+    assert errors_of(fill_in(**changes)) == {field: [text]}
+
+
+def test_others_are_invited_one_address_a_line_and_at_most_five():
+    form = fill_in(other_emails="a@example.com\r\nb@example.com, c@example.com")
+    assert form.is_valid()
+    assert form.cleaned_data["other_emails"] == ["a@example.com", "b@example.com", "c@example.com"]
+    six = "\n".join(f"p{number}@example.com" for number in range(6))
+    assert errors_of(fill_in(other_emails=six)) == {
+        "other_emails": ["You can invite at most 5 other people."]
+    }
+    wrong = errors_of(fill_in(other_emails="a@example.com\nnobody"))
+    assert wrong["other_emails"] == ["“nobody” is not an e-mail address. Write one like name@example.com."]
+
+
+def test_where_a_phone_number_is_enough_one_of_the_two_is_needed():
+    phone_only = MeetingType(name="Call", channel="phone", allows_phone_only=True)
+    text = "Give an e-mail address or a phone number."
+    assert errors_of(fill_in(phone_only, email="")) == {"email": [text], "phone": [text]}
+    assert fill_in(phone_only, email="", phone="+49 30 1").is_valid()
+    assert fill_in(phone_only).is_valid()
+
+
+def test_a_call_needs_a_number():
+    by_phone = MeetingType(name="Call", channel="phone")
+    assert errors_of(fill_in(by_phone)) == {"phone": ["Enter your phone number"]}
+    choice = MeetingType(name="Talk", channel="connect", allowed_channels=["connect", "phone"])
+    assert errors_of(fill_in(choice, channel="phone")) == {"phone": ["Enter your phone number"]}
+    assert fill_in(choice, channel="connect").is_valid()
+
+
+def test_a_place_is_asked_for_only_on_site():
+    visit = MeetingType(
+        name="Visit", channel="local", allowed_channels=["local", "connect"], locations=["Room 1", "Room 2"]
+    )
+    assert errors_of(fill_in(visit, channel="local")) == {"location": ["Choose a place"]}
+    online = fill_in(visit, channel="connect", location="Room 1")
+    assert online.is_valid()
+    assert online.chosen_location == ""
+    here = fill_in(visit, channel="local", location="Room 2")
+    assert here.is_valid()
+    assert here.chosen_location == "Room 2"
+
+
+def test_the_only_place_is_taken_without_asking():
+    form = fill_in(MeetingType(name="Visit", channel="local", locations=["Room 1"]))
+    assert "location" not in form.fields
+    assert form.is_valid()
+    assert form.chosen_location == "Room 1"
+
+
+def test_privacy_is_asked_for_when_the_site_has_a_notice(settings):
+    assert "privacy" not in fill_in().fields
+    settings.MEETERGO = {**settings.MEETERGO, "PRIVACY_URL": "https://clinic.example/privacy/"}
+    assert list(errors_of(fill_in())) == ["privacy"]
+    assert fill_in(privacy="on").is_valid()
+
+
+def test_every_rendered_form_has_a_name_of_its_own():
+    assert make_token() != make_token()
+
+
+def test_what_was_typed_travels_unseen():
+    """Hidden inputs carry every field, whether valid or not, and neither trap nor name."""
+    hidden = "".join(fill_in(first_name='J"ane', email="wrong").list_hidden())
+    assert 'name="first_name" value="J&quot;ane"' in hidden
+    assert 'value="wrong"' in hidden
+    assert "website" not in hidden
+    assert "token" not in hidden
+
+
+def test_a_reason_has_at_most_500_characters():
+    assert CancelForm({"reason": "x" * 500}).is_valid()
+    form = CancelForm({"reason": "x" * 501})
+    assert errors_of(form) == {"reason": ["Please use at most 500 characters."]}

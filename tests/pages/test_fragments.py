@@ -1,0 +1,44 @@
+"""The parts of a page that our script asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("part", "there", "not_there"),
+    [("calendar", 'class="mg-month"', "<h1"), ("slots", 'class="mg-slots"', 'class="mg-month"')],
+)
+def test_a_fragment_is_just_that_part(visitor: Any, part: str, there: str, not_there: str) -> None:
+    answer = visitor.client.get("/book/intro-call/", headers={"X-Meetergo-Fragment": part})
+    text = answer.content.decode()
+
+    assert there in text
+    assert not_there not in text
+    assert "<html" not in text
+
+
+def test_caches_keep_fragments_and_pages_apart(visitor: Any) -> None:
+    for headers in ({}, {"X-Meetergo-Fragment": "slots"}):
+        answer = visitor.client.get("/book/intro-call/", headers=headers)
+        assert "X-Meetergo-Fragment" in answer["Vary"]
+
+
+def test_an_unknown_fragment_is_the_page(visitor: Any) -> None:
+    answer = visitor.client.get("/book/intro-call/", headers={"X-Meetergo-Fragment": "../secrets"})
+
+    assert "<h1" in answer.content.decode()
+
+
+def test_moving_an_appointment_answers_fragments_as_well(visitor: Any) -> None:
+    from django_meetergo import links
+    from django_meetergo.models import Attendee
+
+    visitor.book()
+    address = f"{links.manage(Attendee.objects.get())}reschedule/"
+    answer = visitor.client.get(address, headers={"X-Meetergo-Fragment": "slots"})
+
+    assert answer.content.decode().lstrip().startswith("<section")
+    assert answer["Cache-Control"] == "no-store"

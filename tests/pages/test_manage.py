@@ -1,0 +1,203 @@
+"""An attendee's own appointment: see it, move it, give it up."""
+
+import re
+from datetime import datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from django_meetergo import links
+from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking
+from django_meetergo.services.changes import Decision
+from tests.pages.test_booking import read
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def attendee(visitor, site):
+    """Somebody who has booked an intro call; meetergo's own row of it has been read."""
+    visitor.book()
+    site.run_due()
+    return Booking.objects.get().attendee
+
+
+@pytest.fixture
+def path(attendee):
+    return links.manage(attendee)
+
+
+def refuse(action, attendee, now):
+    return Decision(allowed=False, reason="house_rule")
+
+
+def refuse_late(action, attendee, now):
+    return Decision(allowed=False, reason="too_late")
+
+
+def list_new_starts(visitor, path):
+    return re.findall(r'name="start" value="([^"]+)"', visitor.text(f"{path}reschedule/"))
+
+
+def test_an_appointment_shows_when_until_and_what_can_be_done(visitor, path):
+    answer = visitor.get(path)
+    text = read(answer)
+    for words in (
+        "Your appointment",
+        "Choose another time",
+        "Cancel appointment",
+        "You can change or cancel until",
+    ):
+        assert words in text
+    assert answer["X-Frame-Options"] == "DENY"
+    assert answer["Cache-Control"] == "no-store"
+
+
+def test_looking_changes_nothing(visitor, path, site):
+    """Whatever opens every link in a mail leaves the appointment as it is."""
+    start = list_new_starts(visitor, path)[0]
+    for page in (path, f"{path}reschedule/", f"{path}cancel/"):
+        assert visitor.get(page).status_code == 200
+    assert "Move to" in read(visitor.get(f"{path}reschedule/", start=start))
+    assert not AppointmentChange.objects.exists()
+    assert Appointment.objects.standing().filter(attendees__booking__isnull=False).exists()
+
+
+def test_an_appointment_is_moved_after_asking(visitor, path, site, attendee):
+    old = attendee.appointment.start
+    start = list_new_starts(visitor, path)[3]
+    question = read(visitor.get(f"{path}reschedule/", start=start))
+    assert "Move to" in question
+    assert "Move appointment" in question
+    answer = visitor.post(f"{path}reschedule/", start=start)
+    assert (answer.status_code, answer["Location"]) == (303, path)
+    assert "Moved from" in read(visitor.get(path))
+    attendee.appointment.refresh_from_db()
+    assert attendee.appointment.start.isoformat() != old.isoformat()
+    assert len(site.appointments()) == 1
+
+
+def test_a_move_that_loses_its_time_leaves_the_old_one(visitor, path, site, attendee):
+    start = list_new_starts(visitor, path)[3]
+    site.steal_slot(datetime.fromisoformat(start))
+    visitor.post(f"{path}reschedule/", start=start)
+    text = read(visitor.get(path))
+    assert "Your old time is still booked." in text
+    assert "Choose another time" in text
+
+
+@pytest.mark.parametrize(
+    ("start", "status", "text"),
+    [
+        ("", 422, "Choose a time"),
+        ("soon", 400, "We could not read this time."),
+        ("2020-01-01T09:00:00+00:00", 409, "This time has passed."),
+        ("2099-01-01T09:00:00+00:00", 409, "is no longer free."),
+    ],
+)
+def test_a_new_time_that_cannot_be_leads_back_to_the_times(visitor, path, start, status, text):
+    for send in (visitor.get, visitor.post):
+        answer = send(f"{path}reschedule/", start=start)
+        assert answer.status_code == status
+        assert text in read(answer)
+    assert not AppointmentChange.objects.exists()
+
+
+def test_the_page_of_the_move_knows_the_present_time(visitor, path):
+    assert "Your appointment now:" in read(visitor.get(f"{path}reschedule/"))
+
+
+def test_an_appointment_is_cancelled_once_however_often_it_is_sent(visitor, path, site):
+    question = read(visitor.get(f"{path}cancel/"))
+    assert "Keep appointment" in question
+    assert "Anna Weber will see this." in question
+    for _ in range(2):
+        answer = visitor.post(f"{path}cancel/", reason="I am ill")
+        assert (answer.status_code, answer["Location"]) == (303, path)
+    assert AppointmentChange.objects.count() == 1
+    assert site.appointments() == []
+    text = read(visitor.get(path))
+    assert "This appointment was cancelled" in text
+    assert "I am ill" in text
+    assert "Book again" in text
+
+
+def test_a_reason_that_is_too_long_is_given_back(visitor, path):
+    answer = visitor.post(f"{path}cancel/", reason="x" * 501)
+    assert answer.status_code == 422
+    assert "Please use at most 500 characters." in read(answer)
+    assert "x" * 501 in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("policy", "text"),
+    [
+        ("refuse", "This appointment cannot be changed online."),
+        ("refuse_late", "It is too late to change this online."),
+    ],
+)
+def test_what_the_site_forbids_is_not_offered_and_not_done(visitor, path, settings, policy, text):
+    settings.MEETERGO = {**settings.MEETERGO, "POLICY": f"tests.pages.test_manage.{policy}"}
+    assert text in read(visitor.get(path))
+    for page in (f"{path}cancel/", f"{path}reschedule/"):
+        assert visitor.get(page)["Location"] == path
+        answer = visitor.post(page, start="2099-01-01T09:00:00+00:00")
+        assert answer.status_code == 409
+        assert text in read(answer)
+    assert not AppointmentChange.objects.exists()
+
+
+def test_what_is_over_can_only_be_booked_again(visitor, path):
+    long_ago = timezone.now() - timedelta(days=3)
+    Appointment.objects.update(start=long_ago, end=long_ago + timedelta(minutes=30))
+    text = read(visitor.get(path))
+    assert "This appointment was on" in text
+    assert "Book again" in text
+    assert "Cancel appointment" not in text
+
+
+def test_a_change_on_its_way_is_being_checked_and_then_told(visitor, path, site):
+    site.fail_next("POST /booking/confirm/cancel/{id}/{secret}", "drop_after")
+    site.fail_next("GET /v4/appointment/{id}", "drop_before", times=2)
+    visitor.post(f"{path}cancel/", reason="")
+    change = AppointmentChange.objects.get()
+    assert change.is_open
+    assert "We are checking your change" in read(visitor.get(path))
+    assert visitor.get(f"{path}reschedule/")["Location"] == path
+    site.sandbox.faults.clear()
+    visitor.post(path)
+    change.refresh_from_db()
+    assert change.state == "done"
+    assert "This appointment was cancelled" in read(visitor.get(path))
+
+
+def test_a_place_in_a_group_is_given_up(visitor, site):
+    visitor.book("group-class")
+    site.run_due()
+    attendee = Booking.objects.get().attendee
+    path = links.manage(attendee)
+    text = read(visitor.get(path))
+    assert "Give up my place" in text
+    assert "Choose another time" not in text
+    visitor.post(f"{path}cancel/", reason="")
+    assert Attendee.objects.get(pk=attendee.pk).status == "removed"
+    assert "You gave up your place" in read(visitor.get(path))
+
+
+def test_an_appointment_that_vanished_is_said_to_be_gone(visitor, path):
+    Appointment.objects.update(missing_since=timezone.now())
+    assert "no longer available" in read(visitor.get(path))
+
+
+def test_a_forged_or_foreign_link_says_nothing(visitor, path, attendee, django_assert_num_queries):
+    """A booking's link opens no manage page, and neither asks the database."""
+    foreign = links.sign(attendee.booking.public_id, salt=links.BOOKING)
+    for token in ("nope", foreign, path.split("/")[-2][:-1]):
+        for page in ("", "reschedule/", "cancel/"):
+            with django_assert_num_queries(0):
+                answer = visitor.get(f"/book/manage/{token}/{page}")
+            assert answer.status_code == 404
+            assert "We cannot find this appointment." in read(answer)
+    revoked = links.manage(attendee)
+    Attendee.objects.update(public_id="5b1f6c1e-0d1c-4b39-9f61-2d7b51b4a111")
+    assert visitor.get(revoked).status_code == 404

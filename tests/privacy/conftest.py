@@ -1,0 +1,34 @@
+"""A clinic whose visitor Zelda Quark leaves traces everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+EMAIL = "Zelda.Quark@example.com"
+#: Words that must not be found anywhere once she is erased.
+TRACES = ("zelda", "quark", "0815-4711", "zeta ltd", "sore knee")
+
+
+@pytest.fixture
+def zelda(meetergo_sandbox: Any, db: Any) -> Any:
+    """Her booking, confirmed, read back and annotated."""
+    from django_meetergo.services.bookings import AttendeeData, book_appointment
+
+    booking = book_appointment(
+        meeting_type=meetergo_sandbox.meeting_type(),
+        start=meetergo_sandbox.free_starts()[0],
+        attendee=AttendeeData(
+            email=EMAIL, first_name="Zelda", last_name="Quark", phone="0815-4711", company="Zeta Ltd"
+        ),
+        custom_fields={"complaint": "sore knee"},
+        client=meetergo_sandbox.client(),
+        now=meetergo_sandbox.now(),
+    )
+    meetergo_sandbox.run_due(after=5)
+    booking.refresh_from_db()
+    appointment = booking.attendee.appointment
+    appointment.note = "Zelda brings her dog"
+    appointment.save(update_fields=["note"])
+    return booking

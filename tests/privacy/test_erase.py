@@ -1,0 +1,197 @@
+"""Who is erased stays erased, whatever meetergo says later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from django_meetergo import links
+from django_meetergo.models import Appointment, Attendee, Booking, ErasedPerson
+from django_meetergo.services import changes, privacy, sync
+from django_meetergo.services.bookings import AttendeeData, book_appointment
+from tests.privacy.conftest import EMAIL, TRACES
+
+pytestmark = pytest.mark.django_db
+
+
+def scan() -> list[str]:
+    """Where in the whole database one of the traces stands: every table, every column, as text."""
+    found = []
+    with connection.cursor() as cursor:
+        for model in apps.get_models():
+            table = connection.ops.quote_name(model._meta.db_table)
+            cursor.execute(f"SELECT * FROM {table}")
+            for row in cursor.fetchall():
+                text = "|".join(str(value) for value in row).casefold()
+                found += [f"{model.__name__}: {trace}" for trace in TRACES if trace in text]
+    return found
+
+
+def erase(now: Any) -> privacy.Erasure:
+    return privacy.erase_person(email=EMAIL, now=now)
+
+
+def test_the_scan_can_fail(zelda):
+    """Before the erasure she is found in several tables."""
+    assert {"Attendee", "Booking", "Appointment"} <= {line.partition(":")[0] for line in scan()}
+
+
+def test_nothing_is_found_after_erase_sync_and_a_late_webhook(zelda, meetergo_sandbox):
+    """The promise itself, also after a cancel with her own words in the reason."""
+    kit = meetergo_sandbox
+    kit.register_webhook()
+    user = User.objects.create_superuser("boss")
+    appointment = zelda.attendee.appointment
+    LogEntry.objects.create(
+        user=user, content_type=ContentType.objects.get_for_model(Appointment), object_id=str(appointment.pk),
+        object_repr=str(appointment), action_flag=2, change_message="Zelda called about her sore knee",
+    )  # fmt: skip
+    changes.cancel_appointment(
+        appointment=appointment, client=kit.client(), now=kit.now(), reason="Quark has a sore knee"
+    )
+
+    erase(kit.now())
+    assert scan() == []
+
+    for kind in ("near", "full"):
+        sync.sync_appointments(
+            connection="default", client=kit.client("sync"), now=kit.travel(days=1), kind=kind
+        )
+        assert scan() == []
+    kit.knock_for_all()
+    kit.deliver()
+    kit.run_due(after=60)
+    kit.run_due(after=600, periodic=True)
+    assert scan() == []
+
+
+def test_the_appointment_itself_goes_on(zelda, meetergo_sandbox):
+    """Time, type and state are nobody's personal data; the sync finds no difference."""
+    kit = meetergo_sandbox
+    erase(kit.now())
+    row = Appointment.objects.get(pk=zelda.attendee.appointment_id)
+    assert (row.start, row.status) == (zelda.start, "confirmed")
+
+    again = sync.sync_appointment(appointment=row, client=kit.client(), now=kit.now())
+    assert again.digest == row.digest
+    sync.sync_appointments(connection="default", client=kit.client("sync"), now=kit.now())
+    drift = sync.find_drift(connection="default", client=kit.client("sync"), now=kit.now())
+
+    assert drift.differs == {}
+    assert Attendee.objects.filter(appointment=row).count() == 1
+
+
+def test_a_move_is_still_mirrored(zelda, meetergo_sandbox):
+    kit = meetergo_sandbox
+    erase(kit.now())
+    row = Appointment.objects.get(pk=zelda.attendee.appointment_id)
+    target = kit.free_starts()[8]
+
+    changes.reschedule_appointment(appointment=row, start=target, client=kit.client(), now=kit.now())
+
+    row.refresh_from_db()
+    assert row.start == target
+    assert scan() == []
+
+
+def test_her_old_links_open_nothing(zelda, meetergo_sandbox, client):
+    manage, outcome = links.manage(zelda.attendee), links.booking(zelda)
+
+    erase(meetergo_sandbox.now())
+
+    assert client.get(manage).status_code == 404
+    assert client.get(outcome).status_code == 404
+
+
+def test_doing_it_twice_is_the_same_as_once(zelda, meetergo_sandbox):
+    erase(meetergo_sandbox.now())
+    report = erase(meetergo_sandbox.now())
+
+    assert (report.attendees, report.bookings) == (0, 0)
+    assert ErasedPerson.objects.count() == 1
+
+
+def test_another_person_is_untouched(zelda, meetergo_sandbox):
+    """Same meeting type, another address."""
+    kit = meetergo_sandbox
+    other = book_appointment(
+        meeting_type=kit.meeting_type(), start=kit.free_starts()[4], client=kit.client(), now=kit.now(),
+        attendee=AttendeeData(email="jane@example.com", first_name="Jane", last_name="Doe"),
+    )  # fmt: skip
+
+    erase(kit.now())
+
+    other.refresh_from_db()
+    assert (other.email, other.attendee.email) == ("jane@example.com", "jane@example.com")
+
+
+def test_others_in_a_group_keep_their_names(meetergo_sandbox):
+    """Only the one who was erased is blank, also in what is read later."""
+    kit = meetergo_sandbox
+    from django_meetergo.models import MeetingType
+
+    kit.sync_directory()
+    group = MeetingType.objects.filter(spots__gt=1).first()
+    start = kit.free_starts(group.slug)[0]
+    for email, name, last in ((EMAIL, "Zelda", "Quark"), ("jane@example.com", "Jane", "Doe")):
+        book_appointment(
+            meeting_type=group, start=start, client=kit.client(), now=kit.now(),
+            attendee=AttendeeData(email=email, first_name=name, last_name=last),
+        )  # fmt: skip
+    kit.run_due(after=5)
+
+    erase(kit.now())
+    sync.sync_appointments(connection="default", client=kit.client("sync"), now=kit.travel(hours=1))
+
+    people = Attendee.objects.filter(appointment__meeting_type=group, status="attending")
+    assert "Jane" in set(people.values_list("first_name", flat=True))
+    assert scan() == []
+
+
+def test_a_booking_on_its_way_is_told_and_blanked_by_prune(meetergo_sandbox):
+    """It cannot be blanked while it must still be sent; nor is it forgotten."""
+    kit = meetergo_sandbox
+    booking = book_appointment(
+        meeting_type=kit.meeting_type(), start=kit.free_starts()[0], client=kit.client(), now=kit.now(),
+        send=False,
+        attendee=AttendeeData(email=EMAIL, first_name="Zelda", last_name="Quark"),
+    )  # fmt: skip
+
+    with pytest.raises(CommandError, match=booking.marker):
+        call_command("meetergo_erase", EMAIL, "--no-input")
+    kit.run_due()
+    assert Attendee.objects.get().email == ""
+    call_command("meetergo_prune", verbosity=0)
+
+    assert Booking.objects.get().email == ""
+    assert scan() == []
+
+
+def test_where_others_brought_her_along_her_address_goes(meetergo_sandbox, zelda):
+    Booking.objects.filter(pk=zelda.pk).update(email="x@example.com", email_folded="x@example.com")
+    Booking.objects.filter(pk=zelda.pk).update(other_emails=[EMAIL, "kept@example.com"])
+
+    erase(meetergo_sandbox.now())
+
+    assert Booking.objects.get().other_emails == ["kept@example.com"]
+
+
+def test_the_command_asks_first_and_says_what_it_cannot_do(zelda, monkeypatch, capsys):
+    monkeypatch.setattr("builtins.input", lambda prompt: "another@example.com")
+    with pytest.raises(CommandError, match="Nothing was done"):
+        call_command("meetergo_erase", EMAIL)
+    with pytest.raises(CommandError, match="not an e-mail address"):
+        call_command("meetergo_erase", "zelda")
+
+    monkeypatch.setattr("builtins.input", lambda prompt: EMAIL)
+    call_command("meetergo_erase", EMAIL)
+
+    assert "deleted there as well" in capsys.readouterr().out
+    assert scan() == []

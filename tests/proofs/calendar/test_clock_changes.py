@@ -1,0 +1,148 @@
+"""Right day, right instant, both clocks: whatever the zones and whenever the clocks change.
+
+What is right is worked out here in a way of its own: from UTC, by adding the distance that the zone has then.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.utils import translation
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from django_meetergo import pages
+from django_meetergo.services.availability import FreeTime, FreeTimes
+
+ZONES = (
+    "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Auckland", "Australia/Lord_Howe",
+    "Pacific/Chatham", "America/St_Johns", "America/Sao_Paulo", "Africa/Casablanca", "Asia/Tehran",
+    "Pacific/Apia", "UTC",
+)  # fmt: skip
+VISITORS = ("Asia/Kolkata", "Pacific/Auckland", "Australia/Lord_Howe")
+#: The host's zone and the days on which its clocks are changed.
+CHANGES = [
+    ("Europe/Berlin", date(2026, 3, 29)),
+    ("Europe/Berlin", date(2026, 10, 25)),
+    ("America/New_York", date(2026, 3, 8)),
+    ("America/New_York", date(2026, 11, 1)),
+]
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+TWO_YEARS = 2 * 365 * 24 * 4
+STEP = timedelta(minutes=15)
+
+instants = st.integers(0, TWO_YEARS).map(lambda quarters: BEGIN + quarters * STEP)
+zones = st.sampled_from(ZONES).map(ZoneInfo)
+
+
+def wall(instant: datetime, zone: ZoneInfo) -> datetime:
+    """What a clock there shows, as a naive datetime."""
+    distance = instant.astimezone(zone).utcoffset()
+    assert distance is not None
+    return instant.replace(tzinfo=None) + distance
+
+
+def choose(times: list[datetime], zone: ZoneInfo, **asked: date) -> pages.TimeChoice:
+    """The first step for somebody who looks a minute before the first of the times."""
+    free = [FreeTime(start=time) for time in times]
+
+    def look(start: datetime, end: datetime) -> FreeTimes:
+        return FreeTimes(times=tuple(one for one in free if start <= one.start < end), as_of=None)
+
+    address = pages.Address("/book/")
+    return pages.choose_time(
+        look=look,
+        now=times[0] - timedelta(minutes=1),
+        zone=zone,
+        duration=30,
+        asked=pages.Asked(**asked),
+        address=address,
+        onward=address,
+    )
+
+
+def list_slots(choice: pages.TimeChoice) -> list[pages.Slot]:
+    return [slot for part in choice.parts for slot in part.slots]
+
+
+def quarter_hours(zone: str, day: date) -> list[datetime]:
+    """Every quarter of an hour of a day by the host's clock: 92, 96 or 100 of them."""
+    start = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    after = day + timedelta(days=1)
+    end = datetime(after.year, after.month, after.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    return [start + number * STEP for number in range((end - start) // STEP)]
+
+
+@pytest.mark.parametrize("visitor", [*VISITORS, None], ids=lambda name: name or "at the host's")
+@pytest.mark.parametrize(("host", "day"), CHANGES)
+def test_on_the_day_of_a_clock_change_each_time_is_on_its_day_once(
+    host: str, day: date, visitor: str | None
+) -> None:
+    times, zone = quarter_hours(host, day), ZoneInfo(visitor or host)
+    days = {wall(time, zone).date() for time in times}
+    found: list[datetime] = []
+    for shown in sorted(days):
+        slots = list_slots(choose(times, zone, day=shown))
+        assert len({slot.label for slot in slots}) == len(slots)
+        for slot in slots:
+            instant = datetime.fromisoformat(slot.value).astimezone(UTC)
+            assert wall(instant, zone).date() == shown
+            assert slot.label.startswith(f"{wall(instant, zone):%H:%M}")
+            found.append(instant)
+    assert found == times
+
+
+@pytest.mark.parametrize(("host", "day"), CHANGES)
+@pytest.mark.parametrize("visitor", VISITORS)
+def test_on_the_day_of_a_clock_change_both_clocks_are_told(host: str, day: date, visitor: str) -> None:
+    here, there = ZoneInfo(visitor), ZoneInfo(host)
+    for start in quarter_hours(host, day):
+        when = pages.describe_when(start, start + timedelta(minutes=30), here, host_zone=there)
+        assert when.day == f"{wall(start, here):%A} {wall(start, here).day} {wall(start, here):%B %Y}"
+        assert when.span.startswith(f"{wall(start, here):%H:%M}")
+        assert f"{wall(start, there):%H:%M}–" in when.there
+        if wall(start, there).date() != wall(start, here).date():
+            assert f"{wall(start, there):%A}" in when.there
+
+
+def test_the_hour_that_comes_twice_is_told_apart() -> None:
+    choice = choose(quarter_hours("Europe/Berlin", date(2026, 10, 25)), ZoneInfo("Europe/Berlin"))
+    labels = [slot.label for slot in list_slots(choice)]
+
+    assert {"02:30 (GMT+2)", "02:30 (GMT+1)"} <= set(labels)
+    assert labels.index("02:45 (GMT+2)") < labels.index("02:00 (GMT+1)")
+
+
+@settings(max_examples=400, deadline=None)
+@given(start=instants, here=zones, there=zones)
+def test_any_time_is_shown_on_its_day_and_comes_back_as_the_same_instant(
+    start: datetime, here: ZoneInfo, there: ZoneInfo
+) -> None:
+    with translation.override("en-gb"):
+        choice = choose([start], here)
+        (slot,) = list_slots(choice)
+        (free,) = [day for week in choice.month.weeks for day in week if day and day.href]
+        when = pages.describe_when(start, start + STEP, here, host_zone=there)
+
+    assert pages.parse_start(slot.value) == start
+    assert (choice.day, free.date) == (wall(start, here).date(),) * 2
+    assert slot.label == f"{wall(start, here):%H:%M}"
+    assert when.span.startswith(slot.label)
+    same = start.astimezone(here).utcoffset() == start.astimezone(there).utcoffset()
+    assert bool(when.there) is not same
+    assert same or f"{wall(start, there):%H:%M}–" in when.there
+
+
+@settings(max_examples=150, deadline=None)
+@given(start=instants, steps=st.sets(st.integers(0, 4 * 24 * 40), max_size=40), zone=zones)
+def test_a_month_counts_every_time_once(start: datetime, steps: set[int], zone: ZoneInfo) -> None:
+    times = {start, *(start + step * STEP for step in steps)}
+    month = f"{wall(min(times), zone):%Y-%m}"
+    near = sorted(time for time in times if f"{wall(time, zone):%Y-%m}" == month)
+    choice = choose(near, zone)
+    counts = {day.date: day.count for week in choice.month.weeks for day in week if day and day.count}
+
+    assert sum(counts.values()) == len(near)
+    assert all(counts[wall(time, zone).date()] for time in near)

@@ -1,0 +1,1 @@
+"""The booking protocol, walked through exhaustively: ``policies``, ``model``, ``promises``, ``search``."""

@@ -1,0 +1,47 @@
+"""Many at once, on PostgreSQL. A missing database is a failure, never a skip."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection, connections
+
+
+@pytest.fixture(autouse=True)
+def _on_postgresql(transactional_db):
+    assert connection.vendor == "postgresql", (
+        "The races run on PostgreSQL: set DATABASE_URL, for example "
+        "postgres://postgres@127.0.0.1:5432/postgres."
+    )
+
+
+def pytest_addoption(parser):
+    parser.addoption("--rounds", type=int, default=8, help="how often each race is run")
+
+
+@pytest.fixture
+def rounds(request):
+    return request.config.getoption("--rounds")
+
+
+@pytest.fixture
+def at_once():
+    """Call a function with each item at the same moment, each in a thread and connection of its own."""
+
+    def at_once(do, items):
+        items = list(items)
+        gate = threading.Barrier(len(items))
+
+        def run(item):
+            try:
+                gate.wait()
+                return do(item)
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(len(items)) as pool:
+            return list(pool.map(run, items))
+
+    return at_once

@@ -1,0 +1,129 @@
+"""What an appointment is promised that several hands change at once."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from django_meetergo.exceptions import ChangeNotAllowed
+from django_meetergo.models import Appointment, AppointmentChange, Event
+from django_meetergo.services import settling, sync, work
+from django_meetergo.services.bookings import AttendeeData, book_appointment
+from django_meetergo.services.changes import cancel_appointment, reschedule_appointment
+
+
+@pytest.fixture
+def unlimited(settings):
+    settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 5000}
+
+
+@pytest.fixture
+def kit(live_meetergo_sandbox, unlimited):
+    live_meetergo_sandbox.sync_directory()
+    return live_meetergo_sandbox
+
+
+def book(kit, start, person="jane", **options):
+    return book_appointment(
+        meeting_type=kit.meeting_type(),
+        start=start,
+        attendee=AttendeeData(email=f"{person}@example.com", first_name=person),
+        client=kit.client(),
+        now=kit.now(),
+        **options,
+    )
+
+
+def test_webhook_sync_and_move_meet_on_one_appointment(kit, at_once, rounds):
+    """Whatever the order, mirror and service agree and each transition has one event."""
+    starts = kit.free_starts()
+    booking = book(kit, starts[0])
+    appointment = booking.attendee.appointment
+    work.run_due(kit.now(), periodic=False)
+    dice = random.Random(1)
+    for _ in range(rounds):
+        target = dice.choice([start for start in starts[:8] if start != appointment.start])
+
+        def act(what, target=target, appointment=appointment):
+            if what == "move":
+                current = Appointment.objects.get(pk=appointment.pk)
+                return reschedule_appointment(
+                    appointment=current, start=target, client=kit.client(), now=kit.now()
+                )
+            if what == "webhook":
+                kit.knock_for_all()
+                return work.run_due(kit.now(), periodic=False)
+            return sync.sync_appointments(connection="default", client=kit.client("sync"), now=kit.now())
+
+        at_once(act, dice.sample(["move", "webhook", "webhook", "sync"], 4))
+        kit.knock_for_all()
+        work.run_due(kit.now(), periodic=False)
+        appointment = Appointment.objects.get(pk=appointment.pk)
+        [remote] = kit.appointments()
+        assert (appointment.start, appointment.status) == (remote.start, "confirmed")
+        assert appointment.attendees.count() == 1
+    moves = Event.objects.filter(kind="appointment_rescheduled", appointment=appointment)
+    done = AppointmentChange.objects.filter(state="done").count()
+    assert moves.count() == done == appointment.reschedule_count
+
+
+def test_two_sweepers_settle_one_lost_booking_once(kit, at_once, rounds):
+    """Both look, one adopts; nobody says that it was not booked."""
+    for number, start in enumerate(kit.free_starts()[: min(rounds, 12)]):
+        kit.forget_times()  # lost answers open the circuit, which is not what is tested here
+        kit.fail_next(kind="drop_after")
+        booking = book(kit, start, f"person{number}")
+        assert booking.state == "unknown"
+        now = kit.travel(seconds=3)
+
+        at_once(lambda _, now=now: work.run_due(now, periodic=False), range(3))
+
+        booking.refresh_from_db()
+        assert booking.state == "confirmed"
+        assert len(kit.appointments_of(booking)) == 1
+        assert booking.attendee.appointment.attendees.count() == 1
+    assert kit.posts() == min(rounds, 12)
+
+
+def test_two_sweepers_never_call_a_booking_absent_before_its_time(kit, at_once, rounds):
+    """Their looks count once each, however close together."""
+    kit.fail_next(kind="drop_before")
+    booking = book(kit, kit.free_starts()[0])
+
+    for _ in range(min(rounds, 10)):
+        now = kit.travel(seconds=9)
+        at_once(
+            lambda _, now=now: settling.settle_booking(booking=booking, client=kit.client("reread"), now=now),
+            range(4),
+        )
+        booking.refresh_from_db()
+        assert booking.state == ("unknown" if now < booking.settle_at else booking.state)
+    assert booking.first_negative_at
+
+
+def test_a_cancel_and_a_move_at_once_are_one_change(kit, at_once, rounds):
+    """One wins; the other is shown it, or refused because the state has moved on."""
+    starts = kit.free_starts()
+    for number in range(min(rounds, 8)):
+        appointment = book(kit, starts[number * 2], f"person{number}").attendee.appointment
+
+        def act(what, appointment=appointment, target=starts[number * 2 + 1]):
+            options = {"appointment": appointment, "client": kit.client(), "now": kit.now()}
+            try:
+                if what == "cancel":
+                    return cancel_appointment(**options)
+                return reschedule_appointment(start=target, **options)
+            except ChangeNotAllowed:
+                return None
+
+        at_once(act, ["cancel", "move", "cancel", "move"])
+
+        done = AppointmentChange.objects.filter(appointment=appointment, state="done")
+        assert 1 <= done.count() <= 2
+        assert not AppointmentChange.objects.filter(appointment=appointment).exclude(open_key=None).exists()
+        remote = kit.sandbox.ledger.appointments[appointment.remote_id]
+        stored = Appointment.objects.get(pk=appointment.pk)
+        assert (stored.is_cancelled, stored.start) == (remote.is_cancelled, remote.start)
+        if not remote.is_cancelled:
+            cancel_appointment(appointment=stored, client=kit.client(), now=kit.now())

@@ -1,0 +1,340 @@
+"""What may happen, in any order: visitors, rivals, the host, the post, the clock, and kill -9."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from django_meetergo.models import Appointment, Attendee, Booking
+from django_meetergo.sandbox.control import take_slot
+from django_meetergo.services import bookings, changes, sync, webhooks, work
+from django_meetergo.services.bookings import AttendeeData
+from tests.proofs.stateful.clock import BEGINNING
+from tests.proofs.stateful.oracle import Oracle
+from tests.proofs.stateful.world import BOOK, CONNECTION, ENDPOINT, Kill, Stall, World
+
+PEOPLE = ("ada", "ben", "cleo")
+TYPES = ("intro-call", "group-class", "checkup", "second-opinion", "next-therapist")
+#: Nine and ten o'clock in Berlin: this morning, on Wednesday and on Friday.
+STARTS = tuple(BEGINNING.replace(hour=hour) + timedelta(days=days) for days in (0, 2, 4) for hour in (8, 12))
+
+CANCEL = ("POST /v4/appointment/{id}/cancel", "POST /booking/confirm/cancel/{id}/{secret}")
+MOVE = ("POST /v4/appointment/{id}/reschedule", "POST /booking/confirm/reschedule/")
+ONE = "GET /v4/appointment/{id}"
+LIST = "GET /v4/appointment/paginated"
+PROVISIONAL = "GET /v4/provisional-booking/paginated"
+
+#: A service that carries a booking out and then says 429 breaks its word; the design takes it at its word.
+BELIEVED = (429,)
+#: Seconds by which a write may land late: within SETTLE, and long after.
+SOON, LATE = (1.0, 20.0, 100.0), (400.0, 4000.0)
+
+
+def write_faults() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
+    """How a write may end badly."""
+    plain = [(kind, {}) for kind in ("drop_before", "drop_after", "garbage", "empty", "steal_slot", "cut")]
+    before = [("status_before", {"status": status}) for status in (500, 503, 429)]
+    after = [("status_after", {"status": status}) for status in (500, 503, 429) if status not in BELIEVED]
+    delayed = [("delayed_apply", {"seconds": seconds}) for seconds in (*SOON, *LATE)]
+    return st.sampled_from([*plain, *before, *after, *delayed])
+
+
+READ_FAULTS = (
+    ("status_before", {"status": 500}),
+    ("status_before", {"status": 503, "times": 4}),
+    ("drop_before", {"times": 4}),
+    ("garbage", {}),
+    ("status_before", {"status": 429, "retry_after": "3"}),
+)
+LIST_FAULTS = (*READ_FAULTS, ("list_lag", {"seconds": 900.0, "times": 4}))
+
+#: Steps between two rests; resting is expensive, and the bugs are in between.
+RESTLESS = 15
+
+which = st.integers(0, 11)
+
+
+def accidents(*, rate: int = 3) -> st.SearchStrategy[Kill | Stall | None]:
+    """What happens to the process meanwhile: mostly nothing, else kill -9 at some point, or a long sleep."""
+    statements = st.builds(Kill, st.just("statement"), st.integers(1, 40))
+    calls = st.builds(Kill, st.sampled_from(["before_send", "after_send"]), st.integers(1, 3))
+    stalls = st.builds(Stall, st.sampled_from(["before", "after"]), st.sampled_from([1, 2, 2, 6]))
+    return st.one_of(*[st.none()] * rate, statements, calls, stalls)
+
+
+people, slugs, starts = st.sampled_from(PEOPLE), st.sampled_from(TYPES), st.sampled_from(STARTS)
+
+
+def choose(rows: Any, number: int) -> Any:
+    """One of some rows, or None when there is none."""
+    rows = list(rows)
+    return rows[number % len(rows)] if rows else None
+
+
+class Clinic(RuleBasedStateMachine):
+    """A site, the service and everybody who uses them."""
+
+    world: World  # set by whoever runs the machine
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world.begin()
+        self.oracle = Oracle(self.world)
+        self.forms: list[dict[str, Any]] = []
+        self.restless = 0
+
+    @property
+    def now(self) -> datetime:
+        return self.world.kit.now()
+
+    # Visitors
+
+    @initialize(
+        hides_markers=st.sampled_from([False, False, True]),
+        wishes=st.lists(st.tuples(st.sampled_from(TYPES), st.sampled_from(STARTS)), max_size=3),
+    )
+    def open(self, hides_markers, wishes):
+        """A few have booked. One account in three does not give our references back: rule two has to do."""
+        self.world.sandbox.configure(hide_marker=hides_markers)
+        for person, (slug, start) in zip(PEOPLE, wishes, strict=False):
+            self.submit(self.fill_in(person, slug, start))
+        self.world.act(work.run_due, now=self.now, periodic=False)
+
+    def fill_in(self, person, slug, start, **more):
+        attendee = AttendeeData(
+            email=f"{person}@example.com", first_name=person.title(), timezone="Europe/Berlin"
+        )
+        form = {
+            "meeting_type": self.world.kit.meeting_type(slug),
+            "start": start,
+            "attendee": attendee,
+            "client_key": uuid4().hex,
+            **more,
+        }
+        self.forms.append(form)
+        return form
+
+    def submit(self, form, fault=None, accident=None, **more):
+        if fault:
+            self.world.arm(BOOK, fault[0], **fault[1])
+        client = self.world.kit.client()
+        self.world.act(bookings.book_appointment, accident, **form, **more, client=client, now=self.now)
+
+    @rule(person=people, slug=slugs, start=starts, send=st.integers(0, 5).map(bool), accident=accidents())
+    def book(self, person, slug, start, send, accident):
+        """Somebody fills in the form."""
+        self.submit(self.fill_in(person, slug, start, send=send), accident=accident)
+
+    @rule(
+        person=people,
+        slug=slugs,
+        start=starts,
+        consent=st.booleans(),
+        fault=write_faults(),
+        accident=accidents(),
+    )
+    def book_in_bad_times(self, person, slug, start, consent, fault, accident):
+        """The same while the service has its troubles."""
+        form = self.fill_in(person, slug, start, queue_consent=consent)
+        self.submit(form, fault, accident)
+
+    @precondition(lambda self: self.forms)
+    @rule(number=which, accident=accidents())
+    def submit_again(self, number, accident):
+        """The same form once more: a double click, the back button."""
+        self.submit(choose(self.forms, number), accident=accident)
+
+    @precondition(lambda self: Booking.objects.filter(state="pending").exists())
+    @rule(number=which, start=starts, fault=st.none() | write_faults(), accident=accidents())
+    def choose_again(self, number, start, fault, accident):
+        """Who waits for a yes takes another time instead."""
+        first = choose(Booking.objects.filter(state="pending"), number)
+        slug, person = first.meeting_type.slug, first.email.partition("@")[0]
+        self.submit(self.fill_in(person, slug, start), fault, accident, replaces=first)
+
+    @precondition(lambda self: Appointment.objects.exists())
+    @rule(
+        number=which,
+        as_attendee=st.booleans(),
+        everybody=st.booleans(),
+        fault=st.none() | write_faults(),
+        accident=accidents(),
+    )
+    def cancel(self, number, as_attendee, everybody, fault, accident):
+        """The host or an attendee cancels; in a group, mostly one place is given up."""
+        self.change(
+            changes.cancel_appointment, CANCEL, number, as_attendee, fault, accident,
+            cancel_all=everybody and not as_attendee,
+        )  # fmt: skip
+
+    @precondition(lambda self: Appointment.objects.exists())
+    @rule(
+        number=which,
+        start=starts,
+        as_attendee=st.booleans(),
+        fault=st.none() | write_faults(),
+        accident=accidents(),
+    )
+    def move(self, number, start, as_attendee, fault, accident):
+        """The host or an attendee moves an appointment."""
+        self.change(changes.reschedule_appointment, MOVE, number, as_attendee, fault, accident, start=start)
+
+    def change(self, do, routes, number, as_attendee, fault, accident, **how):
+        attendee = choose(Attendee.objects.select_related("appointment__meeting_type"), number)
+        if fault:
+            self.world.arm(routes[as_attendee], fault[0], **fault[1])
+        self.world.act(
+            do,
+            accident,
+            appointment=attendee.appointment,
+            attendee=attendee,
+            by="attendee" if as_attendee else "host",
+            client=self.world.kit.client(),
+            now=self.now,
+            **how,
+        )
+
+    # Others, at the service
+
+    @rule(slug=st.sampled_from(TYPES), start=st.sampled_from(STARTS))
+    def rival(self, slug, start):
+        """Somebody books elsewhere what we may still show as free."""
+        hosts = self.world.kit.meeting_type(slug).hosts.values_list("remote_id", flat=True)
+        if start > self.now:
+            take_slot(self.world.sandbox.ledger, min(hosts), start)
+
+    @precondition(lambda self: self.world.upcoming())
+    @rule(number=which, start=starts, what=st.sampled_from(["move", "cancel", "leave", "double", "lose"]))
+    def at_meetergo_itself(self, number, start, what):
+        """In the dashboard, where we are not asked: moved, cancelled, one seat given up, doubled, deleted."""
+        remote = choose(self.world.upcoming(), number)
+        ledger = self.world.sandbox.ledger
+        kind = ledger.meeting_types[remote.meeting_type_id]
+        if what == "move":
+            self.world.let_service(ledger.move, remote, start)
+        elif what == "lose":
+            self.world.lose(remote)
+        elif what == "double":
+            # Without our exact reference nobody may take it back.
+            if not kind.is_group and not self.oracle.hides_markers:
+                self.world.double(remote)
+        else:
+            person = choose(remote.attendees, number)
+            self.world.let_service(
+                ledger.cancel, remote, source="host", by=remote.host_ids[0],
+                attendee_id=person and person.id, everyone=what == "cancel",
+            )  # fmt: skip
+
+    @precondition(lambda self: self.world.waiting())
+    @rule(number=which, answer=st.sampled_from(["confirm", "approve", "expire", "decline"]))
+    def answer_provisional(self, number, answer):
+        """Somebody says yes or no to a waiting booking, or nobody does."""
+        waiting = choose(self.world.waiting(), number)
+        self.world.let_service(getattr(self.world.sandbox.ledger, answer), waiting.id)
+
+    # The post
+
+    @rule(duplicate=st.integers(0, 2), shuffle=st.booleans(), accident=accidents(rate=6))
+    def deliver(self, duplicate, shuffle, accident):
+        """Webhooks arrive, perhaps twice, in any order, or never."""
+        if not duplicate:
+            self.world.sandbox.deliveries.drop_waiting()
+        self.world.act(self.world.kit.deliver, accident, duplicate=duplicate, shuffle=shuffle)
+
+    @rule(number=which, event=st.sampled_from(webhooks.BOOKING_EVENTS), start=starts)
+    def forge(self, number, event, start):
+        """A delivery that nobody at meetergo wrote, about an appointment of ours or none."""
+        known = choose(Appointment.objects.all(), number)
+        body = {
+            "webhookType": event,
+            "id": known.remote_id if known and number else f"forged-{number}",
+            "start": start.isoformat(),
+            "isCancelled": event == "booking_cancelled",
+        }
+        self.world.act(self.world.carry, endpoint=ENDPOINT, body=json.dumps(body).encode())
+
+    # Workers
+
+    @rule(seconds=st.sampled_from([0, 3, 31, 61]), accident=accidents())
+    def tick(self, seconds, accident):
+        """The clock goes on a little and the workers look."""
+        self.world.travel(seconds)
+        self.world.act(work.run_due, accident, now=self.now, periodic=False)
+
+    @rule(minutes=st.sampled_from([2, 6, 20, 61, 300]), accident=accidents())
+    def let_time_pass(self, minutes, accident):
+        """Nobody works; then one tick with all that comes round by itself."""
+        self.world.travel(minutes * 60)
+        self.world.act(work.run_due, accident, now=self.now)
+
+    @rule(
+        kind=st.sampled_from(["near", "near", "full"]),
+        fault=st.none() | st.sampled_from(LIST_FAULTS),
+        accident=accidents(),
+    )
+    def sync(self, kind, fault, accident):
+        """A walk through everybody's lists, perhaps interrupted or shown old lists."""
+        if fault:
+            self.world.arm(LIST, fault[0], **fault[1])
+        client = self.world.kit.client("sync")
+        self.world.act(
+            sync.sync_appointments,
+            accident,
+            connection=CONNECTION,
+            client=client,
+            now=self.now,
+            kind=kind,
+        )
+
+    # Trouble that waits for whoever comes next
+
+    @rule(route=st.sampled_from([ONE, LIST, PROVISIONAL]), fault=st.sampled_from(READ_FAULTS))
+    def reads_will_fail(self, route, fault):
+        """The next reads of a route fail."""
+        self.world.arm(route, fault[0], **fault[1])
+
+    @rule(what=st.sampled_from(["cache", "receivers", "key"]))
+    def something_is_lost(self, what):
+        """The cache, the site's receivers for a while, or the key; a new key is a step of its own."""
+        if what == "cache":
+            self.world.kit.forget_times()
+        elif what == "receivers":
+            self.world.deaf = 2
+        elif self.world.key_works:
+            self.world.expire_key()
+        else:
+            self.world.renew_key()
+
+    # Rest
+
+    @precondition(lambda self: self.restless >= RESTLESS)
+    @rule()
+    def quiet(self):
+        """Everything is delivered, carried out and looked at; then both sides agree."""
+        self.restless = 0
+        self.world.calm_down()
+        self.complain([*self.oracle.check_deliveries_took_effect(), *self.oracle.check_step()])
+        self.world.sync_all()
+        self.complain([*self.oracle.check_step(), *self.oracle.check_rest()])
+
+    @invariant()
+    def holds(self):
+        self.restless += 1
+        self.complain(self.oracle.check_step())
+
+    def teardown(self):
+        self.quiet()
+
+    def complain(self, violations):
+        assert not violations, "\n".join(["", *violations])
+
+
+def shorten(*kept: str) -> type[Clinic]:
+    """A machine with only these rules and rest: for a search that knows what it is after."""
+    rules = [name for name, value in vars(Clinic).items() if hasattr(value, "hypothesis_stateful_rule")]
+    return type("Shortened", (Clinic,), {name: None for name in rules if name not in {*kept, "quiet"}})

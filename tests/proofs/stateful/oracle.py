@@ -1,0 +1,325 @@
+"""What must be true: after every step, and once everything has come to rest.
+
+The sandbox's ledger and journal say what really happened; our tables are judged by them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from django_meetergo.models import (
+    Appointment,
+    AppointmentChange,
+    Attendee,
+    Booking,
+    BookingAttempt,
+    Event,
+    WebhookDelivery,
+)
+from django_meetergo.sandbox.clock import parse_instant, print_instant
+from django_meetergo.services import events, mirror
+from tests.proofs.stateful.world import World
+
+UNCLEAR = ("", BookingAttempt.Outcome.UNKNOWN)
+#: What a worker may still do to a booking whose lease it has lost: bring evidence.
+EVIDENCE = frozenset({"confirmed", "pending"})
+#: What every step looks at; whole rows would be half of its time.
+COLUMNS = (
+    "pk", "marker", "state", "reason", "attendee_id", "attendee__appointment__remote_id",
+    "meeting_type_id", "email_folded", "open_key", "slot_key", "closed_at", "settle_at",
+)  # fmt: skip
+FINGERPRINT = ("pk", "remote_id", "start", "status", "digest", "missing_since", "remote_updated_at")
+
+
+@dataclass
+class Memory:
+    """What the last look saw."""
+
+    rows: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    attendees: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    moves: Counter[int] = field(default_factory=Counter)
+    answers: int = 0
+    read: int = 0  # entries of the journal
+    made: dict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    attempts: int = 0
+
+
+class Oracle:
+    """Looks at both sides and says what is wrong, in sentences that begin with the invariant's name."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.memory = Memory()
+
+    def check_step(self) -> list[str]:
+        """Everything that must hold at any moment."""
+        self.read_journal()
+        bookings = list(Booking.objects.values_list(*COLUMNS, named=True))
+        attempts: dict[int, list[str]] = defaultdict(list)
+        for booking_id, outcome in BookingAttempt.objects.values_list("booking_id", "outcome"):
+            attempts[booking_id].append(outcome)
+        mirrored = list(Appointment.objects.values_list(*FINGERPRINT))
+        people = list(Attendee.objects.values_list("pk", "appointment_id", "remote_id", "status", "email"))
+        told = list(Event.objects.values_list("kind", "appointment_id", "attendee_id", "booking_id"))
+        found = [
+            *self.world.violations,
+            *self.check_bookings(bookings),
+            *self.check_attempts(bookings, attempts),
+            *check_open_keys(bookings),
+            *self.check_mirror(mirrored, people),
+            *self.check_events(mirrored, people, told),
+            *self.check_lost_leases(),
+        ]
+        self.memory.rows = {row[0]: row for row in mirrored}
+        self.memory.attendees = {row[0]: row for row in people}
+        self.memory.answers = self.world.answers
+        self.memory.moves = count_kind(told, Event.Kind.APPOINTMENT_RESCHEDULED)
+        return found
+
+    def read_journal(self) -> None:
+        """Which appointments each of our references has led to."""
+        fresh = self.world.sandbox.journal.entries(since=self.memory.read)
+        self.memory.read += len(fresh)
+        for entry in fresh:
+            attendee = entry.get("attendee") or {}
+            marker = (attendee.get("notes") or {}).get(mirror.MARKER_KEY)
+            if marker and entry.get("change") in {"appointment_created", "attendee_added"}:
+                self.memory.made[marker].add((entry["appointmentId"], attendee["id"]))
+
+    # I1, I2
+
+    def check_bookings(self, bookings: list[Any]) -> Iterator[str]:
+        for booking in bookings:
+            early = booking.reason == "not_booked" and booking.closed_at < booking.settle_at
+            if early:
+                yield f"I4: {show(booking)} before the service's time was up"
+            if (booking.state == "confirmed") != (booking.attendee_id is not None):
+                yield f"I2: {show(booking)} and its attendee is {booking.attendee_id}"
+            elif booking.attendee_id is not None:
+                yield from self.check_confirmed(booking)
+
+    def check_confirmed(self, booking: Any) -> Iterator[str]:
+        remote_id = booking.attendee__appointment__remote_id
+        ledger = self.world.sandbox.ledger
+        if remote_id not in ledger.appointments and remote_id not in self.world.forgotten:
+            yield f"I2: {show(booking)} names an appointment the service never had"
+        if self.hides_markers or remote_id in self.world.forgotten:
+            return
+        made = {appointment for appointment, _ in self.memory.made[booking.marker]}
+        if remote_id not in made | self.find_copies(booking.marker):
+            yield f"I2: {show(booking)} names {remote_id}, which was not made for it"
+
+    @property
+    def hides_markers(self) -> bool:
+        return self.world.sandbox.settings.hide_marker
+
+    def find_seats(self, *, standing: bool = True) -> dict[str, list[str]]:
+        """The appointments in which each reference has a seat now."""
+        seats: dict[str, list[str]] = defaultdict(list)
+        for one in self.world.appointments(standing=standing):
+            for person in one.attendees:
+                if marker := person.answers.get(mirror.MARKER_KEY):
+                    seats[marker].append(one.id)
+        return seats
+
+    def find_copies(self, marker: str) -> set[str]:
+        return set(self.find_seats(standing=False)[marker])
+
+    # I5, I6, I7
+
+    def check_attempts(self, bookings: list[Any], attempts: dict[int, list[str]]) -> Iterator[str]:
+        for booking in bookings:
+            outcomes = attempts[booking.pk]
+            if self.world.posts[booking.marker] > len(outcomes):
+                posts = self.world.posts[booking.marker]
+                yield f"I5: {show(booking)} has {outcomes}, the service saw {posts} POSTs"
+            if sum(outcome in UNCLEAR for outcome in outcomes) > 1:
+                yield f"I6: {show(booking)} has several unclear attempts: {outcomes}"
+        number = sum(len(outcomes) for outcomes in attempts.values())
+        if number < self.memory.attempts:
+            yield f"I5: {self.memory.attempts - number} attempts are gone from the ledger"
+        self.memory.attempts = number
+
+    # I9
+
+    def check_mirror(self, mirrored: list[Any], people: list[Any]) -> Iterator[str]:
+        """Only answers write the mirror; it never grows younger and never shrinks."""
+        unheard = self.world.answers == self.memory.answers
+        rows = {row[0]: row for row in mirrored}
+        if unheard and (rows != self.memory.rows or {row[0]: row for row in people} != self.memory.attendees):
+            changed = [row for pk, row in rows.items() if row != self.memory.rows.get(pk)]
+            yield f"I9: the mirror changed although nobody was asked: {changed}"
+        if gone := set(self.memory.rows) - set(rows):
+            yield f"I9: mirrored rows are gone: {gone}"
+        ledger = self.world.sandbox.ledger
+        for pk, remote_id, start, status, digest, missing_since, updated_at in mirrored:
+            if missing_since and remote_id in ledger.appointments:
+                yield f"I9: {remote_id} is held to be missing, and the service has it"
+            if digest and (print_instant(start), status == "cancelled") not in self.told_of(remote_id):
+                yield f"I9: {remote_id} is mirrored as {start} {status}, which no answer said"
+            before = self.memory.rows.get(pk)
+            if before and before[6] and updated_at < before[6]:
+                yield f"I9: the mirror of {remote_id} went back in time"
+
+    def told_of(self, remote_id: str) -> set[tuple[str, bool]]:
+        return {(print_instant(as_utc(start)), cancelled) for start, cancelled in self.world.told[remote_id]}
+
+    # I10
+
+    def check_events(self, mirrored: list[Any], people: list[Any], told: list[Any]) -> Iterator[str]:
+        """Each transition of the mirror left one row."""
+        cancelled = {row[0] for row in mirrored if row[3] == "cancelled"}
+        events_of = count_kind(told, Event.Kind.APPOINTMENT_CANCELLED)
+        if events_of != Counter(cancelled):
+            yield f"I10: cancelled are {sorted(cancelled)}, events say {dict(events_of)}"
+        booked = count_kind(told, Event.Kind.APPOINTMENT_BOOKED, of=2)
+        removed = count_kind(told, Event.Kind.ATTENDEE_REMOVED, of=2)
+        for pk, appointment_id, _, status, _ in people:
+            # Of an appointment that is over nothing is said but that it was cancelled.
+            if appointment_id in cancelled:
+                continue
+            if booked[pk] != 1:
+                yield f"I10: attendee {pk} is {status} with {booked[pk]} events that say booked"
+            if removed[pk] != (status == "removed"):
+                yield f"I10: attendee {pk} is {status} with {removed[pk]} events that say removed"
+        moves = count_kind(told, Event.Kind.APPOINTMENT_RESCHEDULED)
+        for row in mirrored:
+            before = self.memory.rows.get(row[0])
+            moved = before is not None and before[2] != row[2] and row[3] != "cancelled"
+            if moved and moves[row[0]] <= self.memory.moves[row[0]]:
+                yield f"I10: {row[1]} moved from {before[2]} to {row[2]} without an event"
+
+    # I12
+
+    def check_lost_leases(self) -> Iterator[str]:
+        """Who was overtaken during its call has changed nothing since, unless it brought evidence."""
+        for (model, pk), state in self.world.lost_leases.items():
+            row = model.objects.get(pk=pk)
+            now = getattr(row, "state", row.next_at)
+            if now == state or (model is Booking and now in EVIDENCE):
+                continue
+            yield f"I12: {model.__name__} {pk} was {state} when its lease was lost and is now {now}"
+        self.world.lost_leases = {}
+
+    # At rest
+
+    def check_deliveries_took_effect(self) -> Iterator[str]:
+        """What a delivery told of has been looked at: a knock that failed is not forgotten (F21, F25)."""
+        given_up = set(
+            WebhookDelivery.objects.filter(state__in=("unconfirmed", "dead")).values_list(
+                "remote_id", flat=True
+            )
+        )
+        for one in self.world.appointments(standing=False):
+            heard = self.world.delivered.get(one.id, "")
+            if heard >= print_instant(one.updated_at) and one.id not in given_up:
+                yield from self.compare(one, "although its delivery was accepted and worked on")
+
+    def check_rest(self) -> list[str]:
+        """Everything that must hold when nothing is under way any more."""
+        self.read_journal()
+        return [
+            *self.check_i3(),
+            *self.check_i4(),
+            *self.check_changes(),
+            *self.check_i8(),
+            *self.check_nothing_waits(),
+        ]
+
+    def check_i3(self) -> Iterator[str]:
+        seats = self.find_seats()
+        bookings = {booking.marker: booking for booking in Booking.objects.all()}
+        for marker, standing in seats.items():
+            booking = bookings[marker]
+            if len(standing) > 1 and not self.hides_markers:
+                yield f"I1: {len(standing)} appointments stand for {show(booking)}"
+            # Rule two may find two that look alike; then it is for a person, and stays so.
+            left_to_person = self.hides_markers and booking.reason == "person"
+            if booking.state != "confirmed" and not left_to_person:
+                yield f"I3: {show(booking)} although {standing} stands at the service"
+
+    def check_i4(self) -> Iterator[str]:
+        pending = self.world.sandbox.ledger.pending
+        for booking in Booking.objects.open():
+            lives = booking.provisional_id in pending
+            for_a_person = booking.state == "unknown" and booking.reason == "person"
+            if not for_a_person and not (booking.state == "pending" and lives):
+                yield f"I4: {show(booking)} is stuck, next look at {booking.next_at}"
+
+    def check_changes(self) -> Iterator[str]:
+        for change in AppointmentChange.objects.select_related("appointment", "attendee"):
+            if change.is_open:
+                yield f"I4: change {change.pk} ({change.kind}) is stuck as {change.state}"
+            elif change.state == "done" and not self.has_happened(change):
+                yield f"I2: change {change.pk} ({change.kind}) is told as done and did not happen"
+
+    def has_happened(self, change: AppointmentChange) -> bool:
+        remote_id = change.appointment.remote_id
+        if remote_id in self.world.forgotten:
+            return True
+        remote = self.world.sandbox.ledger.appointments[remote_id]
+        if change.kind == AppointmentChange.Kind.RESCHEDULE:
+            entries = self.world.sandbox.journal.entries(kind="applied")
+            return any(
+                entry.get("appointmentId") == remote_id
+                and entry["change"] == "appointment_rescheduled"
+                and parse_instant(entry["start"]) == change.target_start
+                for entry in entries
+            )
+        present = {person.id for person in remote.attendees}
+        left = change.attendee is not None and change.attendee.remote_id not in present
+        return remote.is_cancelled or left
+
+    def check_i8(self) -> Iterator[str]:
+        for one in self.world.appointments(standing=False):
+            yield from self.compare(one, "at rest")
+
+    def compare(self, one: Any, when: str) -> Iterator[str]:
+        row = Appointment.objects.filter(remote_id=one.id).first()
+        if row is None:
+            yield f"I8: {one.id} is not in the mirror {when}"
+            return
+        if (row.start, row.is_cancelled) != (one.start, one.is_cancelled) or row.missing_since:
+            yield f"I8: {one.id} is {one.start} {one.is_cancelled}, mirrored {row.start} {row.status} {when}"
+        here = sorted(str(person.remote_id) for person in row.attendees.exclude(status="removed"))
+        there = sorted(person.id for person in one.attendees)
+        if here != there:
+            yield f"I8: {one.id} is attended by {there}, mirrored {here} {when}"
+
+    def check_nothing_waits(self) -> Iterator[str]:
+        for event in Event.objects.filter(dispatched_at=None):
+            yield f"I10: event {event.key} has not been told"
+        for event in Event.objects.filter(kind__in=events.SIGNALS):
+            if not self.world.heard[event.key]:
+                yield f"I10: event {event.key} counts as told and no receiver heard of it"
+        for delivery in WebhookDelivery.objects.filter(state="pending"):
+            yield f"I4: delivery {delivery.pk} still waits: {delivery.message}"
+
+
+def check_open_keys(bookings: list[Any]) -> Iterator[str]:
+    """I7, by what the key stands for and not by the key."""
+    wishes = Counter((row.meeting_type_id, row.email_folded) for row in bookings if row.state in Booking.OPEN)
+    for wish, number in wishes.items():
+        if number > 1:
+            yield f"I7: {number} open bookings of {wish}"
+    for row in bookings:
+        if row.state not in Booking.OPEN and (row.open_key or row.slot_key):
+            yield f"I7: {show(row)} still holds a key"
+
+
+def count_kind(told: list[Any], kind: str, *, of: int = 1) -> Counter[int]:
+    return Counter(row[of] for row in told if row[0] == kind)
+
+
+def show(booking: Any) -> str:
+    return f"booking {booking.pk} ({booking.marker}) is {booking.state}/{booking.reason}"
+
+
+def as_utc(text: str) -> datetime:
+    moment = parse_instant(text)
+    assert moment is not None
+    return moment.astimezone(UTC)

@@ -1,0 +1,156 @@
+"""Ways to break a promise on purpose: a check that misses its sabotage proves nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from django_meetergo.exceptions import OutcomeUnknown
+from django_meetergo.models import Appointment, Booking, WebhookDelivery
+from django_meetergo.models.leases import LeasedQuerySet
+from django_meetergo.services import bookings, mirror, settling, sync, webhooks
+
+
+def retry_on_timeout(patch: pytest.MonkeyPatch) -> None:
+    """Send once more when the answer was lost."""
+    attempt = bookings.attempt
+
+    def attempt_again(booking: Any, lease: Any, client: Any, watch: Any) -> Any:
+        create_booking = client.create_booking
+
+        def insist(payload: Any) -> Any:
+            try:
+                return create_booking(payload)
+            except OutcomeUnknown:
+                return create_booking(payload)
+
+        patch.setattr(client, "create_booking", insist)
+        return attempt(booking, lease, client, watch)
+
+    patch.setattr(bookings, "attempt", attempt_again)
+
+
+def send_before_commit(patch: pytest.MonkeyPatch) -> None:
+    """Write down the attempt after the request instead of before it."""
+
+    def begin_attempt(booking: Booking, now: Any) -> Any:
+        lease = Booking.objects.filter(state="received").claim(
+            booking.pk, now=now, lease=bookings.get_settings().lease
+        )
+        if lease is not None:
+            Booking.objects.filter(pk=booking.pk).update(settle_at=now + bookings.get_settings().settle)
+        return lease
+
+    patch.setattr(bookings, "begin_attempt", begin_attempt)
+
+
+def choose_again_while_unknown(patch: pytest.MonkeyPatch) -> None:
+    """One look that finds nothing is proof enough."""
+    patch.setattr(settling, "is_settled", lambda booking, now: True)
+
+
+def dedupe_on_seen(patch: pytest.MonkeyPatch) -> None:
+    """A delivery counts as done once it was looked into, whether that went well or not."""
+
+    def put_off(held: Any, *given: Any) -> None:
+        held.update(state=WebhookDelivery.State.APPLIED, lease_token=None, lease_until=None, next_at=None)
+
+    patch.setattr(webhooks, "put_off", put_off)
+
+
+def trust_the_webhook_body(patch: pytest.MonkeyPatch) -> None:
+    """Believe what a delivery says of a cancellation."""
+    receive_delivery = webhooks.receive_delivery
+
+    def believe(*, connection: str, body: bytes, now: Any) -> None:
+        receive_delivery(connection=connection, body=body, now=now)
+        told = json.loads(body)
+        if told.get("isCancelled"):
+            known = Appointment.objects.filter(remote_id=told["id"])
+            known.update(status=Appointment.Status.CANCELLED)
+
+    patch.setattr(webhooks, "receive_delivery", believe)
+
+
+def absence_deletes(patch: pytest.MonkeyPatch) -> None:
+    """What a list does not show is gone; nobody looks it up."""
+
+    def look_up_suspects(walk: sync.Walk) -> None:
+        for appointment in sync.list_suspects(walk.run, walk.seen):
+            mirror.record_missing(appointment=appointment, now=walk.watch.now())
+
+    patch.setattr(sync.Walk, "look_up_suspects", look_up_suspects)
+
+
+def no_open_key(patch: pytest.MonkeyPatch) -> None:
+    """Nothing says that a person has one wish of a kind at a time."""
+    patch.setattr(Booking, "hash_open_key", lambda wish: uuid4().hex)
+
+
+def no_fencing(patch: pytest.MonkeyPatch) -> None:
+    """Results are written by whoever has one, lease or no lease."""
+
+    def take_result(booking: Booking, lease: Any) -> Booking | None:
+        return Booking.objects.select_related("meeting_type").filter(pk=booking.pk).first()
+
+    def finish(rows: Any, lease: Any, **changes: Any) -> bool:
+        held = rows.filter(pk=lease.pk)
+        return bool(held.update(lease_token=None, lease_until=None, **changes))
+
+    patch.setattr(bookings, "take_result", take_result)
+    patch.setattr(LeasedQuerySet, "finish", finish)
+
+
+def no_events(patch: pytest.MonkeyPatch) -> None:
+    """Cancellations are mirrored without a word."""
+    events = mirror.Draft.events
+
+    def keep_quiet(draft: Any, people: Any, *, silent: bool) -> Any:
+        return [event for event in events(draft, people, silent=silent) if "cancelled" not in event.kind]
+
+    patch.setattr(mirror.Draft, "events", keep_quiet)
+
+
+def call_inside_a_transaction(patch: pytest.MonkeyPatch) -> None:
+    """Look for a lost booking while its row is locked."""
+    look_for = settling.look_for
+
+    def look_locked(booking: Any, client: Any) -> Any:
+        with settling.transaction.atomic():
+            return look_for(booking, client)
+
+    patch.setattr(settling, "look_for", look_locked)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """A sabotage, the invariants of which one must complain, and the rules that lead there soonest."""
+
+    sabotage: Callable[[pytest.MonkeyPatch], None]
+    caught_by: tuple[str, ...]
+    rules: tuple[str, ...]
+
+
+CONTROLS = (
+    Control(sabotage=retry_on_timeout, caught_by=("I5",), rules=("book_in_bad_times", "tick")),
+    Control(sabotage=send_before_commit, caught_by=("I5",), rules=("book", "tick")),
+    Control(sabotage=choose_again_while_unknown, caught_by=("I4",), rules=("book_in_bad_times", "tick")),
+    Control(
+        sabotage=dedupe_on_seen,
+        caught_by=("I8",),
+        rules=("rival", "at_meetergo_itself", "reads_will_fail", "deliver", "tick"),
+    ),
+    Control(sabotage=trust_the_webhook_body, caught_by=("I9", "I10"), rules=("book", "tick", "forge")),
+    Control(sabotage=absence_deletes, caught_by=("I9",), rules=("book", "rival", "sync", "tick")),
+    Control(sabotage=no_open_key, caught_by=("I7",), rules=("book", "book_in_bad_times")),
+    Control(
+        sabotage=no_fencing, caught_by=("I12", "I2"), rules=("book_in_bad_times", "cancel", "move", "tick")
+    ),
+    Control(sabotage=no_events, caught_by=("I10",), rules=("book", "cancel", "at_meetergo_itself", "tick")),
+    Control(sabotage=call_inside_a_transaction, caught_by=("I11",), rules=("book_in_bad_times", "tick")),
+)

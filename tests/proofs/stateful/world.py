@@ -1,0 +1,524 @@
+"""The service, our site, and what can happen between them; driven by one hand in one thread."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+import pytest
+from django.apps import apps
+from django.core import mail
+from django.db import connection
+from django.dispatch import Signal
+
+from django_meetergo import clock as site_clock
+from django_meetergo.exceptions import MeetergoError, RemoteError
+from django_meetergo.models import Account, AppointmentChange, Booking, Event, WebhookDelivery
+from django_meetergo.models.leases import Leased
+from django_meetergo.remote import budget, transport
+from django_meetergo.sandbox import books, control, ledger, orders
+from django_meetergo.sandbox.app import Sandbox
+from django_meetergo.sandbox.clock import Clock
+from django_meetergo.sandbox.faults import Fault, HangUp
+from django_meetergo.sandbox.records import Appointment, Provisional, Refused, Token
+from django_meetergo.sandbox.seed import ADMIN_TOKEN, ALL_SCOPES, OWNER
+from django_meetergo.sandbox.wire import Answer
+from django_meetergo.services import availability, clients, events, mirror, sync, webhooks, work
+from django_meetergo.testing.guards import OpenTransaction
+from django_meetergo.testing.kit import BOOK, SandboxKit
+from django_meetergo.testing.wire import SandboxWire
+from tests.proofs.stateful.clock import Ticks, VirtualCache
+
+CONNECTION = "default"
+BASE_URL = "http://meetergo.sandbox"
+TOKEN = "a-token-that-only-this-proof-knows"
+ENDPOINT = f"https://site.example/webhooks/{TOKEN}/"
+
+#: Within this time a booking that waits for a yes is looked up.
+LONGEST_WAIT = timedelta(minutes=61)
+#: Work that is not over after so many rounds is going in circles.
+ROUNDS = 80
+
+#: What examples fill, children before parents. Meeting types and hosts stay: they are the same each time.
+FILLED = (
+    "meetergo_event", "meetergo_appointmentchange", "meetergo_bookingattempt", "meetergo_booking",
+    "meetergo_attendee", "meetergo_appointment_hosts", "meetergo_appointment", "meetergo_webhookdelivery",
+    "meetergo_syncrun",
+)  # fmt: skip
+
+
+class Killed(BaseException):
+    """The process ends here: no ``except`` of ours, no later statement, no farewell."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Where the process will die: before its n-th statement, or around its n-th call."""
+
+    point: str  # statement, before_send or after_send
+    countdown: int
+
+
+@dataclass(frozen=True)
+class Stall:
+    """A call that takes long enough for others to take over: so many naps of 35 seconds, work after each."""
+
+    point: str  # before or after the service carried it out
+    naps: int
+
+
+class RoomyBudget(budget.Budget):
+    """Waits after a 429 like its parent and counts no permits: the limit itself has its own proof."""
+
+    def _take(self, reserve: int) -> bool:
+        return not self._is_blocked(self.cache.get(self._block_key))
+
+
+class Alarm(logging.Handler):
+    """What nobody foresaw is logged by our code and survived; here it is a failure."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.ERROR)
+        self.world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.world.deafness_shows(record):
+            return
+        error = record.exc_info[1] if record.exc_info else None
+        name = "I11" if isinstance(error, OpenTransaction) else "I20"
+        self.world.violations.append(f"{name}: {record.getMessage()} {error!r}")
+
+
+class World:
+    """A sandbox and a site over one database and one clock, begun anew for each example."""
+
+    def __init__(self, settings: Any, patch: pytest.MonkeyPatch) -> None:
+        self.ticks, self.ids = Ticks(), 0
+        self.sandbox = Sandbox(rate_limit=False, clock=Clock(self.ticks))
+        self.settings = settings
+        self.settings.CACHES = {"default": {"BACKEND": f"{VirtualCache.__module__}.VirtualCache"}}
+        self.use_key(ADMIN_TOKEN)
+        self.kit = SandboxKit(self.sandbox, base_url=BASE_URL)
+        self.sandbox.deliveries.transport = self.carry
+        self.patch_time(patch)
+        self.spare_empty_reads(patch)
+        patch.setitem(transport.WIRES, BASE_URL, SandboxWire(self.wsgi))
+        patch.setattr(self.sandbox, "_apply_later", self.apply_later)
+        for module in (books, control, ledger, orders):
+            patch.setattr(module, "uuid4", self.make_id)
+        connection.execute_wrappers.append(self.on_statement)
+        self.alarm = Alarm(self)
+        logging.getLogger("django_meetergo").addHandler(self.alarm)
+        for signal in events.SIGNALS.values():
+            signal.connect(self.hear)
+        self.forget_everything()
+        self.kit.forget_times()
+        self.kit.sync_directory()
+
+    def close(self) -> None:
+        """Take down what stays in the process; patches are taken back by their owner."""
+        connection.execute_wrappers.remove(self.on_statement)
+        logging.getLogger("django_meetergo").removeHandler(self.alarm)
+        for signal in events.SIGNALS.values():
+            signal.disconnect(self.hear)
+        self.sandbox.close()
+
+    def use_key(self, key: str) -> None:
+        self.settings.MEETERGO = {
+            "API_KEY": key,
+            "BASE_URL": BASE_URL,
+            "SANDBOX": True,
+            "SITE_URL": "https://site.example",
+            "WEBHOOK_TOKENS": [TOKEN],
+            "BACKGROUND": "cron",
+            "QUEUE_WHEN_DOWN": True,
+            "DIRECTORY_EVERY": 10**9,
+        }
+
+    def patch_time(self, patch: pytest.MonkeyPatch) -> None:
+        """Every clock and every nap of the services is the sandbox's. Deadlines on a wire stay real."""
+        napping = SimpleNamespace(monotonic=self.time, time=self.time, sleep=self.sleep)
+        patch.setattr(site_clock, "time", napping)
+        patch.setattr(availability, "time", napping)
+        patch.setattr(
+            transport, "time", SimpleNamespace(monotonic=transport.time.monotonic, sleep=self.sleep)
+        )
+        patch.setattr(clients, "Budget", partial(RoomyBudget, now=self.time, sleep=self.sleep))
+        patch.setattr(clients, "Circuit", partial(budget.Circuit, now=self.time))
+        patch.setattr(VirtualCache, "clock", staticmethod(self.time))
+
+    def spare_empty_reads(self, patch: pytest.MonkeyPatch) -> None:
+        """Ask cheaply whether a kind of work has any rows: reading none is half of all the time."""
+        run_work = work.run_work
+
+        def run_work_if_any(kind: work.Work, watch: Any) -> int:
+            with self.backstage():
+                is_idle = not kind.rows().due(watch.now()).exists()
+            return 0 if is_idle else run_work(kind, watch)
+
+        patch.setattr(work, "run_work", run_work_if_any)
+
+    # Examples
+
+    def make_id(self) -> UUID:
+        """In no order, as real ones, and the same ones in each run: services sort by them."""
+        self.ids += 1
+        return uuid5(NAMESPACE_OID, str(self.ids))
+
+    def begin(self) -> None:
+        """An empty site beside a clinic that nobody has booked yet."""
+        self.forget_everything()
+        self.use_key(ADMIN_TOKEN)
+        self.ticks.rewind()
+        self.sandbox.reset()
+        for planted in list(self.sandbox.ledger.appointments):
+            self.sandbox.ledger.forget(planted)
+        self.sandbox.ledger.add_webhook(ENDPOINT, list(webhooks.BOOKING_EVENTS))
+        self.kit.forget_times()
+        mail.outbox = []
+        clear_tables()
+        with self.backstage():
+            Account.objects.update_or_create(
+                connection=CONNECTION,
+                defaults={
+                    "is_admin": True, "user_id": OWNER, "gives_markers_back": None,
+                    "directory_synced_at": self.kit.now(),
+                },
+            )  # fmt: skip
+
+    def forget_everything(self) -> None:
+        self.ids = 0
+        self.acting = False
+        self.kill: Kill | None = None
+        self.stall: Stall | None = None
+        self.stalled = False
+        self.lost_leases: dict[tuple[type[Leased], int], Any] = {}
+        self.late: list[tuple[datetime, Callable[[], Answer]]] = []
+        self.violations: list[str] = []
+        self.posts: Counter[str] = Counter()  # by marker
+        self.answers = 0  # that said anything about an appointment
+        self.told: dict[str, set[tuple[str, bool]]] = defaultdict(set)  # id: starts and states we were shown
+        self.delivered: dict[str, str] = {}  # id: the newest ``updatedAt`` that reached our letterbox
+        self.forgotten: set[str] = set()  # appointments the service has lost
+        self.deaf = 0  # how often a receiver of the site still fails
+        self.heard: Counter[str] = Counter()
+
+    # Time
+
+    def time(self) -> float:
+        return self.sandbox.clock.now().timestamp()
+
+    def sleep(self, seconds: float) -> None:
+        self.travel(seconds)
+
+    def travel(self, seconds: float) -> datetime:
+        """Let time pass; what the service still had in hand lands on its way."""
+        until = self.kit.now() + timedelta(seconds=seconds)
+        while due := sorted((when, n) for n, (when, _) in enumerate(self.late) if when <= until):
+            when, number = due[0]
+            _, handle = self.late.pop(number)
+            self.kit.travel(seconds=max((when - self.kit.now()).total_seconds(), 0))
+            handle()
+        return self.kit.travel(seconds=max((until - self.kit.now()).total_seconds(), 0))
+
+    def apply_later(self, seconds: float, handle: Callable[[], Answer]) -> None:
+        self.late.append((self.kit.now() + timedelta(seconds=seconds), handle))
+
+    # The wire
+
+    def wsgi(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        """The sandbox, watched: what leaves is checked, what comes back is noted."""
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"].rstrip("/")
+        sent = environ["wsgi.input"].getvalue()
+        with self.backstage():
+            self.check_departure(method, path, sent)
+        self.count_down("before_send")
+        self.wait("before")
+        environ["wsgi.input"] = io.BytesIO(sent)
+        statuses: list[str] = []
+
+        def start(status: str, headers: Any, *rest: Any) -> None:
+            statuses.append(status)
+            start_response(status, headers, *rest)
+
+        body = b"".join(self.sandbox.wsgi(environ, start))
+        self.wait("after")
+        self.count_down("after_send")
+        self.note_answer(statuses[0], body)
+        return [body]
+
+    def check_departure(self, method: str, path: str, sent: bytes) -> None:
+        """I5, I6 and I11 where they can be seen best: at the moment a request leaves."""
+        if connection.in_atomic_block:
+            self.violations.append(f"I11: {method} {path} left inside a transaction")
+            return
+        if f"{method} {path}" != BOOK:
+            return
+        marker = json.loads(sent)["attendee"]["notes"][mirror.MARKER_KEY]
+        self.posts[marker] += 1
+        booking = Booking.objects.filter(marker=marker).first()
+        if booking is None or booking.state != "sending":
+            state = booking and booking.state
+            self.violations.append(f"I5: a POST left for a booking that is {state}, not sending")
+            return
+        outcomes = list(booking.attempts.values_list("outcome", flat=True))
+        if self.posts[marker] > len(outcomes):
+            self.violations.append(
+                f"I5: POST {self.posts[marker]} left with {len(outcomes)} attempts on paper"
+            )
+        if any(outcome == "unknown" for outcome in outcomes):
+            self.violations.append(f"I6: a POST left while an earlier one was unclear: {outcomes}")
+
+    def note_answer(self, status: str, body: bytes) -> None:
+        """Keep what we were shown; that an appointment is not known is an answer as well."""
+        self.answers += status.startswith("404")
+        with suppress(ValueError):
+            document = json.loads(body)
+            documents = document.get("appointments", [document]) if isinstance(document, dict) else []
+            for one in documents:
+                self.note_document(one.get("appointment", one))
+
+    def note_document(self, document: dict[str, Any]) -> None:
+        if found := document.get("appointmentId") or document.get("id"):
+            self.answers += 1
+            shown = self.told[found]
+            if "start" in document:
+                shown.add((document["start"], bool(document.get("isCancelled"))))
+
+    def carry(self, endpoint: str, body: bytes) -> int:
+        """A delivery at our letterbox: by the service function, without the page around it."""
+        token = urlsplit(endpoint).path.split("/")[2]
+        found = webhooks.find_connection(token)
+        assert found is not None
+        webhooks.receive_delivery(connection=found, body=body, now=self.kit.now())
+        document = json.loads(body)
+        if document.get("updatedAt"):
+            known = self.delivered.get(document["id"], "")
+            self.delivered[document["id"]] = max(known, document["updatedAt"])
+        return 200
+
+    # Dying and dawdling
+
+    def on_statement(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        self.count_down("statement")
+        return execute(sql, params, many, context)
+
+    def count_down(self, point: str) -> None:
+        if not self.acting or self.kill is None or self.kill.point != point:
+            return
+        self.kill = replace(self.kill, countdown=self.kill.countdown - 1)
+        if self.kill.countdown <= 0:
+            self.kill = None
+            raise Killed
+
+    def wait(self, point: str) -> None:
+        """The call hangs while other workers go about their work; a stall strikes once."""
+        if not self.acting or self.stall is None or self.stall.point != point or self.stalled:
+            return
+        stall, self.stall, self.stalled = self.stall, None, True
+        with self.backstage():
+            held = read_leases()
+        try:
+            for _ in range(stall.naps):
+                self.travel(35)
+                with suppress(Killed):
+                    self.work_if_due()
+        finally:
+            self.stalled = False
+        with self.backstage():
+            now_held = read_leases()
+        for key, (token, _) in held.items():
+            current = now_held.get(key, (None, read_state(*key)))
+            if current[0] != token:
+                self.lost_leases[key] = current[1]
+
+    @contextmanager
+    def backstage(self) -> Iterator[None]:
+        """What the proof does for itself kills nobody."""
+        acting, self.acting = self.acting, False
+        try:
+            yield
+        finally:
+            self.acting = acting
+
+    def act(self, do: Callable[..., Any], accident: Kill | Stall | None = None, /, **given: Any) -> Any:
+        """Have the site do something; None when it refused politely or died of it."""
+        self.acting, self.lost_leases = True, {}
+        self.kill = accident if isinstance(accident, Kill) else None
+        self.stall = accident if isinstance(accident, Stall) else None
+        try:
+            return do(**given)
+        except Killed:
+            budget.forget_alone()
+        except RemoteError:
+            raise
+        except MeetergoError:
+            pass
+        finally:
+            self.acting, self.kill, self.stall = False, None, None
+        return None
+
+    # What the site hears
+
+    def hear(self, signal: Signal, event_key: str, **kwargs: Any) -> None:
+        if self.deaf:
+            self.deaf -= 1
+            raise ConnectionRefusedError("a receiver of the site")
+        self.heard[event_key] += 1
+
+    def deafness_shows(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return isinstance(error, ConnectionRefusedError)
+
+    # At the service
+
+    def arm(self, route: str, kind: str, **options: Any) -> Fault:
+        return self.sandbox.faults.add(route, kind, **options)
+
+    def expire_key(self) -> None:
+        for token in self.sandbox.ledger.tokens.values():
+            token.expired = True
+
+    def renew_key(self) -> None:
+        """Somebody enters a new key; the old one stays refused."""
+        number = len(self.sandbox.ledger.tokens)
+        key = f"rgo-{number:032d}"
+        self.sandbox.ledger.tokens[key] = Token(key, OWNER, ALL_SCOPES)
+        self.use_key(key)
+
+    @property
+    def key_works(self) -> bool:
+        return not self.sandbox.ledger.tokens[self.settings.MEETERGO["API_KEY"]].expired
+
+    def appointments(self, *, standing: bool = True) -> list[Appointment]:
+        return self.kit.appointments(standing=standing)
+
+    def upcoming(self) -> list[Appointment]:
+        now = self.kit.now()
+        return [one for one in self.appointments() if one.start > now]
+
+    def waiting(self) -> list[Provisional]:
+        return list(self.sandbox.ledger.pending.values())
+
+    def double(self, remote: Appointment) -> None:
+        """The service makes an appointment a second time, as after a request doubled on its way."""
+        ledger = self.sandbox.ledger
+        people = [replace(person, id=f"{person.id[:30]}-again") for person in remote.attendees]
+        ledger.put(
+            ledger.meeting_types[remote.meeting_type_id],
+            host_ids=list(remote.host_ids),
+            start=remote.start,
+            minutes=int(remote.length.total_seconds() // 60),
+            attendees=people,
+        )
+
+    def lose(self, remote: Appointment) -> None:
+        """The service forgets an appointment."""
+        self.sandbox.ledger.forget(remote.id)
+        self.forgotten.add(remote.id)
+
+    def let_service(self, do: Callable[..., Any], /, *given: Any, **named: Any) -> None:
+        """Something that happens at the service itself, which may find it impossible by now."""
+        with suppress(Refused, HangUp):
+            do(*given, **named)
+
+    # Rest
+
+    def calm_down(self) -> None:
+        """No more trouble; everything on its way arrives, and the workers do all that is due."""
+        self.deaf = 0
+        self.sandbox.faults.clear()
+        if not self.key_works:
+            self.renew_key()
+        # Longer than the fuse stays open, so that a read can close it.
+        self.travel(max([400.0, *((when - self.kit.now()).total_seconds() + 1 for when, _ in self.late)]))
+        self.kit.deliver()
+        self.do_all_work()
+
+    def work_if_due(self) -> None:
+        """A round of the workers, when there is anything for them; empty rounds take as long."""
+        with self.backstage():
+            due = find_due(Booking.OPEN)
+        if due and due <= self.kit.now():
+            work.run_due(self.kit.now(), periodic=False)
+
+    def do_all_work(self) -> None:
+        """Follow the clock from due row to due row; bookings that wait for a yes are looked up once."""
+        looked_at = self.kit.now() + LONGEST_WAIT
+        for _ in range(ROUNDS):
+            due = find_due(Booking.OPEN[:-1])
+            if due is None:
+                if self.kit.now() > looked_at or not Booking.objects.filter(state="pending").exists():
+                    return
+                due = looked_at + timedelta(seconds=1)
+            self.travel(max((due - self.kit.now()).total_seconds(), 0.1))
+            self.act(work.run_due, now=self.kit.now(), periodic=False)
+        self.violations.append("I4: the work does not come to an end")
+
+    def sync_all(self) -> None:
+        """Both walks, to their ends, and what they cause."""
+        for kind in ("near", "full"):
+            for _ in range(3):
+                now, client = self.kit.now(), self.kit.client("sync")
+                run = self.act(
+                    sync.sync_appointments, connection=CONNECTION, client=client, now=now, kind=kind
+                )
+                if run is not None and run.state == "done":
+                    break
+                self.travel(61)  # somebody's lease has to run out first
+            else:
+                self.violations.append(f"I8: a {kind} sync does not come to its end: {run}")
+        self.do_all_work()
+
+
+def find_due(states: Sequence[str]) -> datetime | None:
+    """When the next row falls due; of open bookings, those in some states."""
+    waiting = [
+        Booking.objects.filter(state__in=[*states, "confirmed"]),
+        AppointmentChange.objects.filter(state__in=AppointmentChange.OPEN),
+        WebhookDelivery.objects.filter(state="pending"),
+        Event.objects.filter(dispatched_at=None),
+    ]
+    moments = [
+        max(filter(None, moment))
+        for rows in waiting
+        for moment in rows.order_by().exclude(next_at=None).values_list("next_at", "lease_until")
+    ]
+    return min(moments, default=None)
+
+
+def clear_tables() -> None:
+    """Empty what examples fill: in an order that no foreign key minds, in plain statements."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE meetergo_booking SET replaced_by_id = NULL")
+        for table in FILLED:
+            cursor.execute(f"DELETE FROM {table}")
+
+
+def leased_models() -> list[type[Leased]]:
+    return [model for model in apps.get_app_config("meetergo").get_models() if issubclass(model, Leased)]
+
+
+def read_leases() -> dict[tuple[type[Leased], int], tuple[Any, Any]]:
+    """Every lease that is held, and the state its row is in."""
+    return {
+        (model, row.pk): (row.lease_token, getattr(row, "state", row.next_at))
+        for model in leased_models()
+        for row in model.objects.exclude(lease_token=None)
+    }
+
+
+def read_state(model: type[Leased], pk: int) -> Any:
+    row = model.objects.get(pk=pk)
+    return getattr(row, "state", row.next_at)

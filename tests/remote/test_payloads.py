@@ -1,0 +1,357 @@
+"""Every recorded document is read, every shape becomes one, and nothing secret is kept in sight."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+
+import pytest
+
+from django_meetergo.exceptions import UnreadableReply
+from django_meetergo.remote import payloads
+from tests.remote.scripted import RECORDINGS, recorded
+
+INDEX = json.loads(recorded("index.json"))
+SECRET = "9d1b7c0e5f3a4826b1d0"
+PARSERS = {
+    "User": payloads.parse_host,
+    "UserList": payloads.parse_host_page,
+    "MeetingType": payloads.parse_meeting_type,
+    "array:MeetingType": payloads.parse_meeting_types,
+    "MeetingTypeListLegacy": payloads.parse_meeting_types,
+    "AvailabilityV4": payloads.parse_availability,
+    "AvailabilityLegacySlots": payloads.parse_availability,
+    "AvailabilityLegacyFlat": payloads.parse_availability,
+    "BookingProvisional": payloads.parse_booking_reply,
+    "Appointment": payloads.parse_appointment,
+    "AppointmentPage": payloads.parse_appointment_page,
+    "array:Appointment": payloads.parse_appointments,
+    "RescheduleResult": payloads.parse_reschedule_reply,
+    "ProvisionalBookingPage": payloads.parse_provisional_page,
+    "Queue": payloads.parse_queue,
+    "Webhook": payloads.parse_webhook,
+    "array:Webhook": payloads.parse_webhooks,
+    "BookingWebhookFlat": payloads.parse_delivery,
+    "OtherWebhook": payloads.parse_delivery,
+    "WebhookEnvelopeLegacy": payloads.parse_delivery,
+    "BookingConfirmed": payloads.parse_booking_reply,
+}
+READABLE = [entry for entry in INDEX if entry["schema"] in PARSERS]
+
+
+def load(name: str):
+    return json.loads(recorded(name))
+
+
+def utc(*parts: int) -> dt.datetime:
+    return dt.datetime(*parts, tzinfo=dt.UTC)
+
+
+def test_the_index_names_every_recording():
+    names = {path.name for path in RECORDINGS.glob("*.json")} - {"index.json"}
+    assert {entry["file"] for entry in INDEX} == names
+
+
+@pytest.mark.parametrize("entry", READABLE, ids=lambda entry: entry["file"])
+def test_every_recording_is_read_and_shows_no_secret(entry):
+    """What meetergo has been seen to say can be read, and neither repr nor raw tells its secret."""
+    found = PARSERS[entry["schema"]](load(entry["file"]))
+    assert found is not None
+    assert SECRET not in repr(found)
+    for one in found if isinstance(found, tuple) else (found,):
+        assert SECRET not in json.dumps(getattr(one, "raw", {}))
+
+
+@pytest.mark.parametrize("entry", READABLE, ids=lambda entry: entry["file"])
+@pytest.mark.parametrize("junk", [None, [], {}, "text", 7, True, [None], {"id": []}], ids=repr)
+def test_junk_is_refused_or_read_but_never_breaks(entry, junk):
+    """Whatever arrives, the answer is a document or one of our own refusals."""
+    with contextlib.suppress(UnreadableReply, payloads.UnknownDelivery):
+        PARSERS[entry["schema"]](junk)
+
+
+def every_spoiled(document, junk):
+    """The document once for each of its values, that value replaced by junk."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            yield document | {key: junk}
+            yield from (document | {key: spoiled} for spoiled in every_spoiled(value, junk))
+    elif isinstance(document, list):
+        for position, value in enumerate(document):
+            before, after = document[:position], document[position + 1 :]
+            yield [*before, junk, *after]
+            yield from ([*before, spoiled, *after] for spoiled in every_spoiled(value, junk))
+
+
+@pytest.mark.parametrize("entry", READABLE, ids=lambda entry: entry["file"])
+def test_one_wrong_type_never_breaks_the_rest(entry):
+    """Each value of each recording replaced by each wrong type: read, or refused in our words."""
+    document = load(entry["file"])
+    for junk in (None, 5, "x\x00\ud800", [], {}, [1], {"a": 1}, 1e300, True):
+        for spoiled in every_spoiled(document, junk):
+            with contextlib.suppress(UnreadableReply, payloads.UnknownDelivery):
+                PARSERS[entry["schema"]](spoiled)
+
+
+@pytest.mark.parametrize(
+    ("name", "starts"),
+    [
+        ("availability_v4.json", 6),
+        ("availability_v4_empty.json", 0),
+        ("availability_v4_group.json", 1),
+        ("availability_v4_troubleshoot.json", 1),
+        ("availability_legacy_slots.json", 4),
+        ("availability_legacy_flat.json", 2),
+    ],
+)
+def test_all_shapes_of_free_times_become_one(name, starts):
+    found = payloads.parse_availability(load(name))
+    assert len(found.slots) == starts
+    assert [slot.start for slot in found.slots] == sorted({slot.start for slot in found.slots})
+    assert all(slot.start.tzinfo is dt.UTC for slot in found.slots)
+
+
+def test_the_offset_of_each_date_is_honoured():
+    """The same wall time is another instant after the clocks change."""
+    slots = payloads.parse_availability(load("availability_v4.json")).slots
+    assert (slots[0].start, slots[3].start) == (utc(2026, 10, 23, 7), utc(2026, 10, 26, 8))
+
+
+def test_seats_are_counted_and_full_starts_left_out():
+    (slot,) = payloads.parse_availability(load("availability_v4_group.json")).slots
+    assert (slot.seats_left, slot.seats_total) == (7, 12)
+
+
+def test_blocked_starts_come_with_their_reasons():
+    found = payloads.parse_availability(load("availability_v4_troubleshoot.json"))
+    assert found.blocked == (
+        payloads.BlockedSlot(start=utc(2026, 10, 23, 7), reasons=("event: John Smith",)),
+    )
+
+
+def test_an_unknown_shape_is_not_taken_for_no_free_time():
+    with pytest.raises(UnreadableReply):
+        payloads.parse_availability({"timeframes": []})
+
+
+@pytest.mark.parametrize(
+    ("name", "awaits"),
+    [
+        ("booking_double_opt_in.json", "attendee"),
+        ("booking_double_opt_in_seed.json", "attendee"),
+        ("booking_host_confirmation.json", "host"),
+    ],
+)
+def test_a_provisional_booking_says_whose_yes_is_missing(name, awaits):
+    reply = payloads.parse_booking_reply(load(name))
+    assert isinstance(reply, payloads.BookingProvisional)
+    assert reply.awaits == awaits
+
+
+@pytest.mark.parametrize("extra", [{"bookingType": "somethingNew"}, {}, {"bookingType": 7}])
+def test_an_unknown_kind_of_booking_is_provisional(extra):
+    """Only an appointment id without a booking type may be shown as booked."""
+    reply = payloads.parse_booking_reply({"provisionalBookingId": "p-1"} | extra)
+    assert reply == payloads.BookingProvisional(provisional_id="p-1", awaits="unknown")
+    odd = payloads.parse_booking_reply({"appointmentId": "a-1", "bookingType": "somethingNew"})
+    assert isinstance(odd, payloads.BookingProvisional)
+
+
+def test_a_confirmed_booking_keeps_its_secret_to_itself():
+    reply = payloads.parse_booking_reply(load("booking_confirmed.json"))
+    assert isinstance(reply, payloads.BookingConfirmed)
+    assert (reply.secret, SECRET in repr(reply)) == (SECRET, False)
+
+
+def test_an_appointment_is_read_whole():
+    found = payloads.parse_appointment(load("appointment.json"))
+    assert (found.start, found.end) == (utc(2026, 10, 23, 7), utc(2026, 10, 23, 7, 30))
+    assert (found.secret, found.channel, found.is_cancelled) == (SECRET, "zoom", False)
+    assert found.meeting_link == "https://video.example.com/j/123456789"
+    (attendee,) = found.attendees
+    assert attendee.answers == {"company_size": "50-200", "referral_source": "Search"}
+    assert [host.name for host in found.hosts] == ["John Smith"]
+
+
+def test_cancelled_by_flag_or_by_time():
+    document = load("appointment_cancelled.json")
+    assert payloads.parse_appointment(document | {"isCancelled": False}).is_cancelled
+    assert payloads.parse_appointment(document | {"cancel": None}).is_cancelled
+    found = payloads.parse_appointment(document)
+    assert (found.cancelled_by, found.cancellation_reason) == ("host", "Unable to attend")
+
+
+@pytest.mark.parametrize("missing", ["id", "start"])
+def test_an_appointment_without_id_or_start_is_unreadable(missing):
+    document = load("appointment.json")
+    del document[missing]
+    with pytest.raises(UnreadableReply):
+        payloads.parse_appointment(document)
+    page = payloads.parse_appointment_page({"appointments": [load("appointment.json"), document], "total": 2})
+    assert (len(page.appointments), page.unreadable, page.total) == (1, 1, 2)
+
+
+def test_the_end_follows_from_the_duration_if_it_is_not_told():
+    document = load("appointment.json") | {"end": None}
+    assert payloads.parse_appointment(document).end == utc(2026, 10, 23, 7, 30)
+
+
+@pytest.mark.parametrize(
+    "link", ["javascript:alert(1)", "data:text/html,x", "//host/x", "https://", "http://a b", "x"]
+)
+def test_only_web_links_are_kept(link):
+    """A meeting link ends up in an href, and meetergo's text is hostile text."""
+    document = load("appointment.json") | {"hostingInfo": {"meetingLink": link}, "location": link}
+    assert payloads.parse_appointment(document).meeting_link == ""
+
+
+def test_the_link_of_a_webhook_body_and_of_a_location():
+    document = load("appointment.json") | {"hostingInfo": None, "location": "http://place.example.com"}
+    assert payloads.parse_appointment(document).meeting_link == "http://place.example.com"
+    document["meetingInfo"] = {"meetingLink": "https://info.example.com"}
+    assert payloads.parse_appointment(document).meeting_link == "https://info.example.com"
+
+
+def test_the_digest_ignores_order_and_secret_but_nothing_else():
+    document = load("appointment.json")
+    turned = dict(reversed(document.items())) | {"secret": "another"}
+    same = payloads.parse_appointment(document).digest
+    assert payloads.parse_appointment(turned).digest == same
+    assert payloads.parse_appointment(document | {"note": "new"}).digest != same
+
+
+def test_answers_are_merged_and_a_full_name_is_split():
+    person = {
+        "fullname": "Anna Maria Muster",
+        "notes": {"a": 1, "company": "Example"},
+        "customFields": {"a": 2, "b": True, "c": ["x", "y"], "d": None},
+    }
+    found = payloads.parse_attendee(person)
+    assert (found.first_name, found.last_name, found.company) == ("Anna", "Maria Muster", "Example")
+    assert found.answers == {"a": "1", "b": "true", "c": "x, y", "d": ""}
+
+
+def test_both_answers_to_a_move():
+    whole = payloads.parse_reschedule_reply(load("reschedule_result.json"))
+    short = payloads.parse_reschedule_reply(load("reschedule_result_legacy.json"))
+    assert whole.appointment_id == short.appointment_id
+    assert whole.secret == short.secret == SECRET
+    assert (whole.start, short.start, short.appointment) == (utc(2026, 10, 26, 9), None, None)
+
+
+def test_a_meeting_type_says_whose_it_is_and_what_it_allows():
+    single = payloads.parse_meeting_type(load("meeting_type.json"))
+    queue = payloads.parse_meeting_type(load("meeting_type_queue.json"))
+    (old,) = payloads.parse_meeting_types(load("meeting_types_list_legacy.json"))
+    assert (bool(single.host_id), single.queue_id) == (True, "")
+    assert (queue.host_id, bool(queue.queue_id)) == ("", True)
+    assert (single.allowed_durations, single.allows_guests, single.confirmation) == (
+        (30, 60),
+        True,
+        "unknown",
+    )
+    assert (old.name, old.duration, old.enabled) == ("Discovery Call", 30, True)
+
+
+@pytest.mark.parametrize(
+    ("attendee", "host", "expected"),
+    [
+        (True, True, "both"),
+        ("enabled", "useCompanySettings", "attendee"),
+        ("disabled", "always", "host"),
+        (False, "never", "none"),
+        (False, "useCompanySettings", "unknown"),
+        (None, None, "unknown"),
+    ],
+)
+def test_what_is_known_about_confirmation(attendee, host, expected):
+    options = {"doubleOptIn": attendee, "requireHostConfirmation": host}
+    found = payloads.parse_meeting_type({"id": "mt", "meetingOptions": options})
+    assert found.confirmation == expected
+
+
+def test_a_password_needs_their_own_page_and_is_not_kept():
+    options = {"bookingPagePassword": {"enable": True, "password": "hunter2"}}
+    found = payloads.parse_meeting_type({"id": "mt", "meetingOptions": options})
+    assert found.needs_own_page
+    assert "hunter2" not in json.dumps(found.raw)
+
+
+def test_both_envelopes_of_a_delivery():
+    flat = payloads.parse_delivery(load("event_booking_created.json"))
+    assert flat == payloads.parse_delivery(load("event_legacy_envelope.json"))
+    assert flat.event_type == "booking_created"
+    with pytest.raises(payloads.UnknownDelivery):
+        payloads.parse_delivery({"id": "x"})
+
+
+BERLIN = dt.timezone(dt.timedelta(hours=2))
+
+
+def wish(**changes) -> payloads.BookingPayload:
+    attendee = {
+        "email": "jane.doe@example.com",
+        "first_name": "Jane",
+        "last_name": "Doe",
+        "company": "Example Consulting",
+        "answers": {"company_size": "50-200", "guests": 3},
+    } | changes.pop("attendee", {})
+    given = {
+        "meeting_type_id": "mt-1",
+        "start": dt.datetime(2026, 10, 23, 9, tzinfo=BERLIN),
+        "attendee": payloads.AttendeePayload(**attendee),
+        "host_ids": ("h-1",),
+    }
+    return payloads.BookingPayload(**(given | changes))
+
+
+def test_a_booking_is_worded_for_both_editions():
+    """Answers go under both names as text, the two required keys are always there, the offset is kept."""
+    answers = {"company_size": "50-200", "guests": "3", "company": "Example Consulting"}
+    assert payloads.build_booking(wish()) == {
+        "meetingTypeId": "mt-1",
+        "start": "2026-10-23T09:00:00+02:00",
+        "hostIds": ["h-1"],
+        "attendee": {
+            "email": "jane.doe@example.com",
+            "firstname": "Jane",
+            "lastname": "Doe",
+            "company": "Example Consulting",
+            "receiveReminders": True,
+            "dataPolicyAccepted": True,
+            "notes": answers,
+            "customFields": answers,
+        },
+    }
+
+
+def test_hosts_and_queue_exclude_each_other():
+    queued = payloads.build_booking(wish(queue_id="q-1"))
+    assert (queued["queueId"], "hostIds" in queued) == ("q-1", False)
+    assert "queueId" not in payloads.build_booking(wish())
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [("google_meet", "google"), ("teams", "teamsForBusiness2"), ("in_person", "local"), ("zoom", "zoom")],
+)
+def test_channels_are_sent_by_their_present_names(ours, theirs):
+    assert payloads.build_booking(wish(channel=ours))["channel"] == theirs
+
+
+def test_a_refused_consent_and_refused_reminders_are_sent():
+    refused = {"receive_reminders": False, "data_policy_accepted": False, "answers": {}, "company": ""}
+    attendee = payloads.build_booking(wish(attendee=refused))["attendee"]
+    assert attendee["receiveReminders"] is attendee["dataPolicyAccepted"] is False
+    assert attendee["notes"] == {}
+
+
+def test_phone_instead_of_email():
+    body = payloads.build_booking(wish(phone_only=True, attendee={"phone": "+49 30 5550100"}))
+    assert (body["phoneOnlyBooking"], "email" in body["attendee"]) == (True, False)
+
+
+def test_a_naive_start_is_refused():
+    with pytest.raises(ValueError, match="naive"):
+        payloads.build_booking(wish(start=dt.datetime(2026, 10, 23, 9)))  # noqa: DTZ001 - the point

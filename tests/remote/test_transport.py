@@ -1,0 +1,236 @@
+"""Headers, addresses, connections, logs: what leaves the house and what does not."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from django_meetergo.exceptions import InvalidRequest, NotFound, Unreachable
+from django_meetergo.remote import transport as transports
+from django_meetergo.remote import wire
+from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.remote.transport import BEFORE_SEND, Credential, Transport, build_path, close_connections
+from tests.remote.scripted import answer, answering, recorded, running, self_signed
+
+PERSONAL = Credential("rgo-canary0123456789canary0123456789")
+PLATFORM = Credential("ak_live:550e8400:canarysecret", user_id="user-1")
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_outlives_a_test():
+    yield
+    close_connections()
+
+
+def client_for(url: str, credential: Credential = PERSONAL, timeout: float = 2.0) -> MeetergoClient:
+    return MeetergoClient(Transport(credential=credential, base_url=url, timeout=timeout))
+
+
+def test_a_personal_token_never_names_a_user():
+    """meetergo answers 403 to a personal token that does."""
+    with running(answering(200, recorded("user_me.json"))) as server:
+        client_for(server.url, Credential(PERSONAL.key, user_id="user-1")).get_current_user()
+        headers = server.requests[0].headers
+    assert headers["authorization"] == f"Bearer {PERSONAL.key}"
+    assert "x-meetergo-api-user-id" not in headers
+
+
+def test_a_platform_key_always_names_its_user():
+    with running(answering(200, recorded("user_me.json"))) as server:
+        client_for(server.url, PLATFORM).get_current_user()
+        headers = server.requests[0].headers
+    assert headers["x-meetergo-api-user-id"] == "user-1"
+
+
+def test_the_secret_routes_carry_no_credential():
+    with running(answering(200, recorded("reschedule_result_legacy.json"))) as server:
+        client = client_for(server.url, PLATFORM)
+        client.cancel_with_secret("a-1", "s/1", reason="ill")
+        client.reschedule_with_secret("a-1", "s-1", datetime(2026, 10, 26, tzinfo=UTC))
+        cancel, move = server.requests
+    assert (cancel.path, cancel.json) == ("/booking/confirm/cancel/a-1/s%2F1", {"cancellationReason": "ill"})
+    assert (move.path, move.json["secret"]) == ("/booking/confirm/reschedule/", "s-1")
+    for request in (cancel, move):
+        assert not {"authorization", "x-meetergo-api-user-id"} & set(request.headers)
+
+
+def test_netrc_and_cookies_are_left_at_home(tmp_path, monkeypatch):
+    """A .netrc would replace our credential, and a cookie would tie calls together."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    script = answering(200, recorded("user_me.json"), Set_Cookie="a=b")
+    with running(script) as server:
+        for _ in range(2):
+            client_for(server.url).get_current_user()
+        assert all(request.headers["authorization"].startswith("Bearer") for request in server.requests)
+        assert not any("cookie" in request.headers for request in server.requests)
+
+
+def test_the_proxy_of_the_environment_is_used(monkeypatch):
+    with running(answering(200, recorded("user_me.json"))) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", "")
+        client_for("http://meetergo.invalid").get_current_user()
+        assert proxy.requests[0].path == "http://meetergo.invalid/v4/user/me"
+
+
+@pytest.mark.parametrize(
+    ("base", "root"),
+    [
+        ("https://api.meetergo.com", "https://api.meetergo.com"),
+        ("https://api.meetergo.com/v4/", "https://api.meetergo.com"),
+        ("https://host/staging/v4", "https://host/staging"),
+        ("https://host/v4/v4", "https://host/v4"),
+    ],
+)
+def test_one_trailing_v4_is_stripped(base, root):
+    assert Transport(credential=PERSONAL, base_url=base).root == root
+
+
+def test_ids_are_single_segments():
+    """An id is opaque text and must not lead anywhere else."""
+    assert build_path("/v4/appointment/{id}", {"id": "../a?b#c%2e"}) == "/v4/appointment/..%2Fa%3Fb%23c%252e"
+    for bad in ("", ".", ".."):
+        with pytest.raises(InvalidRequest):
+            build_path("/v4/appointment/{id}", {"id": bad})
+
+
+def test_queries_repeat_keys_and_keep_zero():
+    query = {"page": 0, "hostIds": ["a", "b"], "search": "", "end": None, "refreshCache": True}
+    assert list(transports.build_query(query)) == [
+        ("page", "0"),
+        ("hostIds", "a"),
+        ("hostIds", "b"),
+        ("refreshCache", "true"),
+    ]
+
+
+@pytest.mark.parametrize("key", ["rgo-line\nbreak", "rgo-ümlaut"])
+def test_a_malformed_key_stops_the_call_and_is_not_shown(key):
+    with pytest.raises(Unreachable) as caught:
+        client_for("http://127.0.0.1:1", Credential(key)).get_current_user()
+    assert "rgo-" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_no_repr_shows_a_secret():
+    client = client_for("http://127.0.0.1", PLATFORM)
+    assert "canary" not in repr((client, client.transport, PLATFORM))
+    assert len({PLATFORM.fingerprint, PERSONAL.fingerprint}) == 2
+    assert "canary" not in PLATFORM.fingerprint
+
+
+def test_logs_tell_the_template_and_nothing_else(caplog):
+    """One line a call; the HTTP library's own line, which prints the path, loses the secret."""
+    caplog.set_level(logging.DEBUG)
+    body = b'{"message": "Cannot POST /booking/confirm/cancel/a-canary/s-canary"}'
+    with running(answering(404, body)) as server:
+        client = client_for(server.url)
+        with pytest.raises(NotFound) as caught:
+            client.cancel_with_secret("a-canary", "s-canary")
+    ours = [record.getMessage() for record in caplog.records if record.name == "django_meetergo.remote"]
+    assert len(ours) == 1
+    assert ours[0].startswith("POST /booking/confirm/cancel/{id}/{secret} 404 in ")
+    assert "canary" not in caplog.text + str(caught.value)
+    assert any(record.name == "urllib3.connectionpool" for record in caplog.records)
+
+
+def test_before_send_sees_each_attempt_and_may_stop_it():
+    seen = []
+
+    def note(method, route):
+        seen.append((method, route))
+
+    BEFORE_SEND.append(note)
+    try:
+        parts = [answer(503), answer(200, recorded("user_me.json"))]
+
+        def script(visit):
+            while visit.read_request():
+                visit.send(parts.pop(0))
+
+        with running(script) as server:
+            client_for(server.url).get_current_user()
+    finally:
+        BEFORE_SEND.remove(note)
+    assert seen == [("GET", "/v4/user/me")] * 2
+
+
+def test_the_clock_of_the_other_side_is_told():
+    with running(answering(200, b"{}", Date="Fri, 23 Oct 2026 07:00:00 GMT", X_Request_Id="r-1")) as server:
+        reply = Transport(credential=PERSONAL, base_url=server.url).send("GET", "/v4/user/me")
+    moment = datetime(2026, 10, 23, 7, tzinfo=UTC).timestamp()
+    assert reply.skew == pytest.approx(moment - time.time(), abs=5)
+    assert reply.request_id == "r-1"
+
+
+@pytest.fixture
+def trusted(tmp_path, monkeypatch):
+    context, bundle = self_signed(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    return context
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """Counts how often certificates are loaded."""
+    counted = []
+    real = ssl.SSLContext.load_verify_locations
+
+    def load(self, *args, **kwargs):
+        counted.append(args or kwargs)
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", load)
+    return counted
+
+
+def test_a_hundred_writes_load_the_certificates_once(trusted, loads):
+    with running(answering(200), tls=trusted) as server:
+        client = client_for(server.url, timeout=5)
+        for _ in range(100):
+            client.update_note("a-1", "note")
+        assert (server.connections, server.count("PATCH")) == (100, 100)
+    assert len(loads) == 1
+
+
+def test_a_thousand_reads_need_two_connections_at_most(trusted, loads):
+    with running(answering(200, recorded("user_me.json")), tls=trusted) as server:
+        client = client_for(server.url, timeout=5)
+        for _ in range(1000):
+            client.get_current_user()
+        assert server.connections <= 2
+    assert len(loads) == 1
+
+
+def test_another_process_makes_its_own_connections(monkeypatch):
+    """A forked worker that used its parent's sockets would read its parent's answers."""
+    mine = transports._adapter("f", for_writes=False)
+    assert transports._adapter("f", for_writes=False) is mine
+    assert transports._adapter("f", for_writes=True) is not mine
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert transports._adapter("f", for_writes=False) is not mine
+    assert {key[0] for key in transports._adapters} == {-1}
+
+
+def open_handles() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts handles where Linux lists them")
+def test_a_watch_leaves_no_handle_behind():
+    with running(answering(200, recorded("user_me.json"))) as server:
+        client = client_for(server.url)
+        client.get_current_user()
+        before = open_handles()
+        for _ in range(20):
+            client.get_current_user()
+        assert open_handles() <= before
+    assert wire.running_watch() is None

@@ -1,0 +1,1 @@
+"""Tests of the sandbox: it has to keep to the recorded contract."""

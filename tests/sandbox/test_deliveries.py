@@ -1,0 +1,166 @@
+"""Webhook endpoints and what is delivered to them."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from django_meetergo.sandbox import seed
+from tests.sandbox.contract import load_contract
+
+EVENTS = ["booking_created", "booking_cancelled", "booking_rescheduled"]
+
+
+@pytest.fixture
+def inbox():
+    """An endpoint on this computer; answers its address, what came, and the statuses still to give."""
+    came, statuses = [], []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            came.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(statuses.pop(0) if statuses else 200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    listener = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"http://127.0.0.1:{listener.server_port}/hooks/secret-token", came, statuses
+    listener.shutdown()
+    thread.join()
+    listener.server_close()
+
+
+def register(call, endpoint="https://app.example.com/hook", **more):
+    return call("POST", "/webhooks", {"endpoint": endpoint, "eventTypes": EVENTS, **more})
+
+
+def book_three(call):
+    return [
+        call.book(seed.INTRO_CALL, start).document["appointmentId"]
+        for start in call.free(seed.INTRO_CALL)[:3]
+    ]
+
+
+def test_endpoints_are_numbered_changed_and_removed(call):
+    """Ids are integers, a change replaces the events, a removal answers nothing."""
+    made = register(call, description="Production")
+    assert (made.status, made.document["id"]) == (201, 1492)
+    changed = call("PATCH", "/webhooks/1492", {"eventTypes": ["booking_created"]}).document
+    assert changed["eventTypes"] == ["booking_created"]
+    assert [one["id"] for one in call("GET", "/webhooks").document] == [1492]
+    assert call("DELETE", "/webhooks/1492").body == b""
+    assert call("DELETE", "/webhooks/1492").status == 404
+    assert call("GET", "/webhooks").document == []
+
+
+def test_six_endpoints_are_enough(call):
+    """The seventh is a 406."""
+    assert {register(call).status for _ in range(6)} == {201}
+    assert register(call).status == 406
+
+
+def test_endpoints_must_be_safe(call):
+    """HTTPS anywhere, plain HTTP on this computer only, known events only."""
+    assert register(call, "http://app.example.com/hook").status == 400
+    assert register(call, "http://127.0.0.1:8000/hook").status == 201
+    assert register(call, eventTypes=[]).status == 400
+    assert register(call, eventTypes=["unheard_of"]).status == 400
+
+
+def test_each_change_is_delivered_in_the_documented_shape(sandbox, call, inbox):
+    """Created, moved, cancelled: three bodies, times with an offset and without milliseconds."""
+    endpoint, came, _ = inbox
+    register(call, endpoint)
+    made = call.book(seed.INTRO_CALL, "2026-10-06T09:00:00+02:00").document["appointmentId"]
+    call("POST", f"/v4/appointment/{made}/reschedule", {"start": "2026-10-06T10:00:00+02:00"})
+    call("POST", f"/v4/appointment/{made}/cancel", {"reason": "x"})
+    assert sandbox.deliveries.wait_idle()
+
+    assert [body["webhookType"] for body in came] == [EVENTS[0], EVENTS[2], EVENTS[1]]
+    assert [body["start"] for body in came[:2]] == ["2026-10-06T09:00:00+02:00", "2026-10-06T10:00:00+02:00"]
+    assert came[2]["cancel"]["reason"] == "x"
+    for body in came:
+        load_contract().check_schema(body, "BookingWebhookFlat")
+    written = json.dumps(sandbox.journal.entries(kind="delivery"))
+    assert "secret-token" not in written
+
+
+def test_a_person_leaving_a_group_is_a_cancellation_that_is_none(sandbox, call, inbox):
+    """The event says cancelled, the appointment goes on."""
+    endpoint, came, _ = inbox
+    register(call, endpoint)
+    made = call.book(seed.GROUP_CLASS, "2026-10-06T09:00:00+02:00").document["appointmentId"]
+    person = call("GET", f"/v4/appointment/{made}").document["attendeeIds"][0]
+    call("POST", f"/v4/appointment/{made}/cancel", {"attendeeId": person})
+    assert sandbox.deliveries.wait_idle()
+    assert (came[1]["webhookType"], came[1]["isCancelled"]) == ("booking_cancelled", False)
+
+
+def test_deliveries_misbehave_on_demand(sandbox, call, inbox):
+    """Twice, in another order, never, again, and in the old envelope."""
+    endpoint, came, _ = inbox
+    register(call, endpoint)
+
+    def steer(action, **more):
+        call.control("POST", "deliveries", {"action": action, **more})
+
+    steer("hold")
+    steer("duplicate", count=2)
+    ids = book_three(call)
+    assert came == []
+    steer("shuffle")
+    steer("release")
+    assert sandbox.deliveries.wait_idle()
+    order = [body["id"] for body in came]
+    assert sorted(order) == sorted(ids * 2)
+    assert order != [one for one in ids for _ in range(2)]
+    steer("replay")
+    assert sandbox.deliveries.wait_idle()
+    assert len(came) == 12
+    steer("duplicate", count=1)
+    steer("drop", count=2)
+    steer("legacy")
+    book_three(call)
+    assert sandbox.deliveries.wait_idle()
+    assert len(came) == 13
+    load_contract().check_schema(came[-1], "WebhookEnvelopeLegacy")
+    results = [entry["result"] for entry in sandbox.journal.entries(kind="delivery")]
+    assert results.count("dropped") == 2
+
+
+def test_a_refused_delivery_is_tried_again(sandbox, call, inbox):
+    """At least once: a 500 brings it back."""
+    endpoint, came, statuses = inbox
+    statuses += [500, 503]
+    register(call, endpoint)
+    call.control("POST", "deliveries", {"action": "retries", "count": 3, "seconds": 0.01})
+    call.book(seed.INTRO_CALL, "2026-10-06T09:00:00+02:00")
+    assert sandbox.deliveries.wait_idle()
+    assert len(came) == 3
+    assert [entry["attempt"] for entry in sandbox.journal.entries(kind="delivery")] == [1, 2, 3]
+
+
+def test_nothing_leaves_this_computer(sandbox, call):
+    """An endpoint elsewhere is accepted, and never called."""
+    register(call)
+    call.book(seed.INTRO_CALL, "2026-10-06T09:00:00+02:00")
+    assert sandbox.deliveries.wait_idle()
+    assert "outside" in sandbox.journal.entries(kind="delivery")[0]["result"]
+
+
+def test_a_test_kit_may_carry_the_mail_itself(sandbox, call):
+    """By hand, in the caller's thread, through a transport of its own."""
+    sent = []
+    sandbox.deliveries.manners.manual = True
+    sandbox.deliveries.transport = lambda endpoint, body: sent.append((endpoint, body)) or 200
+    register(call)
+    call.book(seed.INTRO_CALL, "2026-10-06T09:00:00+02:00")
+    assert sandbox.deliveries.waiting() == 1
+    assert sandbox.deliveries.pump()[0]["status"] == 200
+    assert len(sent) == 1

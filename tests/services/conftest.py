@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+
+from django_meetergo.services.bookings import AttendeeData, book_appointment
+
+
+@pytest.fixture
+def jane():
+    return AttendeeData(
+        email="jane.doe@example.com", first_name="Jane", last_name="Doe", timezone="Europe/Berlin"
+    )
+
+
+@pytest.fixture
+def book(meetergo_sandbox, jane, db):
+    """Book the first free time of a meeting type, or another; anything may be overridden."""
+
+    def book(slug="intro-call", *, start=None, attendee=jane, **options):
+        kit = meetergo_sandbox
+        return book_appointment(
+            meeting_type=kit.meeting_type(slug),
+            start=start or kit.free_starts(slug)[0],
+            attendee=attendee,
+            client=kit.client(),
+            now=kit.now(),
+            **options,
+        )
+
+    return book

@@ -1,0 +1,345 @@
+"""What somebody who books is promised."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from django_meetergo.exceptions import (
+    BookingAlreadyOpen,
+    ClientKeyReused,
+    InvalidRequest,
+    MeetingTypeUnavailable,
+    StartNotOffered,
+)
+from django_meetergo.models import Appointment, Booking, BookingAttempt, Event
+from django_meetergo.services.bookings import AttendeeData
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_free_time_is_booked_and_stands_at_both_sides(meetergo_sandbox, book):
+    """A confirmed booking has one appointment here and the same one at the service."""
+    booking = book()
+
+    assert (booking.state, booking.reason) == ("confirmed", "")
+    [remote] = meetergo_sandbox.appointments_of(booking)
+    assert booking.attendee.appointment.remote_id == remote.id
+    assert booking.attendee.appointment.start == booking.start
+    assert meetergo_sandbox.posts() == 1
+
+
+def test_the_first_reread_fills_in_what_the_answer_left_out(meetergo_sandbox, book):
+    """Attendee id, host and link come from one read that is due at once."""
+    booking = book()
+    assert booking.attendee.remote_id is None
+
+    meetergo_sandbox.run_due()
+
+    booking.attendee.refresh_from_db()
+    appointment = booking.attendee.appointment
+    appointment.refresh_from_db()
+    assert booking.attendee.remote_id
+    assert appointment.meeting_link.startswith("https://")
+    assert [host.name for host in appointment.hosts.all()]
+    assert appointment.attendees.count() == 1
+
+
+def test_a_lost_answer_is_settled_by_looking_and_never_sent_again(meetergo_sandbox, book):
+    """The appointment that a lost answer made is found and adopted."""
+    meetergo_sandbox.fail_next(kind="drop_after")
+    booking = book()
+    assert booking.state == "unknown"
+
+    meetergo_sandbox.run_due(after=3)
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+    assert meetergo_sandbox.posts() == 1
+    assert len(meetergo_sandbox.appointments_of(booking)) == 1
+
+
+def test_a_lost_request_is_told_as_not_booked_after_two_looks(meetergo_sandbox, book):
+    """Nothing is said to have failed before the service's time is up; then it is said plainly."""
+    meetergo_sandbox.fail_next(kind="drop_before")
+    booking = book()
+
+    for seconds in (3, 20, 60):
+        meetergo_sandbox.run_due(after=seconds)
+        booking.refresh_from_db()
+        assert booking.state == "unknown"
+    meetergo_sandbox.run_due(after=60)
+
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("closed", "not_booked")
+    assert booking.open_key is None
+    assert meetergo_sandbox.posts() == 1
+    assert meetergo_sandbox.appointments() == []
+
+
+@pytest.mark.parametrize("kind", ["garbage", "empty", "status_after", "hang_after"])
+def test_an_answer_that_says_nothing_is_looked_into(meetergo_sandbox, book, kind):
+    """Garbage, silence and a 5xx after the fact all end with the appointment that was made."""
+    options = {"status": 500} if kind == "status_after" else {}
+    meetergo_sandbox.fail_next(kind=kind, **options)
+    booking = book()
+    assert booking.state == "unknown"
+
+    meetergo_sandbox.run_due(after=3)
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+    assert meetergo_sandbox.posts() == 1
+
+
+def test_incomplete_looks_end_before_a_person_and_never_as_not_booked(meetergo_sandbox, book):
+    """When the lists cannot be read, nobody claims to know."""
+    meetergo_sandbox.fail_next(kind="drop_after")
+    booking = book()
+    meetergo_sandbox.fail_next("GET /v4/appointment/paginated", kind="status_before", status=500, times=-1)
+
+    for _ in range(30):
+        meetergo_sandbox.run_due(after=30)
+    booking.refresh_from_db()
+
+    assert (booking.state, booking.reason) == ("unknown", "person")
+
+
+def test_a_taken_time_is_told_and_nothing_is_booked(meetergo_sandbox, book):
+    """Who loses the race is told so at once."""
+    meetergo_sandbox.fail_next(kind="steal_slot")
+
+    booking = book()
+
+    assert (booking.state, booking.reason) == ("closed", "slot_taken")
+    assert meetergo_sandbox.appointments_of(booking) == []
+
+
+def test_the_second_of_our_own_visitors_is_told_without_a_call(meetergo_sandbox, book):
+    """A standing appointment of that host at that start is enough."""
+    first = book()
+    other = AttendeeData(email="john@example.com", first_name="John")
+
+    second = book(start=first.start, attendee=other) if offered(meetergo_sandbox, first.start) else None
+
+    assert second is None or (second.state, second.reason) == ("closed", "slot_taken")
+    assert meetergo_sandbox.posts() == 1
+
+
+def offered(kit, start):
+    """Put the time back into our copy, as if it were older than the booking."""
+    kit.forget_times()
+    ledger_view = kit.client("view")
+    del ledger_view
+    return start in kit.free_starts()
+
+
+def test_the_same_form_twice_is_one_booking(meetergo_sandbox, book):
+    """A repeat with the same key returns the first booking and sends nothing."""
+    start = meetergo_sandbox.free_starts()[0]
+    first = book(start=start, client_key="one-form")
+    second = book(start=start, client_key="one-form")
+
+    assert first.pk == second.pk
+    assert meetergo_sandbox.posts() == 1
+
+
+def test_the_same_key_with_other_content_is_refused(meetergo_sandbox, book):
+    """A key stands for one wish."""
+    starts = meetergo_sandbox.free_starts()
+    first = book(start=starts[0], client_key="one-form")
+
+    with pytest.raises(ClientKeyReused) as refusal:
+        book(start=starts[5], client_key="one-form")
+
+    assert refusal.value.booking == first
+    assert meetergo_sandbox.posts() == 1
+
+
+def test_a_person_has_one_open_wish_per_meeting_type(meetergo_sandbox, book):
+    """While the first is unclear, another choice is refused before anything is sent."""
+    meetergo_sandbox.fail_next(kind="drop_after")
+    first = book()
+
+    with pytest.raises(BookingAlreadyOpen) as refusal:
+        book(start=meetergo_sandbox.free_starts()[7])
+
+    assert refusal.value.booking == first
+    assert meetergo_sandbox.posts() == 1
+
+
+def test_what_never_arrived_is_tried_twice_and_then_told(meetergo_sandbox, book):
+    """A refused request limit is not carried out; nobody is left waiting for ever."""
+    meetergo_sandbox.fail_next(kind="status_before", status=429, retry_after=15, times=5)
+
+    booking = book()
+
+    assert (booking.state, booking.reason) == ("closed", "unreachable")
+    assert set(booking.attempts.values_list("outcome", flat=True)) == {"not_sent"}
+
+
+def test_a_queued_wish_is_sent_when_the_service_is_back(meetergo_sandbox, book, settings):
+    """With consent, the wish waits and is booked later."""
+    settings.MEETERGO = {**settings.MEETERGO, "QUEUE_WHEN_DOWN": True}
+    meetergo_sandbox.fail_next(kind="status_before", status=429, retry_after=15)
+
+    booking = book(queue_consent=True)
+    assert (booking.state, booking.reason) == ("received", "queued")
+
+    meetergo_sandbox.forget_times()  # the 429 blocked the budget
+    meetergo_sandbox.run_due(after=30)
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+
+
+def test_a_refusal_is_stored_with_its_fields(meetergo_sandbox, book):
+    """meetergo's no ends the wish; its words are kept for the page."""
+    body = '{"message": "Validation failed", "errors": [{"field": "email", "message": "Bad"}]}'
+    meetergo_sandbox.fail_next(kind="status_before", status=400, body=body)
+
+    booking = book()
+
+    assert (booking.state, booking.reason) == ("closed", "refused")
+    assert booking.field_errors == {"email": "Bad"}
+
+
+@pytest.mark.parametrize(("slug", "reason"), [("checkup", "attendee"), ("second-opinion", "host")])
+def test_a_provisional_booking_is_pending_until_somebody_says_yes(meetergo_sandbox, book, slug, reason):
+    """It is not called booked before there is an appointment, and becomes so when there is."""
+    booking = book(slug)
+    assert (booking.state, booking.reason) == ("pending", reason)
+
+    yes = meetergo_sandbox.confirm if reason == "attendee" else meetergo_sandbox.approve
+    yes(booking)
+    meetergo_sandbox.run_due(after=90)
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+    assert booking.attendee.appointment.start == booking.start
+
+
+@pytest.mark.parametrize(
+    ("slug", "ending", "reason"),
+    [("checkup", "expire", "lapsed"), ("second-opinion", "decline", "declined")],
+)
+def test_a_provisional_booking_that_ends_is_closed_with_its_reason(
+    meetergo_sandbox, book, slug, ending, reason
+):
+    """Lapsed and declined are told apart."""
+    booking = book(slug)
+
+    getattr(meetergo_sandbox, ending)(booking)
+    meetergo_sandbox.run_due(after=90)
+
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("closed", reason)
+
+
+def test_queue_and_group_types_are_booked_too(meetergo_sandbox, book):
+    """A queue picks its host; a group is joined."""
+    queued, group = book("next-therapist"), book("group-class")
+
+    assert queued.state == group.state == "confirmed"
+
+
+def test_answers_and_length_reach_the_service(meetergo_sandbox, book):
+    """Custom fields arrive under their own names, beside the reference."""
+    meeting_type = meetergo_sandbox.meeting_type("consultation")
+    booking = book("consultation", duration=meeting_type.durations[-1], custom_fields={"topic": "Knee"})
+
+    [remote] = meetergo_sandbox.appointments_of(booking)
+    assert remote.attendees[0].answers["topic"] == "Knee"
+    assert booking.attendee.custom_fields == {"topic": "Knee"}
+    assert booking.attendee.appointment.duration == timedelta(minutes=meeting_type.durations[-1])
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"start": datetime(2020, 1, 1, tzinfo=UTC)}, "start"),
+        ({"start": datetime(2030, 1, 1)}, "start"),  # noqa: DTZ001 - naive is the point
+        ({"duration": 47}, "duration"),
+        ({"channel": "carrier-pigeon"}, "channel"),
+        ({"attendee": AttendeeData(email="jane@example.com")}, "first_name"),
+        ({"attendee": AttendeeData(first_name="Jane")}, "email"),
+        ({"attendee": AttendeeData(first_name="J" * 200, email="j@example.com")}, "first_name"),
+        ({"attendee": AttendeeData(first_name="J\nBcc: x", email="j@example.com")}, "first_name"),
+        (
+            {
+                "attendee": AttendeeData(
+                    first_name="Jane",
+                    email="j@example.com",
+                    other_emails=["a@b.example"] * 6,
+                )
+            },
+            "other_emails",
+        ),
+        ({"custom_fields": {"topic": "x" * 2001}}, "custom_fields"),
+    ],
+)
+def test_what_cannot_be_right_is_refused_by_name_before_anything_is_stored(
+    meetergo_sandbox, book, change, field
+):
+    """The exception names the argument; no row, no call."""
+    meetergo_sandbox.meeting_type()
+
+    with pytest.raises(InvalidRequest) as refusal:
+        book(**change)
+
+    assert refusal.value.field == field
+    assert Booking.objects.count() == meetergo_sandbox.posts() == 0
+
+
+def test_an_unlisted_start_is_refused(meetergo_sandbox, book):
+    """A start must be one that the service offers."""
+    start = meetergo_sandbox.free_starts()[0] + timedelta(minutes=7)
+
+    with pytest.raises(StartNotOffered):
+        book(start=start)
+
+    assert Booking.objects.count() == meetergo_sandbox.posts() == 0
+
+
+def test_a_switched_off_type_cannot_be_booked(meetergo_sandbox, book):
+    """Neither a page nor a call gets past the switch."""
+    start = meetergo_sandbox.free_starts()[0]
+    meeting_type = meetergo_sandbox.meeting_type()
+    meeting_type.enabled = False
+    meeting_type.save()
+
+    with pytest.raises(MeetingTypeUnavailable):
+        book(start=start)
+
+
+def test_every_post_has_a_committed_attempt(meetergo_sandbox, book):
+    """The ledger knows each POST and how it ended."""
+    book()
+
+    [attempt] = BookingAttempt.objects.all()
+    assert (attempt.number, attempt.outcome) == (1, "confirmed")
+    assert attempt.ended_at >= attempt.sent_at
+
+
+def test_a_booking_leaves_its_events_once(meetergo_sandbox, book):
+    """Answer, re-read and webhook tell of one appointment; there is one event."""
+    meetergo_sandbox.register_webhook()
+    book()
+    meetergo_sandbox.deliver(duplicate=2)
+    meetergo_sandbox.run_due(after=5)
+
+    kinds = list(Event.objects.values_list("kind", flat=True))
+    assert sorted(kinds) == ["appointment_booked", "booking_received"]
+    assert Appointment.objects.count() == 1
+
+
+def test_one_address_cannot_fill_a_calendar(meetergo_sandbox, book, settings):
+    """The site says how many appointments somebody may have ahead."""
+    settings.MEETERGO = {**settings.MEETERGO, "MAX_FUTURE_APPOINTMENTS": 1}
+    first = book()
+
+    with pytest.raises(InvalidRequest) as refusal:
+        book(start=meetergo_sandbox.free_starts()[5])
+
+    assert refusal.value.field == "email"
+    assert first.state == "confirmed"

@@ -1,0 +1,89 @@
+"""How many statements things cost, counted where it matters: on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from django_meetergo.sandbox.control import fill
+from django_meetergo.services import mirror, webhooks
+from django_meetergo.services.sync import list_owners
+from django_meetergo.services.webhooks import build_endpoint
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def kit(meetergo_sandbox, settings):
+    assert connection.vendor == "postgresql", "Set DATABASE_URL to a PostgreSQL database."
+    settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 1000}
+    meetergo_sandbox.sync_directory()
+    return meetergo_sandbox
+
+
+def knock(kit, **body):
+    webhooks.receive_delivery(connection="default", body=json.dumps(body).encode(), now=kit.now())
+
+
+def read_hundred(kit):
+    """The first hundred appointments of everybody's lists."""
+    lists = [
+        kit.client("sync").list_appointments(user_id=owner).appointments for owner in list_owners("default")
+    ]
+    return [document for documents in lists for document in documents][:100]
+
+
+def test_a_page_of_a_hundred_costs_a_dozen_statements(kit, django_assert_max_num_queries):
+    """14 when new, 2 when unchanged, 14 when ten of them changed; the savepoint apart."""
+    fill(kit.sandbox.ledger, 120)
+    documents = read_hundred(kit)
+    assert len(documents) == 100
+    with django_assert_max_num_queries(14 + 2):
+        recorded = mirror.record_appointments(connection="default", documents=documents, now=kit.now())
+    assert recorded.written == 100
+
+    with django_assert_max_num_queries(2):
+        recorded = mirror.record_appointments(connection="default", documents=documents, now=kit.now())
+    assert recorded.written == 0
+
+    for document in documents[:10]:
+        kit.sandbox.ledger.set_note(kit.sandbox.ledger.appointments[document.id], "changed")
+    documents = read_hundred(kit)
+    with django_assert_max_num_queries(14 + 2):
+        recorded = mirror.record_appointments(connection="default", documents=documents, now=kit.now())
+    assert recorded.written == 10
+
+
+def test_a_hundred_deliveries_cost_sixteen_statements_or_one_look(kit, django_assert_max_num_queries):
+    """Of a hundred appointments: 16 in all, the savepoint apart. Of one: one look."""
+    fill(kit.sandbox.ledger, 100)
+    ids = [remote.id for remote in kit.appointments()]
+    for remote_id in ids:
+        knock(kit, webhookType="booking_created", id=remote_id)
+    kit.travel(seconds=3)
+    with django_assert_max_num_queries(16 + 2):
+        settled = webhooks.apply_deliveries(connection="default", client=kit.client("reread"), now=kit.now())
+    assert settled == 100
+
+    kit.forget_times()
+    looks = kit.posts("GET /v4/appointment/{id}")
+    for number in range(100):
+        knock(kit, webhookType="booking_created", id=ids[0], nonce=number)
+    kit.run_due(after=3)
+    assert kit.posts("GET /v4/appointment/{id}") == looks + 1
+
+
+def test_the_letterbox_costs_two_statements_and_no_call(kit, django_assert_max_num_queries):
+    """New or repeated, the answer waits for nothing else."""
+    letterbox = build_endpoint("default").removeprefix("https://clinic.example")
+    body = json.dumps({"webhookType": "booking_created", "id": "some-id"})
+    calls = len(kit.sandbox.journal.entries())
+
+    for _ in range(2):
+        with django_assert_max_num_queries(2):
+            Client().post(letterbox, body, content_type="application/json")
+
+    assert len(kit.sandbox.journal.entries()) == calls

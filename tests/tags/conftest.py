@@ -1,0 +1,28 @@
+"""A page of the site's own, in few words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.template import engines
+from django.test import RequestFactory
+
+from tests.pages.conftest import site, visitor  # noqa: F401 - fixtures
+
+
+class Page:
+    """A template with a request, as a view of the site would render it."""
+
+    def __init__(self) -> None:
+        self.request: Any = RequestFactory().get("/treatments/intro/")
+        self.request.user = AnonymousUser()
+
+    def render(self, text: str, **context: Any) -> str:
+        return engines["django"].from_string("{% load meetergo %}" + text).render(context, self.request)
+
+
+@pytest.fixture
+def site_page() -> Page:
+    return Page()

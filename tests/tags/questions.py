@@ -1,0 +1,43 @@
+"""Questions a site might ask."""
+
+from django import forms
+
+
+class IntroForm(forms.Form):
+    reason = forms.ChoiceField(
+        label="What is it about?",
+        choices=[("shoulder", "My shoulder"), ("back", "My back")],
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose what it is about"},
+    )
+    since = forms.DateField(label="Since when?", required=False)
+    budget = forms.DecimalField(label="Budget", required=False)
+    ways = forms.MultipleChoiceField(
+        label="How did you hear of us?",
+        choices=[("friend", "A friend"), ("doctor", "A doctor")],
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+    )
+    first_time = forms.BooleanField(label="This is my first visit", required=False)
+    words = forms.CharField(label="In your words", required=False, widget=forms.Textarea)
+
+    def clean(self):
+        given = super().clean()
+        if given.get("reason") == "back" and not given.get("since"):
+            raise forms.ValidationError("Say since when your back hurts.")
+        return given
+
+
+class ManyForm(forms.Form):
+    """One question too many."""
+
+
+for number in range(50):
+    ManyForm.base_fields[f"question_{number}"] = forms.CharField()
+
+
+class FileForm(forms.Form):
+    scan = forms.FileField()
+
+
+NO_FORM = {"reason": forms.CharField()}

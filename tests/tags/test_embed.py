@@ -1,0 +1,137 @@
+"""meetergo's official embed: only their addresses, nothing a visitor can replace, never beside a secret."""
+
+import json
+import re
+from html import unescape
+from types import SimpleNamespace
+
+import pytest
+from django.core.checks import run_checks
+
+from django_meetergo.embed import AddressNotAllowed, build_address, check_address
+from django_meetergo.models import MeetingType
+from django_meetergo.templatetags.meetergo import WrongTag
+
+URL = "https://cal.meetergo.com/john-smith/discovery-call"
+TAGS = [
+    "{% meetergo_inline url %}",
+    '{% meetergo_button url "Book" %}',
+    '{% meetergo_floating_button url "Book" %}',
+    '{% meetergo_sidebar url "Book" %}',
+]
+
+
+def read_options(text):
+    return [
+        json.loads(each) for each in re.findall(r'<script id="meetergo-init-\d+"[^>]*>(.*?)</script>', text)
+    ]
+
+
+def test_what_is_known_goes_into_the_address_on_the_server(site_page):
+    text = site_page.render(
+        "{% meetergo_inline url known email='jane.doe@example.com' %}",
+        url=URL,
+        known={"first_name": "Jane", "last_name": "Doe", "company": ""},
+    )
+    address = f"{URL}?firstname=Jane&lastname=Doe&lastName=Doe&email=jane.doe%40example.com"
+    assert f'class="meetergo-iframe" data-src="{address}"' in unescape(text)
+    assert f'<noscript><iframe src="{address}&embed=true"' in unescape(text)
+
+
+def test_a_button_is_a_link_that_also_works_without_their_script(site_page):
+    text = site_page.render(
+        '{% meetergo_button url "Book" email=email %}', url=URL, email='a"<b>@example.com'
+    )
+    assert f'href="{URL}"' in text
+    assert f'data-meetergo-link="{URL}?email=a%22%3Cb%3E%40example.com"' in text
+    assert ">Book</a>" in text
+
+
+def test_what_the_address_says_already_is_kept_once():
+    assert build_address(f"{URL}?lang=de&email=old", {"email": "new"}) == f"{URL}?lang=de&email=new"
+
+
+def test_a_meeting_type_knows_its_own_address(site_page):
+    kind = MeetingType(name="Call", booking_url=URL)
+    assert f'data-src="{URL}"' in site_page.render("{% meetergo_inline kind %}", kind=kind)
+
+
+def test_launchers_bring_their_own_settings_and_forward_nothing(site_page):
+    """A visitor's own address must not replace what was filled in; one launcher does not undo the other."""
+    text = site_page.render(
+        '{% meetergo_floating_button url "Book" position="top-left" email="a@b.example" %}'
+        '{% meetergo_sidebar url "Talk to us" width="400px" %}{% meetergo_script %}',
+        url=URL,
+    )
+    address = f"{URL}?email=a%40b.example"
+    floating = {"link": address, "text": "Book", "position": "top-left", "animation": "none"}
+    sidebar = {"link": URL, "buttonText": "Talk to us", "position": "right", "width": "400px"}
+    assert read_options(text) == [
+        {"ns": "floatingButton", "forwardQueryParams": False, "floatingButton": floating},
+        {"ns": "sidebar", "forwardQueryParams": False, "sidebar": sidebar},
+        {"forwardQueryParams": False},
+    ]
+    assert text.count(f'<noscript><a href="{URL}"') == 2
+
+
+def test_their_script_comes_after_ours_and_both_carry_the_nonce(site_page):
+    assert "nonce" not in site_page.render("{% meetergo_script %}")
+    site_page.request.csp_nonce = "abc"
+    scripts = re.findall(r"<script defer[^>]+>", site_page.render("{% meetergo_script %}"))
+    assert scripts == [
+        '<script defer src="/static/meetergo/embed.js" nonce="abc">',
+        '<script defer src="https://cdn.meetergo.com/v4/integration.js" nonce="abc">',
+    ]
+
+
+def test_data_cannot_end_its_script(site_page):
+    text = site_page.render("{% meetergo_sidebar url words %}", url=URL, words="</script><script>alert(1)")
+    assert "<script>alert" not in text
+    assert read_options(text)[0]["sidebar"]["buttonText"] == "</script><script>alert(1)"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://cal.meetergo.com/a",
+        "https://evil.example/a",
+        "https://cal.meetergo.com.evil.example/a",
+        "https://cal.meetergo.com@evil.example/a",
+        "https://evil.example\\@cal.meetergo.com/a",
+        "https://cal.meetergo.com:8443/a",
+        "//cal.meetergo.com/a",
+        "javascript:alert(1)//cal.meetergo.com",
+        "https://cal.meetergo.com/a\nb",
+        " https://cal.meetergo.com/a",
+        "https://[cal.meetergo.com/a",
+        "",
+    ],
+)
+def test_only_https_and_hosts_of_the_list_are_embedded(site_page, settings, url):
+    with pytest.raises(AddressNotAllowed):
+        check_address(url)
+    for tag in TAGS:
+        assert site_page.render(tag, url=url) == ""
+    settings.DEBUG = True
+    with pytest.raises(WrongTag, match="EMBED_HOSTS"):
+        site_page.render(TAGS[0], url=url)
+
+
+def test_a_site_may_have_a_booking_domain_of_its_own(settings):
+    settings.MEETERGO = {**settings.MEETERGO, "EMBED_HOSTS": ["book.clinic.example"]}
+    assert check_address("https://book.clinic.example/anna")
+    with pytest.raises(AddressNotAllowed):
+        check_address(URL)
+    settings.MEETERGO = {**settings.MEETERGO, "EMBED_HOSTS": ["https://book.clinic.example"]}
+    assert "meetergo.W004" in {message.id for message in run_checks(tags=["meetergo"])}
+
+
+@pytest.mark.parametrize("name", ["outcome", "manage", "reschedule", "cancel", "ics"])
+def test_nobody_elses_script_reads_an_address_that_is_a_secret(site_page, settings, name):
+    """Also when a site's base template has the tags on every page."""
+    settings.DEBUG = True
+    site_page.request.resolver_match = SimpleNamespace(app_name="meetergo", url_name=name)
+    for tag in [*TAGS, "{% meetergo_script %}"]:
+        assert site_page.render(tag, url=URL) == ""
+    site_page.request.resolver_match = SimpleNamespace(app_name="meetergo", url_name="book")
+    assert site_page.render("{% meetergo_script %}") != ""

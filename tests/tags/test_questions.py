@@ -1,0 +1,136 @@
+"""A site's own questions: asked, judged, sent as text and kept as what they are."""
+
+import re
+from datetime import datetime
+
+import pytest
+from django.core.checks import run_checks
+from django.http import QueryDict
+from django.test import override_settings
+
+from django_meetergo.forms import BookingForm, build_answer, make_token
+from django_meetergo.models import Attendee, Booking, MeetingType
+from django_meetergo.services import sync
+from tests.pages.test_booking import read
+from tests.pages.test_forms import GIVEN
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FORM = "tests.tags.questions.IntroForm"
+ANSWERS = {"q-reason": "shoulder", "q-since": "2026-10-01", "q-ways": ["friend", "doctor"]}
+
+
+@pytest.fixture(autouse=True)
+def asks(settings):
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"intro-call": FORM}}
+
+
+def fill_in(**changes):
+    data = QueryDict(mutable=True)
+    for name, value in {**GIVEN, **ANSWERS, "token": make_token(), **changes}.items():
+        data.setlist(name, value if isinstance(value, list) else [value])
+    return BookingForm(data, meeting_type=MeetingType(slug="intro-call", name="Call", channel="zoom"))
+
+
+def test_questions_come_after_who_and_how_and_say_what_is_optional(visitor):
+    page = visitor.text("/book/intro-call/details/", start=visitor.list_starts("intro-call")[0])
+    order = [page.index(f'name="{name}"') for name in ("email", "q-reason", "q-words", "other_emails")]
+    assert order == sorted(order)
+    assert "Since when? (optional)" in page
+    assert "What is it about? (optional)" not in page
+    assert 'name="q-' not in visitor.text("/book/checkup/details/", start=visitor.list_starts("checkup")[0])
+
+
+def test_what_is_wrong_with_an_answer_is_told_in_the_summary_and_at_its_field(visitor):
+    answer = visitor.book(**{"q-since": "yesterday"})
+    text = answer.content.decode()
+    assert answer.status_code == 422
+    assert '<a href="#mg-q-reason_0">Choose what it is about</a>' in text
+    assert '<a href="#mg-q-since">Enter a valid date.</a>' in text
+    assert text.count("Choose what it is about") == 2
+    assert 'value="yesterday"' in text
+    assert Booking.objects.count() == 0
+
+
+def test_what_is_wrong_between_answers_is_told_in_the_summary(visitor):
+    answer = visitor.book(**{"q-reason": "back"})
+    assert answer.status_code == 422
+    assert "Say since when your back hurts." in read(answer)
+
+
+def test_answers_leave_as_text_and_stay_what_they_are(visitor, site):
+    """Queryable here, readable there, and a re-read changes nothing."""
+    assert visitor.book(**ANSWERS, **{"q-budget": "12.50", "q-first_time": "on"}).status_code == 303
+    typed = {
+        "reason": "shoulder",
+        "since": "2026-10-01",
+        "budget": "12.50",
+        "ways": ["friend", "doctor"],
+        "first_time": True,
+    }
+    assert Attendee.objects.get().custom_fields == typed
+    [sent] = site.appointments()
+    assert "friend, doctor" in str(sent)
+    sync.sync_appointments(connection="default", kind="near", client=site.client("sync"), now=site.now())
+    assert Attendee.objects.get(custom_fields__since__gte="2026-09-01").custom_fields == typed
+    assert Attendee.objects.filter(custom_fields__ways__0="friend").exists()
+
+
+def test_a_question_nobody_asked_has_no_answer():
+    form = fill_in(**{"q-hostIds": "x", "q-ignoreAvailability": "1"})
+    assert form.is_valid()
+    assert set(form.answers) == {"reason", "since", "ways", "first_time"}
+
+
+def test_an_answer_has_at_most_2000_characters():
+    form = fill_in(**{"q-words": "x" * 2001})
+    assert not form.is_valid()
+    assert list(form.errors["q-words"]) == ["Please use at most 2000 characters."]
+
+
+def test_answers_are_kept_for_the_next_try(visitor, site):
+    """A lost time costs nobody a word, several choices included."""
+    data = visitor.fill_in("intro-call", **ANSWERS)
+    site.steal_slot(datetime.fromisoformat(data["start"]))
+    lost = visitor.post("/book/intro-call/details/", **data)
+    assert lost.status_code == 409
+    hidden = re.findall(r'type="hidden" name="(q-\w+)" value="([^"]+)"', lost.content.decode())
+    assert hidden == [
+        ("q-reason", "shoulder"), ("q-since", "2026-10-01"), ("q-ways", "friend"), ("q-ways", "doctor"),
+        ("q-first_time", "False"),
+    ]  # fmt: skip
+    again = visitor.text("/book/intro-call/details/", start=visitor.list_starts("intro-call")[1])
+    assert re.search(r'value="shoulder"[^>]* checked', again)
+    assert len(re.findall(r'name="q-ways"[^>]* checked', again)) == 2
+    assert 'value="Jane"' in again
+
+
+def test_a_long_answer_does_not_push_the_name_out_of_the_cookie():
+    typed = fill_in(**{"q-words": "ä" * 1900}).list_typed()
+    assert typed["first_name"] == "Jane"
+    assert "q-words" not in typed
+
+
+def test_values_are_kept_as_json_keeps_them():
+    assert build_answer({"only": "this"}) == "{'only': 'this'}"
+    assert build_answer((1, 2.5, None, True)) == [1, 2.5, None, True]
+    assert build_answer(MeetingType(pk=7)) == 7
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("tests.tags.questions.Nothing", "meetergo.E012"),
+        ("nothing", "meetergo.E012"),
+        ("tests.tags.questions.NO_FORM", "meetergo.E013"),
+        ("tests.tags.questions.ManyForm", "meetergo.E014"),
+        ("tests.tags.questions.FileForm", "meetergo.E015"),
+    ],
+)
+def test_a_form_that_cannot_be_used_is_named_before_anybody_needs_it(settings, path, found):
+    with override_settings(MEETERGO={**settings.MEETERGO, "FORMS": {"intro-call": path}}):
+        assert found in {message.id for message in run_checks(tags=["meetergo"])}
+
+
+def test_a_form_that_can_be_used_passes():
+    assert not {"meetergo.E012", "meetergo.E013"} & {message.id for message in run_checks(tags=["meetergo"])}

@@ -1,0 +1,243 @@
+"""Free times inside any page of the site."""
+
+import re
+from urllib.parse import quote_plus
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.db import connection
+from django.template import Context, Template
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from django_meetergo import links
+from django_meetergo.models import Attendee, Booking, MeetingType
+from django_meetergo.templatetags.meetergo import WrongTag
+from tests.pages.conftest import Visitor
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WIDGET = '{% meetergo_booking_widget "intro-call" %}'
+
+
+def list_ids(text):
+    return re.findall(r'\sid="([^"]+)"', text)
+
+
+def list_references(text):
+    """Ids that other elements of the same page point to."""
+    named = re.findall(r'\s(?:for|aria-labelledby|aria-describedby)="([^"]+)"', text)
+    return {one for each in named for one in each.split()} | set(re.findall(r'href="#([^"]+)"', text))
+
+
+def test_two_widgets_on_one_page_do_not_share_an_id(site_page, site):
+    text = site_page.render(WIDGET + '{% meetergo_booking_widget "consultation" %}' + WIDGET)
+    ids = list_ids(text)
+    assert len(ids) == len(set(ids)) > 12
+    assert list_references(text) <= set(ids)
+
+
+def test_headings_go_below_the_one_it_is_given(site_page, site):
+    """It is a part of somebody's page: no main, no first heading, no level left out."""
+    text = site_page.render('{% meetergo_booking_widget "intro-call" heading_level=3 %}')
+    assert re.findall(r"<h(\d)", text) == ["3", "4", "4", "5", "4"]
+    assert "<main" not in text
+    assert re.findall(r"<h(\d)", site_page.render(WIDGET))[0] == "2"
+
+
+def test_it_leads_to_our_own_pages(site_page, site):
+    text = site_page.render(WIDGET)
+    assert "Book Intro call" in text
+    assert 'action="/book/intro-call/details/"' in text
+    assert 'name="next" value="/treatments/intro/"' in text
+    days = re.findall(r'class="mg-day[^"]*" [^>]*href="(/book/intro-call/\?[^"#]+)#', text)
+    assert days
+    assert all("date=" in day and "subject" not in day for day in days)
+
+
+def test_our_script_gets_parts_that_fit_into_the_widget(site_page, visitor):
+    """The same ids and the same headings as in the page they are put into."""
+    text = site_page.render('{% meetergo_booking_widget "intro-call" heading_level=3 %}')
+    widget = re.search(r'data-widget="([^"]+)"', text)[1]
+    headers = {"X-Meetergo-Fragment": "calendar", "X-Meetergo-Widget": widget}
+    answer = visitor.client.get("/book/intro-call/", headers=headers)
+    part = answer.content.decode()
+    assert 'id="w1-mg-times"' in part
+    assert re.findall(r"<h(\d)", part) == ["4", "5", "4"]
+    assert "X-Meetergo-Widget" in answer["Vary"]
+    forged = visitor.client.get("/book/intro-call/", headers={**headers, "X-Meetergo-Widget": '1"><script'})
+    assert 'id="mg-times"' in forged.content.decode()
+
+
+def test_a_zone_once_chosen_holds_in_every_widget(site_page, visitor):
+    answer = visitor.post("/book/timezone/", tz="America/New_York", next="/treatments/intro/")
+    assert answer["Location"] == "/treatments/intro/"
+    assert answer.cookies["meetergo_tz"]["path"] == "/"
+    site_page.request.COOKIES["meetergo_tz"] = "America/New_York"
+    assert "New York time" in site_page.render(WIDGET)
+
+
+def test_a_warm_widget_costs_two_queries_and_no_call(site_page, site):
+    site_page.render(WIDGET + '{% meetergo_next_slots "intro-call" %}')
+    calls = site.posts("GET /v4/booking-availability")
+    with CaptureQueriesContext(connection) as queries:
+        site_page.render(WIDGET)
+    assert len(queries) <= 2
+    with CaptureQueriesContext(connection) as queries:
+        site_page.render('{% meetergo_next_slots "intro-call" 3 %}')
+    assert len(queries) == 1
+    assert site.posts("GET /v4/booking-availability") == calls
+
+
+def test_a_service_that_is_down_is_told_in_place(site_page, site):
+    site.fail_next("GET /v4/booking-availability", times=20)
+    assert "We cannot show free times right now" in site_page.render(WIDGET)
+    assert "We cannot show free times right now" in site_page.render('{% meetergo_next_slots "checkup" %}')
+
+
+def test_what_cannot_be_booked_here_says_so(site_page, site):
+    MeetingType.objects.filter(slug="intro-call").update(enabled=False)
+    for tag in (WIDGET, '{% meetergo_next_slots "intro-call" %}'):
+        assert "Intro call cannot be booked online at the moment." in site_page.render(tag)
+    MeetingType.objects.update(enabled=True, needs_own_page=True)
+    text = site_page.render(WIDGET)
+    assert "This link leaves our site." in text
+    assert 'href="https://cal.meetergo.com/' in text
+
+
+@pytest.mark.parametrize("tag", ["meetergo_booking_widget", "meetergo_next_slots"])
+def test_a_slug_that_does_not_exist_is_told_to_developers_alone(site_page, site, settings, caplog, tag):
+    text = f'before {{% {tag} "nothing" %}} after'
+    assert site_page.render(text) == "before  after"
+    assert "no meeting type has the slug 'nothing'" in caplog.text
+    settings.DEBUG = True
+    with pytest.raises(WrongTag, match="no meeting type has the slug 'nothing'"):
+        site_page.render(text)
+
+
+def test_it_works_without_a_request(site):
+    text = Template("{% load meetergo %}" + WIDGET + WIDGET).render(Context())
+    ids = list_ids(text)
+    assert len(ids) == len(set(ids))
+    assert "csrfmiddlewaretoken" not in text
+
+
+def test_the_next_times_lead_straight_to_the_form(site_page, visitor):
+    text = site_page.render('{% meetergo_next_slots "intro-call" 2 %}')
+    found = re.findall(r'href="(/book/intro-call/details/\?start=[^"]+)"', text)
+    assert len(found) == 2
+    assert visitor.get(found[0]).status_code == 200
+    assert 'href="/book/intro-call/"' in text
+
+
+# What a booking is about
+
+
+@pytest.fixture
+def group(db):
+    return Group.objects.create(name="Back class, spring")
+
+
+def find_way(site_page, group):
+    text = site_page.render('{% meetergo_next_slots "intro-call" 1 subject=group %}', group=group)
+    return re.search(r'href="(/book/intro-call/details/[^"]+)"', text)[1].replace("&amp;", "&")
+
+
+def follow(visitor, way, **changes):
+    text = visitor.text(way)
+    action = re.search(r'method="post" action="(/book/intro-call/details/[^"]*)"', text)[1]
+    start = re.search(r'name="start" value="([^"]+)"', text)[1]
+    return visitor.post(action.replace("&amp;", "&"), **visitor.fill_in("intro-call", start, **changes))
+
+
+def test_a_booking_is_tied_to_an_object_and_to_whoever_is_signed_in(site_page, visitor, group):
+    jane = get_user_model().objects.create_user("jane", email="jane@example.com")
+    visitor.client.force_login(jane)
+    assert follow(visitor, find_way(site_page, group)).status_code == 303
+    attendee = Attendee.objects.get()
+    assert (attendee.subject, attendee.user) == (group, jane)
+    assert get_user_model().objects.count() == 1
+
+
+def test_the_object_survives_the_other_steps(site_page, visitor, group):
+    """Another day, another length, an error: still about the same."""
+    token = links.subject(group)
+    text = site_page.render('{% meetergo_booking_widget "consultation" subject=group %}', group=group)
+    assert text.count(f'name="subject" value="{token}"') == 2
+    times = visitor.text("/book/consultation/", subject=token)
+    assert times.count(f'name="subject" value="{token}"') == 2
+    wrong = follow(visitor, find_way(site_page, group), email="")
+    assert wrong.status_code == 422
+    assert quote_plus(token) in wrong.content.decode()
+    assert Booking.objects.count() == 0
+
+
+@pytest.mark.parametrize("forged", ["auth.group:{key}", "auth.user:{key}~{signature}", "~", "x" * 500])
+def test_a_forged_object_ties_nothing(site_page, visitor, group, caplog, forged):
+    token = links.subject(group)
+    given = forged.format(key=group.pk, signature=token.rpartition("~")[2])
+    way = find_way(site_page, group).replace(quote_plus(token), quote_plus(given))
+    assert quote_plus(token) not in way
+    assert follow(visitor, way).status_code == 303
+    assert Attendee.objects.get().subject is None
+    assert "its token is not ours" in caplog.text
+
+
+def test_an_object_that_is_gone_ties_nothing(site_page, visitor, group):
+    way = find_way(site_page, group)
+    group.delete()
+    assert follow(visitor, way).status_code == 303
+    assert Attendee.objects.get().subject is None
+
+
+# Somebody's own appointments
+
+
+def test_people_see_their_coming_appointments_and_nobody_else_does(site_page, visitor, site):
+    jane = get_user_model().objects.create_user("jane")
+    visitor.client.force_login(jane)
+    visitor.book()
+    Visitor(Client()).book(email="other@example.com")
+    attendee = Attendee.objects.get(user=jane)
+    with CaptureQueriesContext(connection) as queries:
+        text = site_page.render("{% meetergo_upcoming user %}", user=jane)
+    assert len(queries) <= 2
+    assert text.count("Change or cancel your appointment") == 1
+    assert links.manage(attendee) in text
+    assert site_page.render("{% meetergo_upcoming user %}", user=site_page.request.user) == ""
+    stranger = get_user_model().objects.create_user("stranger")
+    assert "You have no upcoming appointments." in site_page.render(
+        "{% meetergo_upcoming user %}", user=stranger
+    )
+
+
+def test_the_manage_link_opens_the_appointment(site_page, visitor):
+    visitor.book()
+    attendee = Attendee.objects.get()
+    path = site_page.render("{% meetergo_manage_link attendee %}", attendee=attendee)
+    assert visitor.get(path).status_code == 200
+    whole = site_page.render("{% meetergo_manage_link attendee absolute=True %}", attendee=attendee)
+    assert whole == f"https://clinic.example{path}"
+
+
+# Assets
+
+
+class LazyNonce:
+    """As Django's own middleware gives it: made, and true, only once it has been read."""
+
+    def __bool__(self):
+        return False
+
+    def __str__(self):
+        return "abc"
+
+
+@pytest.mark.parametrize("name", ["csp_nonce", "_csp_nonce"])
+def test_assets_carry_the_nonce_of_the_request(site_page, name):
+    assert "nonce" not in site_page.render("{% meetergo_assets %}")
+    setattr(site_page.request, name, LazyNonce())
+    text = site_page.render("{% meetergo_assets %}")
+    assert text.count(' nonce="abc"') == 2
+    assert '<script type="module" src="/static/meetergo/meetergo.js"' in text
