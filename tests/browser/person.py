@@ -123,12 +123,18 @@ class Person:
     def expect_focus(self, locator: Locator) -> None:
         expect(locator).to_be_focused()
 
+    def settle(self) -> None:
+        """Wait until nothing fades or moves: a colour half way to another one is nobody's fault."""
+        self.page.evaluate("Promise.allSettled(document.getAnimations().map((moving) => moving.finished))")
+
     def shoot(self, name: str) -> None:
+        self.settle()
         self.screens.mkdir(exist_ok=True)
         self.page.screenshot(path=self.screens / f"{name}.png", full_page=True)
 
     def list_faults(self) -> list[str]:
         """What axe finds, by WCAG 2.0 to 2.2 A and AA and its own best practices."""
+        self.settle()
         found = Axe().run(self.page, options={"runOnly": {"type": "tag", "values": RULES}})
         faults = found.response["violations"]
         return [f"{fault['id']}: {node['target']}" for fault in faults for node in fault["nodes"]]
