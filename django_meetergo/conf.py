@@ -51,6 +51,8 @@ class Settings:
     PRIVACY_URL: str = ""
     INDEX: bool = True
     MAX_FUTURE_APPOINTMENTS: int = 20
+    MAX_BOOKINGS_PER_DAY: int = 20
+    MIN_FILL_SECONDS: float = 2
     MAIL: bool = True
     EMBED_HOSTS: Sequence[str] = ("cal.meetergo.com",)
     CLIENT_IP_HEADER: str | None = None

@@ -20,6 +20,7 @@ MeetergoError
 │       └── WebhookLimitReached  406: all six webhook endpoints are in use
 └── NotAccepted                  refused on our side, before anything was sent or stored
     ├── InvalidRequest           an argument cannot be right; ``field`` names it
+    ├── TooManyBookings          a stranger asks for more than one person needs
     ├── StartNotOffered          the start is not among the free times
     ├── MeetingTypeUnavailable   the meeting type is switched off or gone
     ├── BookingAlreadyOpen       this person has another open booking of this type; ``booking``
@@ -141,6 +142,10 @@ class InvalidRequest(NotAccepted):
     def __init__(self, message: str, *, field: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+class TooManyBookings(NotAccepted):
+    """More bookings from one address or for one person than a person needs; ask again tomorrow."""
 
 
 class StartNotOffered(NotAccepted):

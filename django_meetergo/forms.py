@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
-from django.core.signing import BadSignature, TimestampSigner
+from django.core.signing import BadSignature, SignatureExpired, TimestampSigner
 from django.core.validators import validate_email
 from django.db import models
 from django.utils.dates import WEEKDAYS
@@ -24,8 +24,8 @@ from django_meetergo import pages
 from django_meetergo.conf import get_settings
 from django_meetergo.models import Booking, MeetingType
 from django_meetergo.services import rebooking
-from django_meetergo.services.bookings import MAX_ANSWER, MAX_OTHERS
 from django_meetergo.services.changes import MAX_REASON
+from django_meetergo.services.wishes import MAX_ANSWER, MAX_OTHERS
 
 TOKEN = "meetergo.form"  # noqa: S105 - the name of a signature
 REBOOK = _(
@@ -47,6 +47,16 @@ def make_token() -> str:
 def read_token(token: str) -> str:
     """The key in a form's token. Raises BadSignature for one that is not ours or is too old."""
     return TimestampSigner(salt=TOKEN, sep="~").unsign(token, max_age=TOKEN_AGE)
+
+
+def is_too_quick(token: str) -> bool:
+    """Whether a form comes back sooner than anybody can fill it in. Stamps are whole seconds."""
+    least = timedelta(seconds=get_settings().MIN_FILL_SECONDS)
+    try:
+        TimestampSigner(salt=TOKEN, sep="~").unsign(token, max_age=least)
+    except SignatureExpired:
+        return False
+    return True
 
 
 class LineField(forms.CharField):
@@ -353,8 +363,9 @@ class BookingForm(forms.Form):
         return ""
 
     def clean_token(self) -> str:
+        token = self.cleaned_data.get("token") or ""
         try:
-            return read_token(self.cleaned_data.get("token") or "")
+            key = read_token(token)
         except BadSignature:
             raise ValidationError(
                 _(
@@ -363,6 +374,12 @@ class BookingForm(forms.Form):
                 ),
                 code="old",
             ) from None
+        if is_too_quick(token):
+            raise ValidationError(
+                _("That was very quick. Please check your details and press ‘Book this time’ again."),
+                code="quick",
+            )
+        return key
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
@@ -489,6 +506,10 @@ FIELDS_BY_REMOTE_NAME = {
     "bringalongemails": "other_emails",
     "other_emails": "other_emails",
 }
+TOO_MANY = _(
+    "There have been many bookings with this e-mail address or from your network. "
+    "Nothing was booked just now. Please try again later."
+)
 NOT_ACCEPTED = _("This was not accepted. Please change it.")
 REFUSALS = {
     "email": _("This e-mail address was not accepted. Please use another one."),

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db import IntegrityError, models, transaction
 
@@ -24,8 +23,6 @@ from django_meetergo.exceptions import (
     CircuitOpen,
     ClientKeyReused,
     InvalidDuration,
-    InvalidRequest,
-    MeetingTypeUnavailable,
     OutcomeUnknown,
     Refused,
     RemoteError,
@@ -35,7 +32,6 @@ from django_meetergo.exceptions import (
 )
 from django_meetergo.models import (
     Appointment,
-    Attendee,
     Booking,
     BookingAttempt,
     Event,
@@ -46,7 +42,7 @@ from django_meetergo.models import (
 from django_meetergo.models.bookings import make_client_key
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AttendeePayload, BookingPayload
-from django_meetergo.services import availability, mirror, settling
+from django_meetergo.services import availability, mirror, settling, wishes
 from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.rebooking import draw_pause, list_next_starts, make_agreement
 
@@ -57,12 +53,6 @@ ATTEMPTS_AT_ONCE = 2  # while somebody waits for the page
 ATTEMPTS_IN_ALL = 5
 QUEUE_FOR = timedelta(minutes=15)
 BACK_OFF = (2, 10, 30, 60, 120)  # seconds between attempts that never arrived
-
-MAX_ANSWERS = 50
-MAX_ANSWER = 2000
-MAX_OTHERS = 5
-#: Characters; the columns are as wide.
-LIMITS = {"first_name": 150, "last_name": 150, "email": 254, "phone": 64, "company": 200}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +89,7 @@ def book_appointment(
     rebook: Mapping[str, Any] | None = None,
     replaces: Booking | None = None,
     send: bool = True,
+    visitor: str = "",
 ) -> Booking:
     """Book a time for somebody. Always a stored row, whose state and reason say how it went.
 
@@ -106,10 +97,12 @@ def book_appointment(
     repeat of the same call return the first booking. ``rebook`` is the attendee's consent to another time,
     ``{"weekdays": [0, 1], "hours": [9, 12], "words": "what they ticked"}``, all of it optional.
     ``replaces`` is a booking of the same person that waits for a confirmation and gives way to this one.
-    With ``send=False`` the row waits for the workers.
+    With ``send=False`` the row waits for the workers. ``visitor`` says that a stranger asks, and which one,
+    by a network address or the like: only strangers' bookings are counted and limited.
 
     Raises, before anything is stored or sent: InvalidRequest, MeetingTypeUnavailable, StartNotOffered,
-    BookingAlreadyOpen (the same person has another open booking of this type), ClientKeyReused.
+    BookingAlreadyOpen (the same person has another open booking of this type), ClientKeyReused,
+    TooManyBookings.
     """
     wish = Booking(
         connection=meeting_type.connection,
@@ -139,10 +132,12 @@ def book_appointment(
     )
     if subject is not None:
         wish.subject = subject
-    check_wish(wish, now)
+    wishes.check_wish(wish, now)
     wish.content_digest = digest_content(wish)
     if first := find_first(wish):
         return first
+    if visitor:
+        wishes.check_visitor(wish, visitor, now)
     watch = Stopwatch(now)
     offered = availability.is_offered(
         meeting_type=meeting_type, start=start, duration=wish.duration, client=client, now=now
@@ -165,86 +160,6 @@ def book_appointment(
 
 def choose_channel(meeting_type: MeetingType) -> str:
     return "" if meeting_type.allowed_channels else meeting_type.channel
-
-
-def check_wish(wish: Booking, now: datetime) -> None:
-    """Refuse what cannot be right, naming the argument and what would be."""
-    meeting_type = wish.meeting_type
-    if not meeting_type.enabled or meeting_type.missing_since:
-        raise MeetingTypeUnavailable(f"{meeting_type.name} cannot be booked at the moment.")
-    if wish.start.tzinfo is None:
-        raise InvalidRequest("start has no time zone; pass an aware datetime.", field="start")
-    if wish.start <= now:
-        raise InvalidRequest(f"start {wish.start.isoformat()} has passed; choose a later one.", field="start")
-    if wish.duration not in meeting_type.durations:
-        offered = ", ".join(str(minutes) for minutes in meeting_type.durations)
-        raise InvalidRequest(
-            f"{wish.duration} minutes are not offered; choose one of {offered}.", field="duration"
-        )
-    check_choice("channel", wish.channel, [meeting_type.channel, *meeting_type.allowed_channels])
-    check_zone(wish.timezone)
-    check_person(wish)
-    check_answers(wish.custom_fields)
-    check_number(wish, now)
-
-
-def check_choice(name: str, value: str, offered: Sequence[str]) -> None:
-    if value and value not in offered:
-        raise InvalidRequest(f"{name} {value!r} is not offered; choose one of {offered}.", field=name)
-
-
-def check_zone(name: str) -> None:
-    try:
-        ZoneInfo(name or "UTC")
-    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
-        raise InvalidRequest(
-            f"{name!r} is not a time zone; use a name like Europe/Berlin.", field="timezone"
-        ) from error
-
-
-def check_person(wish: Booking) -> None:
-    if not wish.full_name:
-        raise InvalidRequest("The attendee needs a name; set first_name or last_name.", field="first_name")
-    phone_is_enough = wish.meeting_type.allows_phone_only and wish.phone
-    if not wish.email and not phone_is_enough:
-        raise InvalidRequest("The attendee needs an e-mail address; set email.", field="email")
-    if len(wish.other_emails) > MAX_OTHERS:
-        raise InvalidRequest(
-            f"{len(wish.other_emails)} other people are too many; invite at most {MAX_OTHERS}.",
-            field="other_emails",
-        )
-    for name, limit in LIMITS.items():
-        value = getattr(wish, name)
-        if len(value) > limit:
-            raise InvalidRequest(f"{name} is longer than {limit} characters; shorten it.", field=name)
-        if "\n" in value or "\r" in value:
-            raise InvalidRequest(f"{name} holds a line break; remove it.", field=name)
-
-
-def check_number(wish: Booking, now: datetime) -> None:
-    """One address cannot fill a calendar."""
-    most = get_settings().MAX_FUTURE_APPOINTMENTS
-    ahead = Attendee.objects.filter(
-        connection=wish.connection,
-        email_folded=fold_email(wish.email),
-        status=Attendee.Status.ATTENDING,
-        appointment__in=Appointment.objects.upcoming(now),
-    )
-    if wish.email and ahead.count() >= most:
-        raise InvalidRequest(
-            f"This address has {most} appointments ahead, which is as many as one may have.", field="email"
-        )
-
-
-def check_answers(answers: Mapping[str, Any]) -> None:
-    if len(answers) > MAX_ANSWERS:
-        raise InvalidRequest(f"More than {MAX_ANSWERS} answers; send fewer.", field="custom_fields")
-    for key, answer in answers.items():
-        if len(str(answer)) > MAX_ANSWER:
-            raise InvalidRequest(
-                f"The answer to {key!r} is longer than {MAX_ANSWER} characters; shorten it.",
-                field="custom_fields",
-            )
 
 
 def digest_content(wish: Booking) -> str:

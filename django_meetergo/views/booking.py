@@ -29,8 +29,9 @@ from django_meetergo.exceptions import (
     InvalidRequest,
     MeetingTypeUnavailable,
     StartNotOffered,
+    TooManyBookings,
 )
-from django_meetergo.forms import BookingForm, TimeZoneForm, details_of, make_token
+from django_meetergo.forms import TOO_MANY, BookingForm, TimeZoneForm, details_of, make_token
 from django_meetergo.models import Booking, MeetingType
 from django_meetergo.services import availability, bookings, looking
 from django_meetergo.services.clients import client_for
@@ -58,6 +59,7 @@ from django_meetergo.views.common import (
     show_step,
     token_page,
 )
+from django_meetergo.visitors import name_visitor
 
 logger = logging.getLogger(__name__)
 
@@ -372,7 +374,7 @@ def submit(request: HttpRequest, wish: Wish) -> HttpResponse:
     """Book, and lead to the page that says how it went."""
     form = BookingForm(request.POST, meeting_type=wish.meeting_type)
     if not form.is_valid():
-        if form.has_error("token"):
+        if form.has_error("token", code="old"):
             form.renew_token()
         return show_form(request, wish, form, status=422)
     try:
@@ -385,6 +387,9 @@ def submit(request: HttpRequest, wish: Wish) -> HttpResponse:
         return show_already_open(request, error.booking, is_same_form=False)
     except ClientKeyReused as error:
         return show_already_open(request, error.booking, is_same_form=True)
+    except TooManyBookings:
+        form.add_error(None, TOO_MANY)
+        return show_form(request, wish, form, status=429)
     except InvalidRequest as error:
         return show_invalid(request, wish, form, error)
     return answer_booking(request, wish, form, booking)
@@ -415,6 +420,7 @@ def book_wish(request: HttpRequest, wish: Wish, form: BookingForm) -> Booking:
         rebook=form.rebook_consent,
         replaces=find_earlier(request, wish.meeting_type),
         client_key=given["token"],
+        visitor=name_visitor(find_user(request), request.META),
         client=client_for(wish.meeting_type.connection, "write"),
         now=clock.now(),
     )

@@ -25,6 +25,7 @@ from django_meetergo.fields import build_cipher, encrypt, encryption_keys
 from django_meetergo.models import Appointment, Attendee, Host, MeetingType
 from django_meetergo.services import availability
 from django_meetergo.services.clients import client_for
+from django_meetergo.visitors import Limit, find_address
 
 View = Callable[..., HttpResponse]
 T = TypeVar("T", bound=models.Model)
@@ -33,7 +34,9 @@ ZONE_COOKIE = "meetergo_tz"
 DETAILS_COOKIE = "meetergo_details"
 DETAILS_AGE = timedelta(minutes=30)
 
-SEE_OTHER = 303
+SEE_OTHER, NOT_FOUND = 303, 404
+#: What one address may guess wrong before it has to wait.
+WRONG_LINKS = Limit(name="wrong-links", times=30, seconds=600)
 FRAGMENT, WIDGET = "X-Meetergo-Fragment", "X-Meetergo-Widget"
 FRAGMENTS = {"calendar": "meetergo/includes/times.html", "slots": "meetergo/includes/slots.html"}
 METHODS = ("GET", "HEAD", "POST")
@@ -60,13 +63,26 @@ def token_page(view: View) -> View:
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response = view(request, *args, **kwargs)
+        response = answer_known(view, request, *args, **kwargs)
         response["Cache-Control"] = "no-store"
         response["X-Robots-Tag"] = "noindex"
         response["Referrer-Policy"] = "same-origin"
         return response
 
     return answer
+
+
+def answer_known(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    """What the view says, unless its address has been guessing links: then it is not even asked."""
+    address = find_address(request.META)
+    if WRONG_LINKS.is_reached(address):
+        response = show(request, "meetergo/too_many.html", status=429)
+        response["Retry-After"] = str(WRONG_LINKS.seconds)
+        return response
+    response = view(request, *args, **kwargs)
+    if response.status_code == NOT_FOUND:
+        WRONG_LINKS.count(address)
+    return response
 
 
 def never_framed(view: View) -> View:

@@ -9,10 +9,10 @@ import pytest
 from django.urls import Resolver404, resolve
 
 from django_meetergo.contrib.rest_framework import problems
-from django_meetergo.contrib.rest_framework.throttling import name_address
 from django_meetergo.contrib.rest_framework.urls import urlpatterns
 from django_meetergo.models import Appointment, Attendee, Booking, Host, MeetingType
 from django_meetergo.testing.factories import HostFactory
+from django_meetergo.visitors import shorten_address
 from tests.api.conftest import FrontEnd, kind
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -68,7 +68,7 @@ def test_a_header_that_no_proxy_of_ours_sets_is_not_believed(front_end, strict):
     ],
 )
 def test_addresses_are_counted_by_who_can_have_them(text, name):
-    assert name_address(text) == name
+    assert shorten_address(text) == name
 
 
 # Secrets

@@ -11,6 +11,7 @@ from django.utils import timezone as clock
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter
+from rest_framework.exceptions import Throttled
 from rest_framework.response import Response
 
 from django_meetergo import links
@@ -55,10 +56,12 @@ from django_meetergo.exceptions import (
     ClientKeyReused,
     InvalidRequest,
     StartNotOffered,
+    TooManyBookings,
 )
 from django_meetergo.models import Booking, MeetingType
 from django_meetergo.services import availability, bookings, looking
 from django_meetergo.services.clients import client_for
+from django_meetergo.visitors import name_visitor
 
 State, Reason = Booking.State, Booking.Reason
 
@@ -146,6 +149,8 @@ class Submission:
             raise self.already_open(error.booking, replaces) from None
         except ClientKeyReused:
             raise Problem(problems.KEY_REUSED) from None
+        except TooManyBookings:
+            raise Throttled(wait=3600) from None
         except InvalidRequest as error:
             field = "answers" if error.field == "custom_fields" else error.field
             raise invalid(field, error) from None
@@ -174,6 +179,7 @@ class Submission:
             queue_consent=self.wish["queue"],
             replaces=replaces if replaces and replaces.state == State.PENDING else None,
             client_key=fold_key(self.key),
+            visitor=name_visitor(self.user, self.door.request.META),
             client=client_for(self.meeting_type.connection, "write"),
             now=self.now,
         )

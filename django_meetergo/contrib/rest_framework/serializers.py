@@ -20,8 +20,8 @@ from django_meetergo.contrib.rest_framework.instants import (
 )
 from django_meetergo.contrib.rest_framework.wishes import TYPES, describe_fields
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking, Host, MeetingType
-from django_meetergo.services.bookings import LIMITS, MAX_ANSWER, MAX_ANSWERS, MAX_OTHERS
 from django_meetergo.services.changes import MAX_REASON
+from django_meetergo.services.wishes import LIMITS, MAX_ANSWER, MAX_ANSWERS, MAX_OTHERS
 
 #: Seconds after which a client should look again.
 LOOK_AGAIN: dict[tuple[str, str], int] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from django.core.cache import BaseCache, caches
@@ -10,6 +9,7 @@ from rest_framework.settings import api_settings
 from rest_framework.throttling import ScopedRateThrottle
 
 from django_meetergo.conf import get_settings
+from django_meetergo.visitors import find_address
 
 #: A site changes them under the same names in ``REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]``; None lifts one.
 RATES = {
@@ -36,26 +36,4 @@ class SchedulingThrottle(ScopedRateThrottle):  # type: ignore[misc]
         return rate
 
     def get_ident(self, request: Any) -> str:
-        return name_address(find_address(request.META))
-
-
-def find_address(meta: dict[str, Any]) -> str:
-    """The caller's address: from the proxy's header where a site trusts one, else whoever is connected.
-
-    A proxy adds to the end of a list, so only its last entry was not written by the caller.
-    """
-    name = (get_settings().CLIENT_IP_HEADER or "REMOTE_ADDR").upper().replace("-", "_")
-    if name != "REMOTE_ADDR":
-        name = f"HTTP_{name.removeprefix('HTTP_')}"
-    return str(meta.get(name, "")).rpartition(",")[2].strip()
-
-
-def name_address(text: str) -> str:
-    """An address as it is counted: whoever has one IPv6 address has the 2**64 beside it too."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return text[:64]
-    if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
-    return str(address)
+        return find_address(request.META)

@@ -15,6 +15,7 @@ from django.urls import reverse
 
 from clinic.demo.comparison import short
 from clinic.demo.pages import Form, Page
+from django_meetergo.conf import get_settings
 from django_meetergo.models import Appointment, Booking, WebhookDelivery
 
 SLUG = "intro-call"
@@ -79,6 +80,8 @@ class Visitor:
         return f"{say_time(self.chosen)}, and the form asks who comes"
 
     def send_details(self) -> str:
+        # A person needs that long for the form; who is quicker is taken for a program.
+        time.sleep(get_settings().MIN_FILL_SECONDS)
         self.send(self.find_form("first_name", "email"), **DETAILS, email=self.email)
         self.expect("You are booked")
         booking = Booking.objects.select_related("attendee__appointment").get(email=self.email)

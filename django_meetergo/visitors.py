@@ -1,0 +1,77 @@
+"""Strangers: from which address they come, and how often one address may try something."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
+
+from django.core.cache import caches
+
+from django_meetergo.conf import get_settings
+
+logger = logging.getLogger(__name__)
+
+
+def find_address(meta: Mapping[str, Any]) -> str:
+    """The caller's address: from the proxy's header where a site trusts one, else whoever is connected.
+
+    A proxy adds to the end of a list, so only its last entry was not written by the caller. Whoever has one
+    IPv6 address has the 2**64 beside it too, and is counted as one.
+    """
+    name = (get_settings().CLIENT_IP_HEADER or "REMOTE_ADDR").upper().replace("-", "_")
+    if name != "REMOTE_ADDR":
+        name = f"HTTP_{name.removeprefix('HTTP_')}"
+    return shorten_address(str(meta.get(name, "")).rpartition(",")[2].strip())
+
+
+def shorten_address(text: str) -> str:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return text[:64]
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
+    return str(address)
+
+
+def name_visitor(user: Any, meta: Mapping[str, Any]) -> str:
+    """As whom a visitor is counted: the signed-in person, else the address they come from."""
+    return f"user {user.pk}" if user is not None else find_address(meta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """So many tries in a period of so many seconds, counted in the cache that all processes share.
+
+    It keeps robots off and is no promise: a cache that fails or forgets lets everybody through.
+    """
+
+    name: str
+    times: int
+    seconds: int
+
+    def is_reached(self, who: str) -> bool:
+        try:
+            tries = caches[get_settings().CACHE].get(self._name_period(who), 0)
+        except Exception:  # every cache has its own errors, and none may shut the door
+            logger.exception("The cache failed; visitors are not counted.")
+            return False
+        return int(tries) >= self.times
+
+    def count(self, who: str) -> None:
+        key, cache = self._name_period(who), caches[get_settings().CACHE]
+        try:
+            cache.add(key, 0, self.seconds)
+            cache.incr(key)
+        except Exception:  # see is_reached(); ValueError where the count has just been forgotten
+            logger.exception("The cache failed; a visitor was not counted.")
+
+    def _name_period(self, who: str) -> str:
+        """One key a visitor and period. The address itself is not kept."""
+        digest = hashlib.sha256(who.encode()).hexdigest()[:32]
+        return f"meetergo:{self.name}:{digest}:{int(time.time()) // self.seconds}"
