@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 
 T = TypeVar("T")
 
 ATTEMPTS = 3
+
+#: What is raised by a database that has gone away.
+DATABASE_LOST = (OperationalError, InterfaceError)
 
 
 def run_short(do: Callable[[], T]) -> T:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -45,6 +46,9 @@ from django_meetergo.remote.payloads import AttendeePayload, BookingPayload
 from django_meetergo.services import availability, mirror, settling, wishes
 from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.rebooking import draw_pause, list_next_starts, make_agreement
+from django_meetergo.transactions import DATABASE_LOST
+
+logger = logging.getLogger(__name__)
 
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
 
@@ -151,8 +155,20 @@ def book_appointment(
     if not send:
         signals.ring_doorbell()
     elif booking.state == State.RECEIVED:
-        return send_booking(booking=booking, client=client, now=watch.now(), somebody_waits=True)
+        return send_stored(booking, client, watch.now())
     return booking
+
+
+def send_stored(booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
+    """Send what is on paper. Should the database go away meanwhile, the booking as it was written.
+
+    The POST may have left, so nobody may be told that it failed: whoever finds the lease lapsed looks.
+    """
+    try:
+        return send_booking(booking=booking, client=client, now=now, somebody_waits=True)
+    except DATABASE_LOST:
+        logger.exception("The database went away while booking %s was on its way.", booking.marker)
+        return booking
 
 
 # Before there is a row

@@ -7,6 +7,7 @@ when it still shows the old state after meetergo's time is up is the request sen
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,6 +31,9 @@ from django_meetergo.exceptions import (
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Lease
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services import availability, mirror
+from django_meetergo.transactions import DATABASE_LOST
+
+logger = logging.getLogger(__name__)
 
 Kind, State, Actor = AppointmentChange.Kind, AppointmentChange.State, AppointmentChange.Actor
 
@@ -211,7 +215,12 @@ def request_change(
     if not send:
         signals.ring_doorbell()
         return change
-    return send_change(change=change, client=client, now=now)
+    try:
+        return send_change(change=change, client=client, now=now)
+    except DATABASE_LOST:
+        # The call may have been carried out. It stands on paper, and whoever finds its lease lapsed looks.
+        logger.exception("The database went away while change %s was on its way.", change.pk)
+        return change
 
 
 def plan_cancel(*, appointment: Appointment, attendee_id: str, reason: str, now: datetime) -> None:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from cryptography.fernet import InvalidToken
 from django.conf import settings as django_settings
-from django.db import InterfaceError, OperationalError, models, transaction
+from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
@@ -25,6 +25,7 @@ from django_meetergo.fields import build_cipher, encrypt, encryption_keys
 from django_meetergo.models import Appointment, Attendee, Host, MeetingType
 from django_meetergo.services import availability
 from django_meetergo.services.clients import client_for
+from django_meetergo.transactions import DATABASE_LOST
 from django_meetergo.visitors import Limit, find_address
 
 View = Callable[..., HttpResponse]
@@ -52,7 +53,7 @@ def page(view: View) -> View:
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return view(request, *args, **kwargs)
-        except (OperationalError, InterfaceError):
+        except DATABASE_LOST:
             return show(request, "meetergo/database_down.html", status=503)
 
     return transaction.non_atomic_requests(answer)

@@ -9,7 +9,6 @@ from math import ceil
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -17,6 +16,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from django_meetergo.exceptions import MeetingTypeUnavailable, RemoteError
+from django_meetergo.transactions import DATABASE_LOST
 
 CONTENT_TYPE = "application/problem+json"
 TYPE = "urn:problem-type:django-meetergo:"
@@ -146,7 +146,7 @@ def translate(error: Exception) -> Problem | None:
 #: Exceptions that say all there is to say by their name.
 PLAIN: tuple[tuple[tuple[type[Exception], ...], Kind], ...] = (
     ((MeetingTypeUnavailable,), GONE),
-    ((OperationalError, InterfaceError), DATABASE),
+    (DATABASE_LOST, DATABASE),
     ((exceptions.ParseError,), MALFORMED),
     ((exceptions.PermissionDenied, PermissionDenied), FORBIDDEN),
     ((exceptions.NotFound, Http404), NOT_FOUND),

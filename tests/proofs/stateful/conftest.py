@@ -1,6 +1,6 @@
 """How long the machine runs, and the world it runs in.
 
-``MEETERGO_STATEFUL_EXAMPLES`` and ``MEETERGO_STATEFUL_STEPS`` ask for more than the 60 × 30 of every commit;
+``MEETERGO_STATEFUL_EXAMPLES`` and ``MEETERGO_STATEFUL_STEPS`` ask for more than the 200 × 30 of every commit;
 ``HYPOTHESIS_PROFILE=stateful-nightly`` for 2,000 × 50.
 ``MEETERGO_STATEFUL_RANDOM`` looks elsewhere each time.
 """
@@ -20,8 +20,7 @@ PLAIN = settings(
     database=None,  # a failure prints what reproduces it
     suppress_health_check=list(HealthCheck),
 )
-settings.register_profile("stateful", PLAIN, max_examples=60, stateful_step_count=30)
-settings.register_profile("stateful-ci", PLAIN, max_examples=200, stateful_step_count=30)
+settings.register_profile("stateful", PLAIN, max_examples=200, stateful_step_count=30)
 settings.register_profile("stateful-nightly", PLAIN, max_examples=2000, stateful_step_count=50)
 
 
