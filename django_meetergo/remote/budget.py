@@ -20,16 +20,19 @@ from django_meetergo.remote.errors import is_read
 # How many of ninety permits each kind of call leaves untouched for those that matter more.
 LANES = {"sync": 36, "planned": 20, "view": 5, "write": 0, "reread": 0}
 LANES_MADE_FOR = 90
-PERMIT_SECONDS = 60
+MINUTE = 60
+# A permit rests a little longer: caches round, and what leaves in time may arrive late.
+PERMIT_SECONDS = MINUTE + 2
+RACE_SECONDS = 10  # by then everybody knows who has won
 LONE_SHARE = 8  # without a cache, a process behaves as one of eight
 LONGEST_BLOCK = 20.0
 NAP = 0.1
 
 FAILURES_TO_OPEN = 5
 FAILURE_WINDOW = 30.0
-FIRST_WAIT = 15.0
-LONGEST_WAIT = 300.0
-PROBE_SECONDS = 20
+WAIT = 10.0  # seconds between two reads that look whether meetergo is back
+PROBE_SECONDS = 20  # whoever looks and says nothing for so long has died
+SOON = 1.0  # by then whoever is looking may have come back
 STATE_SECONDS = 3600
 
 _spent_alone: dict[str, deque[float]] = {}
@@ -97,9 +100,14 @@ class Budget:
                 return False
             free = [key for key in keys if key not in known]
             random.shuffle(free)
-            return any(self.cache.add(key, 1, PERMIT_SECONDS) for key in free[reserve:])
+            return any(self._win(key) for key in free[reserve:])
         except Exception:  # noqa: BLE001 - see block()
             return not self._is_blocked(None) and self._take_alone(reserve)
+
+    def _win(self, key: str) -> bool:
+        """An expired row of a database cache may be added by several at once, one that never was by one."""
+        never_was = f"{key}:{self.now() // MINUTE:.0f}"
+        return self.cache.add(key, 1, PERMIT_SECONDS) and self.cache.add(never_was, 1, RACE_SECONDS)
 
     def _is_blocked(self, ends: object) -> bool:
         shared = ends if isinstance(ends, int | float) else 0.0
@@ -122,8 +130,8 @@ class CircuitState:
     """Recent failures, and until when calls are held back."""
 
     failures: tuple[float, ...] = ()
-    wait: float = 0.0
     open_until: float = 0.0
+    look_from: float = 0.0  # when the next read may see whether meetergo is back
     refused: bool = False
 
     @property
@@ -132,7 +140,10 @@ class CircuitState:
 
 
 class Circuit:
-    """Holds calls back while meetergo is failing, and lets one read through from time to time to see."""
+    """Holds calls back while meetergo is failing, and lets one read through from time to time to see.
+
+    The first read may go at once: perhaps only writes have failed, and reads settle what became of them.
+    """
 
     def __init__(
         self, credential_fingerprint: str, cache: Cache, *, now: Callable[[], float] = time.time
@@ -143,32 +154,34 @@ class Circuit:
 
     def check(self, method: str) -> bool:
         """Raise ``CircuitOpen``, or say whether this call is the probe. A write never is."""
-        state = self._read()
+        state, now = self._read(), self.now()
         if not state.is_open:
             return False
         if state.refused:
             raise CircuitOpen("meetergo refused this credential; nothing is sent until the key changes")
-        if self.now() < state.open_until or not is_read(method) or not self._claim_probe(state):
-            raise CircuitOpen("meetergo has been failing; nothing is sent for the moment")
+        if not is_read(method) or now < state.look_from or not self._claim_probe(state):
+            until = state.look_from if is_read(method) else state.open_until
+            text = "meetergo has been failing; nothing is sent for the moment"
+            raise CircuitOpen(text, retry_after=max(until - now, SOON))
         return True
 
     def succeeded(self) -> None:
-        """The probe came back: meetergo answers again."""
-        self.reset()
-
-    def failed(self) -> None:
-        """meetergo could not be reached, or failed."""
+        """The probe came back: reads may go on, and writes as soon as their wait is over."""
         state, now = self._read(), self.now()
-        if state.refused or now < state.open_until:
-            return
+        self._write(replace(state, look_from=now) if now < state.open_until else CircuitState())
+
+    def failed(self, *, is_probe: bool = False) -> None:
+        """meetergo could not be reached, or failed. While calls are held back only the probe tells news."""
+        state, now = self._read(), self.now()
         if state.is_open:
-            self._open(min(state.wait * 2, LONGEST_WAIT))
+            if is_probe and not state.refused:
+                self._write(CircuitState(open_until=now + WAIT, look_from=now + WAIT))
             return
         failures = (*(moment for moment in state.failures if moment > now - FAILURE_WINDOW), now)
         if len(failures) >= FAILURES_TO_OPEN:
-            self._open(FIRST_WAIT)
+            self._write(CircuitState(open_until=now + WAIT, look_from=now))
         else:
-            self._write(replace(state, failures=failures))
+            self._write(CircuitState(failures=failures))
 
     def refused(self) -> None:
         """401: every further call would be refused as well. A new key has a circuit of its own."""
@@ -179,16 +192,14 @@ class Circuit:
         self._write(CircuitState())
 
     @property
-    def is_open(self) -> bool:
-        """What pages ask before they offer to book."""
-        return self._read().is_open
-
-    def _open(self, wait: float) -> None:
-        self._write(CircuitState(wait=wait, open_until=self.now() + wait))
+    def is_half_open(self) -> bool:
+        """Whether writes have waited long enough: the next read decides."""
+        state = self._read()
+        return state.is_open and not state.refused and self.now() >= state.open_until
 
     def _claim_probe(self, state: CircuitState) -> bool:
         try:
-            return self.cache.add(f"{self._key}:probe:{state.open_until:.3f}", 1, PROBE_SECONDS)
+            return self.cache.add(f"{self._key}:probe:{state.look_from:.6f}", 1, PROBE_SECONDS)
         except Exception:  # noqa: BLE001 - without a cache each process probes for itself
             return True
 
@@ -208,9 +219,8 @@ class Circuit:
         _circuits_alone[self.fingerprint] = state
         try:
             seconds = None if state.refused else STATE_SECONDS
-            self.cache.set(
-                self._key, [list(state.failures), state.wait, state.open_until, state.refused], seconds
-            )
+            known = [list(state.failures), state.open_until, state.look_from, state.refused]
+            self.cache.set(self._key, known, seconds)
         except Exception:  # noqa: BLE001 - see _read()
             return
 
@@ -218,8 +228,10 @@ class Circuit:
 def _read_state(known: object) -> CircuitState:
     """Plain lists travel through any cache, and an entry of an older version reads as closed."""
     match known:
-        case [list() as failures, int() | float() as wait, int() | float() as until, bool() as refused]:
-            return CircuitState(failures=tuple(failures), wait=wait, open_until=until, refused=refused)
+        case [list() as failures, int() | float() as until, int() | float() as look_from, bool() as refused]:
+            return CircuitState(
+                failures=tuple(failures), open_until=until, look_from=look_from, refused=refused
+            )
     return CircuitState()
 
 

@@ -7,6 +7,7 @@ guides, [mcp] meetergo's own client, [seed] the booking guide.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
@@ -345,8 +346,19 @@ class MeetergoClient:
             self.circuit.succeeded()
         return answer
 
+    def knock(self) -> None:
+        """Raise ``CircuitOpen`` while writes are held back; when they have waited, a read goes first to see."""
+        if self.circuit is None:
+            return
+        if self.circuit.is_half_open:
+            with contextlib.suppress(RemoteError):
+                self.get_current_user()
+        self.circuit.check("POST")
+
     def _check(self, method: str, route: str) -> bool:
         try:
+            if not is_read(method):
+                self.knock()
             return self.circuit.check(method) if self.circuit else False
         except CircuitOpen as error:
             raise _placed(error, method, route) from None
@@ -368,7 +380,7 @@ class MeetergoClient:
         if isinstance(error, CredentialRefused) and with_credential:
             self.circuit.refused()
         elif _is_failure(error):
-            self.circuit.failed()
+            self.circuit.failed(is_probe=is_probe)
         elif is_probe:
             self.circuit.succeeded()
 

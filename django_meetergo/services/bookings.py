@@ -273,6 +273,9 @@ def send_booking(
     """
     if close_if_late(booking, now):
         return fetch(booking)
+    if booking.queue_consent and not somebody_waits:
+        # Who agreed to wait does so until the service is back: no line in the ledger for what did not leave.
+        client.knock()
     watch = Stopwatch(now)
     tries = ATTEMPTS_AT_ONCE if somebody_waits else 1
     for number in range(1, tries + 1):
@@ -481,6 +484,8 @@ def may_wait(booking: Booking, now: datetime, *, give_up: bool) -> bool:
 
 
 def back_off(booking: Booking, error: RemoteError) -> timedelta:
+    if isinstance(error, CircuitOpen) and error.retry_after:
+        return timedelta(seconds=error.retry_after)
     if isinstance(error, Unreachable) and booking.tries == 1 and not isinstance(error, CircuitOpen):
         return timedelta()
     planned = BACK_OFF[min(booking.tries, len(BACK_OFF)) - 1]

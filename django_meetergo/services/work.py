@@ -154,17 +154,18 @@ def run_row(work: Work, row: Any, now: datetime) -> None:
         work.do(row, now)
     except (MeetergoError, ImproperlyConfigured) as error:
         logger.warning("Could not %s: %s", work.name, type(error).__name__)
-        put_off(row, now)
+        put_off(row, now, getattr(error, "retry_after", None))
     except Exception:
         logger.exception("Could not %s.", work.name)
         put_off(row, now)
 
 
-def put_off(row: Any, now: datetime) -> None:
+def put_off(row: Any, now: datetime, seconds: float | None = None) -> None:
     """Try this row again later, unless somebody else has moved it on."""
+    pause = timedelta(seconds=seconds) if seconds else AFTER_ERROR
     same = type(row).objects.filter(pk=row.pk, next_at=row.next_at)
     # A lease stays: it may be a successor's by now, and our own runs out by itself.
-    same.update(next_at=now + AFTER_ERROR)
+    same.update(next_at=now + pause)
 
 
 def find_next_due(now: datetime) -> datetime | None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from importlib import import_module
 
-PARTS = ("sync",)
+PARTS = ("budget", "herd", "outage", "rebook", "sync")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.harness", description=__doc__)
     parser.add_argument("part", choices=PARTS)
     chosen, rest = parser.parse_known_args()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+    import django
+
+    django.setup()
     figures = import_module(f"tests.harness.{chosen.part}").main(rest)
     sys.stdout.write(json.dumps(figures) + "\n")
     return 1 if figures["violations"] else 0

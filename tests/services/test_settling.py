@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 
+from django_meetergo.exceptions import CircuitOpen
 from django_meetergo.models import Account, Appointment, AppointmentChange, Booking
 from django_meetergo.services import settling
-from django_meetergo.services.bookings import book_appointment, build_payload
+from django_meetergo.services.bookings import AttendeeData, book_appointment, build_payload
 
 pytestmark = pytest.mark.django_db
 
@@ -442,3 +443,22 @@ def test_a_wish_that_was_given_up_waits_again_only_if_its_person_has_no_other(me
     assert (again.state, again.reason, again.provisional_id) == ("closed", "replaced", "p-1")
     second.refresh_from_db()
     assert second.state == "pending"
+
+
+def test_many_lost_answers_do_not_stop_the_looks_that_settle_them(meetergo_sandbox, book):
+    """Five in half a minute hold back what is written; what became of them is found out all the same."""
+    kit = meetergo_sandbox
+    bookings = []
+    for number, start in enumerate(kit.free_starts()[:5]):
+        kit.fail_next(kind="drop_after")
+        person = AttendeeData(email=f"person{number}@example.com", first_name="Jane")
+        bookings.append(book(start=start, attendee=person))
+    assert {booking.state for booking in bookings} == {"unknown"}
+    with pytest.raises(CircuitOpen):
+        kit.client().circuit.check("POST")
+
+    kit.run_due(after=3)
+
+    for booking in bookings:
+        booking.refresh_from_db()
+    assert {booking.state for booking in bookings} == {"confirmed"}

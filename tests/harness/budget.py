@@ -1,0 +1,246 @@
+"""Eight processes on one request limit.
+
+Two are workers with one full sync after the other to do, the others are visitors who look and book; in the
+last minute they want far more than the limit allows. The sandbox enforces its limit, and its journal tells
+how many requests came in any minute. ``--minute`` makes the minute shorter, for both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+
+from django.conf import settings
+from django.test import override_settings
+from django.utils import timezone
+
+from django_meetergo.exceptions import MeetergoError
+from django_meetergo.models import MeetingType
+from django_meetergo.remote.budget import Budget
+from django_meetergo.sandbox import limits, seed, server
+from django_meetergo.sandbox.app import Sandbox
+from django_meetergo.sandbox.control import fill
+from django_meetergo.services import directory
+from django_meetergo.services.availability import WINDOW, list_slots
+from django_meetergo.services.bookings import AttendeeData, book_appointment
+from django_meetergo.services.clients import client_for
+from django_meetergo.services.work import run_due
+from tests.harness import crew
+
+WORKERS = 2
+# One full sync comes after the other, by small pages: calls shall be what is scarce.
+APPOINTMENTS, PAGE = 300, 5
+SHARE = 90
+CALLS_A_MINUTE = 24  # of all visitors together, about
+MOST_WAIT = 0.25
+SLUGS = ("intro-call", "consultation", "next-therapist", "second-opinion")
+
+take = Budget.take
+waits: list[tuple[str, float]] = []
+
+
+def main(arguments: Sequence[str]) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog="python -m tests.harness budget")
+    parser.add_argument("--processes", type=int, default=8)
+    parser.add_argument("--minutes", type=float, default=1.5, help="before the rush of one more minute")
+    parser.add_argument("--minute", type=float, default=60.0, help="seconds in a minute of this trial")
+    parser.add_argument("--cache", choices=("redis", "database"), default="redis")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sabotage", choices=sorted(SABOTAGES))
+    chosen = parser.parse_args(arguments)
+    with crew.own_database():
+        return run(**vars(chosen))
+
+
+def run(
+    *,
+    minutes: float,
+    minute: float,
+    processes: int = 8,
+    cache: str = "redis",
+    seed: int = 1,
+    sabotage: str | None = None,
+) -> dict[str, Any]:
+    """The figures of one trial, on an empty database."""
+    sandbox = Sandbox(rate_limit=True)
+    sandbox.limit = Limit(minute)
+    fill(sandbox.ledger, APPOINTMENTS)
+    with server.start(sandbox) as running, crew.shared_cache(cache) as caches:
+        site = make_site(running.url, caches, minute, sabotage)
+        read_directory(running.url)
+        since = len(sandbox.journal.entries())
+        visitors = processes - WORKERS
+        with crew.hire(site, processes) as hired:
+            workers = [hired.send(work) for _ in range(WORKERS)]
+            visits = [
+                hired.send(visit, minutes * minute, minute, CALLS_A_MINUTE / visitors / minute, seed + number)
+                for number in range(visitors)
+            ]
+            hired.begin()
+            found = sorted(wait for visit in visits for wait in visit.result())
+            hired.stop.set()
+            for worker in workers:
+                worker.result()
+        entries = sandbox.journal.entries(since=since, kind="request")
+    moments = [datetime.fromisoformat(entry["at"]).timestamp() for entry in entries]
+    pages = sum(entry["route"] == "/v4/appointment/paginated" for entry in entries)
+    most = count_most(moments, minute)
+    refused = sum(entry.get("status") == 429 for entry in entries)
+    p95 = found[int(len(found) * 0.95)] if found else 0.0
+    return {
+        "part": "budget",
+        "cache": cache,
+        "minute": minute,
+        "minutes": minutes,
+        "processes": processes,
+        "seed": seed,
+        "sabotage": sabotage,
+        "requests": len(entries),
+        "sync_pages": pages,
+        "most_in_a_minute": most,
+        "own_429s": refused,
+        "interactive_calls": len(found),
+        "interactive_wait_p95_ms": round(p95 * 1000, 1),
+        "interactive_wait_max_ms": round(max(found, default=0) * 1000, 1),
+        "violations": [
+            *([f"{refused} requests were refused with 429"] if refused else []),
+            *([f"{most} requests in one minute"] if most > SHARE else []),
+            *([f"interactive calls waited {p95:.2f} s (p95)"] if p95 > MOST_WAIT else []),
+            *([f"the sync read {pages} pages: nothing was contested"] if pages < 20 * minutes else []),
+            *([f"only {len(found)} interactive calls"] if len(found) < 5 * minutes else []),
+            *([f"{most} at most: the limit was never tried"] if most < SHARE * 0.8 else []),
+        ],
+    }
+
+
+class Limit(limits.RateLimit):
+    """The sandbox's own limit, of shorter minutes and without the credit of a quiet time before."""
+
+    def __init__(self, minute: float) -> None:
+        super().__init__()
+        self.minute = minute
+
+    def spend(self, credential: str, now: datetime) -> float:
+        self._buckets.setdefault(credential, (float(limits.PER_MINUTE), now))
+        level, filled_at = self._buckets[credential]
+        earned = (now - filled_at) * (60 / self.minute)
+        self._buckets[credential] = (min(level, limits.PER_MINUTE), now - earned)
+        return super().spend(credential, now)
+
+
+def make_site(url: str, caches: dict[str, Any], minute: float, sabotage: str | None) -> crew.Site:
+    patches: dict[str, Any] = {
+        "django_meetergo.remote.budget.Budget.take": take_timed,
+        "django_meetergo.services.sync.PAGE": PAGE,
+    }
+    if minute != 60:
+        patches |= {
+            "django_meetergo.remote.budget.MINUTE": minute,
+            "django_meetergo.remote.budget.PERMIT_SECONDS": int(minute) + 2,
+            "django_meetergo.services.sync.AFTER_ERROR": timedelta(seconds=minute),
+        }
+    patches |= SABOTAGES[sabotage] if sabotage else {}
+    return crew.Site(
+        settings={
+            "DATABASES": crew.database_settings(),
+            "CACHES": caches,
+            "MEETERGO": {**settings.MEETERGO, "BASE_URL": url, "API_KEY": seed.ADMIN_TOKEN, "FULL_EVERY": 1},
+        },
+        patches=patches,
+    )
+
+
+def read_directory(url: str) -> None:
+    """What the site knows before the trial begins; not part of it."""
+    given = {**settings.MEETERGO, "BASE_URL": url, "API_KEY": seed.PLATFORM_KEY, "USER_ID": seed.OWNER}
+    # Another credential, so that its calls are on another bill.
+    with override_settings(MEETERGO=given):
+        client = client_for("default", "sync")
+        directory.sync_directory(connection="default", client=client, now=timezone.now())
+
+
+def count_most(moments: list[float], minute: float) -> int:
+    """The most that lie within any one minute."""
+    moments, first, most = sorted(moments), 0, 0
+    for last, moment in enumerate(moments):
+        while moment - moments[first] >= minute:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+# What the processes do
+
+
+def take_timed(self: Budget, lane: str) -> None:
+    started = time.monotonic()
+    try:
+        take(self, lane)
+    finally:
+        waits.append((lane, time.monotonic() - started))
+
+
+def work() -> None:
+    """A worker: does what is due, over and over."""
+    while not crew.stop.wait(0.5):
+        run_due(timezone.now())
+
+
+def visit(calm: float, rush: float, rate: float, number: int) -> list[float]:
+    """Visitors, at their ease and then in a rush; how long they waited for permits while there was none."""
+    dice, ends = random.Random(number), time.monotonic() + calm
+    for person in count():
+        if (pause := dice.expovariate(rate)) > ends - time.monotonic():
+            break
+        time.sleep(pause)
+        look(dice, f"{number}.{person}", months=6, books=person % 3 == 0)
+    found = [wait for lane, wait in waits if lane in {"view", "write"}]
+    ends = time.monotonic() + rush
+    while time.monotonic() < ends:
+        look(dice, f"{number}.{dice.random()}", months=200, books=dice.random() < 0.3)
+    return found
+
+
+def look(dice: random.Random, person: str, *, months: int, books: bool) -> None:
+    """One visitor: looks at some month and perhaps books a time of it."""
+    now, kind = timezone.now(), MeetingType.objects.get(slug=dice.choice(SLUGS))
+    start = now + WINDOW * dice.randrange(months)
+    client = client_for("default", "view")
+    found = list_slots(meeting_type=kind, start=start, end=start + WINDOW / 2, client=client, now=now)
+    if not books or not found.times:
+        return
+    try:
+        book_appointment(
+            meeting_type=kind,
+            start=dice.choice(found.times).start,
+            attendee=AttendeeData(email=f"{person}@example.com", first_name="Jane"),
+            client=client_for("default", "write"),
+            now=timezone.now(),
+        )
+    except MeetergoError:
+        return  # the time was taken
+
+
+# Controls: with one of these the trial has to fail
+
+
+def take_freely(self: Budget, lane: str) -> None:
+    waits.append((lane, 0.0))
+
+
+def win_carelessly(self: Budget, key: str) -> bool:
+    return self.cache.add(key, 1, 60)
+
+
+SABOTAGES: dict[str, dict[str, Any]] = {
+    "no-budget": {"django_meetergo.remote.budget.Budget.take": take_freely},
+    "no-lanes": {
+        "django_meetergo.remote.budget.LANES": {"sync": 0, "planned": 0, "view": 0, "write": 0, "reread": 0}
+    },
+    "key-twice": {"django_meetergo.remote.budget.Budget._win": win_carelessly},
+}
