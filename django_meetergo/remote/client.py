@@ -347,7 +347,7 @@ class MeetergoClient:
         return answer
 
     def knock(self) -> None:
-        """Raise ``CircuitOpen`` while writes are held back; when they have waited, a read goes first to see."""
+        """Raise ``CircuitOpen`` while writes are held back; at the end of their wait a read goes first."""
         if self.circuit is None:
             return
         if self.circuit.is_half_open:

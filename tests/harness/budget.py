@@ -200,6 +200,7 @@ def visit(calm: float, rush: float, rate: float, number: int) -> list[float]:
         time.sleep(pause)
         look(dice, f"{number}.{person}", months=6, books=person % 3 == 0)
     found = [wait for lane, wait in waits if lane in {"view", "write"}]
+    time.sleep(3)  # until the others have done, too
     ends = time.monotonic() + rush
     while time.monotonic() < ends:
         look(dice, f"{number}.{dice.random()}", months=200, books=dice.random() < 0.3)
@@ -233,14 +234,9 @@ def take_freely(self: Budget, lane: str) -> None:
     waits.append((lane, 0.0))
 
 
-def win_carelessly(self: Budget, key: str) -> bool:
-    return self.cache.add(key, 1, 60)
-
-
 SABOTAGES: dict[str, dict[str, Any]] = {
     "no-budget": {"django_meetergo.remote.budget.Budget.take": take_freely},
     "no-lanes": {
         "django_meetergo.remote.budget.LANES": {"sync": 0, "planned": 0, "view": 0, "write": 0, "reread": 0}
     },
-    "key-twice": {"django_meetergo.remote.budget.Budget._win": win_carelessly},
 }
