@@ -16,7 +16,6 @@ from itertools import count
 from typing import Any
 
 from django.conf import settings
-from django.test import override_settings
 from django.utils import timezone
 
 from django_meetergo.exceptions import MeetergoError
@@ -25,11 +24,9 @@ from django_meetergo.remote.budget import Budget
 from django_meetergo.sandbox import limits, seed, server
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.control import fill
-from django_meetergo.services import directory
 from django_meetergo.services.availability import WINDOW, list_slots
 from django_meetergo.services.bookings import AttendeeData, book_appointment
 from django_meetergo.services.clients import client_for
-from django_meetergo.services.work import run_due
 from tests.harness import crew
 
 WORKERS = 2
@@ -72,11 +69,11 @@ def run(
     fill(sandbox.ledger, APPOINTMENTS)
     with server.start(sandbox) as running, crew.shared_cache(cache) as caches:
         site = make_site(running.url, caches, minute, sabotage)
-        read_directory(running.url)
+        crew.read_directory(running.url)
         since = len(sandbox.journal.entries())
         visitors = processes - WORKERS
         with crew.hire(site, processes) as hired:
-            workers = [hired.send(work) for _ in range(WORKERS)]
+            workers = [hired.send(crew.work, 0.5) for _ in range(WORKERS)]
             visits = [
                 hired.send(visit, minutes * minute, minute, CALLS_A_MINUTE / visitors / minute, seed + number)
                 for number in range(visitors)
@@ -155,15 +152,6 @@ def make_site(url: str, caches: dict[str, Any], minute: float, sabotage: str | N
     )
 
 
-def read_directory(url: str) -> None:
-    """What the site knows before the trial begins; not part of it."""
-    given = {**settings.MEETERGO, "BASE_URL": url, "API_KEY": seed.PLATFORM_KEY, "USER_ID": seed.OWNER}
-    # Another credential, so that its calls are on another bill.
-    with override_settings(MEETERGO=given):
-        client = client_for("default", "sync")
-        directory.sync_directory(connection="default", client=client, now=timezone.now())
-
-
 def count_most(moments: list[float], minute: float) -> int:
     """The most that lie within any one minute."""
     moments, first, most = sorted(moments), 0, 0
@@ -183,12 +171,6 @@ def take_timed(self: Budget, lane: str) -> None:
         take(self, lane)
     finally:
         waits.append((lane, time.monotonic() - started))
-
-
-def work() -> None:
-    """A worker: does what is due, over and over."""
-    while not crew.stop.wait(0.5):
-        run_due(timezone.now())
 
 
 def visit(calm: float, rush: float, rate: float, number: int) -> list[float]:

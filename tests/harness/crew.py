@@ -90,7 +90,33 @@ def attend(do: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         connections.close_all()
 
 
+def work(nap: float, periodic: bool = True) -> None:
+    """A worker: does what is due, over and over, until the trial ends."""
+    from django.utils import timezone
+
+    from django_meetergo.services.work import run_due
+
+    while not stop.wait(nap):
+        run_due(timezone.now(), periodic=periodic)
+
+
 # What a trial stands on
+
+
+def read_directory(url: str) -> None:
+    """What the site knows before a trial begins; by another key, so that it is on another bill."""
+    from django.conf import settings
+    from django.test import override_settings
+    from django.utils import timezone
+
+    from django_meetergo.sandbox import seed
+    from django_meetergo.services import directory
+    from django_meetergo.services.clients import client_for
+
+    given = {**settings.MEETERGO, "BASE_URL": url, "API_KEY": seed.PLATFORM_KEY, "USER_ID": seed.OWNER}
+    with override_settings(MEETERGO=given):
+        client = client_for("default", "sync")
+        directory.sync_directory(connection="default", client=client, now=timezone.now())
 
 
 @contextmanager

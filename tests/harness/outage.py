@@ -1,0 +1,315 @@
+"""The service is away for ten minutes while people look, book, move and cancel.
+
+``--scale`` shortens the outage and our own long times: how old a copy may be, how long a request may wait,
+how long a lost answer is looked for. The circuit keeps its real times, and so does the promise to be back
+within fifteen seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from django.conf import settings
+from django.test import Client, override_settings
+from django.utils import timezone
+
+from django_meetergo import links
+from django_meetergo.exceptions import CircuitOpen
+from django_meetergo.models import Booking, Event, MeetingType
+from django_meetergo.remote.budget import WAIT
+from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.sandbox import seed, server
+from django_meetergo.sandbox.app import Sandbox
+from django_meetergo.services.availability import FreeTimes, list_slots
+from django_meetergo.services.clients import client_for
+from tests.harness import crew
+
+OUTAGE = 600.0
+RECOVERY = 15.0  # seconds, of real time
+UNDER_WAY = 2.0  # seconds a call may have been under way when the circuit opened
+CALM = 4.0
+SLUGS = ("intro-call", "next-therapist")
+
+
+def main(arguments: Sequence[str]) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog="python -m tests.harness outage")
+    parser.add_argument("--scale", type=float, default=10.0)
+    parser.add_argument("--visitors", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sabotage", choices=sorted(SABOTAGES))
+    with crew.own_database():
+        return run(**vars(parser.parse_args(arguments)))
+
+
+def run(*, scale: float, visitors: int = 4, seed: int = 1, sabotage: str | None = None) -> dict[str, Any]:
+    """The figures of one trial, on an empty database."""
+    sandbox = Sandbox(rate_limit=False)
+    with server.start(sandbox) as running, crew.shared_cache() as caches:
+        site = make_site(running.url, caches, scale, sabotage)
+        crew.read_directory(running.url)
+        shared = {name: site.settings[name] for name in ("CACHES", "MEETERGO")}
+        with override_settings(**shared), crew.hire(site, visitors + 1) as hired:
+            worker = hired.send(crew.work, 1.0)
+            visits = [hired.send(visit, seed + number) for number in range(visitors)]
+            hired.begin()
+            look_at_all()
+            time.sleep(CALM)
+            began = fail(sandbox)
+            client = client_for("default", "write")
+            opened = wait_until(lambda: is_open(client), OUTAGE / scale)
+            time.sleep(max(began + OUTAGE / scale - time.time(), 0))
+            sandbox.faults.clear()
+            ended = time.time()
+            closed = wait_until(lambda: not is_open(client), 4 * RECOVERY)
+            time.sleep(CALM)
+            hired.stop.set()
+            answers = [answer for visited in visits for answer in visited.result()]
+            worker.result()
+        with crew.hire(site, 1) as hired:
+            finish(hired.send(crew.work, 0.2), hired)
+        figures = judge(sandbox, answers, began=began, opened=opened, ended=ended, closed=closed)
+    return {"part": "outage", "scale": scale, "seed": seed, "sabotage": sabotage, **figures}
+
+
+def finish(worker: Future[Any], hired: crew.Crew) -> None:
+    """Let a worker go on until nobody waits and everybody has been told."""
+    hired.begin()
+    wait_until(
+        lambda: (
+            not Booking.objects.filter(state="received").exists()
+            and not Event.objects.filter(dispatched_at=None).exists()
+        ),
+        60,
+    )
+    hired.stop.set()
+    worker.result()
+
+
+def make_site(url: str, caches: dict[str, Any], scale: float, sabotage: str | None) -> crew.Site:
+    long_times = {
+        "availability.FRESH": 60,
+        "availability.STALE": 900,
+        "settling.GIVE_UP": 300,
+    }
+    patches: dict[str, Any] = {
+        f"django_meetergo.services.{name}": timedelta(seconds=seconds / scale)
+        for name, seconds in long_times.items()
+    }
+    # The circuit's wait is not scaled, so a request gets two of them more.
+    patches["django_meetergo.services.bookings.QUEUE_FOR"] = timedelta(seconds=900 / scale + 2 * WAIT)
+    return crew.Site(
+        settings={
+            "DATABASES": crew.database_settings(),
+            "CACHES": caches,
+            "MEETERGO": {
+                **settings.MEETERGO,
+                "BASE_URL": url,
+                "API_KEY": seed.ADMIN_TOKEN,
+                "QUEUE_WHEN_DOWN": True,
+                "REQUESTS_PER_MINUTE": 600,
+                "SETTLE": 120 / scale,
+                "LEASE": 10,
+                "TIMEOUT": 3,
+                "TIMEOUT_BACKGROUND": 3,
+            },
+        },
+        patches={**patches, **(SABOTAGES[sabotage] if sabotage else {})},
+    )
+
+
+def fail(sandbox: Sandbox) -> float:
+    """From now on the service answers 503, hangs up or says nothing; when that began."""
+    sandbox.faults.add("*", "status_before", status=503, times=-1, chance=0.5)
+    sandbox.faults.add("*", "drop_before", times=-1, chance=0.8)
+    sandbox.faults.add("*", "hang_before", times=-1, seconds=1)
+    return time.time()
+
+
+def is_open(client: MeetergoClient) -> bool:
+    try:
+        return bool(client.circuit and client.circuit.check("POST"))
+    except CircuitOpen:
+        return True
+
+
+def wait_until(condition: Any, seconds: float) -> float | None:
+    """When it came true."""
+    ends = time.time() + seconds
+    while time.time() < ends:
+        if condition():
+            return time.time()
+        time.sleep(0.05)
+    return None
+
+
+# What the visitors do
+
+
+def visit(number: int) -> list[tuple[str, int]]:
+    """Visitors one after the other, in browsers without script; each page they saw and its status."""
+    dice, seen = random.Random(number), list[tuple[str, int]]()
+    for person in count():
+        if crew.stop.wait(dice.uniform(0, 1)):
+            return seen
+        Visitor(dice, f"{number}.{person}", seen).come()
+    return seen
+
+
+class Visitor:
+    def __init__(self, dice: random.Random, name: str, seen: list[tuple[str, int]]) -> None:
+        self.dice, self.name, self.seen = dice, name, seen
+        address = ".".join(str(dice.randrange(1, 255)) for _ in range(4))
+        self.browser = Client(raise_request_exception=False, REMOTE_ADDR=address)
+
+    def ask(self, method: str, path: str, **data: Any) -> Any:
+        answer = getattr(self.browser, method)(path, data)
+        self.seen.append((re.sub(r"/[\w~-]{30,}/", "/<token>/", path), answer.status_code))
+        return answer
+
+    def come(self) -> None:
+        self.book(MeetingType.objects.get(slug=self.dice.choice(SLUGS)))
+        bookings = Booking.objects.order_by("?").select_related("attendee")
+        if own := bookings.first():
+            self.ask("get", links.booking(own))
+        if own := bookings.exclude(attendee=None).first():
+            self.manage(links.manage(own.attendee))
+
+    def book(self, kind: MeetingType) -> None:
+        path = f"/book/{kind.slug}/"
+        self.ask("get", path)
+        free = look(kind)
+        if not free.times:
+            return
+        start = self.dice.choice(free.times).start.isoformat()
+        form = self.ask("get", f"{path}details/", start=start).content.decode()
+        given = {"first_name": "Jane", "last_name": self.name, "email": f"{self.name}@example.com"}
+        answer = self.ask("post", f"{path}details/", **given, **read_hidden(form))
+        if answer.status_code == 200 and 'name="queue"' in (page := answer.content.decode()):
+            answer = self.ask("post", f"{path}details/", **given, **read_hidden(page), queue="1")
+        if answer.status_code == 303:
+            self.ask("get", answer["Location"])
+
+    def manage(self, path: str) -> None:
+        self.ask("get", path)
+        match self.dice.randrange(4):
+            case 0:
+                self.ask("post", f"{path}cancel/")
+            case 1:
+                page = self.ask("get", f"{path}reschedule/").content.decode()
+                if starts := re.findall(r'name="start" value="([^"]+)"', page):
+                    self.ask("post", f"{path}reschedule/", start=self.dice.choice(starts))
+
+
+def look(kind: MeetingType) -> FreeTimes:
+    now, client = timezone.now(), client_for("default", "view")
+    return list_slots(meeting_type=kind, start=now, end=now + timedelta(days=60), client=client, now=now)
+
+
+def look_at_all() -> None:
+    """There is a copy of everything when the service goes away."""
+    for kind in MeetingType.objects.filter(slug__in=SLUGS):
+        look(kind)
+
+
+def read_hidden(page: str) -> dict[str, str]:
+    return dict(re.findall(r'type="hidden" name="(start|duration|token)" value="([^"]+)"', page))
+
+
+# What has to hold
+
+
+def judge(
+    sandbox: Sandbox,
+    answers: list[tuple[str, int]],
+    *,
+    began: float,
+    opened: float | None,
+    ended: float,
+    closed: float | None,
+) -> dict[str, Any]:
+    faults = sorted({f"{status} at {path}" for path, status in answers if status >= 500})
+    since = datetime.fromtimestamp((opened or ended) + UNDER_WAY, UTC)
+    writes = [
+        entry["path"]
+        for entry in sandbox.journal.entries(kind="request")
+        if entry["method"] != "GET"
+        and since <= datetime.fromisoformat(entry["at"]) <= datetime.fromtimestamp(ended, UTC)
+    ]
+    queued = list(Booking.objects.filter(queue_consent=True))
+    booked = [booking for booking in queued if booking.state in {"confirmed", "pending"}]
+    told = [booking for booking in queued if booking.state == "closed" and was_told(booking)]
+    unclear = [booking for booking in queued if booking.state == "unknown"]
+    standing = count_standing(sandbox)
+    wrong = [booking for booking in booked if standing.get(booking.marker, 0) > 1]
+    wrong += [booking for booking in told if standing.get(booking.marker, 0)]
+    recovery = (closed or ended + 999) - ended
+    return {
+        "answers": len(answers),
+        "seconds_out": round(ended - began, 1),
+        "circuit_opened_after": round(opened - began, 1) if opened else None,
+        "recovery_seconds": round(recovery, 1),
+        "queued": len(queued),
+        "booked": len(booked),
+        "told": len(told),
+        "being_settled": len(unclear),
+        "bookings": Counter(Booking.objects.values_list("state", flat=True)),
+        "statuses": Counter(f"{path} {status}" for path, status in answers),
+        "violations": [
+            *faults[:10],
+            *([f"{len(writes)} writes while the circuit was open"] if writes else []),
+            *([] if opened else ["the circuit never opened"]),
+            *([f"back only after {recovery:.1f} s"] if recovery > RECOVERY else []),
+            *([] if queued else ["nobody left a request: nothing was shown"]),
+            *(
+                f"request {booking.pk} is {booking.state}, {booking.reason}"
+                for booking in queued
+                if booking not in booked and booking not in told and booking not in unclear
+            ),
+            *(f"booking {booking.pk} stands {standing[booking.marker]} times" for booking in wrong),
+        ],
+    }
+
+
+def was_told(booking: Booking) -> bool:
+    """Its end was handed to the site and mailed: events count as dispatched when both have been done."""
+    ends = Event.objects.filter(booking=booking, kind=Event.Kind.BOOKING_CLOSED)
+    return ends.exists() and not ends.filter(dispatched_at=None).exists()
+
+
+def count_standing(sandbox: Sandbox) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for appointment in sandbox.ledger.appointments.values():
+        for attendee in () if appointment.is_cancelled else appointment.attendees:
+            for marker in re.findall(r"MG-[\w-]+", str(attendee.answers)):
+                found[marker] = found.get(marker, 0) + 1
+    return found
+
+
+# Controls: with one of these the trial has to fail
+
+
+def forget_requests(*_: Any) -> timedelta:
+    return timedelta(hours=1)
+
+
+def let_through(*_: Any) -> bool:
+    return False
+
+
+SABOTAGES: dict[str, dict[str, Any]] = {
+    "writes-try": {"django_meetergo.remote.budget.Circuit.check": let_through},
+    "late-probe": {"django_meetergo.remote.budget.WAIT": 40.0},
+    "forgotten": {
+        "django_meetergo.services.bookings.back_off": forget_requests,
+        "django_meetergo.services.bookings.find_deadline": lambda booking: booking.start,
+    },
+}
