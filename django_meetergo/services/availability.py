@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -108,6 +110,10 @@ class Window:
         return "meetergo:free:" + hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 
+#: What the threads of this process are fetching for the first time.
+_under_way: dict[str, Future[FreeTimes]] = {}
+
+
 def document_cache() -> BaseCache:
     return caches[get_settings().CACHE]
 
@@ -186,20 +192,49 @@ def ask_for_refresh(window: Window, cache: BaseCache) -> None:
 
 
 def fetch_by_one(window: Window, *, client: MeetergoClient, now: datetime) -> FreeTimes:
-    """The first copy: fetched by one, awaited for a short while by the others."""
-    cache = document_cache()
-    lock, owner = f"{window.key}:lock", uuid4().hex
-    if not cache.add(lock, owner, LOCK):
-        stored = wait_for(window, now)
-        return build_times(stored) if stored else NOTHING
+    """The first copy: fetched by one, awaited for a short while by the others.
+
+    The threads of one process wait for each other, so that only one of them looks into the cache.
+    """
+    ours: Future[FreeTimes] = Future()
+    first = _under_way.setdefault(window.key, ours)
+    if first is not ours:
+        try:
+            return first.result(PATIENCE)
+        except TimeoutError:
+            return NOTHING
+    found = NOTHING
     try:
+        found = fetch_for_all(window, client=client, now=now)
+    finally:
+        del _under_way[window.key]
+        ours.set_result(found)
+    return found
+
+
+def fetch_for_all(window: Window, *, client: MeetergoClient, now: datetime) -> FreeTimes:
+    """The same among processes."""
+    with refill_lock(window) as is_ours:
+        if not is_ours:
+            stored = wait_for(window, now)
+            return build_times(stored) if stored else NOTHING
         # Somebody may have put a copy there between our look and our lock.
         stored = get_copy(window, now)
-        return build_times(stored) if stored else fetch_window(window, client=client, now=now)
-    except RemoteError:
-        return NOTHING
+        try:
+            return build_times(stored) if stored else fetch_window(window, client=client, now=now)
+        except RemoteError:
+            return NOTHING
+
+
+@contextmanager
+def refill_lock(window: Window) -> Iterator[bool]:
+    """Whether it is on us to fetch this document. Two may think so once in a while, which costs a call."""
+    cache, lock, owner = document_cache(), f"{window.key}:lock", uuid4().hex
+    is_ours = cache.add(lock, owner, LOCK)
+    try:
+        yield is_ours
     finally:
-        if cache.get(lock) == owner:
+        if is_ours and cache.get(lock) == owner:
             cache.delete(lock)
 
 
@@ -262,14 +297,22 @@ def poll_availability(*, connection: str, client: MeetergoClient, now: datetime,
     watch, done = Stopwatch(now), 0
     for window in choose_windows(connection, now, number):
         try:
-            fetch_window(window, client=client, now=watch.now(), refresh_cache=False)
+            done += refresh(window, client=client, now=watch.now())
         except HELD_BACK:
             break
         except RemoteError:
             mark(window, failed=True)
-            continue
-        done += 1
     return done
+
+
+def refresh(window: Window, *, client: MeetergoClient, now: datetime) -> bool:
+    """Fetch a document again, unless another process is doing so or has just done it."""
+    with refill_lock(window) as is_ours:
+        stored = document_cache().get(window.key)
+        is_ours = is_ours and (stored is None or is_wanted(stored, now))
+        if is_ours:
+            fetch_window(window, client=client, now=now)
+    return is_ours
 
 
 def choose_windows(connection: str, now: datetime, number: int) -> list[Window]:

@@ -1,0 +1,275 @@
+"""Many people lose their time to somebody else and have agreed to another.
+
+Every booking's first time is taken just before it is asked for, most second times too, and some answers get
+lost. What was agreed differs from one to the next. The sandbox's own door notes who asks at the same time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.utils import timezone
+
+from django_meetergo.exceptions import MeetergoError
+from django_meetergo.models import Booking, BookingAttempt, MeetingType
+from django_meetergo.sandbox import seed, server
+from django_meetergo.sandbox.app import Sandbox
+from django_meetergo.services import bookings as booking_service
+from django_meetergo.services.availability import list_slots
+from django_meetergo.services.bookings import AttendeeData, book_appointment
+from django_meetergo.services.clients import client_for
+from django_meetergo.services.rebooking import read_agreement
+from tests.harness import crew
+from tests.harness.outage import count_standing, wait_until
+
+BOOK = "POST /v4/booking"
+SLUG = "intro-call"
+MOST_ATTEMPTS = 3
+WEEKS = 150  # the wishes are spread over so many weeks, so that there is something left to book
+BERLIN = ZoneInfo("Europe/Berlin")
+
+Outcome = BookingAttempt.Outcome
+
+
+def main(arguments: Sequence[str]) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog="python -m tests.harness rebook")
+    parser.add_argument("--bookings", type=int, default=1000)
+    parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sabotage", choices=sorted(SABOTAGES))
+    with crew.own_database():
+        return run(**vars(parser.parse_args(arguments)))
+
+
+def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | None = None) -> dict[str, Any]:
+    """The figures of one trial, on an empty database: half of the processes book, half are workers."""
+    sandbox = Sandbox(rate_limit=False)
+    for kind in sandbox.ledger.meeting_types.values():
+        kind.horizon = None
+    door = Door(sandbox.wsgi, dice=random.Random(seed), sandbox=sandbox)
+    sandbox.wsgi = door  # type: ignore[method-assign]
+    started = time.monotonic()
+    with server.start(sandbox) as running, crew.shared_cache() as caches:
+        crew.read_directory(running.url)
+        visitors = max(processes // 2, 1)
+        with crew.hire(make_site(running.url, caches, sabotage), processes) as hired:
+            workers = [hired.send(crew.work, 0.02, False) for _ in range(processes - visitors)]
+            share = bookings // visitors
+            visits = [hired.send(visit, number, share, seed) for number in range(visitors)]
+            hired.begin()
+            stored = sum(visited.result() for visited in visits)
+            wait_until(lambda: not Booking.objects.open().exists(), 120)
+            hired.stop.set()
+            for worker in workers:
+                worker.result()
+    return {
+        "part": "rebook",
+        "seed": seed,
+        "sabotage": sabotage,
+        "processes": processes,
+        "seconds": round(time.monotonic() - started, 1),
+        **judge(sandbox, door, stored),
+    }
+
+
+def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> crew.Site:
+    patches: dict[str, Any] = {
+        # Neither the request limit nor the circuit is what is tried here, and pauses are a hundredth.
+        "django_meetergo.remote.budget.Budget.take": take_freely,
+        "django_meetergo.remote.budget.FAILURES_TO_OPEN": 10**6,
+        "django_meetergo.services.rebooking.PAUSE": (0.02, 0.15),
+        "django_meetergo.services.settling.FIRST_LOOKS": (0.1, 0.3),
+    }
+    return crew.Site(
+        settings={
+            "DATABASES": crew.database_settings(),
+            "CACHES": caches,
+            "MEETERGO": {
+                **settings.MEETERGO,
+                "BASE_URL": url,
+                "API_KEY": seed.ADMIN_TOKEN,
+                "REBOOK": {"days": 7, "attempts": MOST_ATTEMPTS, "minutes": 10},
+                "SETTLE": 2,
+                "LEASE": 10,
+            },
+        },
+        patches={**patches, **(SABOTAGES[sabotage] if sabotage else {})},
+    )
+
+
+class Door:
+    """In front of the sandbox: takes the times that are asked for, loses answers, and notes who overlaps."""
+
+    def __init__(self, wsgi: Callable[..., Any], *, dice: random.Random, sandbox: Sandbox) -> None:
+        self.wsgi, self.dice, self.sandbox = wsgi, dice, sandbox
+        self.lock = threading.Lock()
+        self.asked: Counter[str] = Counter()
+        self.inside: Counter[str] = Counter()
+        self.overlaps: list[str] = []
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if (environ["REQUEST_METHOD"], environ["PATH_INFO"].rstrip("/")) != ("POST", "/v4/booking"):
+            return self.wsgi(environ, start_response)
+        marker = find_marker(environ)
+        with self.note(marker):
+            with self.lock:
+                self.plan(self.asked[marker])
+            return self.wsgi(environ, start_response)
+
+    @contextmanager
+    def note(self, marker: str) -> Iterator[None]:
+        with self.lock:
+            self.asked[marker] += 1
+            self.inside[marker] += 1
+            if self.inside[marker] > 1:
+                self.overlaps.append(marker)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.inside[marker] -= 1
+
+    def plan(self, number: int) -> None:
+        """What meets a booking's n-th request; with others on the way, it may meet theirs."""
+        if number == 1 or self.dice.random() < 0.5:
+            self.sandbox.faults.add(BOOK, "steal_slot")
+        if self.dice.random() < 0.1:
+            self.sandbox.faults.add(BOOK, "drop_after")
+
+
+def find_marker(environ: dict[str, Any]) -> str:
+    body = environ["wsgi.input"].read()
+    environ["wsgi.input"].seek(0)
+    text = json.dumps(json.loads(body))
+    return text[text.index("MG-") :][:23]
+
+
+# What the processes do
+
+
+def take_freely(*_: Any) -> None:
+    return
+
+
+def visit(number: int, share: int, seed: int) -> int:
+    """Put wishes on paper, each with an agreement of its own; how many were stored."""
+    dice, kind, stored = random.Random(seed * 1000 + number), MeetingType.objects.get(slug=SLUG), 0
+    wanted = share
+    while stored < wanted:
+        now = timezone.now()
+        start = now + timedelta(weeks=dice.randrange(1, WEEKS))
+        client = client_for("default", "write")
+        free = list_slots(
+            meeting_type=kind, start=start, end=start + timedelta(days=7), client=client, now=now
+        )
+        if not free.times:
+            continue
+        try:
+            book_appointment(
+                meeting_type=kind,
+                start=dice.choice(free.times).start,
+                attendee=AttendeeData(
+                    email=f"{number}.{stored}@example.com", first_name="Jane", timezone="Europe/Berlin"
+                ),
+                client=client,
+                now=now,
+                rebook=agree(dice),
+                send=dice.random() < 0.5,
+            )
+        except MeetergoError:
+            continue  # the time was taken from under its list
+        stored += 1
+    return stored
+
+
+def agree(dice: random.Random) -> dict[str, Any]:
+    first = dice.choice((9, 10, 12, 14))
+    return {
+        "weekdays": sorted(dice.sample(range(5), dice.randint(1, 5))),
+        "hours": [first, first + dice.randint(2, 8)],
+    }
+
+
+# What has to hold
+
+
+def judge(sandbox: Sandbox, door: Door, stored: int) -> dict[str, Any]:
+    outside, often, two_open, unended, doubled = [], [], [], [], []
+    standing, attempts, lost = count_standing(sandbox), 0, 0
+    rows = Booking.objects.prefetch_related("attempts").order_by("pk")
+    for booking in rows:
+        agreement = read_agreement(booking)
+        ledger = sorted(booking.attempts.all(), key=lambda one: one.number)
+        attempts += len(ledger)
+        lost += any(one.outcome == Outcome.SLOT_TAKEN for one in ledger)
+        starts = [one.start for one in ledger if one.start != agreement.wished]
+        outside += [booking.pk for start in starts if not is_within(agreement, start)]
+        if len(ledger) > MOST_ATTEMPTS or door.asked[booking.marker] > MOST_ATTEMPTS:
+            often.append(booking.pk)
+        if any(is_open_at(one, following.sent_at) for one, following in pairwise(ledger)):
+            two_open.append(booking.pk)
+        if booking.is_open:
+            unended.append(booking.pk)
+        expected = 1 if booking.state == "confirmed" else 0
+        if standing.get(booking.marker, 0) != expected:
+            doubled.append(booking.pk)
+    return {
+        "bookings": stored,
+        "states": Counter(f"{booking.state} {booking.reason}".strip() for booking in rows),
+        "lost": lost,
+        "attempts": attempts,
+        "posts": sum(door.asked.values()),
+        "unclear_answers": BookingAttempt.objects.filter(evidence="OutcomeUnknown").count(),
+        "violations": [
+            *(f"booking {pk} tried a time outside of what was agreed" for pk in outside[:5]),
+            *(f"booking {pk} was tried too often" for pk in often[:5]),
+            *(f"booking {pk} had two attempts open" for pk in two_open[:5]),
+            *(f"two requests of {marker} at once" for marker in door.overlaps[:5]),
+            *(f"booking {pk} was not ended" for pk in unended[:5]),
+            *(f"booking {pk} does not stand as it says" for pk in doubled[:5]),
+            *([f"only {lost} lost their time"] if lost < stored * 0.8 else []),
+        ],
+    }
+
+
+def is_within(agreement: Any, start: datetime) -> bool:
+    """Reckoned here once more, by the words of the agreement."""
+    local = start.astimezone(BERLIN)
+    days = abs((start - agreement.wished).total_seconds()) / 86400
+    hours = range(agreement.hours[0], agreement.hours[1])
+    return days <= 7 and local.weekday() in agreement.weekdays and local.hour in hours
+
+
+def is_open_at(attempt: BookingAttempt, moment: datetime) -> bool:
+    """Whether it was not definite yet: it had not ended, or nobody could say how."""
+    return attempt.ended_at is None or attempt.ended_at > moment or attempt.outcome == Outcome.UNKNOWN
+
+
+# Controls: with one of these the trial has to fail
+
+
+def allow_all(*_: Any) -> bool:
+    return True
+
+
+def take_unknown_for_lost(booking: Booking, lease: Any, error: Any, now: datetime) -> None:
+    booking_service.mark_lost(booking, lease, error, client_for("default", "write"), now)
+
+
+SABOTAGES: dict[str, dict[str, Any]] = {
+    "any-time": {"django_meetergo.services.rebooking.Agreement.allows": allow_all},
+    "for-ever": {"django_meetergo.services.rebooking.may_go_on": allow_all},
+    "choose-while-unknown": {"django_meetergo.services.bookings.mark_unknown": take_unknown_for_lost},
+}
