@@ -466,12 +466,17 @@ def list_alternatives(
     zone: ZoneInfo,
     client: MeetergoClient,
     now: datetime,
+    moving: str = "",
+    stands_at: datetime | None = None,
 ) -> list[FreeTime]:
     """Up to four free times near a lost one, soonest first, by the calendar of ``zone``.
 
     Two before and two after on the same day, filled up with the same clock time on the next free days.
+    ``moving`` is meetergo's id of an appointment that was to be moved there: it does not stand in its own
+    way, and ``stands_at``, where it is now, is no other time.
     """
-    refetch(meeting_type=meeting_type, start=start, duration=duration, client=client, now=now)
+    window = find_window(meeting_type, duration, start, moving)
+    refetch(window, start=start, client=client, now=now)
     local = start.astimezone(zone)
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
     found = list_slots(
@@ -479,23 +484,21 @@ def list_alternatives(
         start=midnight,
         end=midnight + SEARCH,
         duration=duration,
+        moving=moving,
         client=client,
         now=now,
     )
-    times = [free for free in found.times if free.start != start]
+    times = [free for free in found.times if free.start not in {start, stands_at}]
     return choose_alternatives(times, local, zone)
 
 
-def refetch(
-    *, meeting_type: MeetingType, start: datetime, duration: int, client: MeetergoClient, now: datetime
-) -> None:
+def refetch(window: Window, *, start: datetime, client: MeetergoClient, now: datetime) -> None:
     """Look again, past meetergo's own cache; what we have stays if it does not answer."""
-    window = find_window(meeting_type, duration, start)
     try:
         fetch_window(window, client=client, now=now, refresh_cache=True)
     except RemoteError:
         mark(window, failed=True)
-        take_out(meeting_type=meeting_type, start=start, duration=duration)
+        take_out(meeting_type=window.meeting_type, start=start, duration=window.duration)
 
 
 def choose_alternatives(times: list[FreeTime], wanted: datetime, zone: ZoneInfo) -> list[FreeTime]:

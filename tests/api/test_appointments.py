@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.contrib.auth.backends import ModelBackend
 from rest_framework.exceptions import PermissionDenied
 
 from django_meetergo import links
@@ -95,7 +96,7 @@ def test_each_action_has_a_permission_of_its_own(codename, action, appointment, 
     def refuse(*_, **__):
         raise AssertionError("reached")
 
-    for name in ("request_cancel", "request_move", "reread"):
+    for name in ("request_cancel", "request_move", "sync.sync_appointment"):
         monkeypatch.setattr(f"django_meetergo.contrib.rest_framework.appointments.{name}", refuse)
     body = {"start": "2030-01-01T00:00:00Z"}
     assert person("sees", "view_appointment").post(at(appointment, action), body).status_code == 403
@@ -120,6 +121,24 @@ class OneRow:
 
     def has_perm(self, user, name, row=None):
         return row is not None and row == self.row
+
+
+class Strict(ModelBackend):
+    """A backend that allows less than was granted."""
+
+    def has_perm(self, user, name, row=None):
+        return False
+
+
+def test_what_was_granted_is_asked_for_in_the_ways_a_site_has(person, settings, django_user_model):
+    """A list asks Django's own backend in a shorter way, and only where nobody else has a say."""
+    own = "django.contrib.auth.backends.ModelBackend"
+    strict, one_row = "tests.api.test_appointments.Strict", "tests.api.test_appointments.OneRow"
+    viewer, bare = person("viewer", "view_appointment"), person("bare", "change_appointment")
+    for backends, status in (([own], 200), ([strict], 403), ([one_row, own], 200), ([one_row], 403)):
+        settings.AUTHENTICATION_BACKENDS = backends
+        assert viewer.get("/appointments/").status_code == status
+        assert bare.get("/appointments/").status_code == 403
 
 
 def test_a_site_may_narrow_what_anybody_sees(appointment, staff, rf, django_user_model):

@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 
 import pytest
 from django import forms
+from django.contrib.auth.models import Group
 
 from django_meetergo import links
-from django_meetergo.models import Booking, MeetingType
+from django_meetergo.models import Attendee, Booking, MeetingType
 from django_meetergo.services import availability, bookings
 from django_meetergo.services.availability import FreeTime, FreeTimes
 from tests.api.conftest import PERSON, FrontEnd, kind
@@ -382,6 +383,23 @@ def test_a_site_that_wraps_requests_in_transactions_can_book(front_end, settings
 def test_whoever_is_signed_in_on_purpose_owns_the_booking(site, person):
     assert person("jane").book().status_code == 201
     assert Booking.objects.get().user.username == "jane"
+
+
+def test_a_booking_is_tied_to_an_object_by_the_value_that_the_site_signed(front_end):
+    group = Group.objects.create(name="Tuesdays")
+    assert front_end.book(subject=links.subject(group)).status_code == 201
+    assert Attendee.objects.get().subject == group
+
+
+@pytest.mark.parametrize("forged", ["auth.group:{key}", "auth.group:{key}~x", "~"])
+def test_an_object_that_nobody_signed_is_refused_at_its_field(front_end, site, forged):
+    group = Group.objects.create(name="Tuesdays")
+    answer = front_end.book(subject=forged.format(key=group.pk))
+    assert (answer.status_code, list(answer.json()["errors"])) == (422, ["subject"])
+    gone = links.subject(group)
+    group.delete()
+    assert list(front_end.book(subject=gone).json()["errors"]) == ["subject"]
+    assert site.appointments() == []
 
 
 def test_a_cookie_is_not_looked_at(site, person, django_user_model):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, Permission
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_meetergo.models import Appointment, Attendee, MeetingType
+from django_meetergo.models import Appointment, Attendee, Host, MeetingType
 from django_meetergo.testing.factories import HostFactory, MeetingTypeFactory
 from tests.api.conftest import FrontEnd
 
@@ -32,7 +34,12 @@ def fill(number: int) -> None:
         for index in range(before, before + number)
     )
     Attendee.objects.bulk_create(
-        Attendee(appointment=row, remote_id=f"{row.remote_id}-{who}", email=f"{who}@example.com")
+        Attendee(
+            appointment=row,
+            remote_id=f"{row.remote_id}-{who}",
+            email=f"{who}@example.com",
+            email_folded=f"{who}@example.com",
+        )
         for row in rows
         for who in "ab"
     )
@@ -49,23 +56,50 @@ def count(front_end: FrontEnd, path: str, **query: object) -> tuple[int, int]:
     return len(answer.json()["results"]), len(found)
 
 
-def test_a_list_of_a_hundred_costs_three_statements_and_who_is_asking(person):
-    """Rows, attendees, hosts; before them the token's user and, but for a superuser, two for permissions."""
+@pytest.fixture
+def staff(person):
+    """Somebody who may see appointments because a group of theirs may."""
+    front_end = person("staff")
+    group = Group.objects.create(name="reception")
+    group.permissions.add(Permission.objects.get(codename="view_appointment"))
+    group.user_set.add(get_user_model().objects.get(username="staff"))
+    return front_end
+
+
+def test_a_list_costs_five_statements_from_ten_rows_to_a_thousand(person, staff):
+    """Rows, attendees, hosts; before them the token's user, and what they may unless a superuser."""
     fill(10)
-    staff, root = person("staff", "view_appointment"), person("root", is_superuser=True)
-    few, few_statements = count(staff, "/appointments/", page_size=100)
-    fill(390)
-    many, many_statements = count(staff, "/appointments/", page_size=100)
-    assert (few, many) == (10, 100)
-    assert few_statements == many_statements == 3 + 1 + 2
-    assert count(root, "/appointments/", page_size=100)[1] == 3 + 1 <= 5
+    root, costs = person("root", is_superuser=True), []
+    for more in (0, 90, 900):
+        fill(more)
+        costs.append(
+            (count(staff, "/appointments/", page_size=100), count(root, "/appointments/", page_size=100))
+        )
+    assert costs == [((10, 5), (10, 4)), ((100, 5), (100, 4)), ((100, 5), (100, 4))]
 
 
-def test_a_deep_page_costs_what_the_first_does(person):
+def test_filters_cost_no_statement_more(staff):
+    fill(200)
+    host = Host.objects.first()
+    found = count(
+        staff,
+        "/appointments/",
+        page_size=100,
+        attendee="a@",
+        host=host.email,
+        status="confirmed",
+        start_from="2030-01-01T00:00:00Z",
+        ordering="end",
+    )
+    assert found == (100, 5)
+
+
+@pytest.mark.parametrize("ordering", ["start", "-start", "end", "-end"])
+def test_a_deep_page_costs_what_the_first_does(person, ordering):
     """The database is asked for one page's rows behind an index, not for all rows before it."""
     fill(400)
     root = person("root", is_superuser=True)
-    url, query, costs = "/appointments/", {"page_size": 50}, []
+    url, query, costs = "/appointments/", {"page_size": 50, "ordering": ordering}, []
     while url:
         with CaptureQueriesContext(connection) as found:
             page = root.get(url, **query).json()

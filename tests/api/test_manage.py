@@ -56,6 +56,21 @@ def test_a_new_time_that_is_lost_leaves_the_old_one_standing(front_end, managed,
     assert datetime.fromisoformat(front_end.get(managed).json()["start"]) == before
 
 
+def test_alternatives_are_times_to_which_that_appointment_can_be_moved(front_end, site):
+    """It does not stand in its own way, and where it stands now is no other time."""
+    managed = front_end.book("consultation", channel="connect").json()["manage"]["url"]
+    before = Appointment.objects.get().start
+    beside, lost = before + timedelta(minutes=15), before + timedelta(minutes=45)
+    list_new_starts(front_end, managed)
+    site.steal_slot(lost, "consultation")
+    refused = front_end.post(managed + "reschedule/", {"start": lost.isoformat()})
+    assert kind(refused) == "slot-taken"
+    offered = [datetime.fromisoformat(free["start"]) for free in refused.json()["alternatives"]]
+    assert beside in offered
+    assert before not in offered
+    assert front_end.post(managed + "reschedule/", {"start": beside.isoformat()}).status_code == 200
+
+
 def test_an_unclear_change_is_on_its_way_until_it_is_found(front_end, managed, site):
     route = "PATCH /v4/appointment/{id}/cancel/{secret}"
     site.fail_next("*", kind="drop_after")

@@ -25,9 +25,8 @@ from django_meetergo.contrib.rest_framework.serializers import (
     RescheduleSerializer,
     StaffCancelSerializer,
 )
-from django_meetergo.exceptions import NotFound as GoneRemotely
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Host
-from django_meetergo.services import mirror
+from django_meetergo.services import sync
 from django_meetergo.services.clients import client_for
 
 ID = OpenApiParameter("id", UUID, OpenApiParameter.PATH)
@@ -95,7 +94,7 @@ class AppointmentList(AppointmentDoor, GenericAPIView):  # type: ignore[misc]
     )
     def get(self, request: Any) -> Response:
         """Appointments, latest first unless asked otherwise. Pages cost the same however deep they are."""
-        if not permissions.may(request.user, permissions.VIEW):
+        if not permissions.may_list(request.user):
             raise PermissionDenied
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         answer: Response = self.get_paginated_response(
@@ -173,16 +172,6 @@ class AppointmentResync(AppointmentAction):
     def post(self, request: Any, id: str) -> Response:  # noqa: A002
         """Read the appointment from the service now."""
         row = self.find(id, permissions.SYNC)
-        reread(row)
+        client = client_for(row.connection, "reread")
+        sync.sync_appointment(appointment=row, client=client, now=clock.now())
         return self.show_changed(row)
-
-
-def reread(row: Appointment) -> None:
-    """Make our row equal to what the service shows of it."""
-    client, now = client_for(row.connection, "reread"), clock.now()
-    try:
-        read = client.get_appointment(row.remote_id)
-    except GoneRemotely:
-        mirror.record_missing(appointment=row, now=now)
-        return
-    mirror.record_appointment(connection=row.connection, document=read, now=now)

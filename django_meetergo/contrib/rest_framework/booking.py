@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
+from django.db.models import Model
 from django.utils import timezone as clock
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -176,6 +177,7 @@ class Submission:
             ),
             custom_fields=form.answers,
             user=self.user,
+            subject=self.find_subject(),
             queue_consent=self.wish["queue"],
             replaces=replaces if replaces and replaces.state == State.PENDING else None,
             client_key=fold_key(self.key),
@@ -195,6 +197,14 @@ class Submission:
         if booking is None:
             raise invalid("replaces", _("This is no booking of this meeting type."))
         return booking
+
+    def find_subject(self) -> Model | None:
+        """The site's own object that the booking is about."""
+        token = self.wish.get("subject")
+        subject = links.find_subject(token) if token else None
+        if token and subject is None:
+            raise invalid("subject", _("This was not signed here, or its object is gone."), "unknown")
+        return subject
 
     # What comes of it
 
@@ -235,9 +245,9 @@ class Submission:
 
 
 def offer_alternatives(
-    meeting_type: MeetingType, start: datetime, duration: int, zone: ZoneInfo, now: datetime
+    meeting_type: MeetingType, start: datetime, duration: int, zone: ZoneInfo, now: datetime, **options: Any
 ) -> dict[str, Any]:
-    """Up to four fresh times near a lost one, as members of a problem."""
+    """Up to four fresh times near a lost one, as members of a problem; options are the service's."""
     if start <= now:
         return {"alternatives": []}
     found = availability.list_alternatives(
@@ -247,6 +257,7 @@ def offer_alternatives(
         zone=zone,
         client=client_for(meeting_type.connection, "view"),
         now=now,
+        **options,
     )
     return {"alternatives": FreeTimeSerializer(describe_times(found, zone), many=True).data}
 

@@ -229,7 +229,7 @@ def check_move(attendee: Attendee, start: datetime, now: datetime) -> None:
         now=now,
     )
     if offered is False:
-        raise lost(appointment, start)
+        raise lost(appointment, start, attendee)
 
 
 def request_cancel(appointment: Appointment, **options: Any) -> AppointmentChange:
@@ -279,21 +279,23 @@ def check_change(change: AppointmentChange) -> AppointmentChange:
     if change.state != State.REFUSED:
         return change
     if change.outcome == "slot_taken" and change.target_start:
-        raise lost(change.appointment, change.target_start)
+        raise lost(change.appointment, change.target_start, change.attendee)
     if change.outcome == "unreachable":
         raise unavailable()
     raise Problem(problems.CHANGE_REFUSED)
 
 
-def lost(appointment: Appointment, start: datetime) -> Problem:
-    """The new time is taken; the old one stands."""
+def lost(appointment: Appointment, start: datetime, attendee: Attendee | None) -> Problem:
+    """The new time is taken; the old one stands. Alternatives are by the calendar of whoever asked."""
     if appointment.meeting_type is None:
         return Problem(problems.SLOT_TAKEN, alternatives=[])
     offer = offer_alternatives(
         appointment.meeting_type,
         start,
         count_minutes(appointment),
-        pages.choose_zone(django_settings.TIME_ZONE),
+        choose_zone(attendee) if attendee else pages.choose_zone(django_settings.TIME_ZONE),
         clock.now(),
+        moving=appointment.remote_id,
+        stands_at=appointment.start,
     )
     return Problem(problems.SLOT_TAKEN, **offer)

@@ -216,6 +216,12 @@ class BookingRequestSerializer(Document):
         required=False,
         help_text=f"Answers to the site's own questions by their names, at most {MAX_ANSWERS}.",
     )
+    subject = TextField(
+        required=False,
+        allow_blank=True,
+        max_length=400,
+        help_text="What the booking is about: an object of the site, by the value that the site signed.",
+    )
     queue = FlagField(
         required=False,
         default=False,
