@@ -7,7 +7,6 @@ from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography.fernet import Fernet
 from django import forms
 from django.conf import settings as django_settings
 from django.core import checks
@@ -192,6 +191,8 @@ def check_expiry(settings: Settings) -> Iterator[CheckMessage]:
 
 
 def check_encryption(settings: Settings) -> Iterator[CheckMessage]:
+    from cryptography.fernet import Fernet
+
     for number, key in enumerate(settings.ENCRYPTION_KEYS):
         try:
             Fernet(key)

@@ -1,4 +1,7 @@
-"""A text column that is ciphertext in the database."""
+"""A text column that is ciphertext in the database.
+
+The cipher is loaded when something is read or written: it is half of what the app would add to a boot.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,15 @@ import base64
 import logging
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings as django_settings
 from django.db import models
 
 from django_meetergo.conf import get_settings
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +34,9 @@ def encryption_keys() -> tuple[str, ...]:
 @lru_cache(maxsize=16)
 def derive_key(source: str) -> str:
     """A Fernet key that follows from a Django secret key and from nothing else."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"django-meetergo.fields")
     return base64.urlsafe_b64encode(hkdf.derive(source.encode())).decode()
 
@@ -38,6 +44,8 @@ def derive_key(source: str) -> str:
 @lru_cache(maxsize=16)
 def build_cipher(keys: Sequence[str]) -> MultiFernet:
     """A cipher that writes with the first key and reads with all."""
+    from cryptography.fernet import Fernet, MultiFernet
+
     return MultiFernet([Fernet(key) for key in keys])
 
 
@@ -59,6 +67,8 @@ class UnreadableText(str):
 
 def decrypt(token: str) -> str:
     """The plain text, or an ``UnreadableText``: a lost key must not take the pages down with it."""
+    from cryptography.fernet import InvalidToken
+
     try:
         return build_cipher(encryption_keys()).decrypt(token.encode()).decode()
     except InvalidToken:

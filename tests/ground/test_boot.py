@@ -37,13 +37,13 @@ def run(first, then, forbidden):
     ("first", "then", "forbidden"),
     [
         ("django_meetergo", "", ["django", "requests", "celery", "rest_framework"]),
-        ("django", SETUP, ["requests", "celery", "rest_framework"]),
+        ("django", SETUP, ["requests", "celery", "rest_framework", "cryptography"]),
         ("django_meetergo.testing.plugin", "", ["django", "requests", "celery"]),
     ],
     ids=["package", "setup", "pytest-plugin"],
 )
 def test_nothing_heavy_is_loaded_before_it_is_used(first, then, forbidden):
-    """The telephone, Celery and DRF come in when somebody uses them."""
+    """The telephone, the cipher, Celery and DRF come in when somebody uses them."""
     done = run(first, then, forbidden)
 
     assert done.returncode == 0, done.stderr

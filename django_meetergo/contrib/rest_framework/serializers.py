@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 from django.urls import NoReverseMatch
 from django.utils.translation import gettext_lazy as _
@@ -32,6 +34,7 @@ LOOK_AGAIN: dict[tuple[str, str], int] = {
     (Booking.State.PENDING, Booking.Reason.BOTH): 60,
 }
 SOON = 5
+SOME_ID = str(UUID(int=0))
 
 
 def find_pause(booking: Booking) -> int | None:
@@ -426,8 +429,13 @@ class AppointmentSerializer(Document):
     hosts = HostSerializer(many=True)
     attendees = AttendeeSerializer(many=True)
 
+    @cached_property
+    def address(self) -> str:
+        """The address of any row, to be filled in: a hundred rows need not look for it a hundred times."""
+        return find_address(self, "appointment", SOME_ID)
+
     def get_url(self, row: Appointment) -> str:
-        return find_address(self, "appointment", str(row.public_id))
+        return self.address.replace(SOME_ID, str(row.public_id))
 
     def get_meeting_type(self, row: Appointment) -> str | None:
         return row.meeting_type.slug if row.meeting_type else None
