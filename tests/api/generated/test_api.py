@@ -38,10 +38,13 @@ SCHEMA = yaml.safe_load(FILE.read_text())
 OPERATIONS = [(path, method) for path, methods in SCHEMA["paths"].items() for method in methods]
 ROOT = {"Authorization": "Bearer root"}
 
-#: A schema cannot say which times are free: what is well formed may be refused at its field, or be gone.
+#: A schema cannot say which times are free, nor how long a body may be in all: what is well formed may be
+#: refused at its field, too large, or gone.
 CONFIG = {
     "checks": {
-        "positive_data_acceptance": {"expected-statuses": ["2xx", "401", "403", "404", "409", "410", "422"]},
+        "positive_data_acceptance": {
+            "expected-statuses": ["2xx", "401", "403", "404", "409", "410", "413", "422"]
+        },
         "not_a_server_error": {"expected-statuses": ["2xx", "4xx"]},
     }
 }
