@@ -51,7 +51,8 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 @pytest.fixture(scope="session", autouse=True)
 def _policy(django_db_setup: None) -> Iterator[None]:
     """The site's policy. The database comes first: the server would share a connection to one in memory."""
-    middleware = ["tests.browser.policy.PolicyMiddleware", *django_settings.MIDDLEWARE]
+    ours = ["tests.browser.policy.OtherOrigin", "tests.browser.policy.PolicyMiddleware"]
+    middleware = [*ours, *django_settings.MIDDLEWARE]
     with override_settings(MIDDLEWARE=middleware):
         yield
 
