@@ -45,6 +45,9 @@ CONFIG = {
         "positive_data_acceptance": {
             "expected-statuses": ["2xx", "401", "403", "404", "409", "410", "413", "422"]
         },
+        "negative_data_rejection": {
+            "expected-statuses": ["400", "401", "403", "404", "405", "406", "409", "413", "415", "422", "429"]
+        },
         "not_a_server_error": {"expected-statuses": ["2xx", "4xx"]},
     }
 }
