@@ -4,9 +4,14 @@ import os
 
 import django
 
+
+def write() -> None:
+    from django_meetergo.contrib.rest_framework import published
+
+    published.FILE.write_text(published.build_schema())
+
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
-    from django_meetergo.contrib.rest_framework.published import FILE, build_schema
-
-    FILE.write_text(build_schema())
+    write()
