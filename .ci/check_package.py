@@ -22,15 +22,22 @@ NEEDED = (
 UNWANTED = ("tests/", "example_project/", "benchmarks/")
 
 PROGRAM = """
+import importlib, pkgutil
 from django.conf import settings
+URL = "http://meetergo.sandbox"
 settings.configure(
     SECRET_KEY="x",
     DEBUG=True,
+    USE_TZ=True,
     ROOT_URLCONF="django_meetergo.urls",
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_meetergo"],
-    MEETERGO={"API_KEY": "rgo-sandbox0000000000000000000000000", "SANDBOX": True},
+    INSTALLED_APPS=[
+        "django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes",
+        "django.contrib.messages", "django.contrib.sessions", "django_meetergo",
+    ],
+    MEETERGO={"API_KEY": "rgo-sandbox0000000000000000000000000", "SANDBOX": True, "BASE_URL": URL},
+    SILENCED_SYSTEM_CHECKS=["admin.E403", "admin.E408", "admin.E409", "admin.E410"],
 )
 import django
 django.setup()
@@ -38,7 +45,53 @@ from django.core.management import call_command
 call_command("check")
 call_command("migrate", verbosity=0)
 call_command("makemigrations", "--check", "--dry-run", verbosity=0)
-import django_meetergo.remote.client, django_meetergo.sandbox.app, django_meetergo.services.work
+
+# Everything but the doors of the extras can be imported, and those say what they miss.
+EXTRAS = {
+    "celery": ["django_meetergo.tasks"],
+    "factory": ["django_meetergo.testing.factories"],
+    "pytest": ["django_meetergo.testing.plugin"],
+    "rest_framework": ["django_meetergo.contrib.rest_framework."],
+    "django_filters": ["django_meetergo.contrib.rest_framework."],
+    "drf_spectacular": ["django_meetergo.contrib.rest_framework."],
+}
+import django_meetergo
+missed = set()
+for module in pkgutil.walk_packages(django_meetergo.__path__, "django_meetergo."):
+    if module.name.endswith("__main__"):
+        continue
+    try:
+        importlib.import_module(module.name)
+    except ModuleNotFoundError as error:
+        assert module.name.startswith(tuple(EXTRAS.get(error.name, ["-"]))), (module.name, error)
+        missed.add(error.name)
+assert {"celery", "rest_framework"} <= missed, "the environment is not bare"
+
+# And it books.
+from datetime import timedelta
+from django.utils import timezone
+from django_meetergo.models import MeetingType
+from django_meetergo.remote import transport
+from django_meetergo.sandbox.app import Sandbox
+from django_meetergo.services import availability, bookings
+from django_meetergo.testing.kit import SandboxKit
+from django_meetergo.testing.wire import SandboxWire
+sandbox = Sandbox(rate_limit=False)
+transport.WIRES[URL] = SandboxWire(sandbox.wsgi)
+kit = SandboxKit(sandbox, base_url=URL)
+kit.sync_directory()
+kind, now, client = MeetingType.objects.get(slug="intro-call"), timezone.now(), kit.client()
+free = availability.list_slots(
+    meeting_type=kind, start=now, end=now + timedelta(days=14), client=client, now=now
+)
+booking = bookings.book_appointment(
+    meeting_type=kind,
+    start=free.times[0].start,
+    attendee=bookings.AttendeeData(email="jane@example.com", first_name="Jane", last_name="Doe"),
+    client=client,
+    now=now,
+)
+assert booking.state == "confirmed", booking.reason
 """
 
 
@@ -70,7 +123,7 @@ def look_inside(wheel: Path, sdist: Path) -> None:
 
 
 def use(wheel: Path, folder: Path) -> None:
-    """Migrate and import in an environment that has the core dependencies and nothing else."""
+    """Migrate, import all of it and book, in an environment with the core dependencies and nothing else."""
     venv.create(folder, with_pip=True)
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     run(python, "-m", "pip", "install", "--quiet", wheel)
