@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -46,7 +48,13 @@ from django_meetergo.services.clients import client_for
 #: Cancels and moves go to the workers beyond ``FEW``; so many can be asked for at once.
 MANY = 1000
 State = AppointmentChange.State
-DASHBOARD = "https://my.meetergo.com/"
+
+#: The admin's own pictures for how a change ended, or did not; all others wait.
+PICTURES = {
+    State.DONE: "admin/img/icon-yes.svg",
+    State.REFUSED: "admin/img/icon-no.svg",
+    State.UNKNOWN: "admin/img/icon-unknown.svg",
+}
 
 
 # What can be done
@@ -65,16 +73,26 @@ def plan_change(row: Appointment) -> str:
     return ""
 
 
+def list_going(row: Appointment) -> list[Attendee]:
+    return [one for one in row.attendees.all() if one.status == Attendee.Status.ATTENDING]
+
+
+def join_few(names: Sequence[str]) -> str:
+    """The first two, and how many more there are."""
+    shown = ", ".join(filter(None, names[:2]))
+    return f"{shown} +{len(names) - 2}" if len(names) > 2 else shown
+
+
 def say_who(row: Appointment) -> str:
     """Who will be told: meetergo mails them."""
-    people = [one.email or one.full_name for one in row.attendees.all() if one.status == "attending"]
-    shown = ", ".join(filter(None, people[:2]))
-    return f"{shown} +{len(people) - 2}" if len(people) > 2 else shown
+    return join_few([one.email or one.full_name for one in list_going(row)])
 
 
-def name_row(row: Appointment) -> str:
-    """What and when, by the site's clock."""
-    return f"{row.meeting_type or gettext('Appointment')}, {say_moment(row.start)}"
+def name_row(row: Appointment, start: datetime | None = None) -> str:
+    """Who, what and when, by the site's clock."""
+    who = join_few([str(one) for one in list_going(row)])
+    what = f"{row.meeting_type or gettext('Appointment')}, {say_moment(start or row.start)}"
+    return " · ".join(filter(None, [who, what]))
 
 
 class AboutAppointments(Act):
@@ -225,15 +243,14 @@ class ShowLinks(AboutAppointments):
         return gettext("Yes, show the links")
 
     def plan(self, row: Appointment) -> tuple[bool, str]:
-        if not [one for one in row.attendees.all() if one.status == "attending"]:
+        if not list_going(row):
             return False, gettext("Nobody attends – left alone")
         return True, gettext("Whoever has the link can move and cancel the appointment")
 
     def run(self, admin: Any, request: HttpRequest, rows: Sequence[Any], form: forms.Form) -> HttpResponse:
         shown: list[Any] = []
         for row in rows:
-            going = [one for one in row.attendees.all() if one.status == Attendee.Status.ATTENDING]
-            shown += [(name_row(row), one, links.absolute(links.manage(one))) for one in going]
+            shown += [(name_row(row), one, links.absolute(links.manage(one))) for one in list_going(row)]
             admin.log_change(request, row, gettext("Saw the attendees' links"))
         response: HttpResponse = admin.show(
             request, "links.html", title=_("Attendees' links"), shown=shown, back=admin.way_back(rows)
@@ -252,9 +269,9 @@ class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
     """What the site ties to a person. All else is meetergo's."""
 
     linked_kind = forms.ModelChoiceField(
-        ContentType.objects.all(), label=_("linked object: kind"), required=False
+        ContentType.objects.all(), label=capfirst(_("linked object: kind")), required=False
     )
-    linked_id = forms.CharField(label=_("linked object: id"), max_length=64, required=False)
+    linked_id = forms.CharField(label=capfirst(_("linked object: id")), max_length=64, required=False)
 
     class Meta:
         model = Attendee
@@ -298,7 +315,11 @@ class AttendeeInline(StackedInline):
     extra = 0
     can_delete = False
     verbose_name_plural = _("People")
-    fields = ("person", "contact", "there", "answers", "status", "tied_to", "linked_kind", "linked_id")
+    fields = (
+        ("person", "contact", "there"),
+        ("answers", "status", "tied_to"),
+        ("linked_kind", "linked_id"),
+    )
     readonly_fields = ("person", "contact", "there", "answers", "status", "tied_to")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -378,10 +399,13 @@ class AppointmentAdmin(ActingAdmin):
     search_fields = ("attendees__email_folded",)
     search_help_text = _("The beginning of an e-mail address or of a name, or a whole meetergo id.")
     fieldsets = (
-        (_("Appointment"), {"fields": ("when_long", "state", "meeting_type", "host_names")}),
+        (
+            _("Appointment"),
+            {"fields": (("when_long", "state"), ("people", "meeting_type", "host_names"))},
+        ),
         (
             _("From meetergo"),
-            {"fields": ("channel_name", "join", "location", "cancelled", "moved", "seen_at", "dashboard")},
+            {"fields": (("channel_name", "join", "location"), ("cancelled", "moved", "seen_at"))},
         ),
         (_("Ours"), {"fields": ("note",)}),
         (_("Timeline"), {"fields": ("timeline",)}),
@@ -449,6 +473,10 @@ class AppointmentAdmin(ActingAdmin):
         people = Attendee.objects.order_by().filter(match_person(term)).values("appointment")
         return queryset.filter(Q(pk__in=people) | Q(remote_id=term)), False
 
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """A day is read from its morning on; everything else from its latest."""
+        return ("start", "pk") if request.GET.get("when") in {"today", "week", "upcoming"} else self.ordering
+
     # Columns
 
     @admin.display(description=_("start"), ordering="start")
@@ -496,6 +524,12 @@ class AppointmentAdmin(ActingAdmin):
             return format_html("{}", here)
         return format_html("{}<br>{}", here, gettext("For the attendee: %(when)s") % {"when": there})
 
+    @admin.display(description=_("People"))
+    def people(self, row: Appointment) -> SafeString | str:
+        """Who comes, before one has scrolled to them."""
+        told = [" · ".join(filter(None, [one.full_name, one.email, one.phone])) for one in list_going(row)]
+        return format_html_join("", "{}<br>", ((line,) for line in told)) or "–"
+
     @admin.display(description=_("hosts"))
     def host_names(self, row: Appointment) -> str:
         return ", ".join(str(host) for host in row.hosts.all()) or "–"
@@ -523,10 +557,6 @@ class AppointmentAdmin(ActingAdmin):
     def seen_at(self, row: Appointment) -> str:
         return f"{say_moment(row.synced_at)} ({say_age(row.synced_at)})" if row.synced_at else say_age(None)
 
-    @admin.display(description=_("at meetergo"))
-    def dashboard(self, row: Appointment) -> SafeString:
-        return format_html('<a href="{}" rel="noreferrer">{}</a>', DASHBOARD, _("Open meetergo"))
-
     @admin.display(description=_("what happened"))
     def timeline(self, row: Appointment) -> SafeString:
         return timeline.describe(row)
@@ -547,9 +577,8 @@ class AppointmentAdmin(ActingAdmin):
             raise PermissionDenied
         shown = self.get_queryset(request)
         rows = AppointmentChange.objects.filter(batch=batch, appointment__in=shown.values("pk"))
-        rows = rows.select_related("appointment__meeting_type").defer(
-            "appointment__raw", "appointment__secret"
-        )
+        rows = rows.select_related("appointment__meeting_type").prefetch_related("appointment__attendees")
+        rows = rows.defer("appointment__raw", "appointment__secret")
         progress = batches.count_batch(batch=batch)
         if not progress.total:
             raise Http404
@@ -557,14 +586,27 @@ class AppointmentAdmin(ActingAdmin):
         return self.show(
             request,
             "batch.html",
-            title=_("Done") if progress.is_over else _("Under way"),
+            title=name_progress(progress),
             progress=progress,
             changes=[
-                (name_row(row.appointment), self.own_url("change", row.appointment_id), tell(row))
+                (
+                    name_row(row.appointment, row.previous_start),
+                    self.own_url("change", row.appointment_id),
+                    PICTURES.get(State(row.state), ""),
+                    tell(row),
+                )
                 for row in changed
             ],
             back=self.own_url("changelist"),
         )
+
+
+def name_progress(progress: batches.Progress) -> str:
+    if not progress.is_over:
+        return gettext("Under way")
+    if progress.refused == progress.total:
+        return gettext("Refused")
+    return gettext("Done in part") if progress.refused else gettext("Done")
 
 
 def tell(change: AppointmentChange) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import django
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.core.paginator import Paginator
 from django.db import connection, models, transaction
 from django.db.models import Q
@@ -89,8 +90,8 @@ class OurAdmin(ModelAdmin):
         return super().get_queryset(request).defer(*self.defer)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        shown = [name for _title, options in self.get_fieldsets(request, obj) for name in options["fields"]]
-        return [str(name) for name in shown if name not in self.own_fields]
+        shown = flatten_fieldsets(self.get_fieldsets(request, obj))
+        return [name for name in shown if name not in self.own_fields]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: FBT001
         """Our own columns only: the mirror may have moved on since the page was opened."""

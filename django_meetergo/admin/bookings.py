@@ -153,20 +153,21 @@ class BookingAdmin(CallersDesk, ActingAdmin):
     fieldsets = (
         (
             _("Booking"),
-            {"fields": ("status", "message", "field_errors", "meeting_type", "when_long", "appointment")},
+            {
+                "fields": (
+                    ("status", "meeting_type"),
+                    ("when_long", "appointment"),
+                    ("message", "field_errors"),
+                )
+            },
         ),
         (
             _("Who asked"),
             {
                 "fields": (
-                    "first_name",
-                    "last_name",
-                    "contact",
-                    "others",
-                    "answers",
-                    "user",
-                    "tied_to",
-                    "zone",
+                    ("first_name", "last_name", "contact"),
+                    ("others", "answers"),
+                    ("user", "tied_to", "zone"),
                 )
             },
         ),
@@ -174,11 +175,8 @@ class BookingAdmin(CallersDesk, ActingAdmin):
             _("How it was sent"),
             {
                 "fields": (
-                    "channel_name",
-                    "location",
-                    "skip_notifications",
-                    "receive_reminders",
-                    "queue_consent",
+                    ("channel_name", "location"),
+                    ("skip_notifications", "receive_reminders", "queue_consent"),
                 )
             },
         ),

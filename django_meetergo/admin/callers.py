@@ -59,6 +59,10 @@ class CallerForm(BookingForm):
         super().__init__(*args, **kwargs)
         for name in ("website", "privacy", "rebook", *self.NARROWING):
             self.fields.pop(name, None)
+        # Staff reads these, and they are not about staff.
+        self.fields["receive_reminders"].label = _("Reminders before the appointment")
+        for field in self.fields.values():
+            field.error_messages["required"] = forms.Field.default_error_messages["required"]
         self.fields["email"].help_text = _("The confirmation goes to this address.")
         if "channel" in self.fields:
             self.fields["channel"].label = _("Channel")
@@ -153,7 +157,7 @@ class CallersDesk(OurAdmin):
         form = CallerForm(
             request.POST if request.method == "POST" else None,
             meeting_type=meeting_type,
-            initial={"token": make_token(), "timezone": timezone.get_current_timezone_name()},
+            initial={"token": make_token(), "timezone": str(timezone.get_current_timezone())},
         )
         if request.method == "POST" and form.is_valid():
             answer = self.book(request, form, meeting_type, length, start)
@@ -190,7 +194,7 @@ class CallersDesk(OurAdmin):
                     first_name=given["first_name"],
                     last_name=given["last_name"],
                     phone=given["phone"],
-                    timezone=given["timezone"] or timezone.get_current_timezone_name(),
+                    timezone=given["timezone"] or str(timezone.get_current_timezone()),
                     language=(get_language() or "")[:2],
                     receive_reminders=given["receive_reminders"],
                     other_emails=given.get("other_emails") or (),

@@ -271,3 +271,14 @@ def test_the_timeline_tells_who_did_what(boss, clinic, book):
         "boss",
     ):
         assert words in page
+
+
+def test_a_day_is_read_from_its_morning_on(boss):
+    noon = timezone.localtime().replace(hour=12, minute=0)
+    later, sooner = (AppointmentFactory(start=noon + timedelta(hours=hours)) for hours in (2, 0))
+
+    def listed(**query):
+        return [row.pk for row in boss.get("appointment_changelist", **query).context["cl"].result_list]
+
+    assert listed(when="today") == [sooner.pk, later.pk]
+    assert listed() == [later.pk, sooner.pk]
