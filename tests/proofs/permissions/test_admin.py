@@ -13,9 +13,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from django_meetergo import links
 from django_meetergo.models import (
     Account,
     AppointmentChange,
+    Attendee,
     Booking,
     ErasedPerson,
     Event,
@@ -141,6 +143,16 @@ def staff(*codenames: str) -> Client:
     return client
 
 
+def attendee(row: Attendee) -> Client:
+    """Somebody who is signed in, has an appointment, and has opened the link to it."""
+    row.user = User.objects.create_user(uuid4().hex)
+    row.save()
+    client = Client()
+    client.force_login(row.user)
+    assert client.get(links.manage(row)).status_code == 200
+    return client
+
+
 def list_mismatches(client: Client, held: set[str] | None, rows: dict[str, Any], role: str) -> list[str]:
     return [
         f"{role}: {name} {got}, not {wanted}"
@@ -150,15 +162,14 @@ def list_mismatches(client: Client, held: set[str] | None, rows: dict[str, Any],
 
 
 def test_no_role_sees_or_does_more_or_less_than_it_may(rows):
-    """Anonymous, a signed-in visitor, staff with nothing, with each permission, with a view and each."""
-    visitor = Client()
-    visitor.force_login(User.objects.create_user("visitor"))
+    """Anonymous, attendees, staff with nothing, with each permission, with a view and each, a superuser."""
     boss = Client()
     boss.force_login(User.objects.create_superuser("boss"))
     everything = every_permission()
     roles: list[tuple[str, Client, set[str] | None]] = [
         ("anonymous", Client(), None),
-        ("visitor", visitor, None),
+        ("attendee with link", attendee(rows["appointment"].attendees.get()), None),
+        ("another attendee", attendee(AttendeeFactory()), None),
         ("staff", staff(), set()),
         ("superuser", boss, set(everything)),
     ]
@@ -175,6 +186,20 @@ def test_no_role_sees_or_does_more_or_less_than_it_may(rows):
 
     assert found == []
     assert len(roles) * len(addresses(rows)) > 1500
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_the_matrix_sees_a_door_that_is_open_or_shut_by_mistake(rows, monkeypatch, answered):
+    from django_meetergo.admin.base import OurAdmin
+
+    monkeypatch.setattr(OurAdmin, "may", lambda *args: answered)
+    views = [f"view_{model}" for model in MODELS]
+    boss = [*views, *ACTS.values(), "health_account", "add_booking"]
+
+    wrong = list_mismatches(staff(*views), set(views), rows, "sees all")
+    wrong += list_mismatches(staff(*boss), set(boss), rows, "does all")
+
+    assert {line.partition(":")[0] for line in wrong} == {"sees all" if answered else "does all"}
 
 
 def test_the_table_names_every_address_of_ours(rows):

@@ -1,0 +1,224 @@
+"""Who may do what outside the admin: every page and REST address, asked by six roles, against one table.
+
+An attendee's key is the link; it stands in the address. Who has none guesses: the right id with a signature
+of their own making, or with that of a link they do hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from django_meetergo import links
+from django_meetergo.contrib.rest_framework import permissions
+from django_meetergo.contrib.rest_framework.throttling import RATES
+from django_meetergo.contrib.rest_framework.urls import urlpatterns as rest_patterns
+from django_meetergo.models import Appointment, Booking
+from django_meetergo.services.bookings import AttendeeData, book_appointment
+from django_meetergo.urls import urlpatterns
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NO, YES = "no", "yes"
+
+#: Bodies that a view turns down after it has let somebody in, so that asking changes nothing.
+TOO_LONG = {"reason": "x" * 10_000}
+
+#: What a link opens, and nothing else; with what is sent there.
+OF_BOOKING: dict[str, Any] = {"outcome": None, "rest:booking": None, "rest:booking_check": {}}
+OF_ATTENDEE: dict[str, Any] = {
+    "manage": None,
+    "ics": None,
+    "reschedule": None,
+    "reschedule POST": {},
+    "cancel": None,
+    "cancel POST": TOO_LONG,
+    "rest:manage": None,
+    "rest:manage_check": {},
+    "rest:manage_times": None,
+    "rest:manage_cancel": TOO_LONG,
+    "rest:manage_reschedule": {},
+}
+#: What staff may do in the REST API: with any of these permissions, beside that to see appointments.
+OF_STAFF: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "rest:appointments": (None, permissions.VIEW),
+    "rest:appointment": (None, permissions.VIEW),
+    "rest:cancel": (TOO_LONG, permissions.CANCEL),
+    "rest:reschedule": ({}, permissions.RESCHEDULE),
+    "rest:resync": ({}, permissions.SYNC),
+}
+#: What neither a role nor a link opens: a token in the settings does. All else is everybody's.
+LETTERBOX = "webhook"
+
+
+@dataclass(frozen=True)
+class Role:
+    name: str
+    client: Client
+    #: From the true token of somebody's link to what this role puts into the address.
+    token: Callable[[str], str]
+    holds_link: bool = False
+    held: frozenset[str] = frozenset()
+
+
+@pytest.fixture
+def site(meetergo_sandbox: Any, settings: Any) -> Any:
+    settings.ROOT_URLCONF = "tests.api.urls"
+    settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": dict.fromkeys(RATES)}
+    meetergo_sandbox.sync_directory()
+    return meetergo_sandbox
+
+
+@pytest.fixture
+def jane(site: Any) -> Booking:
+    return book(site, "jane@example.com", 0)
+
+
+def book(site: Any, email: str, number: int) -> Booking:
+    person = AttendeeData(email=email, first_name=email.partition("@")[0].title(), last_name="Doe")
+    return book_appointment(
+        meeting_type=site.meeting_type(),
+        start=site.free_starts()[number],
+        attendee=person,
+        client=site.client(),
+        now=site.now(),
+    )
+
+
+def guess(token: str) -> str:
+    return f"{token.partition('~')[0]}~{uuid4().hex}"
+
+
+def signed_in(*codenames: str, **options: Any) -> Client:
+    user = User.objects.create_user(uuid4().hex, **options)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def roles(site: Any, jane: Booking) -> list[Role]:
+    joe = book(site, "joe@example.com", 6)
+    own = links.sign(joe.attendee.public_id, salt=links.MANAGE).partition("~")[2]
+    view = "view_appointment"
+    every = frozenset({*permissions.VIEW, *permissions.CANCEL, *permissions.RESCHEDULE, *permissions.SYNC})
+    return [
+        Role("anonymous", Client(), guess),
+        Role("attendee with link", signed_in(), str, holds_link=True),
+        Role("another attendee", signed_in(), lambda token: f"{token.partition('~')[0]}~{own}"),
+        Role("staff without permissions", signed_in(is_staff=True), guess),
+        Role("staff with view", signed_in(view, is_staff=True), guess, held=frozenset(permissions.VIEW)),
+        Role("superuser", signed_in(is_staff=True, is_superuser=True), guess, held=every),
+    ]
+
+
+def expect(name: str, role: Role) -> str:
+    """The whole policy, in one place."""
+    if name in OF_STAFF:
+        _body, needed = OF_STAFF[name]
+        return YES if set(permissions.VIEW) & role.held and set(needed) & role.held else NO
+    if name in OF_BOOKING or name in OF_ATTENDEE:
+        return YES if role.holds_link else NO
+    return NO if name == LETTERBOX else YES
+
+
+def list_calls(jane: Booking, role: Role) -> dict[str, tuple[str, Any]]:
+    """Address and body (None: a GET) of everything, as this role would try it."""
+    booking = role.token(links.sign(jane.public_id, salt=links.BOOKING))
+    attendee = role.token(links.sign(jane.attendee.public_id, salt=links.MANAGE))
+    slug = jane.meeting_type.slug
+    of = {
+        **{name: ([booking], body) for name, body in OF_BOOKING.items()},
+        **{name: ([attendee], body) for name, body in OF_ATTENDEE.items()},
+        **{
+            name: ([] if name == "rest:appointments" else [jane.attendee.appointment.public_id], body)
+            for name, (body, _needed) in OF_STAFF.items()
+        },
+        "index": ([], None),
+        "timezone": ([], {"tz": "Europe/Berlin", "next": "/book/"}),
+        "webhook": ([uuid4().hex], {}),
+        "book": ([slug], None),
+        "details": ([slug], None),
+        "rest:openapi": ([], None),
+        "rest:meeting_types": ([], None),
+        "rest:meeting_type": ([slug], None),
+        "rest:availability": ([slug], None),
+        "rest:bookings": ([], {}),
+    }  # fmt: skip
+    return {name: (address(name, args), body) for name, (args, body) in of.items()}
+
+
+def address(name: str, args: list[Any]) -> str:
+    app, _, view = name.removesuffix(" POST").rpartition(":")
+    return reverse(f"meetergo_rest:{view}" if app else f"meetergo:{view}", args=args)
+
+
+def answer(client: Client, path: str, body: Any) -> str:
+    sent = {"content_type": "application/json"} if "/api/" in path else {}
+    response = client.get(path) if body is None else client.post(path, body, **sent)
+    return NO if response.status_code in {401, 403, 404} else YES
+
+
+def list_mismatches(jane: Booking, roles: list[Role]) -> list[str]:
+    return [
+        f"{role.name}: {name} {got}, not {wanted}"
+        for role in roles
+        for name, (path, body) in list_calls(jane, role).items()
+        if (got := answer(role.client, path, body)) != (wanted := expect(name, role))
+    ]
+
+
+def test_no_role_opens_more_or_less_than_it_may(jane, roles):
+    """No mismatch, and nothing has changed by asking."""
+    before = Appointment.objects.order_by("pk").values_list("start", "status")
+    known = list(before)
+
+    assert list_mismatches(jane, roles) == []
+
+    assert list(before.all()) == known
+    assert len(roles) * len(list_calls(jane, roles[0])) > 150
+
+
+def test_the_table_names_every_address(jane, roles):
+    """A view that is added later must be added to the policy."""
+    named = {name.removesuffix(" POST") for name in list_calls(jane, roles[0])}
+
+    assert named == {
+        *(pattern.name for pattern in urlpatterns),
+        *(f"rest:{pattern.name}" for pattern in rest_patterns),
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "broken", "who"),
+    [
+        ("django_meetergo.links.unsign", lambda token, *, salt: token.partition("~")[0], "another attendee"),
+        ("django_meetergo.contrib.rest_framework.permissions.may", lambda *args: True, "staff without"),
+        ("django_meetergo.contrib.rest_framework.permissions.may", lambda *args: False, "superuser"),
+    ],
+)
+def test_the_matrix_sees_a_door_that_is_open_or_shut_by_mistake(
+    jane, roles, monkeypatch, target, broken, who
+):
+    monkeypatch.setattr(target, broken)
+
+    assert any(line.startswith(who) for line in list_mismatches(jane, roles))
+
+
+def test_a_link_shows_its_own_appointment_and_no_other(site, jane, roles):
+    """Every page of Joe's link is without Jane, and the other way about."""
+    joe = Booking.objects.get(email="joe@example.com")
+    for mine, other in ((jane, joe), (joe, jane)):
+        for name in ("manage", "ics", "cancel", "reschedule", "rest:manage"):
+            token = links.sign(mine.attendee.public_id, salt=links.MANAGE)
+            page = Client().get(address(name, [token])).content.decode()
+            assert other.first_name not in page
+            assert other.email not in page
