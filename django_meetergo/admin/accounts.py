@@ -64,7 +64,7 @@ class AccountAdmin(ActingAdmin):
     fieldsets = (
         (None, {"fields": ("connection", "user_id", "is_admin", "gives_markers_back", "read_at")}),
         (_("Webhooks"), {"fields": ("webhook_remote_id", "webhooks_used")}),
-        (_("Technical"), {"classes": ("collapse",), "fields": ("clock_skew", "last_drift")}),
+        (_("Technical"), {"classes": ("collapse",), "fields": ("clock_skew", "refused_since", "last_drift")}),
     )
 
     def has_sync_permission(self, request: HttpRequest, obj: Any = None) -> bool:

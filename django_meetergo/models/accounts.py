@@ -20,7 +20,6 @@ class Account(models.Model):
     connection = models.CharField(_("connection"), max_length=64, unique=True, default="default")
     salt = models.CharField(max_length=64, default=make_salt, editable=False)
     canary = EncryptedTextField(default=CANARY, editable=False)
-    credential_kind = models.CharField(_("credential"), max_length=16, blank=True)
     user_id = models.CharField(_("acts as"), max_length=128, blank=True)
     is_admin = models.BooleanField(_("may read everybody's"), default=False)
     refused_since = models.DateTimeField(_("credential refused since"), null=True)

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from django_meetergo.exceptions import BudgetSpent, CircuitOpen
@@ -132,11 +133,15 @@ class CircuitState:
     failures: tuple[float, ...] = ()
     open_until: float = 0.0
     look_from: float = 0.0  # when the next read may see whether meetergo is back
-    refused: bool = False
+    refused_at: float = 0.0
 
     @property
     def is_open(self) -> bool:
-        return self.refused or self.open_until > 0.0
+        return self.is_refused or self.open_until > 0.0
+
+    @property
+    def is_refused(self) -> bool:
+        return self.refused_at > 0.0
 
 
 class Circuit:
@@ -157,7 +162,7 @@ class Circuit:
         state, now = self._read(), self.now()
         if not state.is_open:
             return False
-        if state.refused:
+        if state.is_refused:
             raise CircuitOpen("meetergo refused this credential; nothing is sent until the key changes")
         if not is_read(method) or now < state.look_from or not self._claim_probe(state):
             until = state.look_from if is_read(method) else state.open_until
@@ -174,7 +179,7 @@ class Circuit:
         """meetergo could not be reached, or failed. While calls are held back only the probe tells news."""
         state, now = self._read(), self.now()
         if state.is_open:
-            if is_probe and not state.refused:
+            if is_probe and not state.is_refused:
                 self._write(CircuitState(open_until=now + WAIT, look_from=now + WAIT))
             return
         failures = (*(moment for moment in state.failures if moment > now - FAILURE_WINDOW), now)
@@ -185,7 +190,7 @@ class Circuit:
 
     def refused(self) -> None:
         """401: every further call would be refused as well. A new key has a circuit of its own."""
-        self._write(CircuitState(refused=True))
+        self._write(CircuitState(refused_at=self._read().refused_at or self.now()))
 
     def reset(self) -> None:
         """Close the circuit, whatever it knows."""
@@ -195,7 +200,13 @@ class Circuit:
     def is_half_open(self) -> bool:
         """Whether writes have waited long enough: the next read decides."""
         state = self._read()
-        return state.is_open and not state.refused and self.now() >= state.open_until
+        return state.is_open and not state.is_refused and self.now() >= state.open_until
+
+    @property
+    def refused_since(self) -> datetime | None:
+        """When meetergo refused the credential first; None while it takes it."""
+        at = self._read().refused_at
+        return datetime.fromtimestamp(at, UTC) if at else None
 
     def _claim_probe(self, state: CircuitState) -> bool:
         try:
@@ -218,8 +229,8 @@ class Circuit:
     def _write(self, state: CircuitState) -> None:
         _circuits_alone[self.fingerprint] = state
         try:
-            seconds = None if state.refused else STATE_SECONDS
-            known = [list(state.failures), state.open_until, state.look_from, state.refused]
+            seconds = None if state.is_refused else STATE_SECONDS
+            known = [list(state.failures), state.open_until, state.look_from, state.refused_at]
             self.cache.set(self._key, known, seconds)
         except Exception:  # noqa: BLE001 - see _read()
             return
@@ -228,9 +239,14 @@ class Circuit:
 def _read_state(known: object) -> CircuitState:
     """Plain lists travel through any cache, and an entry of an older version reads as closed."""
     match known:
-        case [list() as failures, int() | float() as until, int() | float() as look_from, bool() as refused]:
+        case [
+            list() as failures,
+            int() | float() as until,
+            int() | float() as look_from,
+            int() | float() as at,
+        ]:
             return CircuitState(
-                failures=tuple(failures), open_until=until, look_from=look_from, refused=refused
+                failures=tuple(failures), open_until=until, look_from=look_from, refused_at=at
             )
     return CircuitState()
 

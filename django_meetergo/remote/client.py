@@ -68,6 +68,8 @@ class MeetergoClient:
         self.budget = budget
         self.circuit = circuit
         self.lane = lane
+        #: Seconds that meetergo's clock was ahead of ours at its last good answer to this client.
+        self.clock_skew: float | None = None
 
     def __repr__(self) -> str:
         return f"MeetergoClient({self.transport!r}, lane={self.lane!r})"
@@ -342,6 +344,7 @@ class MeetergoClient:
         except RemoteError as error:
             self._learn(error, is_probe=is_probe, with_credential=with_credential)
             raise
+        self.clock_skew = answer.skew
         if is_probe and self.circuit:
             self.circuit.succeeded()
         return answer

@@ -35,7 +35,7 @@ from django_meetergo.models import (
 )
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services import availability, bookings, changes, sync, webhooks, work
-from django_meetergo.services.clients import client_for
+from django_meetergo.services.clients import client_for, record_contact
 
 GOOD, FAIR, BAD, UNTOLD = "good", "fair", "bad", "untold"
 
@@ -72,7 +72,7 @@ def collect_facts(*, connection: str, now: datetime) -> list[Fact]:
     account = Account.objects.filter(connection=connection).first()
     checks: list[Callable[[], Fact]] = [
         lambda: tell_credential(connection, now),
-        lambda: tell_circuit(connection),
+        lambda: tell_circuit(connection, account, now),
         lambda: tell_keys(account),
         lambda: tell_poll(connection, now),
         lambda: tell_delivery(connection, account, now),
@@ -115,16 +115,21 @@ def tell_credential(connection: str, now: datetime) -> Fact:
     return Fact(name=name, label=label, level=level, text=text, advice=advice)
 
 
-def tell_circuit(connection: str) -> Fact:
+def tell_circuit(connection: str, account: Account | None, now: datetime) -> Fact:
     name, label = "circuit", _("Calls to meetergo")
     client = find_client(connection)
     if client is None or client.circuit is None:
         return Fact(name=name, label=label, level=UNTOLD, text=_("not known without a credential"))
-    try:
-        client.circuit.check("POST")
-    except MeetergoError as error:
-        advice = _("A refused key: put a new one into the settings. Otherwise it is tried again by itself.")
-        return Fact(name=name, label=label, level=BAD, text=str(error), advice=advice)
+    if since := (account and account.refused_since) or client.circuit.refused_since:
+        text = _("none are sent: the key has been refused for %(time)s") % {"time": timesince(since, now)}
+        advice = _(
+            "Put a new key into the settings. If this one is valid, run meetergo_doctor: it tries again."
+        )
+        return Fact(name=name, label=label, level=BAD, text=text, advice=advice)
+    if client.circuit.is_open:
+        text = _("are held back: meetergo has been failing")
+        advice = _("Nothing: it is tried again by itself. See status.meetergo.com.")
+        return Fact(name=name, label=label, level=BAD, text=text, advice=advice)
     return Fact(name=name, label=label, level=GOOD, text=_("are sent"))
 
 
@@ -150,7 +155,7 @@ def tell_poll(connection: str, now: datetime) -> Fact:
     advice = _(
         "Start the background work (BACKGROUND), or run manage.py meetergo_sync and read what it says."
     )
-    runs = SyncRun.objects.filter(connection=connection, kind=SyncRun.Kind.NEAR)
+    runs = SyncRun.objects.filter(connection=connection)
     last = runs.filter(state=SyncRun.State.DONE).aggregate(at=Max("finished_at"))["at"]
     if last is None:
         return Fact(name=name, label=label, level=BAD, text=_("never"), advice=advice)
@@ -280,7 +285,7 @@ def tell_skew(account: Account | None) -> Fact:
         return Fact(name=name, label=label, level=UNTOLD, text=_("not compared yet"))
     off = abs(account.clock_skew) > SKEW
     advice = _("Set this machine's clock by a time server.") if off else ""
-    text = _("%(seconds)d seconds apart from meetergo's") % {"seconds": round(account.clock_skew)}
+    text = _("%(seconds)d seconds apart from meetergo's") % {"seconds": abs(round(account.clock_skew))}
     return Fact(name=name, label=label, level=BAD if off else GOOD, text=text, advice=advice)
 
 
@@ -296,11 +301,17 @@ def say_span(span: timedelta, now: datetime) -> str:
 
 
 def ask_meetergo(*, connection: str, client: MeetergoClient, now: datetime) -> list[Fact]:
-    """The facts that take a call each: does the key work, are we registered, does the mirror agree."""
-    first = ask_who(client)
-    if first.level == BAD:
-        return [first]
-    return [first, ask_webhooks(connection, client), ask_drift(connection, client, now)]
+    """The facts that take a call each: does the key work, are we registered, does the mirror agree.
+
+    A credential that was refused is tried again.
+    """
+    if client.circuit and client.circuit.refused_since:
+        client.circuit.reset()
+    facts = [ask_who(client)]
+    if facts[0].level != BAD:
+        facts += [ask_webhooks(connection, client), ask_drift(connection, client, now)]
+    record_contact(connection=connection, client=client)
+    return facts
 
 
 def ask_who(client: MeetergoClient) -> Fact:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,6 +24,7 @@ from django_meetergo.conf import connection_names, get_settings
 from django_meetergo.exceptions import MeetergoError
 from django_meetergo.models import Account, AppointmentChange, Booking, Event, SyncRun, WebhookDelivery
 from django_meetergo.models.leases import LeasedQuerySet
+from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services import (
     availability,
     bookings,
@@ -34,7 +36,7 @@ from django_meetergo.services import (
     sync,
     webhooks,
 )
-from django_meetergo.services.clients import client_for
+from django_meetergo.services.clients import client_for, record_contact
 
 logger = logging.getLogger(__name__)
 
@@ -214,19 +216,29 @@ def is_sync_due(connection: str, kind: str, every: float, now: datetime) -> bool
     return last is None or is_over(last.started_at, every, now)
 
 
-def poll_availability(connection: str, watch: Stopwatch) -> int:
-    client = client_for(connection, "planned")
-    return availability.poll_availability(connection=connection, client=client, now=watch.now())
+def poll_availability(connection: str, watch: Stopwatch) -> None:
+    with calling(connection, "planned") as client:
+        availability.poll_availability(connection=connection, client=client, now=watch.now())
 
 
-def sync_appointments(connection: str, kind: str, watch: Stopwatch) -> SyncRun:
-    client = client_for(connection, "sync")
-    return sync.sync_appointments(connection=connection, client=client, now=watch.now(), kind=kind)
+def sync_appointments(connection: str, kind: str, watch: Stopwatch) -> None:
+    with calling(connection, "sync") as client:
+        sync.sync_appointments(connection=connection, client=client, now=watch.now(), kind=kind)
 
 
-def sync_directory(connection: str, watch: Stopwatch) -> object:
-    client = client_for(connection, "sync")
-    return directory.sync_directory(connection=connection, client=client, now=watch.now())
+def sync_directory(connection: str, watch: Stopwatch) -> None:
+    with calling(connection, "sync") as client:
+        directory.sync_directory(connection=connection, client=client, now=watch.now())
+
+
+@contextmanager
+def calling(connection: str, lane: str) -> Iterator[MeetergoClient]:
+    """A client; what its calls show about clock and credential is written down, however they end."""
+    client = client_for(connection, lane)
+    try:
+        yield client
+    finally:
+        record_contact(connection=connection, client=client)
 
 
 def is_over(since: datetime | None, seconds: float, now: datetime) -> bool:

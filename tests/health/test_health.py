@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from django_meetergo.models import Account, MeetingType, SyncRun, WebhookDelivery
 from django_meetergo.services import health
+from django_meetergo.services.clients import record_contact
 from django_meetergo.testing.factories import AppointmentFactory, BookingFactory
 
 pytestmark = pytest.mark.django_db
@@ -96,6 +97,55 @@ def test_a_refused_key_holds_back_calls_and_says_so(facts, meetergo_sandbox):
         call_command("meetergo_doctor", verbosity=0)
 
     assert facts()["circuit"].level == health.BAD
+
+
+def test_a_clock_that_is_wrong_is_told_once_meetergo_has_answered(facts, meetergo_sandbox):
+    """Learnt from what is asked anyway."""
+    assert facts()["clock"].level == health.UNTOLD
+    meetergo_sandbox.run_due(periodic=True)
+    assert facts()["clock"].level == health.GOOD
+
+    meetergo_sandbox.sandbox.faults.add("*", "skew_date", seconds=-90, times=-1)
+    meetergo_sandbox.run_due(after=600, periodic=True)
+
+    fact = facts()["clock"]
+    assert fact.level == health.BAD
+    assert int(fact.text.split()[0]) == pytest.approx(600 - 90, abs=3)
+
+
+def test_a_clock_that_stays_is_written_down_once(meetergo_sandbox, django_assert_num_queries):
+    client = meetergo_sandbox.client("sync")
+    client.get_current_user()
+    record_contact(connection="default", client=client)
+
+    client.get_current_user()
+    with django_assert_num_queries(1):
+        record_contact(connection="default", client=client)
+    with django_assert_num_queries(0):
+        record_contact(connection="default", client=meetergo_sandbox.client("sync"))
+
+
+def test_since_when_a_key_is_refused_is_remembered_until_it_is_taken_again(facts, meetergo_sandbox):
+    """Also when the cache is lost meanwhile; and the doctor tries again."""
+    meetergo_sandbox.run_due(periodic=True)
+    meetergo_sandbox.expire_key()
+    meetergo_sandbox.run_due(after=600, periodic=True)
+    since = Account.objects.get().refused_since
+    assert since
+
+    meetergo_sandbox.forget_times()
+    assert "has been refused for" in facts(since + timedelta(hours=2))["circuit"].text
+    meetergo_sandbox.run_due(after=600, periodic=True)
+    assert Account.objects.get().refused_since == since
+
+    meetergo_sandbox.sandbox.faults.clear()
+    for token in meetergo_sandbox.sandbox.ledger.tokens.values():
+        token.expired = False
+    client = meetergo_sandbox.client("sync")
+    health.ask_meetergo(connection="default", client=client, now=meetergo_sandbox.now())
+
+    assert Account.objects.get().refused_since is None
+    assert facts()["circuit"].level == health.GOOD
 
 
 def test_requests_are_counted(facts, meetergo_sandbox):

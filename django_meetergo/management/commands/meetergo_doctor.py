@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -48,12 +48,9 @@ class Command(BaseCommand):
         now = timezone.now()
         found: dict[str, list[health.Fact]] = {}
         for name in names:
-            found[name] = health.collect_facts(connection=name, now=now)
-            try:
-                client = client_for(name, "sync")
-            except ImproperlyConfigured:
-                continue  # the facts say so
-            found[name] += health.ask_meetergo(connection=name, client=client, now=now)
+            # The answers come first: what they show about clock and key is among the facts.
+            answers = self.ask(name, now)
+            found[name] = health.collect_facts(connection=name, now=now) + answers
         if not found:
             raise CommandError("No connection has a credential. Set MEETERGO['API_KEY'].")
         verdict = health.judge([fact for facts in found.values() for fact in facts])
@@ -64,6 +61,13 @@ class Command(BaseCommand):
             self.print_facts(found)
         if verdict == health.BAD:
             raise CommandError("Something must be done.", returncode=1)
+
+    def ask(self, name: str, now: datetime) -> list[health.Fact]:
+        try:
+            client = client_for(name, "sync")
+        except ImproperlyConfigured:
+            return []  # the facts say so
+        return health.ask_meetergo(connection=name, client=client, now=now)
 
     def print_facts(self, found: dict[str, list[health.Fact]]) -> None:
         for name, facts in found.items():
