@@ -65,6 +65,7 @@ MEETERGO = {
     "BACKGROUND": "cron",
     "REQUESTS_PER_MINUTE": env.int("MEETERGO_REQUESTS_PER_MINUTE", default=90),
     "SETTLE": env.float("MEETERGO_SETTLE", default=120),
+    "ENCRYPTION_KEYS": env.list("MEETERGO_ENCRYPTION_KEYS", default=[]),
     "LEASE": env.float("MEETERGO_LEASE", default=60),
     # Tests fill in forms faster than people do; the ones about it set it themselves.
     "MIN_FILL_SECONDS": 0,

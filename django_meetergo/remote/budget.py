@@ -197,6 +197,11 @@ class Circuit:
         self._write(CircuitState())
 
     @property
+    def is_open(self) -> bool:
+        """Whether calls are held back."""
+        return self._read().is_open
+
+    @property
     def is_half_open(self) -> bool:
         """Whether writes have waited long enough: the next read decides."""
         state = self._read()

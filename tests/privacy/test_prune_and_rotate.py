@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_meetergo.models import Account, Appointment, Booking, Event, SyncRun, WebhookDelivery
 from django_meetergo.services import privacy
 from django_meetergo.testing.factories import AppointmentFactory, BookingFactory
+from tests.harness import rotate
 
 pytestmark = pytest.mark.django_db
 
@@ -107,6 +108,14 @@ def test_a_rotation_that_was_killed_goes_on_where_it_was(under, monkeypatch):
     assert (report.rotated, report.current, report.unreadable) == (5, 3, 0)
     assert stored_secrets()[:3] == before[:3]
     assert privacy.rotate_keys().rotated == 0
+
+
+def test_a_rotation_that_is_killed_loses_nothing_and_writes_nothing_twice(tmp_path):
+    """Twice with -9, at rows chosen by lot. ``python -m tests.harness rotate`` does it to 100,000."""
+    figures = rotate.run(rows=4000, kills=2, seed=1, folder=tmp_path)
+
+    assert figures["violations"] == []
+    assert 0 < figures["rotated_at_last"] < 4000
 
 
 def test_a_lost_key_is_told_and_its_secrets_are_left_alone(under):
