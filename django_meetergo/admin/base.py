@@ -42,7 +42,14 @@ LISTS_CRUMBS = django.VERSION >= (6, 1)
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # cannot be subscripted at runtime
-    """Counts no further than ``CAP``."""
+    """Counts no further than ``CAP``, and looks up other tables' columns for the rows of the page alone."""
+
+    def page(self, number: Any) -> Any:
+        shown: Any = super().page(number)
+        every: Any = self.object_list
+        # Rows that are passed over to reach a late page would be looked up as well.
+        shown.object_list = every.filter(pk__in=list(shown.object_list.values_list("pk", flat=True)))
+        return shown
 
     @cached_property
     def count(self) -> int:
@@ -197,6 +204,13 @@ def link_to(obj: models.Model | None) -> SafeString | str:
 # Searching
 
 
+def fold_name(name: str) -> str:
+    """As this database's LOWER does it: SQLite's leaves letters beyond ASCII alone."""
+    if connection.vendor != "sqlite":
+        return name.lower()
+    return "".join(letter.lower() if letter.isascii() else letter for letter in name)
+
+
 def starts_with(column: str, text: str) -> Q:
     """A prefix, found by the column's index on every database."""
     match = Q(**{f"{column}__startswith": text})
@@ -213,8 +227,8 @@ def match_person(term: str, prefix: str = "") -> Q:
         return address
     names = Q()
     for word in term.split():
-        first, last = f"{prefix}first_name__istartswith", f"{prefix}last_name__istartswith"
-        names &= Q(**{first: word}) | Q(**{last: word})
+        folded = fold_name(word)
+        names &= starts_with(f"{prefix}first_folded", folded) | starts_with(f"{prefix}last_folded", folded)
     return address | names
 
 

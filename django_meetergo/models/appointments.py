@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django_meetergo.fields import EncryptedTextField
 from django_meetergo.models.directory import Host, MeetingType
 from django_meetergo.models.mirrored import Mirrored
-from django_meetergo.models.people import Person
+from django_meetergo.models.people import Person, index_names
 
 
 class AppointmentQuerySet(models.QuerySet["Appointment"]):
@@ -73,6 +73,18 @@ class Appointment(Mirrored):
         constraints = [
             models.UniqueConstraint(fields=["connection", "remote_id"], name="meetergo_appointment_remote")
         ]
+        indexes = [
+            models.Index(
+                fields=["missing_since"],
+                name="meetergo_appointment_missing",
+                condition=models.Q(missing_since__isnull=False),
+            ),
+            models.Index(
+                fields=["start"],
+                name="meetergo_appointment_cancelled",
+                condition=models.Q(status="cancelled"),
+            ),
+        ]
 
     def __str__(self) -> str:
         name = self.meeting_type.name if self.meeting_type else _("Appointment")
@@ -104,6 +116,7 @@ class Attendee(Mirrored, Person):
         verbose_name = _("attendee")
         verbose_name_plural = _("attendees")
         ordering = ["pk"]
+        indexes = index_names("attendee")
         constraints = [
             models.UniqueConstraint(
                 fields=["connection", "appointment", "remote_id"], name="meetergo_attendee_remote"

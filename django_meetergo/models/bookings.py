@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django_meetergo.models.appointments import Attendee
 from django_meetergo.models.directory import MeetingType
 from django_meetergo.models.leases import Leased, LeasedQuerySet
-from django_meetergo.models.people import Person, fold_email
+from django_meetergo.models.people import Person, fold_email, index_names
 
 
 def make_marker() -> str:
@@ -111,6 +111,7 @@ class Booking(Leased, Person):
             ("settle_booking", "Can look for bookings at once"),
             ("decline_booking", "Can decline bookings that wait for a host"),
         ]
+        indexes = index_names("booking")
         constraints = [
             models.UniqueConstraint(fields=["connection", "client_key"], name="meetergo_booking_client_key")
         ]

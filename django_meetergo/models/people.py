@@ -9,12 +9,29 @@ from django.conf import settings
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
+
+PREFIXES = "varchar_pattern_ops"
 
 
 def fold_email(email: str) -> str:
     """The form in which two spellings of one address are equal."""
     return email.strip().casefold()
+
+
+def fold_by_database(column: str) -> models.GeneratedField:
+    """A name in lower case, to be searched by how it begins."""
+    folded: models.CharField[str, str] = models.CharField(max_length=150)
+    return models.GeneratedField(expression=Lower(column), output_field=folded, db_persist=True)
+
+
+def index_names(table: str) -> list[models.Index]:
+    """Indexes that find names by how they begin; the opclass is what PostgreSQL needs for that."""
+    return [
+        models.Index(fields=[f"{which}_folded"], name=f"meetergo_{table}_{which}", opclasses=[PREFIXES])
+        for which in ("first", "last")
+    ]
 
 
 class Person(models.Model):
@@ -43,6 +60,9 @@ class Person(models.Model):
     )
     subject_id = models.CharField(max_length=64, blank=True, editable=False)
     subject = GenericForeignKey("subject_type", "subject_id")
+    # The database keeps these, whoever writes the names and however: what is blanked is blank here too.
+    first_folded = fold_by_database("first_name")
+    last_folded = fold_by_database("last_name")
 
     class Meta:
         abstract = True
