@@ -17,6 +17,7 @@ NEEDED = (
     "django_meetergo/migrations/0001_initial.py",
     "django_meetergo/sandbox/__main__.py",
     "django_meetergo/static/meetergo/meetergo.css",
+    "django_meetergo/static/meetergo/pages.css",
     "django_meetergo/templates/meetergo/book.html",
 )
 UNWANTED = ("tests/", "example_project/", "benchmarks/")

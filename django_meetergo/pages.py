@@ -143,35 +143,20 @@ def build_option(name: str, present: ZoneInfo, moment: datetime, *, whole: bool 
     return ZoneOption(name=name, label=label, is_chosen=zone.key == present.key)
 
 
-def list_zones(present: ZoneInfo, moment: datetime) -> list[ZoneOption]:
-    """The common zones and the present one, from west to east."""
-    names = sorted({*COMMON_ZONES, present.key}, key=lambda name: sort_by_offset(name, moment))
-    return [build_option(name, present, moment) for name in names]
+def list_zones(present: ZoneInfo, moment: datetime) -> list[tuple[str, list[ZoneOption]]]:
+    """The common zones and the present one from west to east, then every zone by region."""
+    common = sorted({*COMMON_ZONES, present.key}, key=lambda name: sort_by_offset(name, moment))
+    groups = [(gettext("Often used"), [build_option(name, present, moment) for name in common])]
+    names = sorted(known_names() - set(OLD_NAMES) - {present.key})
+    for region, label in REGIONS.items():
+        found = [name for name in names if name.startswith(f"{region}/")]
+        groups.append((str(label), [build_option(name, present, moment, whole=True) for name in found]))
+    return groups
 
 
 def sort_by_offset(name: str, moment: datetime) -> tuple[timedelta, str]:
     zone = ZoneInfo(name)
     return moment.astimezone(zone).utcoffset() or timedelta(), name_place(zone)
-
-
-def list_all_zones(present: ZoneInfo, moment: datetime) -> list[tuple[str, list[ZoneOption]]]:
-    """Every zone under its present name, by region."""
-    names = sorted(known_names() - set(OLD_NAMES) | {present.key})
-    groups = [
-        (
-            str(label),
-            [
-                build_option(name, present, moment, whole=True)
-                for name in names
-                if name.startswith(f"{region}/")
-            ],
-        )
-        for region, label in REGIONS.items()
-    ]
-    others = [build_option("UTC", present, moment)]
-    if present.key != "UTC" and present.key.partition("/")[0] not in REGIONS:
-        others.append(build_option(present.key, present, moment))
-    return [*groups, (gettext("Other"), others)]
 
 
 # Words for times
@@ -376,7 +361,7 @@ def build_calendar_links(*, title: str, start: datetime, end: datetime, place: s
 
 @dataclass(frozen=True)
 class Address:
-    """The page's own address, from which the links of the calendar are made."""
+    """The page's own address, from which the links of the calendar are made; short without a path."""
 
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
@@ -384,7 +369,7 @@ class Address:
     def to(self, **changes: str) -> str:
         """The address with some parameters changed; empty ones are left out."""
         query = {name: value for name, value in {**self.query, **changes}.items() if value}
-        return f"{self.path}?{urlencode(query)}" if query else self.path
+        return f"{self.path}?{urlencode(query)}" if query or not self.path else self.path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -409,6 +394,7 @@ class MonthLink:
 class Month:
     """A month as weeks of seven cells; days of other months are None."""
 
+    first: date
     label: str
     weekdays: tuple[tuple[str, str], ...]
     weeks: tuple[tuple[Day | None, ...], ...]
@@ -478,6 +464,7 @@ def build_month(
     cells += [None] * (-len(cells) % 7)
     before, after = previous_month(first), next_month(first)
     return Month(
+        first=first,
         label=format_month(first),
         weekdays=build_weekdays(week_start),
         weeks=tuple(tuple(cells[start : start + 7]) for start in range(0, len(cells), 7)),
@@ -666,6 +653,11 @@ class TimeChoice:
     moved_from: str = ""
     asked_day: date | None = None
     next_free: SoonTime | None = None
+
+
+def tell_seen(choice: TimeChoice) -> dict[str, str]:
+    """What an address says to come back to the same month and day."""
+    return {"month": f"{choice.day:%Y-%m}", "date": choice.day.isoformat()} if choice.day else {}
 
 
 Look = Callable[[datetime, datetime], "FreeTimes"]

@@ -20,7 +20,7 @@ from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone as clock
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
@@ -32,7 +32,7 @@ from django_meetergo.services.clients import client_for
 register = template.Library()
 logger = logging.getLogger(__name__)
 
-STYLESHEET, MODULE = "meetergo/meetergo.css", "meetergo/meetergo.js"
+STYLESHEET, PAGES_STYLESHEET, MODULE = "meetergo/meetergo.css", "meetergo/pages.css", "meetergo/meetergo.js"
 ZONE_COOKIE = "meetergo_tz"
 #: How far ahead the next few times are looked for; further only if there are too few.
 AHEAD = (timedelta(days=7), timedelta(days=31))
@@ -56,16 +56,18 @@ def complain(what: str) -> str:
 
 
 @register.simple_tag(takes_context=True)
-def meetergo_assets(context: template.Context) -> SafeString:
-    """Our stylesheet and our script, with the request's CSP nonce if a middleware gave it one."""
+def meetergo_assets(context: template.Context, *, whole: object = True) -> SafeString:
+    """Our stylesheets and our script, with the request's CSP nonce if a middleware gave it one.
+
+    Not ``whole``: enough for choosing a time, the widget and the next free times.
+    """
     nonce = write_nonce(find_nonce(context.get("request")))
-    return format_html(
-        '<link rel="stylesheet" href="{}"{}><script type="module" src="{}"{}></script>',
-        static(STYLESHEET),
-        nonce,
-        static(MODULE),
-        nonce,
+    sheets = [STYLESHEET, PAGES_STYLESHEET] if whole else [STYLESHEET]
+    styles = format_html_join(
+        "", '<link rel="stylesheet" href="{}"{}>', [(static(sheet), nonce) for sheet in sheets]
     )
+    script = format_html('<script type="module" src="{}"{}></script>', static(MODULE), nonce)
+    return styles + script
 
 
 def write_nonce(nonce: str) -> str:
@@ -217,8 +219,6 @@ def describe_times(place: Place) -> dict[str, Any]:
         "here": here,
         "onward": onward.path,
         "zone": place.zone,
-        "zones": pages.list_zones(place.zone, now),
-        "zone_next": request.get_full_path() if request is not None else here.to(),
         "zone_all": here.to(zones="all"),
         "zone_in_address": request is None,
         "is_first_visit": request is not None and ZONE_COOKIE not in request.COOKIES,

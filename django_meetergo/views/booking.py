@@ -39,6 +39,7 @@ from django_meetergo.views import outcomes
 from django_meetergo.views.common import (
     METHODS,
     ZONE_COOKIE,
+    build_address,
     build_look,
     describe_booked,
     find_by_token,
@@ -171,7 +172,8 @@ def show_times(
         "tz": find_named_zone(request),
         "subject": read_subject(request),
     }
-    address = pages.Address(reverse("meetergo:book", args=[meeting_type.slug]), carried)
+    path = reverse("meetergo:book", args=[meeting_type.slug])
+    address = build_address(request, path, carried)
     onward = pages.Address(reverse("meetergo:details", args=[meeting_type.slug]), carried)
     choice = pages.choose_time(
         look=build_look(meeting_type, duration, now),
@@ -198,16 +200,13 @@ def show_times(
 def describe_zones(
     request: HttpRequest, zone: ZoneInfo, now: datetime, address: pages.Address, choice: pages.TimeChoice
 ) -> dict[str, Any]:
-    """The line about the zone and the form to change it."""
-    shows_all = request.GET.get("zones") == "all"
-    seen = {"month": f"{choice.day:%Y-%m}", "date": choice.day.isoformat()} if choice.day else {}
+    """The line about the zone and, for whoever asks to change it, the zones there are."""
     return {
         "zone": zone,
         "is_first_visit": is_first_visit(request),
-        "zone_regions": pages.list_all_zones(zone, now) if shows_all else [],
-        "zones": [] if shows_all else pages.list_zones(zone, now),
-        "zone_next": address.to(**seen),
-        "zone_all": address.to(**seen, zones="all"),
+        "zones": pages.list_zones(zone, now) if "zones" in request.GET else [],
+        "zone_next": request.get_full_path(),
+        "zone_all": address.to(**pages.tell_seen(choice), zones="all"),
     }
 
 

@@ -39,7 +39,11 @@ SEE_OTHER, NOT_FOUND = 303, 404
 #: What one address may guess wrong before it has to wait.
 WRONG_LINKS = Limit(name="wrong-links", times=30, seconds=600)
 FRAGMENT, WIDGET = "X-Meetergo-Fragment", "X-Meetergo-Widget"
-FRAGMENTS = {"calendar": "meetergo/includes/times.html", "slots": "meetergo/includes/slots.html"}
+FRAGMENTS = {
+    "calendar": "meetergo/includes/times.html",
+    "slots": "meetergo/includes/slots.html",
+    "zone": "meetergo/includes/timezone.html",
+}
 METHODS = ("GET", "HEAD", "POST")
 
 
@@ -117,7 +121,16 @@ def show_step(
     place = pages.read_widget(request.headers.get(WIDGET, "")) if part else {}
     response = show(request, part or template, {**context, **place}, status=status)
     patch_vary_headers(response, [FRAGMENT, WIDGET])
+    if request.GET:
+        # Half a year of days and months, each a page of its own: a search engine reads the first page.
+        response["X-Robots-Tag"] = "noindex, nofollow"
     return response
+
+
+def build_address(request: HttpRequest, path: str, carried: Mapping[str, str]) -> pages.Address:
+    """The address of this page: in short, unless its links are to work elsewhere."""
+    is_here = request.path == path and WIDGET not in request.headers
+    return pages.Address("" if is_here else path, carried)
 
 
 def see_other(path: str) -> HttpResponseRedirect:

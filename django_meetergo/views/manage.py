@@ -22,6 +22,7 @@ from django_meetergo.services import calendars, changes, looking
 from django_meetergo.services.clients import client_for
 from django_meetergo.views.common import (
     METHODS,
+    build_address,
     build_look,
     describe_booked,
     describe_calendar,
@@ -299,7 +300,7 @@ def show_times(
     context = describe_appointment(attendee, zone)
     tz = pages.find_zone(request.GET.get("tz"))
     carried = {"tz": tz.key if tz else ""}
-    here = pages.Address(context["reschedule"], carried)
+    here = build_address(request, context["reschedule"], carried)
     choice = pages.choose_time(
         look=build_look(meeting_type, count_minutes(attendee), now, moving=attendee.appointment),
         now=now,
@@ -309,16 +310,14 @@ def show_times(
         address=here,
         onward=here,
     )
-    shows_all = request.GET.get("zones") == "all"
     context |= {
         "choice": choice,
         "error": error,
         "here": here,
         "carried": carried,
-        "onward": here.path,
-        "zones": [] if shows_all else pages.list_zones(zone, now),
-        "zone_regions": pages.list_all_zones(zone, now) if shows_all else [],
-        "zone_all": here.to(zones="all"),
+        "onward": context["reschedule"],
+        "zones": pages.list_zones(zone, now) if "zones" in request.GET else [],
+        "zone_all": here.to(**pages.tell_seen(choice), zones="all"),
         "zone_in_address": True,
     }
     return show_step(request, "meetergo/reschedule.html", context, status=status)

@@ -13,6 +13,13 @@ DETAILS = {"First name": "Jane", "Last name": "Doe", "E-mail address": "jane@exa
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 #: What Chromium writes about every page whose status is not 2xx, however well it is meant.
 STATUS_NOTE = "Failed to load resource: the server responded with a status of "
+#: The times of a day; the same look serves the lengths of an appointment.
+TIMES = ".mg-slots label"
+
+
+def read_time(label: Locator) -> str:
+    """The time that is seen; readers hear until when as well."""
+    return label.locator("bdi").evaluate("face => face.firstChild.data")
 
 
 class Person:
@@ -69,8 +76,8 @@ class Person:
         """From the page of a meeting type to the form; the label of the time."""
         if urlsplit(self.page.url).path != f"/book/{slug}/":
             self.open(f"/book/{slug}/")
-        label = self.page.locator(".mg-time").nth(nth)
-        text = label.locator("bdi").inner_text()
+        label = self.page.locator(TIMES).nth(nth)
+        text = read_time(label)
         label.click()
         self.press("Continue")
         self.expect_title("Your details")
@@ -91,7 +98,7 @@ class Person:
     def choose(self, path: str) -> None:
         """From free times to the form."""
         self.open(path)
-        self.page.locator(".mg-time").first.click()
+        self.page.locator(TIMES).first.click()
         self.page.locator(".mg-bar button").click()
         expect(self.page.locator(".mg-form")).to_be_visible()
 

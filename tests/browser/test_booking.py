@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from django_meetergo.models import Booking
+from tests.browser.person import TIMES
 
 BOOK = "POST /v4/booking"
 
@@ -30,7 +31,7 @@ def test_somebody_books_moves_and_cancels(service: Any, person: Any) -> None:
     person.expect_title("Your appointment")
     person.press("Choose another time", role="link")
     person.expect_title("Choose another time")
-    person.page.locator(".mg-time").nth(3).click()
+    person.page.locator(TIMES).nth(3).click()
     person.press("Continue")
     expect(person.heading).to_have_text(re.compile("^Move to .*\\?$"))
     person.expect_focus(person.heading)
@@ -118,7 +119,7 @@ def test_the_keyboard_alone_books(service: Any, person: Any) -> None:
     """Tab, arrows, Space and Enter, from the first page to the last."""
     page = person.page
     person.open("/book/intro-call/")
-    tab_to(person, ".mg-time input")
+    tab_to(person, f"{TIMES} input")
     page.keyboard.press("Space")
     tab_to(person, ".mg-bar button")
     page.keyboard.press("Enter")

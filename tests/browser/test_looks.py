@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from django_meetergo.models import Booking
+from tests.browser.person import TIMES
 
 BOOK = "POST /v4/booking"
 WAYS: dict[str, dict[str, Any]] = {
@@ -52,8 +53,8 @@ def test_choosing_a_time(service: Any, visitor: Any, look: Any) -> None:
     look("index")
     visitor.open("/book/intro-call/")
     look("book")
-    visitor.page.locator(".mg-zone summary").click()
-    visitor.page.locator(".mg-time").nth(1).click()
+    visitor.page.locator(".mg-zone a").click()
+    visitor.page.locator(TIMES).nth(1).click()
     look("book-chosen")
     visitor.open("/book/intro-call/?date=2026-01-01")
     look("book-no-times")
@@ -133,7 +134,7 @@ def test_booked_moved_and_cancelled(service: Any, visitor: Any, look: Any) -> No
     address = visitor.page.url
     visitor.page.goto(f"{address}reschedule/")
     look("reschedule")
-    visitor.page.locator(".mg-time").nth(2).click()
+    visitor.page.locator(TIMES).nth(2).click()
     visitor.page.locator(".mg-bar button").click()
     expect(visitor.page.locator(".mg-swap")).to_be_visible()
     look("reschedule-confirm")

@@ -449,6 +449,24 @@ def test_a_day_far_in_the_address_breaks_nothing(visitor):
     assert visitor.get(DETAILS, start="9999-12-31T23:59:59-14:00").status_code in {400, 409}
 
 
+def test_a_search_engine_reads_the_first_page_and_none_of_the_days(visitor):
+    """Each day and month is an address of its own; none is worth a visit of a robot's."""
+    assert "X-Robots-Tag" not in visitor.get("/book/intro-call/")
+    assert visitor.get("/book/intro-call/", month="2026-12")["X-Robots-Tag"] == "noindex, nofollow"
+
+
+def test_zones_are_listed_for_whoever_asks(visitor):
+    """And choosing one leads back to the month and day that were looked at."""
+    page = visitor.text("/book/intro-call/")
+    assert "<select" not in page
+    link = re.search(r'href="([^"]+zones=all[^"]*)"', page)[1].replace("&amp;", "&").partition("#")[0]
+    listed = visitor.text(f"/book/intro-call/{link}")
+    assert listed.count("<optgroup") > 5
+    way_back = re.search(r'name="next" value="([^"]+)"', listed)[1].replace("&amp;", "&")
+    answer = visitor.post("/book/timezone/", tz="Asia/Kolkata", next=way_back)
+    assert answer["Location"] == f"/book/intro-call/{link.replace('&zones=all', '')}"
+
+
 def test_the_stylesheet_carries_a_nonce_that_the_request_has():
     from django.template import Context, Template
 

@@ -9,7 +9,11 @@ import pytest
 
 @pytest.mark.parametrize(
     ("part", "there", "not_there"),
-    [("calendar", 'class="mg-month"', "<h1"), ("slots", 'class="mg-slots"', 'class="mg-month"')],
+    [
+        ("calendar", 'class="mg-month"', "<h1"),
+        ("slots", 'class="mg-slots"', 'class="mg-month"'),
+        ("zone", 'class="mg-zone"', 'class="mg-month"'),
+    ],
 )
 def test_a_fragment_is_just_that_part(visitor: Any, part: str, there: str, not_there: str) -> None:
     answer = visitor.client.get("/book/intro-call/", headers={"X-Meetergo-Fragment": part})

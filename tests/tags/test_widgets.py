@@ -50,7 +50,6 @@ def test_it_leads_to_our_own_pages(site_page, site):
     text = site_page.render(WIDGET)
     assert "Book Intro call" in text
     assert 'action="/book/intro-call/details/"' in text
-    assert 'name="next" value="/treatments/intro/"' in text
     days = re.findall(r'class="mg-day[^"]*" [^>]*href="(/book/intro-call/\?[^"#]+)#', text)
     assert days
     assert all("date=" in day and "subject" not in day for day in days)
@@ -239,5 +238,10 @@ def test_assets_carry_the_nonce_of_the_request(site_page, name):
     assert "nonce" not in site_page.render("{% meetergo_assets %}")
     setattr(site_page.request, name, LazyNonce())
     text = site_page.render("{% meetergo_assets %}")
-    assert text.count(' nonce="abc"') == 2
+    assert text.count(' nonce="abc"') == 3
     assert '<script type="module" src="/static/meetergo/meetergo.js"' in text
+
+
+def test_a_page_that_only_offers_times_needs_one_stylesheet(site_page):
+    assert site_page.render("{% meetergo_assets %}").count("stylesheet") == 2
+    assert site_page.render("{% meetergo_assets whole=False %}").count("stylesheet") == 1

@@ -1,15 +1,17 @@
-/* Makes plain links and forms quicker; what fails here is a plain link again. All words come from the page. */
+/* Makes plain links and forms quicker; what fails here is a plain link again. Words come from the page. */
 
-const make = (tag, has) => Object.assign(document.createElement(tag), has);
 const iso = (date) => date.toISOString().slice(0, 10);
-const fill = (text, words) => text.replace(/\{(\w+)\}/g, (all, name) => words[name] ?? all);
+const fill = (text, words) => text.replace(/{(\w+)}/g, (_, key) => words[key]);
+const inside = ["click", "keydown", "input", "submit"];
 const outside = ["popstate", "pageshow", "visibilitychange"];
 const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 7, ArrowUp: -7 };
+const format = { weekday: "long", day: "numeric", month: "long", timeZone: "UTC" };
+const name = (day) => new Date(day).toLocaleDateString(document.documentElement.lang || [], format);
 
 class MeetergoBooking extends HTMLElement {
 	connectedCallback() {
-		for (const name of ["click", "keydown", "change", "input", "submit"]) this.addEventListener(name, this);
-		for (const name of outside) addEventListener(name, this);
+		for (const type of inside) this.addEventListener(type, this);
+		for (const type of outside) addEventListener(type, this);
 		this.upgrade();
 		this.guessZone();
 		this.follow();
@@ -17,7 +19,7 @@ class MeetergoBooking extends HTMLElement {
 	}
 
 	disconnectedCallback() {
-		for (const name of outside) removeEventListener(name, this);
+		for (const type of outside) removeEventListener(type, this);
 		this.asking?.abort();
 		clearTimeout(this.next);
 	}
@@ -31,19 +33,18 @@ class MeetergoBooking extends HTMLElement {
 	}
 
 	get words() {
-		return this.$(".mg-free").dataset;
+		return this.$(".mg-calendar").dataset;
 	}
 
-	/** Polite, and gone after ten seconds; what stays until the next word is shown as well. */
-	say(text, stays = false, link) {
+	// Gone after ten seconds; what stays is shown as well.
+	say(text, stays, link) {
 		const status = this.$(".mg-status");
 		clearTimeout(this.silence);
-		if (!status) return;
-		status.classList.toggle("mg-loud", stays);
+		status.classList.toggle("mg-loud", !!stays);
 		status.textContent = "";
 		if (text) this.silence = setTimeout(() => {
-			status.textContent = text;
-			if (link) status.append(" ", make("a", { href: link, className: "mg-link", textContent: this.words.retry }));
+			status.append(text);
+			if (link) status.append(" ", Object.assign(document.createElement("a"), { href: link, textContent: this.words.retry }));
 			if (!stays) this.silence = setTimeout(() => this.say(), 1e4);
 		}, 50);
 	}
@@ -52,7 +53,7 @@ class MeetergoBooking extends HTMLElement {
 		this.dispatchEvent(new CustomEvent(`meetergo:${name}`, { bubbles: true, detail }));
 	}
 
-	/** The answer as a document; nothing when somebody asked for something else meanwhile. */
+	// The answer as a document; nothing if something else was asked for meanwhile.
 	async ask(url, body, headers) {
 		this.asking?.abort();
 		const asking = (this.asking = new AbortController());
@@ -69,25 +70,23 @@ class MeetergoBooking extends HTMLElement {
 	}
 
 	async load(url, part = "calendar") {
-		const free = this.$(".mg-free"), name = part === "slots" ? ".mg-slots" : ".mg-free";
-		const { loading, slow, failed } = this.words;
-		free.ariaBusy = "true";
+		const free = this.$(".mg-calendar"), { loading, slow, failed } = this.words;
+		free.ariaBusy = true;
 		const hints = [setTimeout(() => this.say(loading), 1e3), setTimeout(() => this.say(slow, true), 8e3)];
 		try {
 			const headers = { "X-Meetergo-Fragment": part, "X-Meetergo-Widget": this.dataset.widget ?? "" };
-			const fresh = (await this.ask(url, null, headers))?.querySelector(name);
-			if (!fresh) return false;
-			this.$(name).replaceWith(fresh);
+			const fresh = (await this.ask(url, null, headers))?.querySelector(`.mg-${part}`);
+			if (!fresh) return;
+			this.$(`.mg-${part}`).replaceWith(fresh);
 			this.say();
-			this.upgrade();
+			if (part !== "zone") this.upgrade();
+			return true;
 		} catch {
 			this.say(failed, true, url);
-			return false;
 		} finally {
 			hints.forEach(clearTimeout);
 			free.ariaBusy = null;
 		}
-		return true;
 	}
 
 	async reload(url, body) {
@@ -106,13 +105,16 @@ class MeetergoBooking extends HTMLElement {
 		const table = this.$(".mg-month");
 		if (!table) return;
 		table.role = "grid";
+		let day = 0;
 		for (const cell of table.querySelectorAll("td")) {
 			cell.role = "gridcell";
-			const link = cell.firstElementChild;
-			if (link?.href) cell.ariaSelected = `${link.matches(".mg-day-chosen")}`;
-			else if (link) cell.ariaDisabled = "true";
+			if (!cell.firstChild) continue;
+			const link = cell.querySelector("a"), date = `${table.dataset.month}-${`${++day}`.padStart(2, 0)}`;
+			(link ?? cell).dataset.date = date;
+			if (link) cell.ariaSelected = link.matches(".mg-day-chosen");
+			else cell.ariaDisabled = true, cell.ariaLabel = fill(this.words.none, { day: name(date) });
 		}
-		this.rove(this.$(".mg-day-chosen") ?? this.$("a[data-date]") ?? this.$("[data-date]"));
+		this.rove(this.$(".mg-day-chosen") ?? this.$("[data-date]"));
 		this.showPicked();
 	}
 
@@ -121,7 +123,7 @@ class MeetergoBooking extends HTMLElement {
 	}
 
 	focusOn(mark) {
-		const item = this.$(`[data-date="${mark}"], [class="mg-turn ${mark}"]`) ?? this.$(".mg-calendar .mg-title");
+		const item = this.$(`[data-date="${mark}"], [class="mg-turn ${mark}"]`) ?? this.$(".mg-dates .mg-title");
 		if (item?.dataset.date) this.rove(item);
 		item?.focus();
 	}
@@ -129,51 +131,52 @@ class MeetergoBooking extends HTMLElement {
 	on_click(event) {
 		const link = event.target.closest("a");
 		if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return;
-		if (link.matches(".mg-back-to-grid")) this.focusOn(this.$(".mg-day-chosen").dataset.date);
-		else if (link.matches(".mg-turn")) this.open(link);
-		else if (link.matches("a[data-date], .mg-slots a")) this.openDay(link);
+		if (link.matches(".mg-to-dates")) this.focusOn(this.$(".mg-day-chosen").dataset.date);
+		else if (link.matches(".mg-turn")) this.turn(link.href, link.classList[1], link.classList[1]);
+		else if (link.matches("[data-date], .mg-slots a")) this.openDay(link);
+		else if (link.matches(".mg-zone a")) this.load(link.href, "zone").then(() => this.$(".mg-zone select")?.focus());
 		else return;
 		event.preventDefault();
 	}
 
 	async openDay(link) {
-		if (!(await this.open(link, false))) return;
+		if (!(await this.open(link.href, link.dataset.date))) return;
 		const title = this.$(".mg-slots .mg-title");
 		title.focus();
 		this.say(title.dataset.says);
 	}
 
-	/** Back returns, to the focus as well; in a page of the site's own the address stays. */
-	async open(link, isMonth = true) {
-		link.focus?.();
-		const { dataset, classList } = document.activeElement, mark = dataset.date ?? classList[1], { href } = link;
+	// Back returns the focus as well; in a page of the site's own the address stays.
+	async open(href, focused) {
 		if (!(await this.load(href))) return false;
 		if (new URL(href).pathname === location.pathname) {
-			history.replaceState({ meetergo: mark }, "");
+			history.replaceState({ focused }, "");
 			history.pushState({}, "", href.split("#")[0]);
 		}
-		if (isMonth) this.say(this.$(".mg-calendar").dataset.says);
-		if (isMonth && link.focus) this.focusOn(mark);
 		return true;
 	}
 
+	async turn(href, from, to) {
+		if (!(await this.open(href, from))) return;
+		this.say(this.$(".mg-dates").dataset.says);
+		this.focusOn(to);
+	}
+
 	async on_popstate({ state }) {
-		if (this.$(".mg-free") && (await this.load(location.href))) this.focusOn(state?.meetergo);
+		if (this.$(".mg-calendar") && (await this.load(location.href))) this.focusOn(state?.focused);
 	}
 
 	on_keydown(event) {
 		const item = event.target.closest("[data-date]"), { key } = event;
 		if (!item || event.altKey || event.ctrlKey || event.metaKey) return;
 		const date = new Date(item.dataset.date), turn = { PageUp: -1, PageDown: 1 }[key];
-		if (key === "Enter" || key === " ") {
-			if (item.href) this.openDay(item);
-			else this.sayNone(item);
-		} else if (turn) this.moveMonths(date, event.shiftKey ? 12 * turn : turn);
+		if (key === "Enter" || key === " ") item.href ? this.openDay(item) : this.sayNone(item);
+		else if (turn) this.moveMonths(date, event.shiftKey ? 12 * turn : turn);
 		else if (key === "Home" || key === "End") {
 			const days = [...item.closest("tr").querySelectorAll("[data-date]")];
 			this.focusOn(days.at(key === "Home" ? 0 : -1).dataset.date);
 		} else if (steps[key]) {
-			const mirrored = steps[key] % 7 && getComputedStyle(this).direction === "rtl";
+			const mirrored = steps[key] % 7 && this.matches(":dir(rtl)");
 			date.setUTCDate(date.getUTCDate() + steps[key] * (mirrored ? -1 : 1));
 			this.goTo(iso(date));
 		} else return;
@@ -183,38 +186,29 @@ class MeetergoBooking extends HTMLElement {
 	moveMonths(date, months) {
 		const { first, last } = this.$(".mg-month").dataset, day = date.getUTCDate();
 		date.setUTCMonth(date.getUTCMonth() + months, 1);
-		const [year, month] = [first, iso(date).slice(0, 7), last].sort()[1].split("-");
-		const end = new Date(Date.UTC(year, month, 0)).getUTCDate();
-		this.goTo(iso(new Date(Date.UTC(year, month - 1, Math.min(day, end)))));
+		const to = new Date([first, iso(date).slice(0, 7), last].sort()[1]);
+		to.setUTCMonth(to.getUTCMonth() + 1, 0);
+		to.setUTCDate(Math.min(day, to.getUTCDate()));
+		this.goTo(iso(to));
 	}
 
-	async goTo(day) {
-		if (!this.$(`[data-date="${day}"]`)) {
-			const { first, last } = this.$(".mg-month").dataset, month = day.slice(0, 7), way = this.$("a.mg-turn");
-			if (!way || month < first || month > last) return;
-			const url = new URL(way.href);
-			url.searchParams.set("month", month);
-			if (!(await this.open({ href: url.href }))) return;
-		}
-		this.focusOn(day);
+	goTo(day) {
+		if (this.$(`[data-date="${day}"]`)) return this.focusOn(day);
+		const { first, last } = this.$(".mg-month").dataset, month = day.slice(0, 7);
+		if (month < first || month > last) return;
+		const url = new URL(this.$(".mg-turn").href);
+		url.searchParams.set("month", month);
+		this.turn(url.href, document.activeElement.dataset.date, day);
 	}
 
 	sayNone({ dataset: { date } }) {
-		const style = { weekday: "long", day: "numeric", month: "long", timeZone: "UTC" };
-		const name = (day) => new Date(day).toLocaleDateString(document.documentElement.lang || [], style);
 		const next = [...this.querySelectorAll("a[data-date]")].find((link) => link.dataset.date > date);
 		const words = { day: name(date), next: next && name(next.dataset.date) };
 		this.say(fill(this.words[next ? "next" : "none"], words));
 	}
 
-	on_change({ target }) {
-		if (target.name !== "start" || !target.closest(".mg-slots")) return;
-		this.showPicked();
-		this.tell("slot-chosen", { start: target.value });
-	}
-
 	get time() {
-		return this.$(".mg-time :checked + * bdi")?.textContent;
+		return this.$(".mg-slots :checked + *")?.firstChild.data;
 	}
 
 	showPicked() {
@@ -222,10 +216,10 @@ class MeetergoBooking extends HTMLElement {
 		if (picked) picked.textContent = this.time ? `${picked.dataset.day}, ${this.time}` : "";
 	}
 
-	/** Times of a while ago, asked for again; what was chosen stays chosen or is said to be gone. */
+	// Times of a while ago once more; what was chosen stays chosen, or is said to be gone.
 	async refresh() {
-		const { time } = this, chosen = this.$(".mg-slots :checked"), day = this.$("a.mg-day-chosen");
-		const focused = this.$(".mg-slots").contains(document.activeElement);
+		const { time } = this, chosen = this.$(".mg-slots :checked"), day = this.$(".mg-day-chosen");
+		const focused = this.$(".mg-slots")?.contains(document.activeElement);
 		if (!day || !(await this.load(day.href, "slots"))) return !day;
 		if (!chosen) return true;
 		const same = this.$(`.mg-slots [value="${chosen.value}"]`);
@@ -238,17 +232,20 @@ class MeetergoBooking extends HTMLElement {
 
 	on_visibilitychange() {
 		if (document.hidden) this.leftAt = Date.now();
-		else if (this.$(".mg-slots") && Date.now() - this.leftAt > 3e5) this.refresh();
+		else if (Date.now() - this.leftAt > 3e5) this.refresh();
 		this.follow();
 	}
 
 	guessZone() {
-		const zone = this.$(".mg-zone[data-guess]");
-		const mine = Intl.DateTimeFormat().resolvedOptions().timeZone;
-		if (!zone || !mine || mine === zone.dataset.zone) return;
-		const form = zone.querySelector("form"), body = new FormData(form);
-		body.set("tz", mine);
-		this.reload(form.action, body).catch(() => {});
+		const form = this.$("[data-guess]"), mine = Intl.DateTimeFormat().resolvedOptions().timeZone;
+		if (form && mine && mine !== form.dataset.zone) this.setZone(form, mine).catch(() => {});
+	}
+
+	setZone(form, zone) {
+		const body = new FormData(form);
+		body.set("tz", zone);
+		body.set("next", location.pathname + location.search);
+		return this.reload(form.action, body);
 	}
 
 	async on_submit(event) {
@@ -257,14 +254,14 @@ class MeetergoBooking extends HTMLElement {
 			if (!this.time || Date.now() - this.loadedAt < 6e4) return;
 			event.preventDefault();
 			if (await this.refresh()) this.$(".mg-times-form").submit();
-		} else if (form.matches(".mg-zone-form[method=post]")) {
+		} else if (form.matches(".mg-zone[method=post]")) {
 			event.preventDefault();
-			await this.reload(form.action, new FormData(form)).catch(() => form.submit());
-			this.$(".mg-zone summary").focus();
+			await this.setZone(form, form.tz.value).catch(() => form.submit());
+			this.$(".mg-zone a").focus();
 		} else if (form.method === "post") {
 			if (form.ariaBusy) return event.preventDefault();
 			const button = event.submitter ?? form.querySelector("button");
-			form.ariaBusy = button.ariaDisabled = "true";
+			form.ariaBusy = button.ariaDisabled = true;
 			if (!busy) return;
 			button.dataset.label = button.textContent;
 			button.textContent = busy;
@@ -272,28 +269,31 @@ class MeetergoBooking extends HTMLElement {
 		}
 	}
 
-	/** Back from the next page, as the browser kept us. */
+	// Back from the next page.
 	on_pageshow({ persisted }) {
-		for (const item of persisted ? this.querySelectorAll("form, button") : []) {
+		if (persisted) for (const item of this.querySelectorAll("form, button")) {
 			item.ariaBusy = item.ariaDisabled = null;
 			if (item.dataset.label) item.textContent = item.dataset.label;
 		}
 	}
 
 	on_input({ target }) {
+		if (target.matches(".mg-slots [name=start]")) {
+			this.showPicked();
+			this.tell("slot-chosen", { start: target.value });
+		}
 		const { left } = target.dataset, count = target.maxLength - target.value?.length;
 		if (!left) return;
-		const text = fill(left, { count });
-		target.nextElementSibling?.remove();
-		target.after(make("p", { className: "mg-hint", ariaHidden: "true", textContent: text }));
-		if (count <= 50 && !target.told) this.say(text);
-		target.told = count <= 50;
+		const text = fill(left, { count }), isNear = count <= 50;
+		target.nextElementSibling.textContent = text;
+		if (isNear && !target.told) this.say(text);
+		target.told = isNear;
 	}
 
-	/** Look again while the page waits: often at first. It tells, and leaves the focus where it is. */
+	// Look again while the page waits, often at first; the focus stays where it is.
 	follow() {
 		clearTimeout(this.next);
-		const article = this.$("article[data-poll]");
+		const article = this.$("[data-poll]");
 		if (!article || document.hidden) return;
 		const [often, long, then] = article.dataset.poll.split(" ");
 		const pause = performance.now() > long * 1e3 ? then : often;
@@ -301,27 +301,27 @@ class MeetergoBooking extends HTMLElement {
 	}
 
 	async lookAgain(article) {
-		const form = article.querySelector("form[data-look]");
+		const form = article.querySelector("[data-look]");
 		try {
 			const found = await this.ask(location.href, form && new FormData(form));
-			const fresh = found?.querySelector("article[data-screen]");
-			if (fresh && fresh.dataset.screen !== article.dataset.screen) {
-				const inside = article.contains(document.activeElement), title = fresh.querySelector("h1");
-				title.autofocus = false;
-				article.replaceWith(fresh);
-				document.title = found.title;
-				if (inside) title.focus();
-				else this.say(title.textContent);
-				this.tellBooked();
-			}
+			const fresh = found?.querySelector("[data-screen]");
+			if (!fresh || fresh.dataset.screen === article.dataset.screen) return;
+			const focused = article.contains(document.activeElement), title = fresh.querySelector("h1");
+			title.autofocus = false;
+			article.replaceWith(fresh);
+			document.title = found.title;
+			if (focused) title.focus();
+			else this.say(title.textContent);
+			this.tellBooked();
 		} catch {
-			// Nobody asked for this look; the next one is soon.
+			// Nobody asked for this look.
+		} finally {
+			this.follow();
 		}
-		this.follow();
 	}
 
 	tellBooked() {
-		const booking = this.$("article[data-booked]")?.dataset.booked;
+		const booking = this.$("[data-booked]")?.dataset.booked;
 		if (booking) this.tell("booked", { booking });
 	}
 }
