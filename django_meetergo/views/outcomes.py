@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 
 from django_meetergo import links, pages
 from django_meetergo.models import Attendee, Booking
+from django_meetergo.services import rebooking
 from django_meetergo.views.common import describe_booked, describe_calendar, list_hosts
 
 State, Reason = Booking.State, Booking.Reason
@@ -137,6 +138,7 @@ def describe_outcome(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
         "include": f"meetergo/includes/outcome/{screen.name}.html",
         "heading": screen.heading(Words(host=host, time=pages.label_time(booking.start, zone))),
         "when": describe_booked(start, end, zone, hosts),
+        "wished": tell_wish(booking, zone),
         "duration": duration,
         "host_name": host,
         "channel": pages.name_channel((appointment.channel if appointment else "") or booking.channel),
@@ -148,6 +150,14 @@ def describe_outcome(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
         **list_ways_on(booking, zone),
         **(describe_calendar(booking.attendee, booking.meeting_type.name) if booking.attendee else {}),
     }
+
+
+def tell_wish(booking: Booking, zone: ZoneInfo) -> str:
+    """The time somebody chose, where another is tried or was booked as they agreed to."""
+    agreement = rebooking.read_agreement(booking)
+    if agreement is None or agreement.wished == booking.start:
+        return ""
+    return pages.format_moment(agreement.wished, zone)
 
 
 def tell_subject(booking: Booking) -> str:

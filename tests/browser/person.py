@@ -39,6 +39,8 @@ class Person:
     ) -> None:
         self.url, self.screens = url, screens
         self.troubles: list[str] = []
+        #: Where else the page may load from: the official embed is the one that does.
+        self.friends: tuple[str, ...] = ()
         self.context = browser.new_context(
             base_url=url,
             java_script_enabled=script,
@@ -58,7 +60,7 @@ class Person:
             self.troubles.append(text)
 
     def watch(self, request: Any) -> None:
-        if not request.url.startswith((self.url, "data:")):
+        if not request.url.startswith((self.url, "data:", *self.friends)):
             self.troubles.append(f"asked {urlsplit(request.url).hostname}")
 
     def leave(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -77,6 +77,27 @@ def test_a_lost_time_is_told_and_one_click_books_another(service: Any, person: A
 
     person.expect_title("You are booked")
     assert only_booking_that_stands().first_name == "Jane"
+
+
+def test_who_agreed_to_another_time_gets_it_and_is_told(
+    service: Any, person: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ticked by the visitor, tried by us, and named beside the time it became."""
+    settings.MEETERGO = {**settings.MEETERGO, "REBOOK": {"days": 7}}
+    monkeypatch.setattr("django_meetergo.services.bookings.draw_pause", timedelta)
+    time = person.choose_time()
+    person.fill_in()
+    person.page.get_by_label("If this time has just gone, book the nearest free time for me").check()
+    service.steal_slot(datetime.fromisoformat(person.page.locator("[name=start]").input_value()))
+    person.press("Book this time")
+
+    person.expect_title("We are booking your time")
+    expect(person.page.locator(".mg-note")).to_contain_text(f"{time} was taken. We are trying")
+    person.press("Check again")
+    person.expect_title("You are booked")
+    expect(person.page.locator(".mg-note")).to_contain_text(f"{time} was taken, so we booked the nearest")
+    expect(person.page.locator(".mg-row-when")).not_to_contain_text(f"{time}–")
+    assert len(service.appointments_of(only_booking())) == 1
 
 
 def only_booking_that_stands() -> Booking:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from django_meetergo.models import Booking
+from django_meetergo.models import Attendee, Booking
 from tests.browser.person import TIMES
 
 BOOK = "POST /v4/booking"
@@ -64,6 +64,20 @@ def test_choosing_a_time(service: Any, visitor: Any, look: Any) -> None:
     look("book-group")
     visitor.open("/book/intro-call/details/")
     look("book-error")
+
+
+@pytest.mark.urls("tests.browser.site")
+def test_a_site_built_with_our_tags(service: Any, visitor: Any, look: Any, django_user_model: Any) -> None:
+    visitor.open("/site/times/")
+    look("site-times")
+    visitor.send("/book/intro-call/")
+    Attendee.objects.update(user=django_user_model.objects.create_user("jane"))
+    visitor.open("/site/mine/")
+    look("site-mine")
+    visitor.friends = ("https://cdn.meetergo.com/", "https://cal.meetergo.com/")
+    visitor.context.route("https://*.meetergo.com/**", lambda route: route.fulfill(body=""))
+    visitor.open("/site/contact/")
+    look("site-contact")
 
 
 def test_no_times(service: Any, visitor: Any, look: Any) -> None:

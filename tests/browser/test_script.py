@@ -206,6 +206,62 @@ def test_another_zone_is_announced(quick: Any) -> None:
     quick.expect_focus(quick.page.locator(".mg-zone a"))
 
 
+# A page that nobody sees
+
+
+def hide(person: Any, hidden: bool) -> None:
+    """The visitor turns to another tab, or comes back."""
+    person.page.evaluate(
+        """hidden => {
+            Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
+            document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
+        }""",
+        hidden,
+    )
+
+
+def test_who_comes_back_after_a_while_sees_fresh_times_and_keeps_the_choice(
+    service: Any, make_person: Any
+) -> None:
+    person = make_person()
+    person.page.clock.install()
+    person.open(BOOK)
+    label, other = person.page.locator(TIMES).nth(2), person.page.locator(TIMES).nth(1)
+    value, gone = label.locator("input").input_value(), other.locator("input").input_value()
+    label.click()
+    service.steal_slot(datetime.fromisoformat(gone))
+    service.forget_times()
+
+    hide(person, True)
+    person.page.clock.fast_forward(299_000)
+    hide(person, False)
+    expect(person.page.locator(f'[value="{gone}"]')).to_have_count(1)
+
+    hide(person, True)
+    person.page.clock.fast_forward(301_000)
+    hide(person, False)
+    expect(person.page.locator(f'[value="{gone}"]')).to_have_count(0)
+    expect(person.page.locator(f'[value="{value}"]')).to_be_checked()
+
+
+def test_a_waiting_page_rests_while_nobody_sees_it(service: Any, quick: Any) -> None:
+    quick.book("checkup")
+    quick.expect_title("One more step: confirm your e-mail")
+    quick.page.clock.install()
+    quick.page.reload()
+    looks: list[str] = []
+    quick.page.on("request", lambda request: looks.append(request.method))
+    hide(quick, True)
+    quick.page.clock.fast_forward(60_000)
+    assert looks == []
+
+    service.confirm(Booking.objects.get())
+    hide(quick, False)
+    quick.page.clock.fast_forward(15_100)
+
+    quick.expect_title("You are booked")
+
+
 # Slow, failed, twice
 
 

@@ -22,7 +22,7 @@ def test_the_module_stays_small() -> None:
 def test_the_page_of_a_whole_month_stays_small(visitor: Any) -> None:
     """Before compression, with all it loads: as on the first of a month, when every day is to come."""
     arrival = visitor.text("/book/intro-call/")
-    (soonest,) = re.findall(r'<nav class="mg-soonest".*?</nav>', arrival, re.DOTALL)
+    (soonest,) = re.findall(r'<div class="mg-soonest".*?</div>', arrival, re.DOTALL)
     following = re.search(r"\?month=[\d-]+", arrival)[0]
     page = visitor.text(f"/book/intro-call/{following}") + soonest
     loaded = [measure(name) for name in re.findall(r'(?:href|src)="/static/meetergo/([^"]+)"', page)]
