@@ -25,15 +25,13 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from django_meetergo import embed, links, pages
-from django_meetergo.models import Appointment, Attendee, Host, MeetingType
+from django_meetergo.models import Appointment, Attendee, MeetingType
 from django_meetergo.services import availability
-from django_meetergo.services.clients import client_for
 
 register = template.Library()
 logger = logging.getLogger(__name__)
 
 STYLESHEET, PAGES_STYLESHEET, MODULE = "meetergo/meetergo.css", "meetergo/pages.css", "meetergo/meetergo.js"
-ZONE_COOKIE = "meetergo_tz"
 #: How far ahead the next few times are looked for; further only if there are too few.
 AHEAD = (timedelta(days=7), timedelta(days=31))
 #: Pages whose address is a secret: nobody else's script may read it.
@@ -126,15 +124,9 @@ class Place:
     def address(self, name: str) -> pages.Address:
         return pages.Address(reverse(f"meetergo:{name}", args=[self.meeting_type.slug]), self.carried)
 
-    def look(self, start: datetime, end: datetime) -> availability.FreeTimes:
-        return availability.list_slots(
-            meeting_type=self.meeting_type,
-            start=start,
-            end=end,
-            duration=self.meeting_type.duration,
-            client=client_for(self.meeting_type.connection, "view"),
-            now=clock.now(),
-        )
+    @property
+    def look(self) -> pages.Look:
+        return pages.build_look(self.meeting_type, self.meeting_type.duration, clock.now())
 
 
 def find_place(
@@ -158,7 +150,7 @@ def find_place(
 def find_zone(request: Any) -> ZoneInfo:
     """What the visitor chose before, else the site's own."""
     cookies = getattr(request, "COOKIES", {})
-    return pages.choose_zone(cookies.get(ZONE_COOKIE), django_settings.TIME_ZONE)
+    return pages.choose_zone(cookies.get(pages.ZONE_COOKIE), django_settings.TIME_ZONE)
 
 
 def render(place_request: Any, name: str, shown: Mapping[str, Any]) -> SafeString:
@@ -197,7 +189,6 @@ def meetergo_booking_widget(
 def describe_times(place: Place) -> dict[str, Any]:
     """What the includes of step 1 need. Its links lead to our own page, which works without script."""
     now, meeting_type = clock.now(), place.meeting_type
-    hosts: list[Host] = list(meeting_type.hosts.all())
     here, onward = place.address("book"), place.address("details")
     choice = pages.choose_time(
         look=place.look,
@@ -210,18 +201,16 @@ def describe_times(place: Place) -> dict[str, Any]:
     )
     request = place.request
     return {
+        **pages.describe_type(meeting_type),
         "choice": choice,
         "duration": meeting_type.duration,
-        "hosts": [host for host in hosts if host.name],
-        "host_name": pages.name_hosts(hosts),
-        "channel": "" if meeting_type.allowed_channels else pages.name_channel(meeting_type.channel),
         "carried": place.carried,
         "here": here,
         "onward": onward.path,
         "zone": place.zone,
         "zone_all": here.to(zones="all"),
         "zone_in_address": request is None,
-        "is_first_visit": request is not None and ZONE_COOKIE not in request.COOKIES,
+        "is_first_visit": request is not None and pages.ZONE_COOKIE not in request.COOKIES,
     }
 
 

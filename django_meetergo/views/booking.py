@@ -38,9 +38,7 @@ from django_meetergo.services.clients import client_for
 from django_meetergo.views import outcomes
 from django_meetergo.views.common import (
     METHODS,
-    ZONE_COOKIE,
     build_address,
-    build_look,
     describe_booked,
     find_by_token,
     find_named_zone,
@@ -67,7 +65,6 @@ logger = logging.getLogger(__name__)
 State, Reason = Booking.State, Booking.Reason
 
 ZONE_AGE = 365 * 24 * 3600
-LONG_DESCRIPTION = 300
 #: Under this name the kept details say which booking the same browser has made.
 MADE = "booking"
 
@@ -108,18 +105,6 @@ def show_gone(request: HttpRequest, meeting_type: MeetingType) -> HttpResponse:
     return show(
         request, "meetergo/gone.html", {"meeting_type": meeting_type, "meeting_types": others}, status=410
     )
-
-
-def describe_type(meeting_type: MeetingType) -> dict[str, Any]:
-    """What every page about a meeting type says on top."""
-    hosts = list(meeting_type.hosts.all())
-    return {
-        "meeting_type": meeting_type,
-        "hosts": [host for host in hosts if host.name],
-        "host_name": pages.name_hosts(hosts),
-        "channel": pages.name_channel(meeting_type.channel) if not meeting_type.allowed_channels else "",
-        "is_long": len(meeting_type.description) > LONG_DESCRIPTION,
-    }
 
 
 # Step 1: choose a time
@@ -176,7 +161,7 @@ def show_times(
     address = build_address(request, path, carried)
     onward = pages.Address(reverse("meetergo:details", args=[meeting_type.slug]), carried)
     choice = pages.choose_time(
-        look=build_look(meeting_type, duration, now),
+        look=pages.build_look(meeting_type, duration, now),
         now=now,
         zone=zone,
         duration=duration,
@@ -185,7 +170,7 @@ def show_times(
         onward=onward,
     )
     context = {
-        **describe_type(meeting_type),
+        **pages.describe_type(meeting_type),
         **describe_zones(request, zone, now, address, choice),
         "choice": choice,
         "duration": duration,
@@ -219,7 +204,7 @@ def timezone(request: HttpRequest) -> HttpResponse:
     response = see_other(find_way_back(request, form.cleaned_data.get("next", "")))
     if zone := form.cleaned_data.get("tz"):
         response.set_cookie(
-            ZONE_COOKIE,
+            pages.ZONE_COOKIE,
             zone,
             max_age=ZONE_AGE,
             path="/",  # widgets on other pages of the site show the same zone
@@ -354,7 +339,7 @@ def describe_form(request: HttpRequest, wish: Wish, form: BookingForm) -> dict[s
     back = pages.Address(reverse("meetergo:book", args=[meeting_type.slug]), carried)
     start = wish.start.astimezone(zone).isoformat()
     return {
-        **describe_type(meeting_type),
+        **pages.describe_type(meeting_type),
         "form": form,
         "start": start,
         "duration": wish.duration,
@@ -539,7 +524,7 @@ def describe_alternatives(booking: Booking, zone: ZoneInfo) -> Mapping[str, Any]
         return {}
     wanted = booking.start.astimezone(zone)
     day = pages.midnight(wanted.date(), zone)
-    found = build_look(meeting_type, booking.duration, now)(day, day + availability.SEARCH)
+    found = pages.build_look(meeting_type, booking.duration, now)(day, day + availability.SEARCH)
     times = [free for free in found.times if free.start != booking.start]
     free = availability.choose_alternatives(times, wanted, zone)
     form = BookingForm(initial=details_of(booking), meeting_type=meeting_type)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, TypeVar
@@ -23,15 +22,12 @@ from django_meetergo import links, pages
 from django_meetergo.conf import get_settings
 from django_meetergo.fields import build_cipher, encrypt, encryption_keys
 from django_meetergo.models import Appointment, Attendee, Host, MeetingType
-from django_meetergo.services import availability
-from django_meetergo.services.clients import client_for
 from django_meetergo.transactions import DATABASE_LOST
 from django_meetergo.visitors import Limit, find_address
 
 View = Callable[..., HttpResponse]
 T = TypeVar("T", bound=models.Model)
 
-ZONE_COOKIE = "meetergo_tz"
 DETAILS_COOKIE = "meetergo_details"
 DETAILS_AGE = timedelta(minutes=30)
 
@@ -155,7 +151,7 @@ def show_not_found(request: HttpRequest) -> HttpResponse:
 def find_zone(request: HttpRequest) -> ZoneInfo:
     """The visitor's zone: what the address says, what was chosen before, the site's own."""
     return pages.choose_zone(
-        request.GET.get("tz"), request.COOKIES.get(ZONE_COOKIE), django_settings.TIME_ZONE
+        request.GET.get("tz"), request.COOKIES.get(pages.ZONE_COOKIE), django_settings.TIME_ZONE
     )
 
 
@@ -166,7 +162,7 @@ def find_named_zone(request: HttpRequest) -> str:
 
 def is_first_visit(request: HttpRequest) -> bool:
     """Whether nobody has said yet which zone to use; our script may then ask the browser."""
-    return not find_named_zone(request) and ZONE_COOKIE not in request.COOKIES
+    return not find_named_zone(request) and pages.ZONE_COOKIE not in request.COOKIES
 
 
 def describe_booked(start: datetime, end: datetime, zone: ZoneInfo, hosts: list[Any]) -> pages.When:
@@ -252,32 +248,6 @@ def find_user(request: HttpRequest) -> Any:
 # Free times
 
 
-def build_look(
-    meeting_type: MeetingType, duration: int, now: datetime, *, moving: Appointment | None = None
-) -> pages.Look:
-    """A way to list the free times between two moments.
-
-    An appointment that is ``moving`` does not stand in its own way; the time it has is no new one.
-    """
-    client = client_for(meeting_type.connection, "view")
-
-    def look(start: datetime, end: datetime) -> availability.FreeTimes:
-        found = availability.list_slots(
-            meeting_type=meeting_type,
-            start=start,
-            end=end,
-            duration=duration,
-            moving=moving.remote_id if moving else "",
-            client=client,
-            now=now,
-        )
-        if moving is None:
-            return found
-        return replace(found, times=tuple(free for free in found.times if free.start != moving.start))
-
-    return look
-
-
 def is_free(
     meeting_type: MeetingType,
     start: datetime,
@@ -289,7 +259,7 @@ def is_free(
     """Whether a start is among the times we show. When nobody can say, it is left to the booking."""
     if start > now + pages.WINDOW + timedelta(days=31):
         return False
-    found = build_look(meeting_type, duration, now, moving=moving)(start, start + timedelta(seconds=1))
+    found = pages.build_look(meeting_type, duration, now, moving=moving)(start, start + timedelta(seconds=1))
     return bool(found.times) or found.stale or found.failed
 
 

@@ -23,7 +23,6 @@ from django_meetergo.services.clients import client_for
 from django_meetergo.views.common import (
     METHODS,
     build_address,
-    build_look,
     describe_booked,
     describe_calendar,
     find_by_token,
@@ -302,7 +301,7 @@ def show_times(
     carried = {"tz": tz.key if tz else ""}
     here = build_address(request, context["reschedule"], carried)
     choice = pages.choose_time(
-        look=build_look(meeting_type, count_minutes(attendee), now, moving=attendee.appointment),
+        look=pages.build_look(meeting_type, count_minutes(attendee), now, moving=attendee.appointment),
         now=now,
         zone=zone,
         duration=count_minutes(attendee),

@@ -16,8 +16,8 @@ FRAME = """{% load i18n meetergo %}<!doctype html>
 {% get_current_language as language %}{% get_current_language_bidi as is_rtl %}
 <html lang="{{ language }}"{% if is_rtl %} dir="rtl"{% endif %}><head>
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
-<title>A site</title>{% meetergo_assets %}{% if embeds %}{% meetergo_script %}{% endif %}</head><body><main>
-<h1>A site</h1>BODY</main></body></html>"""
+<title>A site</title>{% meetergo_assets %}{% if embeds %}{% meetergo_script %}{% endif %}</head>
+<body class="mg-body"><main><h1>A site</h1>BODY</main></body></html>"""
 
 TIMES = """{% meetergo_booking_widget "intro-call" %}<h2>Soon</h2>{% meetergo_next_slots "consultation" 3 %}
 {% meetergo_booking_widget "consultation" heading_level=2 %}"""
