@@ -206,6 +206,33 @@ def test_another_zone_is_announced(quick: Any) -> None:
     quick.expect_focus(quick.page.locator(".mg-zone a"))
 
 
+@pytest.mark.urls("tests.browser.site")
+def test_a_widget_changes_its_zone_within_the_sites_page(quick: Any) -> None:
+    """The list comes from our own page; the visitor stays on the site's, and other widgets are left alone."""
+    quick.open("/site/times/")
+    first, second = quick.page.locator("meetergo-booking").all()
+    second.get_by_role("link", name="Change time zone").click()
+    second.get_by_label("Time zone").select_option("Asia/Kolkata")
+    second.get_by_role("button", name="Use this time zone").click()
+
+    expect(second.get_by_role("status")).to_have_text("Times are now shown in Kolkata time.")
+    expect(second.locator(".mg-zone p")).to_contain_text("Kolkata time")
+    expect(first.locator(".mg-zone p")).to_contain_text("Berlin time")
+    expect(quick.page).to_have_url(re.compile("/site/times/$"))
+
+
+@pytest.mark.urls("tests.browser.site")
+def test_without_script_a_widget_leads_to_our_page_to_change_the_zone(make_person: Any) -> None:
+    plain = make_person(script=False)
+    plain.open("/site/times/")
+    plain.page.get_by_role("link", name="Change time zone").first.click()
+    plain.page.get_by_label("Time zone").select_option("Asia/Kolkata")
+    plain.press("Use this time zone")
+
+    expect(plain.page.locator(".mg-zone p")).to_contain_text("Kolkata time")
+    expect(plain.page).to_have_url(re.compile("/book/intro-call/$"))
+
+
 # A page that nobody sees
 
 
