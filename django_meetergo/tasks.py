@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import shared_task
 
-from django_meetergo.services.work import run_due
+from django_meetergo.services.work import poll_all, run_due
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +35,23 @@ def work() -> None:
     run_due(datetime.now(UTC))
 
 
+@shared_task(
+    name="meetergo.poll_availability",
+    acks_late=True,
+    reject_on_worker_lost=True,
+    ignore_result=True,
+    soft_time_limit=240,
+    time_limit=300,
+)
+def poll_availability() -> None:
+    """Refresh the free times that people look at. ``work`` does so too, but may be busy with a long sync."""
+    poll_all(datetime.now(UTC))
+
+
 def beat_schedule() -> dict[str, dict[str, Any]]:
     """What ``CELERY_BEAT_SCHEDULE`` needs: the promise is kept by this, doorbells only make it quicker."""
-    return {"meetergo.work": {"task": "meetergo.work", "schedule": 5.0, "options": {"expires": 5}}}
+    names = (work.name, poll_availability.name)
+    return {name: {"task": name, "schedule": 5.0, "options": {"expires": 5}} for name in names}
 
 
 def ring() -> None:

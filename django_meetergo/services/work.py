@@ -44,6 +44,8 @@ BATCH = 50
 #: A row whose work raised something unforeseen is left alone for so long.
 AFTER_ERROR = timedelta(minutes=1)
 
+POLL = "refresh free times"
+
 Change = AppointmentChange.State
 
 
@@ -188,18 +190,29 @@ def run_periodic(watch: Stopwatch) -> dict[str, int]:
     done: dict[str, int] = {}
     for connection in connection_names():
         for name, run in list_periodic(connection, watch):
-            try:
-                run()
-            except MeetergoError as error:
-                logger.warning("Could not %s: %s", name, type(error).__name__)
+            run_one(name, run)
             done[name] = done.get(name, 0) + 1
     return done
+
+
+def run_one(name: str, run: Callable[[], object]) -> None:
+    try:
+        run()
+    except MeetergoError as error:
+        logger.warning("Could not %s: %s", name, type(error).__name__)
+
+
+def poll_all(now: datetime) -> None:
+    """Refresh what people look at, and nothing else."""
+    watch = Stopwatch(now)
+    for connection in connection_names():
+        run_one(POLL, partial(poll_availability, connection, watch))
 
 
 def list_periodic(connection: str, watch: Stopwatch) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is due for a connection because time has passed."""
     settings, now = get_settings(), watch.now()
-    yield "refresh free times", partial(poll_availability, connection, watch)
+    yield POLL, partial(poll_availability, connection, watch)
     account, _ = Account.objects.get_or_create(connection=connection)
     if is_over(account.directory_synced_at, settings.DIRECTORY_EVERY, now):
         yield "sync the directory", partial(sync_directory, connection, watch)

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from django.core.cache import cache
 
+from django_meetergo import tasks
 from django_meetergo.services import availability, demand
 from django_meetergo.services.demand import Candidate, choose
 
@@ -63,6 +64,37 @@ def test_what_people_look_at_is_kept_warm_and_nothing_else(kit):
 
     assert kit.posts(GET) == 2
     assert kit.now() - look(kit).as_of < timedelta(seconds=60)
+
+
+def test_a_task_of_its_own_keeps_free_times_warm(kit):
+    """``meetergo.poll_availability``: a long sync in another worker does not let them grow old."""
+    kit.travel(minutes=-2)
+    look(kit)
+    demand.views.forget()
+    look(kit)
+    kit.travel(minutes=2)
+
+    assert tasks.poll_availability.name == "meetergo.poll_availability"
+    tasks.poll_availability()
+
+    assert kit.posts(GET) == 2
+
+
+def test_two_workers_refresh_a_document_once(kit):
+    """Whoever comes while another is asking leaves it to them, and finds it done afterwards."""
+    look(kit)
+    demand.views.forget()
+    now = kit.travel(minutes=2)
+    look(kit)
+    [window] = availability.choose_windows("default", now, 9)
+
+    with availability.refill_lock(window) as is_ours:
+        assert is_ours
+        assert not availability.refresh(window, client=kit.client("planned"), now=now)
+    assert availability.refresh(window, client=kit.client("planned"), now=now)
+    assert not availability.refresh(window, client=kit.client("planned"), now=now)
+
+    assert kit.posts(GET) == 2
 
 
 def test_nobody_looks_nothing_is_asked(kit):
