@@ -115,6 +115,7 @@ def make_site(url: str, caches: dict[str, Any], scale: float, sabotage: str | No
                 "BASE_URL": url,
                 "API_KEY": seed.ADMIN_TOKEN,
                 "QUEUE_WHEN_DOWN": True,
+                "MIN_FILL_SECONDS": 0,
                 "REQUESTS_PER_MINUTE": 600,
                 "SETTLE": 120 / scale,
                 "LEASE": 10,
