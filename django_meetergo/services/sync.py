@@ -103,7 +103,8 @@ def find_open_run(connection: str, kind: str, now: datetime) -> SyncRun:
                 window_end=now + NEAR_AFTER if near else None,
             )
     except IntegrityError:
-        return SyncRun.objects.get(open_key=key)
+        # Whoever was faster may have come to the end by now: then it is our turn.
+        return SyncRun.objects.filter(open_key=key).first() or find_open_run(connection, kind, now)
 
 
 def list_owners(connection: str) -> list[str]:

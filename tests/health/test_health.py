@@ -169,7 +169,7 @@ def test_the_doctor_is_content_with_a_healthy_site(meetergo_sandbox, capsys):
     told = json.loads(capsys.readouterr().out)
     names = {fact["name"]: fact["level"] for fact in told["connections"]["default"]}
     assert told["level"] != "bad"
-    assert (names["answers"], names["webhook_entry"], names["drift_now"]) == ("good", "good", "good")
+    assert (names["answers"], names["webhook_entry"], names["drift"]) == ("good", "good", "good")
 
 
 def test_the_doctor_says_what_to_do(meetergo_sandbox, capsys):
@@ -197,8 +197,8 @@ def test_an_empty_day_is_explained(meetergo_sandbox, capsys):
 
     out = capsys.readouterr().out
     assert "switched off" in out
-    assert "free times." in out
-    assert "blocked" in out
+    assert " free, " in out
+    assert f"blocked, {timezone.localtime(start):%H:%M}" in out
 
 
 def test_a_day_off_is_told_as_such(meetergo_sandbox, capsys):
@@ -237,6 +237,16 @@ def test_a_probe_books_looks_and_cleans_up(meetergo_sandbox, capsys):
         assert step in out, out
     assert meetergo_sandbox.appointments() == []
     assert len(meetergo_sandbox.appointments(standing=False)) == 1
+
+
+def test_a_probe_leaves_no_request_behind_that_somebody_must_confirm(meetergo_sandbox, capsys):
+    meetergo_sandbox.sync_directory()
+
+    with pytest.raises(CommandError, match="did not go through"):
+        call_command("meetergo_doctor", "--probe", "checkup")
+
+    assert "choose another type" in capsys.readouterr().out
+    assert meetergo_sandbox.posts() == 0
 
 
 def test_a_probe_that_cannot_book_says_why(meetergo_sandbox):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import IntegrityError
 
 from django_meetergo.models import Appointment, Event, Host, MeetingType, SyncRun
 from django_meetergo.services import directory
@@ -83,6 +84,23 @@ def test_a_failed_run_says_why_and_the_next_one_starts_anew(meetergo_sandbox):
 
     assert sync(meetergo_sandbox).state == SyncRun.State.FAILED
     assert sync(meetergo_sandbox).state == SyncRun.State.DONE
+
+
+def test_a_run_that_another_worker_has_just_ended_is_not_missed(meetergo_sandbox, monkeypatch):
+    """Between the refused insert and the look for who was faster, the faster one ends."""
+    create, refused = SyncRun.objects.create, iter([IntegrityError("open_key")])
+
+    def create_second(**values):
+        for error in refused:
+            raise error
+        return create(**values)
+
+    monkeypatch.setattr(SyncRun.objects, "create", create_second)
+    client, now = meetergo_sandbox.client("sync"), meetergo_sandbox.now()
+
+    run = sync_appointments(connection="default", client=client, now=now)
+
+    assert run.state == SyncRun.State.DONE
 
 
 def test_a_lost_booking_is_found_by_sync_too(meetergo_sandbox, book):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -16,6 +16,7 @@ from django_meetergo.services import health
 from django_meetergo.services.clients import client_for
 
 MARKS = {health.GOOD: "ok", health.FAIR: "look", health.BAD: "BAD", health.UNTOLD: "?"}
+VERDICTS = {health.GOOD: "All is well.", health.FAIR: "It works; look at the lines marked “look”."}
 
 
 class Command(BaseCommand):
@@ -61,6 +62,8 @@ class Command(BaseCommand):
             self.print_facts(found)
         if verdict == health.BAD:
             raise CommandError("Something must be done.", returncode=1)
+        if not as_json:
+            self.stdout.write(self.style.SUCCESS(VERDICTS[verdict]))
 
     def ask(self, name: str, now: datetime) -> list[health.Fact]:
         try:
@@ -104,10 +107,10 @@ class Command(BaseCommand):
             self.stdout.write(reason)
         if report.error:
             raise CommandError(report.error)
-        self.stdout.write(f"{len(report.free)} free times.")
+        self.stdout.write(f"{meeting_type.name}, {asked:%A, %d %B %Y}, by the clock of {zone}:")
+        self.stdout.write(f"  {say_starts(report.free, 'free', zone)}")
         for reason, starts in report.blocked.items():
-            first, last = (f"{start.astimezone(zone):%H:%M}" for start in (starts[0], starts[-1]))
-            self.stdout.write(f"{len(starts)} blocked, {first} to {last}: {reason}")
+            self.stdout.write(f"  {say_starts(starts, 'blocked', zone)}: {reason}")
         if report.nothing_offered:
             self.stdout.write("meetergo names no time at all: the day lies outside the hosts' working hours.")
 
@@ -136,3 +139,11 @@ class Command(BaseCommand):
         if chosen is None:
             raise CommandError("No host's address is known; name one with --email.")
         return str(chosen.email)
+
+
+def say_starts(starts: list[datetime], what: str, zone: tzinfo) -> str:
+    """How many, and from when to when."""
+    times = [f"{start.astimezone(zone):%H:%M}" for start in starts]
+    if len(times) < 2:
+        return f"1 {what}, {times[0]}" if times else f"none {what}"
+    return f"{len(times)} {what}, {times[0]} to {times[-1]}"
