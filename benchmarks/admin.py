@@ -192,6 +192,7 @@ def show_search(client: Client, rounds: int) -> list[Goal | Most]:
         "nobody": "zzzz",
     }
     spent: dict[str, list[float]] = {name: [] for name in terms}
+    client.get(reverse(LIST), {"q": some.email})
     for _ in range(rounds):
         for name, term in terms.items():
             with watch_database() as statements:
