@@ -73,7 +73,7 @@ STATIC_ROOT = BASE_DIR / "static"
 # Language and time
 
 LANGUAGE_CODE = "en-gb"
-LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
+LANGUAGES = [("en-gb", "English"), ("de", "Deutsch"), ("fr", "Français")]
 TIME_ZONE = "Europe/Berlin"
 USE_TZ = True
 
