@@ -218,7 +218,10 @@ def store_wish(wish: Booking, now: datetime, *, replaces: Booking | None = None)
                 Booking.objects.filter(pk=replaces.pk).update(replaced_by=wish)
             record_booking_event(wish, Event.Kind.BOOKING_RECEIVED, now=now)
             if wish.slot_key and stands_already(wish):
-                return settling.close(wish, Reason.SLOT_TAKEN, now=now)
+                if not wish.rebook_consent:
+                    return settling.close(wish, Reason.SLOT_TAKEN, now=now)
+                wish.slot_key = None
+                wish.save(update_fields=["slot_key"])
     except IntegrityError:
         return store_loser(wish, now, replaces)
     return wish
@@ -231,7 +234,7 @@ def give_way(booking: Booking, now: datetime) -> None:
         settling.close(stored, Reason.REPLACED, now=now)
 
 
-def store_loser(wish: Booking, now: datetime, replaces: Booking | None) -> Booking:
+def store_loser(wish: Booking, now: datetime, replaces: Booking | None = None) -> Booking:
     """Somebody holds one of our keys: the same submission, the same person, or another visitor."""
     if first := find_first(wish):
         return first
@@ -243,10 +246,26 @@ def store_loser(wish: Booking, now: datetime, replaces: Booking | None) -> Booki
             "This person has an open booking of this meeting type; wait for its result.", booking=other
         )
     wish.pk = None
-    wish.open_key = wish.slot_key = None
-    with transaction.atomic(durable=True):
-        wish.save(force_insert=True)
-        return settling.close(wish, Reason.SLOT_TAKEN, now=now)
+    if replaces is not None:
+        wish.rebook_consent = None  # their first choice stands, so there is nothing to look for
+    return store_lost(wish, now)
+
+
+def store_lost(wish: Booking, now: datetime) -> Booking:
+    """A wish whose time is gone: closed, or, for who agreed to another time, open without a hold on one."""
+    wish.slot_key = None
+    if not wish.rebook_consent:
+        wish.open_key = None
+    try:
+        with transaction.atomic(durable=True):
+            wish.save(force_insert=True)
+            if not wish.rebook_consent:
+                return settling.close(wish, Reason.SLOT_TAKEN, now=now)
+            record_booking_event(wish, Event.Kind.BOOKING_RECEIVED, now=now)
+    except IntegrityError:
+        # The same person, a moment faster.
+        return store_loser(wish, now)
+    return wish
 
 
 def is_own(booking: Booking, wish: Booking) -> bool:
@@ -276,6 +295,8 @@ def send_booking(
     if booking.queue_consent and not somebody_waits:
         # Who agreed to wait does so until the service is back: no line in the ledger for what did not leave.
         client.knock()
+    if booking.rebook_consent and not booking.slot_key and booking.hash_slot_key():
+        return look_elsewhere(booking, client, now)
     watch = Stopwatch(now)
     tries = ATTEMPTS_AT_ONCE if somebody_waits else 1
     for number in range(1, tries + 1):
@@ -429,6 +450,21 @@ def mark_lost(
         if stored is not None and not any(move_on(stored, start, now) for start in next_starts):
             settling.close(stored, Reason.SLOT_TAKEN, now=now, message=error.message)
     signals.ring_doorbell()
+
+
+def look_elsewhere(booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
+    """Reserve the nearest time that was agreed to, for who lost theirs to another of our visitors."""
+    next_starts = list_next_starts(booking, client=client, now=now)
+    with transaction.atomic():
+        stored = (
+            Booking.objects.select_for_update(of=("self",))
+            .filter(pk=booking.pk, state=State.RECEIVED)
+            .first()
+        )
+        if stored is not None and not any(move_on(stored, start, now) for start in next_starts):
+            settling.close(stored, Reason.SLOT_TAKEN, now=now)
+    signals.ring_doorbell()
+    return fetch(booking)
 
 
 def move_on(booking: Booking, start: datetime, now: datetime) -> bool:

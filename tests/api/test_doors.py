@@ -206,6 +206,7 @@ settings.configure(
     ROOT_URLCONF="django_meetergo.urls",
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_meetergo"],
     MEETERGO={"API_KEY": "rgo-x"},
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
 )
 import django
 django.setup()

@@ -110,6 +110,26 @@ def test_no_second_attempt_while_the_first_is_unclear(kit, book):
     assert kit.posts() == 2
 
 
+def test_who_loses_to_another_visitor_of_ours_gets_another_time_too(kit, book):
+    """No call leaves for the time that another one holds, and the next one is booked."""
+    start = kit.free_starts()[4]
+    kit.fail_next(kind="steal_slot")
+    first = book(start=start, rebook={})
+    assert first.state == "received"
+    held = first.start
+    kit.forget_times()
+
+    person = AttendeeData(email="ben@example.com", first_name="Ben")
+    second = book(start=held, attendee=person, rebook={})
+    assert second.state == "received"
+    assert second.start != held
+    finish(kit, second)
+    first.refresh_from_db()
+    assert (first.state, first.start) == ("confirmed", held)
+    assert second.state == "confirmed"
+    assert held not in {attempt.start for attempt in second.attempts.all()}
+
+
 def test_two_losers_of_one_race_never_take_each_others_next_time(kit, book):
     """The next time is reserved like the first: by a unique key."""
     start = kit.free_starts()[4]
