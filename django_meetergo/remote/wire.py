@@ -39,7 +39,6 @@ class Watch:
         self.stage: Literal["", "connecting", "sent"] = ""  # stays empty on a wire that is not ours
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
-        self._timer: threading.Timer | None = None
 
     def __enter__(self) -> Watch:
         _running.watch = self
@@ -47,9 +46,8 @@ class Watch:
 
     def __exit__(self, *details: object) -> None:
         _running.watch = None
+        _warden.dismiss(self)
         with self._lock:
-            if self._timer:
-                self._timer.cancel()
             for handle in self._sockets:
                 handle.close()
             self._sockets.clear()
@@ -67,16 +65,63 @@ class Watch:
         """Put a socket under this watch. A duplicate handle: TLS takes the socket object itself apart."""
         with self._lock:
             self._sockets.append(socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM))
-            if self._timer is None:
-                self._timer = threading.Timer(self.left, self._shut)
-                self._timer.daemon = True
-                self._timer.start()
+        _warden.keep(self)
 
-    def _shut(self) -> None:
+    def shut(self) -> None:
+        """End whatever the attempt is waiting for."""
         with self._lock:
             for handle in self._sockets:
                 with contextlib.suppress(OSError):
                     handle.shutdown(socket.SHUT_RDWR)
+
+
+class Warden:
+    """The thread of this process that shuts what is late. It sleeps until the first watch runs out.
+
+    A thread for every call would cost as much as the call. The thread goes home when there is nothing to do.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._watches: set[Watch] = set()
+        self._wakes_at = 0.0
+        self._thread: threading.Thread | None = None
+
+    def keep(self, watch: Watch) -> None:
+        with self._changed:
+            self._watches.add(watch)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="meetergo-warden", daemon=True)
+                self._thread.start()
+            elif watch.ends < self._wakes_at:
+                self._changed.notify()
+
+    def dismiss(self, watch: Watch) -> None:
+        with self._changed:
+            self._watches.discard(watch)
+
+    def _run(self) -> None:
+        with self._changed:
+            while self._watches:
+                self._wakes_at = min(watch.ends for watch in self._watches)
+                self._changed.wait(max(self._wakes_at - time.monotonic(), 0))
+                for watch in [watch for watch in self._watches if watch.expired]:
+                    self._watches.discard(watch)
+                    watch.shut()
+            self._thread = None
+
+
+_warden = Warden()
+
+
+def _start_afresh() -> None:
+    """A forked process has neither the thread nor whoever held its lock."""
+    global _warden
+    _warden = Warden()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh)
 
 
 def running_watch() -> Watch | None:
