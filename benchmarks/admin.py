@@ -30,7 +30,7 @@ HOSTS, TYPES = 20, 40
 FIRST = ("Ida", "Jonas", "Mia", "Noah", "Olga", "Paul", "Rosa", "Sven", "Tea", "Uwe")
 LIST = "admin:meetergo_appointment_changelist"
 #: To the plain list, wall; and the milliseconds a search may keep the database busy.
-GOALS, SEARCH_MS = {"postgresql": 1.5, "sqlite": 2.0}, 5.0
+GOALS, SEARCH_MS = {"postgresql": 1.5, "sqlite": 2.0}, {"postgresql": 5.0}
 
 
 class PlainAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # cannot be subscripted at runtime
@@ -201,4 +201,5 @@ def show_search(client: Client, rounds: int) -> list[Goal | Most]:
             if not found and name != "nobody":
                 raise SystemExit(f"{term} finds nobody")
             spent[name].append(sum(statements))
-    return [Most(f"P26 search, {name}", "ms", times, SEARCH_MS) for name, times in spent.items()]
+    most = SEARCH_MS.get(connection.vendor, float("inf"))
+    return [Most(f"P26 search, {name}", "ms", times, most) for name, times in spent.items()]
