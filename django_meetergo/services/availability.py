@@ -309,10 +309,15 @@ def refresh(window: Window, *, client: MeetergoClient, now: datetime) -> bool:
     """Fetch a document again, unless another process is doing so or has just done it."""
     with refill_lock(window) as is_ours:
         stored = document_cache().get(window.key)
-        is_ours = is_ours and (stored is None or is_wanted(stored, now))
+        is_ours = is_ours and not (stored and was_just_fetched(stored, now))
         if is_ours:
             fetch_window(window, client=client, now=now)
     return is_ours
+
+
+def was_just_fetched(stored: dict[str, Any], now: datetime) -> bool:
+    """Whether another worker was faster since the documents were chosen."""
+    return not stored.get("marked") and now - as_time(stored["at"]) < timedelta(seconds=ASK_EVERY)
 
 
 def choose_windows(connection: str, now: datetime, number: int) -> list[Window]:
@@ -341,7 +346,7 @@ def choose_windows(connection: str, now: datetime, number: int) -> list[Window]:
         for key, window in windows.items()
         if key in stored
     ]
-    chosen = demand.choose(candidates, number=number, at_least=FRESH.total_seconds())
+    chosen = demand.choose(candidates, number=number)
     by_id = {window.id: window for window in windows.values()}
     return [by_id[document] for document in chosen]
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import exp, log
 
 from django.core.cache import BaseCache
 
@@ -21,6 +22,8 @@ SHARED = "meetergo:demand"
 KEEP = 3600  # seconds the shared entry lives without views
 HAND_OVER = 5.0  # seconds between two hand-overs of one process
 HALF_LIFE = timedelta(minutes=15).total_seconds()
+#: How often the free times of a document change, a second: one change an hour, until somebody measures it.
+CHANGES = 1 / 3600
 #: Below this weight, some hours after its last view, a document is forgotten.
 LEAST = 0.02
 
@@ -46,18 +49,29 @@ class Candidate:
     marked: bool = False
 
 
-def choose(candidates: Iterable[Candidate], *, number: int, at_least: float) -> list[DocumentId]:
-    """The documents most worth a request, best first.
+def measure_worth(interest: float, age: float) -> float:
+    """How many more views are right thanks to a refresh now: those before the next change, and only if the
+    copy has become wrong meanwhile. Of changes we know no more than that they come once in a while.
+    """
+    unchanged = exp(-CHANGES * age)
+    return interest * log(2) / HALF_LIFE * ((1 - unchanged) / CHANGES - age * unchanged)
 
-    A refresh is worth what it corrects: views a second times the chance that the copy is wrong, which
-    grows with its age; a marked copy is wrong for certain.
+
+def choose(candidates: Iterable[Candidate], *, number: int) -> list[DocumentId]:
+    """The documents most worth a request, best first: what is looked at most is refreshed more often.
+
+    Less than one view in the last minutes is worth a request a minute at most. A marked copy is wrong for
+    certain, and comes before all that are not.
     """
     worth = [
-        (candidate.interest * (candidate.age + (HALF_LIFE if candidate.marked else 0.0)), candidate.document)
+        (candidate.marked, measure_worth(candidate.interest, candidate.age), candidate.document)
         for candidate in candidates
-        if candidate.marked or candidate.age >= at_least
     ]
-    return [document for _, document in sorted(worth, reverse=True)[:number]]
+    chosen = sorted((one for one in worth if one[0] or one[1] >= LEAST_WORTH), reverse=True)
+    return [document for _, _, document in chosen[:number]]
+
+
+LEAST_WORTH = measure_worth(1.0, 60.0)
 
 
 class Views:
