@@ -29,3 +29,26 @@ def test_the_page_of_a_whole_month_stays_small(visitor: Any) -> None:
 
     assert len(loaded) == 2
     assert len(page.encode()) + sum(loaded) <= 30 * KILOBYTE
+
+
+# What it costs the site
+
+
+def test_times_at_hand_cost_two_statements_and_no_call(
+    visitor: Any, site: Any, django_assert_num_queries: Any
+) -> None:
+    """The meeting type and its hosts; everything else is in the cache."""
+    visitor.get("/book/intro-call/")
+    asked = len(site.sandbox.journal.entries())
+    with django_assert_num_queries(2):
+        visitor.get("/book/intro-call/")
+    assert len(site.sandbox.journal.entries()) == asked
+
+
+def test_times_not_at_hand_cost_one_call_a_document(
+    visitor: Any, site: Any, django_assert_num_queries: Any
+) -> None:
+    """A month lies in at most two documents."""
+    with django_assert_num_queries(2):
+        visitor.get("/book/intro-call/")
+    assert 1 <= site.posts("GET /v4/booking-availability") <= 2
