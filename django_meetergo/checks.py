@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +28,8 @@ PERSONAL, PLATFORM = "rgo-", "ak_live:"
 MIN_TOKEN = 24
 EXPIRES_SOON = 14
 REAL_HOST = "api.meetergo.com"
+DJANGOS_MAX_ENTRIES = 300
+ROOM_FOR_TIMES = 1000  # documents, locks and what else we keep; a site has its own entries besides
 MAX_QUESTIONS = 49  # meetergo takes 50 answers, and our own reference is one of them
 
 
@@ -166,6 +168,21 @@ def check_cache(settings: Settings) -> Iterator[CheckMessage]:
             "The cache of free times is not shared between processes.",
             hint="Use Redis or the database cache; each process asks meetergo for itself until then.",
             id="meetergo.W003",
+        )
+    yield from check_room(django_settings.CACHES.get(settings.CACHE, {}), settings)
+
+
+def check_room(given: Mapping[str, Any], settings: Settings) -> Iterator[CheckMessage]:
+    """A database cache that is full throws entries away at random, permits among them."""
+    known = {name.upper(): value for name, value in {**given, **given.get("OPTIONS", {})}.items()}
+    room = known.get("MAX_ENTRIES", DJANGOS_MAX_ENTRIES)
+    needed = 2 * settings.REQUESTS_PER_MINUTE + ROOM_FOR_TIMES
+    if ".db." in given.get("BACKEND", "") and room < needed:
+        yield checks.Warning(
+            f"The cache of free times keeps {room} entries, and {needed} may be needed.",
+            hint='Set "OPTIONS": {"MAX_ENTRIES": 10000}: a full one forgets which requests were made, and '
+            "meetergo refuses what is over its limit.",
+            id="meetergo.W007",
         )
 
 

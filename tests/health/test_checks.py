@@ -56,6 +56,24 @@ def test_a_new_connection_for_each_request_is_told(settings, monkeypatch, databa
     assert ("meetergo.W006" in check(settings, SANDBOX=False)) is told
 
 
+@pytest.mark.parametrize(
+    ("cache", "told"),
+    [
+        ({"BACKEND": "django.core.cache.backends.db.DatabaseCache"}, True),
+        ({"BACKEND": "django.core.cache.backends.db.DatabaseCache", "OPTIONS": {"MAX_ENTRIES": 500}}, True),
+        ({"BACKEND": "django.core.cache.backends.db.DatabaseCache", "OPTIONS": {"MAX_ENTRIES": 9000}}, False),
+        ({"BACKEND": "django.core.cache.backends.db.DatabaseCache", "max_entries": 9000}, False),
+        ({"BACKEND": "django.core.cache.backends.redis.RedisCache"}, False),
+    ],
+)
+def test_a_cache_that_forgets_permits_is_told(settings, monkeypatch, cache, told):
+    monkeypatch.setattr("django_meetergo.checks.django_settings", type("S", (), {
+        "CACHES": {"default": cache}, "DATABASES": {}, "DEBUG": False, "USE_TZ": True,
+    }))  # fmt: skip
+
+    assert ("meetergo.W007" in check(settings)) is told
+
+
 def test_every_message_says_what_to_do(settings):
     found = check(settings, ENCRYPTION_KEYS=["x"], KEY_EXPIRES=date(2020, 1, 1))
 
