@@ -1,5 +1,6 @@
 """The smallest site the app runs in. SQLite by default; ``DATABASE_URL`` for the service-backed tests."""
 
+import django
 import environ
 
 env = environ.Env()
@@ -54,7 +55,11 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 # From Django 6.1 on, a site names its mailers; before, it names one backend.
-MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
+LETTERBOX = "django.core.mail.backends.locmem.EmailBackend"
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": LETTERBOX}}
+else:
+    EMAIL_BACKEND = LETTERBOX
 
 MEETERGO = {
     "API_KEY": "rgo-sandbox0000000000000000000000000",
