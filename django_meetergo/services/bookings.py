@@ -147,6 +147,8 @@ def book_appointment(
         meeting_type=meeting_type, start=start, duration=wish.duration, client=client, now=now
     )
     if offered is False:
+        if first := find_first(wish):
+            return first  # the same form, sent twice at once: it is what took the time
         raise StartNotOffered(
             f"{start.isoformat()} is not among the free times of {meeting_type.name}. "
             "List the free times again and choose one of them."
