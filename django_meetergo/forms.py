@@ -39,21 +39,26 @@ BREAKS = re.compile(r"[\r\n\u2028\u2029]")
 BETWEEN_ADDRESSES = re.compile(r"[\s,;]+")
 
 
+def build_signer() -> TimestampSigner:
+    """By the site's present keys, and the time the form was made."""
+    return TimestampSigner(salt=TOKEN, sep="~")
+
+
 def make_token() -> str:
     """A name for one rendered form. It is signed, so that nobody can choose one."""
-    return TimestampSigner(salt=TOKEN, sep="~").sign(uuid.uuid4().hex)
+    return build_signer().sign(uuid.uuid4().hex)
 
 
 def read_token(token: str) -> str:
     """The key in a form's token. Raises BadSignature for one that is not ours or is too old."""
-    return TimestampSigner(salt=TOKEN, sep="~").unsign(token, max_age=TOKEN_AGE)
+    return build_signer().unsign(token, max_age=TOKEN_AGE)
 
 
 def is_too_quick(token: str) -> bool:
     """Whether a form comes back sooner than anybody can fill it in. Stamps are whole seconds."""
     least = timedelta(seconds=get_settings().MIN_FILL_SECONDS)
     try:
-        TimestampSigner(salt=TOKEN, sep="~").unsign(token, max_age=least)
+        build_signer().unsign(token, max_age=least)
     except SignatureExpired:
         return False
     return True

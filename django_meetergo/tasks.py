@@ -22,27 +22,23 @@ QUIET = 30.0
 _quiet_until = 0.0
 
 
-@shared_task(
-    name="meetergo.work",
-    acks_late=True,
-    reject_on_worker_lost=True,
-    ignore_result=True,
-    soft_time_limit=240,
-    time_limit=300,
-)
+#: A task that dies with its worker is given to another one; all of them may be run again.
+RELIABLE: dict[str, Any] = {
+    "acks_late": True,
+    "reject_on_worker_lost": True,
+    "ignore_result": True,
+    "soft_time_limit": 240,
+    "time_limit": 300,
+}
+
+
+@shared_task(name="meetergo.work", **RELIABLE)
 def work() -> None:
     """Do everything that is due."""
     run_due(datetime.now(UTC))
 
 
-@shared_task(
-    name="meetergo.poll_availability",
-    acks_late=True,
-    reject_on_worker_lost=True,
-    ignore_result=True,
-    soft_time_limit=240,
-    time_limit=300,
-)
+@shared_task(name="meetergo.poll_availability", **RELIABLE)
 def poll_availability() -> None:
     """Refresh the free times that people look at. ``work`` does so too, but may be busy with a long sync."""
     poll_all(datetime.now(UTC))

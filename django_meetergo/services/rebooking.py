@@ -114,7 +114,7 @@ def draw_pause() -> timedelta:
     return timedelta(seconds=random.uniform(*PAUSE))  # noqa: S311 - spreads load, guards nothing
 
 
-def was_rebooked(booking: Booking) -> bool:
-    """Whether the time obtained is another than the wish."""
+def find_wished(booking: Booking) -> datetime | None:
+    """The time somebody chose, where another one is tried or was obtained as they agreed to."""
     agreement = read_agreement(booking)
-    return agreement is not None and agreement.wished != booking.start
+    return agreement.wished if agreement and agreement.wished != booking.start else None

@@ -40,7 +40,7 @@ from django_meetergo.services.evidence import (
     look_for,
     look_for_moved,
 )
-from django_meetergo.services.rebooking import was_rebooked
+from django_meetergo.services.rebooking import find_wished
 from django_meetergo.transactions import run_short
 
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
@@ -103,7 +103,7 @@ def mark_confirmed(
     end_attempt(booking, Outcome.CONFIRMED, now)
     if was_closed:
         record_booking_event(booking, Event.Kind.BOOKING_FOUND, now=now)
-    elif was_rebooked(booking):
+    elif find_wished(booking):
         record_booking_event(booking, Event.Kind.BOOKING_REBOOKED, now=now)
     availability.take_out(meeting_type=booking.meeting_type, start=booking.start, duration=booking.duration)
     return booking

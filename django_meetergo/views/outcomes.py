@@ -128,7 +128,7 @@ def describe_outcome(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
     start, end = (appointment.start, appointment.end) if appointment else (booking.start, booking.end)
     hosts = list_hosts(appointment) if appointment else list(booking.meeting_type.hosts.all())
     screen = find_screen(booking)
-    host = pages.name_hosts(hosts)
+    host, wished = pages.name_hosts(hosts), rebooking.find_wished(booking)
     duration = round((end - start).total_seconds() / 60)
     return {
         "booking": booking,
@@ -138,7 +138,7 @@ def describe_outcome(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
         "include": f"meetergo/includes/outcome/{screen.name}.html",
         "heading": screen.heading(Words(host=host, time=pages.label_time(booking.start, zone))),
         "when": describe_booked(start, end, zone, hosts),
-        "wished": tell_wish(booking, zone),
+        "wished": pages.format_moment(wished, zone) if wished else "",
         "duration": duration,
         "host_name": host,
         "channel": pages.name_channel((appointment.channel if appointment else "") or booking.channel),
@@ -150,14 +150,6 @@ def describe_outcome(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
         **list_ways_on(booking, zone),
         **(describe_calendar(booking.attendee, booking.meeting_type.name) if booking.attendee else {}),
     }
-
-
-def tell_wish(booking: Booking, zone: ZoneInfo) -> str:
-    """The time somebody chose, where another is tried or was booked as they agreed to."""
-    agreement = rebooking.read_agreement(booking)
-    if agreement is None or agreement.wished == booking.start:
-        return ""
-    return pages.format_moment(agreement.wished, zone)
 
 
 def tell_subject(booking: Booking) -> str:

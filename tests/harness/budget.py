@@ -48,10 +48,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--minute", type=float, default=60.0, help="seconds in a minute of this trial")
     parser.add_argument("--cache", choices=("redis", "database"), default="redis")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sabotage", choices=sorted(SABOTAGES))
-    chosen = parser.parse_args(arguments)
-    with crew.own_database():
-        return run(**vars(chosen))
+    return crew.try_alone(run, parser, arguments, SABOTAGES)
 
 
 def run(

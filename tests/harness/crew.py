@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -134,6 +135,19 @@ def own_database() -> Iterator[None]:
         yield
     finally:
         teardown_databases(databases, verbosity=0)
+
+
+def try_alone(
+    run: Callable[..., dict[str, Any]],
+    parser: ArgumentParser,
+    arguments: Sequence[str],
+    sabotages: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The figures of one trial as the command line asks for it, on a database of its own."""
+    parser.add_argument("--sabotage", choices=sorted(sabotages))
+    chosen = parser.parse_args(arguments)
+    with own_database():
+        return run(**vars(chosen))
 
 
 @contextmanager

@@ -41,9 +41,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="python -m tests.harness herd")
     parser.add_argument("--readers", type=int, default=500)
     parser.add_argument("--processes", type=int, default=4)
-    parser.add_argument("--sabotage", choices=sorted(SABOTAGES))
-    with crew.own_database():
-        return run(**vars(parser.parse_args(arguments)))
+    return crew.try_alone(run, parser, arguments, SABOTAGES)
 
 
 def run(*, readers: int, processes: int = 4, sabotage: str | None = None) -> dict[str, Any]:

@@ -45,9 +45,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--scale", type=float, default=10.0)
     parser.add_argument("--visitors", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sabotage", choices=sorted(SABOTAGES))
-    with crew.own_database():
-        return run(**vars(parser.parse_args(arguments)))
+    return crew.try_alone(run, parser, arguments, SABOTAGES)
 
 
 def run(*, scale: float, visitors: int = 4, seed: int = 1, sabotage: str | None = None) -> dict[str, Any]:

@@ -49,9 +49,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--bookings", type=int, default=1000)
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sabotage", choices=sorted(SABOTAGES))
-    with crew.own_database():
-        return run(**vars(parser.parse_args(arguments)))
+    return crew.try_alone(run, parser, arguments, SABOTAGES)
 
 
 def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | None = None) -> dict[str, Any]:
