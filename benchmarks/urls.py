@@ -1,3 +1,10 @@
 from django.urls import include, path
 
-urlpatterns = [path("api/meetergo/", include("django_meetergo.contrib.rest_framework.urls"))]
+from benchmarks import page
+
+urlpatterns = [
+    path("api/meetergo/", include("django_meetergo.contrib.rest_framework.urls")),
+    path("book/", include("django_meetergo.urls")),
+    path("static-page/", page.show_static),
+    path("plain-page/", page.show_plain),
+]

@@ -85,14 +85,22 @@ def unknown_keys() -> list[str]:
     return sorted(set(given_settings()) - KNOWN)
 
 
+#: What the site said last and what that comes to: a page asks several times.
+_last: tuple[Mapping[str, Any], Settings] | None = None
+
+
 def get_settings() -> Settings:
-    """Read afresh each time, so ``override_settings`` needs no help from us.
+    """As the site says now, so ``override_settings`` needs no help from us.
 
     Raises ImproperlyConfigured for a key we do not know: a misspelt promise must not pass in silence.
     """
-    if unknown := unknown_keys():
-        raise ImproperlyConfigured(f"{SETTING} has no setting {', '.join(unknown)}.")
-    return Settings(**given_settings())
+    global _last
+    given = given_settings()
+    if _last is None or _last[0] != given:
+        if unknown := unknown_keys():
+            raise ImproperlyConfigured(f"{SETTING} has no setting {', '.join(unknown)}.")
+        _last = dict(given), Settings(**given)
+    return _last[1]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from django_meetergo.pages.addresses import (
     read_link,
     read_widget,
 )
+from django_meetergo.pages.arrivals import NO_PART, Arrival, Part, arrive, render_part
 from django_meetergo.pages.choice import WINDOW, Asked, Look, TimeChoice, choose_time, tell_seen
 from django_meetergo.pages.month import build_month, first_of_month, midnight, parse_day, parse_month
 from django_meetergo.pages.offer import ZONE_COOKIE, build_look, describe_type
@@ -43,15 +44,19 @@ from django_meetergo.pages.zones import choose_zone, find_zone, format_offset, l
 
 __all__ = [
     "NEEDS_PHONE",
+    "NO_PART",
     "ON_SITE",
     "WINDOW",
     "ZONE_COOKIE",
     "Address",
+    "Arrival",
     "Asked",
     "Look",
+    "Part",
     "Slot",
     "TimeChoice",
     "When",
+    "arrive",
     "build_calendar_links",
     "build_look",
     "build_month",
@@ -86,5 +91,6 @@ __all__ = [
     "place_widget",
     "read_link",
     "read_widget",
+    "render_part",
     "tell_seen",
 ]

@@ -17,7 +17,7 @@ from django_meetergo.pages.words import format_full_day
 from django_meetergo.pages.zones import name_place, name_zone
 
 if TYPE_CHECKING:
-    from django_meetergo.services.availability import FreeTime, FreeTimes
+    from django_meetergo.services.availability import FreeTime, FreeTimes, Source
 
 #: How far ahead the calendar can be turned.
 WINDOW = timedelta(days=183)
@@ -31,6 +31,7 @@ class TimeChoice:
 
     ``moved_from`` is the empty month the visitor would have arrived at; ``next_free`` leads on from an empty
     month, or day, that was asked for; ``is_empty``: there is no free time in all the months we looked at.
+    ``sources`` are the copies this was made from; none, if one of them could not be had.
     """
 
     month: Month
@@ -48,6 +49,7 @@ class TimeChoice:
     moved_from: str = ""
     asked_day: date | None = None
     next_free: SoonTime | None = None
+    sources: tuple[Source, ...] = ()
 
 
 def tell_seen(choice: TimeChoice) -> dict[str, str]:
@@ -83,7 +85,13 @@ def choose_time(
     """
     today = now.astimezone(zone).date()
     last = first_of_month(today + WINDOW)
-    view = find_view(look, today=today, last=last, zone=zone, asked=asked)
+    looks: list[FreeTimes] = []
+
+    def look_and_note(start: datetime, end: datetime) -> FreeTimes:
+        looks.append(look(start, end))
+        return looks[-1]
+
+    view = find_view(look_and_note, today=today, last=last, zone=zone, asked=asked)
     days = group_by_day(view.shown.times, zone)
     day = choose_day(days, asked.day)
     times = days.get(day, []) if day else []
@@ -105,7 +113,14 @@ def choose_time(
         moved_from=view.moved_from,
         asked_day=asked.day if asked.day not in days else None,
         next_free=find_next_free(days, view.ahead, asked.day, address),
+        sources=list_sources(looks),
     )
+
+
+def list_sources(looks: Sequence[FreeTimes]) -> tuple[Source, ...]:
+    if any(found.failed for found in looks):
+        return ()
+    return tuple({source: None for found in looks for source in found.sources})
 
 
 @dataclass(frozen=True, kw_only=True)

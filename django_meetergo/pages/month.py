@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.utils import formats
 from django.utils.dates import WEEKDAYS, WEEKDAYS_ABBR
+from django.utils.translation import gettext, ngettext
 
 from django_meetergo.pages.addresses import Address
 from django_meetergo.pages.words import format_full_day, format_month
@@ -16,11 +17,12 @@ from django_meetergo.pages.words import format_full_day, format_month
 
 @dataclass(frozen=True, kw_only=True)
 class Day:
-    """A cell of the month. Without ``href`` nothing can be chosen there."""
+    """A cell of the month. A free day has a ``label``, which says it in full, and a ``href``."""
 
     date: date
-    label: str
+    number: str
     count: int = 0
+    label: str = ""
     href: str = ""
     is_today: bool = False
     is_chosen: bool = False
@@ -118,14 +120,27 @@ def build_month(
 
 
 def build_day(day: date, count: int, *, today: date, chosen: date | None, address: Address) -> Day:
-    return Day(
+    known = Day(
         date=day,
-        label=format_full_day(day),
+        number=str(day.day),
         count=count,
-        href=address.to(date=day.isoformat()) if count else "",
         is_today=day == today,
         is_chosen=bool(count) and day == chosen,
     )
+    if not count:
+        return known
+    return replace(known, label=label_day(known), href=address.to(date=day.isoformat()))
+
+
+def label_day(day: Day) -> str:
+    """“today, Tuesday 1 December 2026, 6 times free”"""
+    free = ngettext("%(label)s, %(count)s time free", "%(label)s, %(count)s times free", day.count)
+    words = [
+        gettext("today,") if day.is_today else "",
+        gettext("chosen,") if day.is_chosen else "",
+        free % {"label": format_full_day(day.date), "count": day.count},
+    ]
+    return " ".join(filter(None, words))
 
 
 def link_month(first: date, address: Address) -> MonthLink:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -21,7 +22,18 @@ def format_time(moment: datetime) -> str:
     """The wall time, by the clock of the language."""
     # Django calls its American English both "en" and "en-us"; other Englishes write 14:30.
     clock = "g:i A" if get_language() in {"en", "en-us"} else pgettext("time format", "H:i")
-    return dateformat.format(moment, clock)
+    return write(moment.time(), clock, get_language())
+
+
+@lru_cache(maxsize=4096)
+def write(what: date | time, pattern: str, language: str | None) -> str:
+    """A day or a time of day by one of Django's patterns, in the active language.
+
+    Kept, since each page writes the same few again.
+    """
+    if isinstance(what, time):
+        return dateformat.time_format(what, pattern)
+    return dateformat.format(what, pattern)
 
 
 def format_hour(hour: int) -> str:
@@ -32,27 +44,27 @@ def format_hour(hour: int) -> str:
 
 def format_day(day: date) -> str:
     """“Thursday 3 December”"""
-    return dateformat.format(day, pgettext("date format", "l j F"))
+    return write(day, pgettext("date format", "l j F"), get_language())
 
 
 def format_weekday(day: date) -> str:
     """“Thursday”"""
-    return dateformat.format(day, "l")
+    return write(day, "l", get_language())
 
 
 def format_short_day(day: date) -> str:
     """“3 December”"""
-    return dateformat.format(day, pgettext("date format", "j F"))
+    return write(day, pgettext("date format", "j F"), get_language())
 
 
 def format_full_day(day: date) -> str:
     """“Thursday 3 December 2026”"""
-    return dateformat.format(day, pgettext("date format", "l j F Y"))
+    return write(day, pgettext("date format", "l j F Y"), get_language())
 
 
 def format_month(day: date) -> str:
     """“December 2026”"""
-    return dateformat.format(day, pgettext("date format", "F Y"))
+    return write(day, pgettext("date format", "F Y"), get_language())
 
 
 def format_span(start: datetime, end: datetime) -> str:

@@ -7,6 +7,7 @@ for showing only: whether a time is really free is decided by meetergo when it i
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -61,18 +62,24 @@ class FreeTime:
     seats_left: int | None = None
 
 
+#: A copy that something was made from: its place in the cache, its document, and what tells it from others.
+Source = tuple[str, demand.DocumentId, str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class FreeTimes:
     """What can be shown for a span of time.
 
     ``as_of`` is the age of the oldest part. ``stale``: meetergo did not answer, the times come from an
     earlier answer. ``failed``: it did not answer and there is nothing to show for at least a part.
+    ``sources`` are the copies the times were read from; none, if one of them could not be had.
     """
 
     times: tuple[FreeTime, ...]
     as_of: datetime | None
     stale: bool = False
     failed: bool = False
+    sources: tuple[Source, ...] = ()
 
 
 #: There is nothing to show, and meetergo did not answer.
@@ -142,11 +149,13 @@ def list_slots(
     ]
     times = [free for part in parts for free in part.times if since <= free.start < end]
     ages = [part.as_of for part in parts if part.as_of]
+    failed = any(part.failed for part in parts)
     return FreeTimes(
         times=tuple(times),
         as_of=min(ages, default=None),
         stale=any(part.stale for part in parts),
-        failed=any(part.failed for part in parts),
+        failed=failed,
+        sources=() if failed else tuple(source for part in parts for source in part.sources),
     )
 
 
@@ -171,23 +180,44 @@ def read_window(window: Window, *, client: MeetergoClient, now: datetime) -> Fre
     if stored is None:
         return fetch_by_one(window, client=client, now=now)
     if is_wanted(stored, now):
-        ask_for_refresh(window, cache)
-    return build_times(stored)
+        ask_for_refresh(window.key, cache)
+    return build_times(window, stored)
+
+
+def are_current(sources: Sequence[Source], now: datetime) -> bool:
+    """Whether the copies at hand are still those that something was made from.
+
+    It is shown again if so: that counts as a view of them, and asks for refreshes as a view does.
+    """
+    cache = document_cache()
+    copies = cache.get_many([key for key, _, _ in sources])
+    for key, _, stamp in sources:
+        if not is_showable(copies.get(key), now) or stamp_copy(copies[key]) != stamp:
+            return False
+    for key, document, _ in sources:
+        demand.views.note(document, cache, now)
+        if is_wanted(copies[key], now):
+            ask_for_refresh(key, cache)
+    return True
 
 
 def get_copy(window: Window, now: datetime) -> dict[str, Any] | None:
     """The stored copy, unless it is too old to be shown to anybody."""
-    stored = document_cache().get(window.key)
-    return stored if stored and now - as_time(stored["at"]) <= STALE else None
+    stored: dict[str, Any] | None = document_cache().get(window.key)
+    return stored if is_showable(stored, now) else None
+
+
+def is_showable(stored: dict[str, Any] | None, now: datetime) -> bool:
+    return stored is not None and now.timestamp() - stored["at"] <= STALE.total_seconds()
 
 
 def is_wanted(stored: dict[str, Any], now: datetime) -> bool:
-    return bool(stored.get("marked")) or now - as_time(stored["at"]) >= FRESH
+    return bool(stored.get("marked")) or now.timestamp() - stored["at"] >= FRESH.total_seconds()
 
 
-def ask_for_refresh(window: Window, cache: BaseCache) -> None:
+def ask_for_refresh(key: str, cache: BaseCache) -> None:
     """Ring for the background, once in a while however many people look."""
-    if cache.add(f"{window.key}:asked", 1, ASK_EVERY):
+    if cache.add(f"{key}:asked", 1, ASK_EVERY):
         signals.ring_doorbell()
 
 
@@ -217,11 +247,11 @@ def fetch_for_all(window: Window, *, client: MeetergoClient, now: datetime) -> F
     with refill_lock(window) as is_ours:
         if not is_ours:
             stored = wait_for(window, now)
-            return build_times(stored) if stored else NOTHING
+            return build_times(window, stored) if stored else NOTHING
         # Somebody may have put a copy there between our look and our lock.
         stored = get_copy(window, now)
         try:
-            return build_times(stored) if stored else fetch_window(window, client=client, now=now)
+            return build_times(window, stored) if stored else fetch_window(window, client=client, now=now)
         except RemoteError:
             return NOTHING
 
@@ -266,20 +296,39 @@ def fetch_window(
         existing_appointment_id=window.moving,
         refresh_cache=refresh_cache,
     )
-    times = [[int(slot.start.timestamp()), slot.seats_left] for slot in answer.slots]
-    stored = {"at": now.timestamp(), "times": times}
+    times = [(int(slot.start.timestamp()), slot.seats_left) for slot in answer.slots]
+    stored = {"at": now.timestamp(), "times": pack(times)}
     keep(window, stored)
-    return build_times(stored)
+    return build_times(window, stored)
 
 
 def keep(window: Window, stored: dict[str, Any]) -> None:
     document_cache().set(window.key, stored, KEEP.total_seconds())
 
 
-def build_times(stored: dict[str, Any]) -> FreeTimes:
+def pack(times: Iterable[tuple[int, int | None]]) -> str:
+    """One text, so that a look which needs the stamp of a copy alone does not unpickle hundreds of times."""
+    return json.dumps(list(times))
+
+
+def unpack(stored: dict[str, Any]) -> list[tuple[int, int | None]]:
+    """Starts in seconds since 1970, each with the seats left."""
+    return [(start, seats) for start, seats in json.loads(stored["times"])]
+
+
+def build_times(window: Window, stored: dict[str, Any]) -> FreeTimes:
     """What a stored copy shows; one whose refresh has failed says so."""
-    times = tuple(FreeTime(start=as_time(start), seats_left=seats) for start, seats in stored["times"])
-    return FreeTimes(times=times, as_of=as_time(stored["at"]), stale=bool(stored.get("failed")))
+    times = tuple(FreeTime(start=as_time(start), seats_left=seats) for start, seats in unpack(stored))
+    source = (window.key, window.id, stamp_copy(stored))
+    return FreeTimes(
+        times=times, as_of=as_time(stored["at"]), stale=bool(stored.get("failed")), sources=(source,)
+    )
+
+
+def stamp_copy(stored: dict[str, Any]) -> str:
+    """Another one as soon as the copy shows something else: between two answers times only go."""
+    flags = sorted(set(stored) - {"at", "times"})
+    return f"{stored['at']} {len(stored['times'])} {flags}"
 
 
 def as_time(timestamp: float) -> datetime:
@@ -388,7 +437,7 @@ def find_window(meeting_type: MeetingType, duration: int, start: datetime, movin
 
 
 def lists(stored: dict[str, Any], start: datetime) -> bool:
-    return any(listed == start.timestamp() for listed, _ in stored["times"])
+    return any(listed == start.timestamp() for listed, _ in unpack(stored))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -425,7 +474,7 @@ def take_out_all(*, connection: str, taken: Sequence[Taken]) -> None:
                     affected.setdefault(window.key, (window, []))[1].append(span)
     cache = document_cache()
     changed = {
-        key: {**stored, "times": drop(stored["times"], *affected[key]), "marked": True}
+        key: {**stored, "times": pack(drop(unpack(stored), *affected[key])), "marked": True}
         for key, stored in cache.get_many(list(affected)).items()
     }
     if changed:
@@ -438,9 +487,11 @@ def list_overlapping(meeting_type: MeetingType, span: Taken) -> Iterator[Window]
         yield from windows_between(meeting_type, length, span.start - timedelta(minutes=length), span.end)
 
 
-def drop(times: list[list[Any]], window: Window, taken: list[Taken]) -> list[list[Any]]:
+def drop(
+    times: list[tuple[int, int | None]], window: Window, taken: list[Taken]
+) -> list[tuple[int, int | None]]:
     return [
-        [listed, seats]
+        (listed, seats)
         for listed, seats in times
         if not any(overlaps(as_time(listed), window.duration, span.start, span.end) for span in taken)
     ]

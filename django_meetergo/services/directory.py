@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from itertools import count
+from uuid import uuid4
 
+from django.core.cache import caches
+
+from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import NotFound, PermissionRefused
 from django_meetergo.models import Account, MeetingType
 from django_meetergo.remote.client import MeetergoClient
@@ -12,6 +16,7 @@ from django_meetergo.remote.payloads import HostDocument, MeetingTypeDocument
 from django_meetergo.services import mirror
 
 PAGE = 100
+VERSION = "meetergo:directory"
 
 
 def sync_directory(*, connection: str, client: MeetergoClient, now: datetime) -> list[MeetingType]:
@@ -39,7 +44,18 @@ def sync_directory(*, connection: str, client: MeetergoClient, now: datetime) ->
         "is_admin": bool(acting and acting.is_admin),
     }
     Account.objects.update_or_create(connection=connection, defaults=learnt)
+    renew_version()
     return rows
+
+
+def get_version() -> str:
+    """Another one since the meeting types and hosts were last read; for what is made from them and kept."""
+    version: str = caches[get_settings().CACHE].get(VERSION, "")
+    return version
+
+
+def renew_version() -> None:
+    caches[get_settings().CACHE].set(VERSION, uuid4().hex, None)
 
 
 def find_acting_user(client: MeetergoClient) -> HostDocument | None:

@@ -7,7 +7,7 @@ developer got wrong is told with ``DEBUG`` on; otherwise nothing is shown and th
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -174,16 +174,45 @@ def meetergo_booking_widget(
 
     ``subject`` ties the booking to an object of the site's own. ``heading_level`` is that of its title.
     """
-    place = find_place(context, "meetergo_booking_widget", slug, subject, hosts=True)
-    if place is None:
-        return ""
-    number = count_up(context, "widgets")
-    shown = {"meeting_type": place.meeting_type, "is_gone": place.is_gone}
+    number, level = count_up(context, "widgets"), int(heading_level)
+
+    def draw() -> pages.Part:
+        place = find_place(context, "meetergo_booking_widget", slug, subject, hosts=True)
+        return draw_widget(place, number, level) if place else pages.NO_PART
+
+    return show_once(context, draw, subject, "widget", slug, number, level)
+
+
+def draw_widget(place: Place, number: int, level: int) -> pages.Part:
+    shown: dict[str, Any] = {"meeting_type": place.meeting_type, "is_gone": place.is_gone}
+    sources: Sequence[availability.Source] = ()
     if place.meeting_type.needs_own_page:
         shown["link"] = pages.read_link(place.meeting_type.booking_url)
     elif not place.is_gone:
         shown |= describe_times(place)
-    return render(place.request, "tags/widget", {**shown, **pages.place_widget(number, int(heading_level))})
+        sources = shown["choice"].sources
+    return pages.render_part("tags/widget", {**shown, **pages.place_widget(number, level)}, sources=sources)
+
+
+def show_once(
+    context: template.Context, draw: Callable[[], pages.Part], subject: models.Model | None, *shown: object
+) -> SafeString:
+    """What was drawn for the last one who saw the same, or what is drawn now."""
+    request = context.get("request")
+    arrival = None
+    if request is not None and subject is None:
+        seen = (*shown, reverse("meetergo:index"), is_first_visit(request))
+        arrival = pages.arrive(request, find_zone(request), clock.now(), *seen)
+    part = arrival.find() if arrival else None
+    if part is None:
+        part = draw()
+        if arrival:
+            arrival.keep(part)
+    return part.give_to(request)
+
+
+def is_first_visit(request: Any) -> bool:
+    return request is not None and pages.ZONE_COOKIE not in request.COOKIES
 
 
 def describe_times(place: Place) -> dict[str, Any]:
@@ -210,7 +239,7 @@ def describe_times(place: Place) -> dict[str, Any]:
         "zone": place.zone,
         "zone_all": here.to(zones="all"),
         "zone_in_address": request is None,
-        "is_first_visit": request is not None and pages.ZONE_COOKIE not in request.COOKIES,
+        "is_first_visit": is_first_visit(request),
     }
 
 
@@ -219,15 +248,23 @@ def meetergo_next_slots(
     context: template.Context, slug: str, count: int = 3, *, subject: models.Model | None = None
 ) -> str:
     """The next few free times, each a link straight to the form."""
-    place = find_place(context, "meetergo_next_slots", slug, subject)
-    if place is None:
-        return ""
+
+    def draw() -> pages.Part:
+        place = find_place(context, "meetergo_next_slots", slug, subject)
+        return draw_next_slots(place, int(count)) if place else pages.NO_PART
+
+    return show_once(context, draw, subject, "next", slug, int(count))
+
+
+def draw_next_slots(place: Place, count: int) -> pages.Part:
     shown: dict[str, Any] = {"meeting_type": place.meeting_type, "is_gone": place.is_gone}
+    sources: Sequence[availability.Source] = ()
     if not place.is_gone:
-        found = find_next(place, int(count))
-        times = pages.list_soonest(found.times, place.zone, place.address("details"), int(count))
+        found = find_next(place, count)
+        times = pages.list_soonest(found.times, place.zone, place.address("details"), count)
         shown |= {"times": times, "failed": found.failed, "all_times": place.address("book").to()}
-    return render(place.request, "tags/next_slots", shown)
+        sources = found.sources
+    return pages.render_part("tags/next_slots", shown, sources=sources)
 
 
 def find_next(place: Place, count: int) -> availability.FreeTimes:

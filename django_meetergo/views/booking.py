@@ -41,6 +41,7 @@ from django_meetergo.views.common import (
     build_address,
     describe_booked,
     find_by_token,
+    find_fragment,
     find_named_zone,
     find_user,
     find_zone,
@@ -65,6 +66,8 @@ logger = logging.getLogger(__name__)
 State, Reason = Booking.State, Booking.Reason
 
 ZONE_AGE = 365 * 24 * 3600
+#: What an address may ask of the first step.
+ASKS = frozenset({"month", "date", "start", "duration", "tz", "subject", "zones"})
 #: Under this name the kept details say which booking the same browser has made.
 MADE = "booking"
 
@@ -113,12 +116,24 @@ def show_gone(request: HttpRequest, meeting_type: MeetingType) -> HttpResponse:
 @page
 @require_safe
 def book(request: HttpRequest, slug: str) -> HttpResponse:
-    """The month and its free times. Costs no call while they are fresh."""
+    """The month and its free times. Costs no call while they are fresh, and no query while they are kept."""
+    arrival = find_arrival(request, slug)
+    if arrival and (part := arrival.find()):
+        return show_part(request, part)
     meeting_type = find_meeting_type(slug)
     if obstacle := find_obstacle(request, meeting_type):
         return obstacle
     duration = read_duration(request.GET, meeting_type) or meeting_type.duration
-    return show_times(request, meeting_type, duration)
+    return show_times(request, meeting_type, duration, arrival=arrival)
+
+
+def find_arrival(request: HttpRequest, slug: str) -> pages.Arrival | None:
+    """Which page this is, if it is the one that people arrive at: nobody has chosen anything in it yet."""
+    if find_fragment(request) or not ASKS.isdisjoint(request.GET):
+        return None
+    return pages.arrive(
+        request, find_zone(request), clock.now(), "page", slug, request.path, is_first_visit(request)
+    )
 
 
 def read_subject(request: HttpRequest) -> str:
@@ -149,9 +164,10 @@ def show_times(
     error: str = "",
     status: int = 200,
     given: QueryDict | None = None,
+    arrival: pages.Arrival | None = None,
 ) -> HttpResponse:
     """Step 1; with ``error``, what was wrong with the choice that led back here."""
-    now, zone = clock.now(), find_zone(request)
+    now, zone = arrival.now if arrival else clock.now(), find_zone(request)
     carried = {
         "duration": str(duration) if duration != meeting_type.duration else "",
         "tz": find_named_zone(request),
@@ -179,7 +195,26 @@ def show_times(
         "here": address,
         "error": error,
     }
-    return show_step(request, "meetergo/book.html", context, status=status)
+    if find_fragment(request):
+        return show_step(request, "meetergo/book.html", context, status=status)
+    part = pages.render_part(
+        "includes/choose", context, sources=choice.sources, title=title_times(meeting_type, error)
+    )
+    if arrival:
+        arrival.keep(part)
+    return show_part(request, part, error=error, status=status)
+
+
+def show_part(request: HttpRequest, part: pages.Part, *, error: str = "", status: int = 200) -> HttpResponse:
+    shown = {"title": part.title, "part": part.give_to(request), "error": error}
+    return show_step(request, "meetergo/book.html", shown, status=status)
+
+
+def title_times(meeting_type: MeetingType, error: str) -> str:
+    name = {"name": meeting_type.name}
+    if error:
+        return gettext("Error: Choose a date and time – %(name)s") % name
+    return gettext("Choose a date and time – %(name)s") % name
 
 
 def describe_zones(

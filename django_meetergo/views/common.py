@@ -35,6 +35,7 @@ SEE_OTHER, NOT_FOUND = 303, 404
 #: What one address may guess wrong before it has to wait.
 WRONG_LINKS = Limit(name="wrong-links", times=30, seconds=600)
 FRAGMENT, WIDGET = "X-Meetergo-Fragment", "X-Meetergo-Widget"
+ASKS_FRAGMENT, ASKS_WIDGET = "HTTP_X_MEETERGO_FRAGMENT", "HTTP_X_MEETERGO_WIDGET"
 FRAGMENTS = {
     "calendar": "meetergo/includes/times.html",
     "slots": "meetergo/includes/slots.html",
@@ -113,8 +114,8 @@ def show_step(
 
     ``calendar`` is the month and, because another month has other times, what is free on its chosen day.
     """
-    part = FRAGMENTS.get(request.headers.get(FRAGMENT, ""))
-    place = pages.read_widget(request.headers.get(WIDGET, "")) if part else {}
+    part = find_fragment(request)
+    place = pages.read_widget(request.META.get(ASKS_WIDGET, "")) if part else {}
     response = show(request, part or template, {**context, **place}, status=status)
     patch_vary_headers(response, [FRAGMENT, WIDGET])
     if request.GET:
@@ -123,9 +124,14 @@ def show_step(
     return response
 
 
+def find_fragment(request: HttpRequest) -> str | None:
+    """The template of the part that our script asks for; None when it is the whole page."""
+    return FRAGMENTS.get(request.META.get(ASKS_FRAGMENT, ""))
+
+
 def build_address(request: HttpRequest, path: str, carried: Mapping[str, str]) -> pages.Address:
     """The address of this page: in short, unless its links are to work elsewhere."""
-    is_here = request.path == path and WIDGET not in request.headers
+    is_here = request.path == path and ASKS_WIDGET not in request.META
     return pages.Address("" if is_here else path, carried)
 
 

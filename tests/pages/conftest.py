@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 PERSON = {
     "first_name": "Jane",
@@ -57,3 +59,18 @@ def site(meetergo_sandbox: Any, db: Any) -> Any:
 @pytest.fixture
 def visitor(site: Any) -> Visitor:
     return Visitor(Client(enforce_csrf_checks=False))
+
+
+@pytest.fixture
+def half_past(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A clock that stands in the middle of a minute, and can be moved."""
+
+    class Hands:
+        now = timezone.now().replace(second=30)
+
+        def move(self, **units: float) -> None:
+            self.now += timedelta(**units)
+
+    hands = Hands()
+    monkeypatch.setattr(timezone, "now", lambda: hands.now)
+    return hands

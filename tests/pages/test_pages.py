@@ -1,5 +1,6 @@
 """The month, the times and the zones, without a site around them."""
 
+import functools
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -26,9 +27,13 @@ def look_at(times, **said):
 
 
 def choose(times, *, zone=BERLIN, asked=None, **said):
+    return choose_with(look_at(times, **said), zone=zone, asked=asked)
+
+
+def choose_with(look, *, zone=BERLIN, asked=None):
     address = pages.Address("/book/call/")
     return pages.choose_time(
-        look=look_at(times, **said),
+        look=look,
         now=NOW,
         zone=zone,
         duration=30,
@@ -174,6 +179,20 @@ def test_no_time_at_all_and_no_answer_are_two_things():
     assert not failed.is_empty
 
 
+def test_a_choice_names_all_the_copies_it_was_made_from():
+    """Those of the empty months as well; none, where one of them could not be had."""
+    source = ("key", (1, 30, 700), "stamp")
+    later = (f"later {source[0]}", *source[1:])
+
+    def look(start, end, failed=False):
+        times = [free for free in offer("2027-01-25T09:00:00+00:00") if start <= free.start < end]
+        found = FreeTimes(times=tuple(times), as_of=NOW, sources=(later,) if times else (source,))
+        return FreeTimes(times=(), as_of=None, failed=True) if failed and start.month == 12 else found
+
+    assert set(choose_with(look).sources) == {source, later}
+    assert choose_with(functools.partial(look, failed=True)).sources == ()
+
+
 def test_a_month_with_times_costs_one_look():
     """Later months are asked for only when the shown one has nothing."""
     looks = []
@@ -182,10 +201,7 @@ def test_a_month_with_times_costs_one_look():
         looks.append(start)
         return FreeTimes(times=tuple(offer("2026-11-25T09:00:00+00:00")), as_of=NOW)
 
-    pages.choose_time(
-        look=look, now=NOW, zone=BERLIN, duration=30, asked=pages.Asked(),
-        address=pages.Address("/"), onward=pages.Address("/"),
-    )  # fmt: skip
+    choose_with(look)
     assert len(looks) == 1
 
 

@@ -127,6 +127,18 @@ def test_without_any_copy_a_failure_is_said(kit):
     assert look(kit).failed
 
 
+def test_what_was_not_had_in_full_names_no_copies(kit):
+    """So that nobody keeps what was made from it."""
+    assert look(kit).sources
+    kit.fail_next(GET, "status_before", status=500, times=-1)
+
+    shown = look(kit, days=62)
+
+    assert shown.times
+    assert shown.failed
+    assert shown.sources == ()
+
+
 def test_a_booking_takes_its_time_out_of_every_type_of_that_host(kit, book):
     """What one calendar decides is gone everywhere at once, before anybody asks again."""
     twin = kit.meeting_type("intro-call")

@@ -9,7 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.template import engines
 from django.test import RequestFactory
 
-from tests.pages.conftest import site, visitor  # noqa: F401 - fixtures
+from tests.pages.conftest import half_past, site, visitor  # noqa: F401 - fixtures
 
 
 class Page:

@@ -15,10 +15,12 @@ from django_meetergo import links
 from django_meetergo.models import Attendee, Booking, MeetingType
 from django_meetergo.templatetags.meetergo import WrongTag
 from tests.pages.conftest import Visitor
+from tests.tags.conftest import Page
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 WIDGET = '{% meetergo_booking_widget "intro-call" %}'
+NEXT = '{% meetergo_next_slots "intro-call" 3 %}'
 
 
 def list_ids(text):
@@ -77,16 +79,44 @@ def test_a_zone_once_chosen_holds_in_every_widget(site_page, visitor):
     assert "New York time" in site_page.render(WIDGET)
 
 
-def test_a_warm_widget_costs_two_queries_and_no_call(site_page, site):
-    site_page.render(WIDGET + '{% meetergo_next_slots "intro-call" %}')
+@pytest.mark.parametrize("tag", [WIDGET, NEXT])
+def test_a_warm_tag_costs_no_query_and_no_call(site_page, site, half_past, tag):
+    shown = site_page.render(tag)
     calls = site.posts("GET /v4/booking-availability")
+    another = Page()
     with CaptureQueriesContext(connection) as queries:
-        site_page.render(WIDGET)
-    assert len(queries) <= 2
-    with CaptureQueriesContext(connection) as queries:
-        site_page.render('{% meetergo_next_slots "intro-call" 3 %}')
-    assert len(queries) == 1
+        assert another.render(tag) == shown
+    assert len(queries) == 0
     assert site.posts("GET /v4/booking-availability") == calls
+
+
+def test_times_at_hand_cost_a_widget_two_queries_and_no_call(site_page, visitor, site, half_past):
+    """Where it was not shown to anybody in this minute."""
+    visitor.get("/book/intro-call/")
+    calls = site.posts("GET /v4/booking-availability")
+    for tag, most in ((WIDGET, 2), (NEXT, 1)):
+        with CaptureQueriesContext(connection) as queries:
+            site_page.render(tag)
+        assert len(queries) == most
+    assert site.posts("GET /v4/booking-availability") == calls
+
+
+def test_what_is_about_something_is_shown_to_nobody_else(site_page, site, half_past):
+    """Two objects, two widgets: the value that ties a booking to one is never in the other's."""
+    groups = [Group.objects.create(name=name) for name in "ab"]
+    tag = '{% meetergo_booking_widget "intro-call" subject=subject %}'
+    texts = [Page().render(tag, subject=group) for group in groups]
+    plain = Page().render(WIDGET)
+    tokens = [re.search(r'name="subject" value="([^"]+)"', text)[1] for text in texts]
+    assert tokens[0] != tokens[1]
+    assert "subject" not in plain
+
+
+def test_two_widgets_of_one_kind_stay_apart_when_they_are_shown_again(site_page, site, half_past):
+    both = WIDGET + '{% meetergo_booking_widget "intro-call" heading_level=4 %}'
+    shown = site_page.render(both)
+    assert Page().render(both) == shown
+    assert len(set(list_ids(shown))) == len(list_ids(shown))
 
 
 def test_a_service_that_is_down_is_told_in_place(site_page, site):

@@ -238,14 +238,9 @@ class MeetergoBooking extends HTMLElement {
 
 	guessZone() {
 		const form = this.$("[data-guess]"), mine = Intl.DateTimeFormat().resolvedOptions().timeZone;
-		if (form && mine && mine !== form.dataset.zone) this.setZone(form, mine).catch(() => {});
-	}
-
-	setZone(form, zone) {
-		const body = new FormData(form);
-		body.set("tz", zone);
-		body.set("next", location.pathname + location.search);
-		return this.reload(form.action, body);
+		if (!form || !mine || mine === form.dataset.zone) return;
+		document.cookie = `meetergo_tz=${mine};path=/;max-age=31536000;samesite=lax`;
+		this.reload(location.href).catch(() => {});
 	}
 
 	async on_submit(event) {
@@ -256,7 +251,9 @@ class MeetergoBooking extends HTMLElement {
 			if (await this.refresh()) this.$(".mg-times-form").submit();
 		} else if (form.matches(".mg-zone[method=post]")) {
 			event.preventDefault();
-			await this.setZone(form, form.tz.value).catch(() => form.submit());
+			const body = new FormData(form);
+			body.set("next", location.pathname + location.search);
+			await this.reload(form.action, body).catch(() => form.submit());
 			this.$(".mg-zone a").focus();
 		} else if (form.method === "post") {
 			if (form.ariaBusy) return event.preventDefault();

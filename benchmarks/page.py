@@ -1,0 +1,193 @@
+"""P10, P12 and P13: the booking page as somebody arrives at it.
+
+Warm: the free times are at hand and somebody else was here in this minute. The floor is a page that is always
+the same, through the same middleware. Cold: nothing is at hand but meetergo's answers. That floor reads the
+same rows, parses the same answers and writes the times of the month by one plain template, all of them: ours
+sends those of a day and says how many the others have. ``--bytes``: what is sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qs
+
+from django.conf import settings
+from django.core.cache import caches
+from django.core.handlers.base import BaseHandler
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.template import engines
+from django.test import RequestFactory
+from django.test.utils import override_settings, setup_databases, teardown_databases
+from django.utils import timezone as clock
+
+from benchmarks.figures import Goal, Most, measure_cpu, report
+from django_meetergo.models import MeetingType
+from django_meetergo.remote import transport
+from django_meetergo.sandbox.app import Sandbox
+from django_meetergo.testing.kit import SandboxKit
+from django_meetergo.testing.plugin import BASE_URL, use_sandbox
+from django_meetergo.testing.wire import SandboxWire
+
+SLUG = "intro-call"
+PAGE, STATIC, PLAIN = f"/book/{SLUG}/", "/static-page/", "/plain-page/"
+WARM, COLD, WEIGHT = 3.5, 1.5, 5.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks page")
+    parser.add_argument("--cold", action="store_true", help="nothing at hand but the answers")
+    parser.add_argument("--bytes", action="store_true", help="what is sent, compressed")
+    parser.add_argument("--views", type=int, default=300, help="views a round")
+    parser.add_argument("--rounds", type=int, default=15)
+    chosen = parser.parse_args(arguments)
+    databases = setup_databases(verbosity=0, interactive=False)
+    try:
+        with canned_service():
+            look = make_visitor()
+            if chosen.bytes:
+                return report([weigh(look)])
+            sys.stdout.write(f"{connection.vendor}, {chosen.rounds} rounds\n")
+            if chosen.cold:
+                return report([compare_cold(look, chosen.rounds)])
+            return report([compare_warm(look, chosen.views, chosen.rounds)])
+    finally:
+        teardown_databases(databases, verbosity=0)
+
+
+Look = Callable[[str], bytes]
+
+
+def make_visitor() -> Look:
+    """Reads one address as a server does, without a client's own work."""
+    handler, requests = BaseHandler(), RequestFactory()
+    handler.load_middleware()
+
+    def look(path: str) -> bytes:
+        answer = handler.get_response(requests.get(path))
+        assert answer.status_code == 200, answer.content
+        return bytes(answer.content)
+
+    return look
+
+
+def compare_warm(look: Look, views: int, rounds: int) -> Goal:
+    static_body.append(look(PAGE))
+
+    def read(path: str) -> float:
+        return measure_cpu(lambda: [look(path) for _ in range(views)]) / views * 1e6
+
+    ours, floor = [], []
+    for path in (PAGE, STATIC):
+        read(path)
+    for _ in range(rounds):
+        floor.append(read(STATIC))
+        ours.append(read(PAGE))
+    return Goal("P10 page warm, processor time", "us", ours, floor, WARM)
+
+
+def compare_cold(look: Look, rounds: int) -> Goal:
+    def read(path: str) -> float:
+        empty_cache()
+        return measure_cpu(lambda: look(path)) * 1e3
+
+    ours, floor = [], []
+    for path in (PAGE, PLAIN):
+        read(path)
+    for _ in range(rounds):
+        floor.append(read(PLAIN))
+        ours.append(read(PAGE))
+    return Goal("P12 page cold, processor time", "ms", ours, floor, COLD)
+
+
+def weigh(look: Look) -> Most:
+    return Most("P13 page, compressed", "kB", [len(gzip.compress(look(PAGE))) / 1000], WEIGHT)
+
+
+# The service
+
+
+#: What it has answered, by the end of the window that was asked for.
+answers: dict[str, tuple[str, list[tuple[str, str]], bytes]] = {}
+
+
+@contextmanager
+def canned_service() -> Iterator[None]:
+    """A sandbox that works out each answer once: what is measured is the page."""
+    sandbox = Sandbox(rate_limit=False)
+    with override_settings():
+        use_sandbox(settings, BASE_URL)
+        settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 90}  # as sites have it
+        transport.WIRES[BASE_URL] = SandboxWire(sandbox.wsgi)
+        SandboxKit(sandbox, base_url=BASE_URL).sync_directory()
+        transport.WIRES[BASE_URL] = SandboxWire(remember(sandbox.wsgi))
+        try:
+            yield
+        finally:
+            del transport.WIRES[BASE_URL]
+            sandbox.close()
+
+
+def remember(wsgi: Any) -> Any:
+    def answer(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        end = parse_qs(environ["QUERY_STRING"])["end"][0]
+        if end not in answers:
+            said: list[Any] = []
+            body = b"".join(wsgi(environ, lambda *head, **_: said.extend(head)))
+            answers[end] = (said[0], said[1], body)
+        status, headers, body = answers[end]
+        start_response(status, headers)
+        return [body]
+
+    return answer
+
+
+def empty_cache() -> None:
+    caches["default"].clear()
+
+
+# The floors
+
+static_body: list[bytes] = []
+
+MONTH = """<!doctype html><title>{{ kind.name }}</title><h1>{{ kind.name }}</h1><p>{{ hosts|join:", " }}</p>
+<form>{% for day, times in days %}<fieldset><legend>{{ day|date:"l j F Y" }}</legend>{% for time in times %}
+<label><input type="radio" name="start" value="{{ time|date:"c" }}"> {{ time|date:"H:i" }}</label>
+{% endfor %}</fieldset>{% endfor %}<button>Continue</button></form>"""
+
+
+def show_static(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(static_body[0])
+
+
+def show_plain(request: HttpRequest) -> HttpResponse:
+    """The times of the month, with nothing around them."""
+    kind = MeetingType.objects.defer("raw").get(slug=SLUG)
+    zone, now = clock.get_default_timezone(), clock.now()
+    free: dict[Any, list[datetime]] = {}
+    for _, _, body in answers.values():
+        for start in read_starts(json.loads(body)):
+            moment = datetime.fromisoformat(start).astimezone(zone)
+            if moment >= now:
+                free.setdefault(moment.date(), []).append(moment)
+    first = min(free)
+    days = sorted((day, sorted(times)) for day, times in free.items() if day < first + timedelta(days=31))
+    shown = {"kind": kind, "hosts": [host.name for host in kind.hosts.all()], "days": days}
+    return HttpResponse(compile_month().render(shown, request))
+
+
+def read_starts(answer: dict[str, Any]) -> list[str]:
+    return [slot["startTime"] for day in answer["dates"] for slot in day["spots"]]
+
+
+@cache
+def compile_month() -> Any:
+    return engines["django"].from_string(MONTH)

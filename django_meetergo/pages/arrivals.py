@@ -1,0 +1,95 @@
+"""Free times as they were last rendered, for everybody who arrives alike.
+
+It is kept while it is true: as long as the copies of free times and the directory are those it was made
+from, and to the end of the minute at most, because times pass. It is rendered without the request, so nothing
+of one visitor reaches another; the token of a form is put in for each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings as django_settings
+from django.http import HttpRequest
+from django.middleware.csrf import get_token
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language
+
+from django_meetergo.services import availability, directory
+
+KEEP = 60  # seconds
+#: Stands in a rendered part where each visitor's own form token goes.
+TOKEN = "the-form-token-of-this-visitor"  # noqa: S105 - it stands for one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Rendered free times, the title for a page of their own, and the copies they come from."""
+
+    title: str
+    html: str
+    sources: Sequence[availability.Source]
+
+    def give_to(self, request: HttpRequest | None) -> SafeString:
+        """The HTML for one visitor, with a form token of theirs where it needs one."""
+        if request is None or TOKEN not in self.html:
+            return mark_safe(self.html)  # noqa: S308 - our own templates rendered it
+        return mark_safe(self.html.replace(TOKEN, get_token(request)))  # noqa: S308
+
+
+#: Nothing to show, for somebody who asked for what there is not.
+NO_PART = Part(title="", html="", sources=())
+
+
+def render_part(
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    sources: Sequence[availability.Source] = (),
+    title: str = "",
+) -> Part:
+    """``sources`` are the copies that the context was made from; none, if it is not to be kept."""
+    html = render_to_string(f"meetergo/{template}.html", {**context, "csrf_token": TOKEN})
+    return Part(title=title, html=html, sources=sources)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """A way to come to free times: all who come so see the same, until the directory has another version."""
+
+    key: str
+    now: datetime
+    version: str
+
+    def find(self) -> Part | None:
+        """The part that was kept for it, if it is still true."""
+        kept = availability.document_cache().get(self.key)
+        if not kept or kept["version"] != self.version:
+            return None
+        part = Part(title=kept["title"], html=kept["html"], sources=kept["sources"])
+        return part if availability.are_current(part.sources, self.now) else None
+
+    def keep(self, part: Part) -> None:
+        """Keep it for the next ones; not where a copy it should show could not be had."""
+        if part.sources:
+            kept = {"version": self.version, "title": part.title, "html": part.html, "sources": part.sources}
+            availability.document_cache().set(self.key, kept, KEEP)
+
+
+def arrive(request: HttpRequest, zone: ZoneInfo, now: datetime, *shown: object) -> Arrival | None:
+    """``shown`` is all that makes a difference besides the site's name, language, zone and the minute.
+
+    None while a site is being developed: its templates change without our knowing.
+    """
+    if django_settings.DEBUG:
+        return None
+    # One cache may serve several sites, told apart by their names, with meeting types of their own.
+    parts = (request.get_host(), get_language(), zone.key, now.timestamp() // KEEP, *shown)
+    key = "meetergo:arrival:" + hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+    return Arrival(key=key, now=now, version=directory.get_version())

@@ -1,0 +1,191 @@
+"""What was rendered for one visitor is shown to the next: while it is true, and nothing of the first one."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
+
+from django_meetergo import pages
+from django_meetergo.models import MeetingType
+from django_meetergo.services import availability, demand
+from django_meetergo.signals import work_ready
+from tests.pages.conftest import Visitor
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PAGE = "/book/intro-call/"
+
+
+def is_kept(visitor: Visitor, path: str = PAGE, **query: str) -> bool:
+    """Whether this page comes without asking the database."""
+    with CaptureQueriesContext(connection) as found:
+        assert visitor.get(path, **query).status_code == 200
+    return not len(found)
+
+
+def test_the_second_one_to_arrive_sees_what_the_first_one_saw(visitor: Any, half_past: Any) -> None:
+    first = visitor.text(PAGE)
+    assert is_kept(visitor)
+    assert visitor.text(PAGE) == first
+    assert is_kept(visitor, utm_source="newsletter")
+
+
+def test_a_time_that_is_gone_is_gone_at_once(visitor: Any, site: Any, half_past: Any) -> None:
+    start = visitor.list_starts("intro-call")[0]
+    meeting_type = site.meeting_type()
+    availability.take_out(
+        meeting_type=meeting_type, start=datetime.fromisoformat(start), duration=meeting_type.duration
+    )
+    assert not is_kept(visitor)
+    assert start not in visitor.list_starts("intro-call")
+
+
+def test_a_refresh_is_seen_at_once(visitor: Any, site: Any, half_past: Any) -> None:
+    start = datetime.fromisoformat(visitor.list_starts("intro-call")[0])
+    site.steal_slot(start)
+    availability.fetch_window(
+        find_window(site, start), client=site.client("view"), now=half_past.now, refresh_cache=True
+    )
+    assert start not in map(datetime.fromisoformat, visitor.list_starts("intro-call"))
+
+
+def find_window(site: Any, start: datetime) -> availability.Window:
+    meeting_type = site.meeting_type()
+    return availability.find_window(meeting_type, meeting_type.duration, start)
+
+
+def test_what_the_directory_says_now_is_shown_at_once(visitor: Any, site: Any, half_past: Any) -> None:
+    visitor.get(PAGE)
+    for meeting_type in site.sandbox.ledger.meeting_types.values():
+        meeting_type.enabled = False
+    site.sync_directory()
+    assert visitor.get(PAGE).status_code == 410
+
+
+def test_nothing_outlives_its_minute(visitor: Any, site: Any, half_past: Any) -> None:
+    """What nobody tells us of, a name that a site wrote itself for one, shows within a minute."""
+    visitor.get(PAGE)
+    MeetingType.objects.update(name="Another name")
+    assert "Another name" not in visitor.text(PAGE)
+    half_past.move(seconds=31)
+    assert "Another name" in visitor.text(PAGE)
+
+
+def test_a_view_of_a_kept_page_is_a_view(visitor: Any, half_past: Any) -> None:
+    """Free times that nobody rendered anew are looked at all the same: that decides what is refreshed."""
+    visitor.get(PAGE)
+    demand.views.forget()
+    availability.document_cache().delete(demand.SHARED)
+    assert is_kept(visitor)
+    assert demand.read_interest(availability.document_cache())
+
+
+def test_a_kept_page_asks_for_a_refresh_as_any_other(visitor: Any, site: Any, half_past: Any) -> None:
+    start = datetime.fromisoformat(visitor.list_starts("intro-call")[0])
+    window = find_window(site, start)
+    availability.mark(window, marked=True)
+    visitor.get(PAGE)
+    availability.document_cache().delete(f"{window.key}:asked")
+    rings: list[Any] = []
+    work_ready.connect(lambda **ring: rings.append(ring), weak=False, dispatch_uid="counts")
+    try:
+        assert is_kept(visitor)
+    finally:
+        work_ready.disconnect(dispatch_uid="counts")
+    assert len(rings) == 1
+
+
+def test_each_visitor_gets_a_form_token_of_their_own(site: Any, settings: Any, tmp_path: Any) -> None:
+    """A site's own template may hold a form."""
+    override(settings, tmp_path, "<form method=post>{% csrf_token %}</form>{{ meeting_type.name }}")
+    clients = [Client(enforce_csrf_checks=True) for _ in range(2)]
+    tokens = [read_token(client) for client in clients]
+    assert tokens[0] != tokens[1]
+    for client, token in zip(clients, tokens, strict=True):
+        post = {"tz": "Asia/Tokyo", "next": PAGE, "csrfmiddlewaretoken": token}
+        assert client.post("/book/timezone/", post).status_code == 303
+        post["csrfmiddlewaretoken"] = token[::-1]
+        assert client.post("/book/timezone/", post).status_code == 403
+
+
+def read_token(client: Client) -> str:
+    page = client.get(PAGE).content.decode()
+    return re.search(r'name="csrfmiddlewaretoken" value="(\w{64})"', page)[1]
+
+
+def test_nothing_of_the_one_who_came_first_reaches_the_next(
+    visitor: Any, settings: Any, tmp_path: Any
+) -> None:
+    """Not even through a template that tries: the kept part is rendered without the request."""
+    override(settings, tmp_path, "[{{ user }}{{ request.user }}{{ request.path }}]{{ meeting_type.name }}")
+    jane = get_user_model().objects.create_user("jane", password="jane")
+    visitor.client.force_login(jane)
+    assert "[]Intro call" in visitor.text(PAGE)
+    assert "jane" not in Client().get(PAGE).content.decode()
+
+
+def override(settings: Any, tmp_path: Any, text: str) -> None:
+    (tmp_path / "meetergo" / "includes").mkdir(parents=True)
+    (tmp_path / "meetergo" / "includes" / "choose.html").write_text(text)
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"HTTP_HOST": "other.example"},
+        {"HTTP_ACCEPT_LANGUAGE": "de"},
+        {"HTTP_COOKIE": "meetergo_tz=Asia/Kolkata"},
+        {"HTTP_COOKIE": f"meetergo_tz={django_settings.TIME_ZONE}"},
+        {"SCRIPT_NAME": "/shop"},
+    ],
+)
+def test_who_arrives_otherwise_sees_another_page(
+    visitor: Any, half_past: Any, settings: Any, other: dict[str, str]
+) -> None:
+    settings.LANGUAGES = [("en", "English"), ("de", "German")]
+    visitor.get(PAGE)
+    Client().get(PAGE, HTTP_COOKIE="meetergo_tz=Asia/Tokyo")
+    with CaptureQueriesContext(connection) as found:
+        assert Client().get(PAGE, **other).status_code == 200
+    assert len(found)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"month": "2030-01"},
+        {"date": "2030-01-01"},
+        {"duration": "30"},
+        {"tz": "Asia/Tokyo"},
+        {"zones": "all"},
+        {"subject": "x"},
+        {"start": "2030-01-01T09:00:00+00:00"},
+    ],
+)
+def test_who_asks_for_something_is_answered_anew(visitor: Any, half_past: Any, query: dict[str, str]) -> None:
+    visitor.get(PAGE)
+    assert not is_kept(visitor, **query)
+
+
+def test_an_answer_that_did_not_come_is_not_kept(visitor: Any, site: Any, half_past: Any) -> None:
+    site.fail_next("GET /v4/booking-availability", times=20)
+    assert "We cannot show free times right now" in visitor.text(PAGE)
+    site.sandbox.faults.clear()
+    site.forget_budget()
+    assert visitor.list_starts("intro-call")
+
+
+def test_nothing_is_kept_while_a_site_is_developed(visitor: Any, half_past: Any, settings: Any) -> None:
+    settings.DEBUG = True
+    visitor.get(PAGE)
+    assert not is_kept(visitor)
+    assert pages.arrive(RequestFactory().get("/"), pages.find_zone("UTC"), half_past.now) is None
