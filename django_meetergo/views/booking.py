@@ -59,6 +59,7 @@ from django_meetergo.views.common import (
     show_step,
     token_page,
 )
+from django_meetergo.views.forgery import doubts_forms
 from django_meetergo.visitors import name_visitor
 
 logger = logging.getLogger(__name__)
@@ -274,7 +275,8 @@ class Wish:
 @page
 @cache_control(private=True)
 @require_http_methods(METHODS)
-def details(request: HttpRequest, slug: str) -> HttpResponse:
+@doubts_forms
+def details(request: HttpRequest, slug: str, *, doubt: str) -> HttpResponse:
     """GET asks for the details; POST books."""
     meeting_type = find_meeting_type(slug)
     if obstacle := find_obstacle(request, meeting_type):
@@ -286,7 +288,7 @@ def details(request: HttpRequest, slug: str) -> HttpResponse:
         return ask_again(request, meeting_type, start=start, duration=duration)
     wish = Wish(meeting_type=meeting_type, start=start, duration=duration)
     if request.method == "POST":
-        return submit(request, wish)
+        return submit(request, wish, doubt)
     return ask(request, wish)
 
 
@@ -389,9 +391,12 @@ def describe_form(request: HttpRequest, wish: Wish, form: BookingForm) -> dict[s
     }
 
 
-def submit(request: HttpRequest, wish: Wish) -> HttpResponse:
+def submit(request: HttpRequest, wish: Wish, doubt: str) -> HttpResponse:
     """Book, and lead to the page that says how it went."""
     form = BookingForm(request.POST, meeting_type=wish.meeting_type)
+    if doubt:
+        form.add_error(None, doubt)
+        return show_form(request, wish, form, status=403)
     if not form.is_valid():
         if form.has_error("token", code="old"):
             form.renew_token()
@@ -525,7 +530,8 @@ def show_already_open(request: HttpRequest, booking: Booking, *, is_same_form: b
 @page
 @token_page
 @require_http_methods(METHODS)
-def outcome(request: HttpRequest, token: str) -> HttpResponse:
+@doubts_forms
+def outcome(request: HttpRequest, token: str, *, doubt: str) -> HttpResponse:
     """One booking's present state. A POST looks at meetergo now, then shows it."""
     rows = Booking.objects.select_related(
         "meeting_type", "attendee__appointment", "replaced_by__meeting_type"
@@ -534,7 +540,8 @@ def outcome(request: HttpRequest, token: str) -> HttpResponse:
     if booking is None:
         return show_not_found(request)
     if request.method == "POST":
-        looking.look_at_booking(booking=booking, now=clock.now())
+        if not doubt:
+            looking.look_at_booking(booking=booking, now=clock.now())
         return see_other(request.path)
     return show_outcome(request, booking)
 

@@ -39,6 +39,7 @@ from django_meetergo.views.common import (
     show_step,
     token_page,
 )
+from django_meetergo.views.forgery import doubts_forms
 
 Kind, State = AppointmentChange.Kind, AppointmentChange.State
 
@@ -55,13 +56,15 @@ def find_attendee(token: str) -> Attendee | None:
 @never_framed
 @token_page
 @require_http_methods(METHODS)
-def manage(request: HttpRequest, token: str) -> HttpResponse:
+@doubts_forms
+def manage(request: HttpRequest, token: str, *, doubt: str) -> HttpResponse:
     """The appointment as it stands. A POST looks how a change on its way is doing."""
     attendee = find_attendee(token)
     if attendee is None:
         return show_not_found(request)
     if request.method == "POST":
-        looking.look_at_change(change=find_last_change(attendee), now=clock.now())
+        if not doubt:
+            looking.look_at_change(change=find_last_change(attendee), now=clock.now())
         return see_other(request.path)
     return show_appointment(request, attendee)
 
@@ -228,7 +231,8 @@ def ics(request: HttpRequest, token: str) -> HttpResponse:
 @never_framed
 @token_page
 @require_http_methods(METHODS)
-def reschedule(request: HttpRequest, token: str) -> HttpResponse:
+@doubts_forms
+def reschedule(request: HttpRequest, token: str, *, doubt: str) -> HttpResponse:
     """GET offers times, or asks about the one that was chosen; POST moves."""
     attendee = find_attendee(token)
     if attendee is None:
@@ -243,7 +247,9 @@ def reschedule(request: HttpRequest, token: str) -> HttpResponse:
     if error := find_fault(request, attendee, meeting_type, start):
         return show_times(request, attendee, meeting_type, error=error[0], status=error[1])
     assert start is not None  # noqa: S101 - find_fault has seen to it
-    return move(request, attendee, start) if request.method == "POST" else ask_move(request, attendee, start)
+    if request.method == "POST" and not doubt:
+        return move(request, attendee, start)
+    return ask_move(request, attendee, start, doubt)
 
 
 def may_move(attendee: Attendee, now: datetime) -> bool:
@@ -322,8 +328,8 @@ def show_times(
     return show_step(request, "meetergo/reschedule.html", context, status=status)
 
 
-def ask_move(request: HttpRequest, attendee: Attendee, start: datetime) -> HttpResponse:
-    """“Move to …?” with the old and the new time."""
+def ask_move(request: HttpRequest, attendee: Attendee, start: datetime, doubt: str) -> HttpResponse:
+    """“Move to …?” with the old and the new time, and why that is asked once more."""
     zone = choose_zone(request, attendee)
     end = start + attendee.appointment.duration
     hosts = list_hosts(attendee.appointment)
@@ -332,8 +338,9 @@ def ask_move(request: HttpRequest, attendee: Attendee, start: datetime) -> HttpR
         "start": start.astimezone(zone).isoformat(),
         "new": describe_booked(start, end, zone, hosts),
         "new_moment": pages.format_moment(start, zone),
+        "error": doubt,
     }
-    return show(request, "meetergo/reschedule_confirm.html", context)
+    return show(request, "meetergo/reschedule_confirm.html", context, status=403 if doubt else 200)
 
 
 def move(request: HttpRequest, attendee: Attendee, start: datetime) -> HttpResponse:
@@ -360,7 +367,8 @@ def move(request: HttpRequest, attendee: Attendee, start: datetime) -> HttpRespo
 @never_framed
 @token_page
 @require_http_methods(METHODS)
-def cancel(request: HttpRequest, token: str) -> HttpResponse:
+@doubts_forms
+def cancel(request: HttpRequest, token: str, *, doubt: str) -> HttpResponse:
     """GET asks; POST cancels, once, however often it is sent."""
     attendee = find_attendee(token)
     if attendee is None:
@@ -368,6 +376,9 @@ def cancel(request: HttpRequest, token: str) -> HttpResponse:
     host = pages.name_hosts(list_hosts(attendee.appointment))
     if request.method == "POST":
         form = CancelForm(request.POST, host_name=host)
+        if doubt:
+            form.add_error(None, doubt)
+            return show_cancel(request, attendee, form, status=403)
         return give_up(request, attendee, form)
     if not changes.ask_policy(Kind.CANCEL, attendee, clock.now()).allowed:
         return refuse(request, attendee)

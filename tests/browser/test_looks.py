@@ -97,6 +97,29 @@ def test_saying_who_one_is(service: Any, visitor: Any, look: Any) -> None:
     look("details-errors")
 
 
+def test_a_form_whose_cookie_has_gone(service: Any, visitor: Any, look: Any) -> None:
+    visitor.choose("/book/intro-call/")
+    visitor.fill_in_by_name()
+    visitor.context.clear_cookies()
+    visitor.page.locator(".mg-form .mg-button").click()
+    expect(visitor.page.locator("#mg-errors")).to_be_focused()
+    look("details-no-cookie")
+    visitor.page.locator(".mg-form .mg-button").click()
+    expect(visitor.page.locator("article")).to_have_attribute("data-screen", "confirmed")
+    visitor.page.locator(".mg-actions .mg-button").first.click()
+    expect(visitor.page.locator("article")).to_have_attribute("data-screen", "upcoming")
+    visitor.page.goto(f"{visitor.page.url}reschedule/")
+    visitor.page.locator(TIMES).nth(2).click()
+    visitor.page.locator(".mg-bar button").click()
+    expect(visitor.page.locator(".mg-swap")).to_be_visible()
+    visitor.context.clear_cookies()
+    visitor.page.locator(".mg-card .mg-button").click()
+    expect(visitor.page.locator("#mg-errors")).to_be_focused()
+    look("reschedule-no-cookie")
+    visitor.page.locator(".mg-card .mg-button").click()
+    expect(visitor.page.locator(".mg-ticket")).to_be_visible()
+
+
 def test_a_lost_time(service: Any, visitor: Any, look: Any) -> None:
     visitor.choose("/book/intro-call/")
     visitor.fill_in_by_name()

@@ -299,12 +299,6 @@ def test_a_database_that_is_down_is_said_to_be_so(visitor, monkeypatch):
     assert "try again" in read(answer)
 
 
-def test_forms_need_their_csrf_token(site):
-    browser = Client(enforce_csrf_checks=True)
-    assert browser.post(DETAILS, {}).status_code == 403
-    assert browser.post("/book/timezone/", {}).status_code == 403
-
-
 # What became of it
 
 
