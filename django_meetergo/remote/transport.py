@@ -5,46 +5,27 @@ from __future__ import annotations
 import contextlib
 import json as jsonlib
 import logging
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import requests
 from django.views.decorators.debug import sensitive_variables
-from requests.adapters import BaseAdapter
-from requests.exceptions import (
-    InvalidHeader,
-    InvalidProxyURL,
-    InvalidSchema,
-    InvalidURL,
-    MissingSchema,
-)
-from requests.utils import get_environ_proxies
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    EmptyPoolError,
-    NameResolutionError,
-    NewConnectionError,
-)
 
 from django_meetergo import __version__
-from django_meetergo.exceptions import (
-    InvalidRequest,
-    OutcomeUnknown,
-    RemoteError,
-    Unreachable,
-    UnreadableReply,
-)
+from django_meetergo.exceptions import InvalidRequest, RemoteError, UnreadableReply
 from django_meetergo.remote import redaction
-from django_meetergo.remote.errors import classify_answer, is_read, read_date
+from django_meetergo.remote.errors import is_read
 from django_meetergo.remote.payloads import build_instant
-from django_meetergo.remote.wire import Watch, WatchedAdapter
+
+if TYPE_CHECKING:
+    from requests.adapters import BaseAdapter
+
+    from django_meetergo.remote.exchange import Call
 
 logger = logging.getLogger("django_meetergo.remote")
 redaction.install()
@@ -59,25 +40,6 @@ READ_ATTEMPTS = 3
 RETRY_STATUSES = frozenset({429, 502, 503, 504})
 BACK_OFF = 0.5
 LONGEST_PAUSE = 20.0
-# A page of a hundred appointments, or a month of five-minute spots with reasons, is over a mebibyte.
-READ_LIMIT = 4 * 1024 * 1024
-WRITE_LIMIT = 1024 * 1024
-CHUNK = 64 * 1024
-
-# On a wire that is not ours, only these prove that nothing left.
-NEVER_SENT = (
-    ConnectTimeoutError,
-    EmptyPoolError,
-    NameResolutionError,
-    NewConnectionError,
-    InvalidHeader,
-    InvalidProxyURL,
-    InvalidSchema,
-    InvalidURL,
-    MissingSchema,
-)
-
-_adapters: dict[tuple[int, str, bool], WatchedAdapter] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,27 +108,6 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Call:
-    """One request, ready to leave."""
-
-    method: str
-    route: str
-    request: requests.PreparedRequest = field(repr=False)
-    hide: tuple[str, ...] = field(repr=False)
-
-    @property
-    def url(self) -> str:
-        return self.request.url or ""
-
-    @property
-    def limit(self) -> int:
-        return READ_LIMIT if is_read(self.method) else WRITE_LIMIT
-
-    def failed(self, kind: type[RemoteError], message: str) -> RemoteError:
-        return kind(message, method=self.method, route=self.route)
-
-
 class Transport:
     """One credential's way to one host."""
 
@@ -220,35 +161,32 @@ class Transport:
         query: Mapping[str, object],
         json: Mapping[str, Any] | None,
         with_credential: bool,  # noqa: FBT001 - private, and the last of a list handed on
-    ) -> _Call:
+    ) -> Call:
+        from django_meetergo.remote import exchange  # ``requests`` takes a while: not before the first call
+
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()}
         if with_credential:
             headers |= self.credential.headers
         if not is_read(method):
             headers["Connection"] = "close"
-        hide = (self.credential.key, path_params.get("secret", ""), (json or {}).get("secret", ""))
-        failure = f"{method} {route} cannot be sent: a header or the address is malformed"
-        with contextlib.suppress(requests.RequestException, UnicodeError):
-            request = requests.Request(
-                method,
-                self.root + build_path(route, path_params),
-                headers=_sendable(headers),
-                params=list(build_query(query)),
-                json=json,
-            ).prepare()
-            return _Call(method=method, route=route, request=request, hide=hide)
-        raise Unreachable(failure, method=method, route=route)
+        return exchange.prepare_call(
+            method,
+            route,
+            url=self.root + build_path(route, path_params),
+            headers=headers,
+            params=list(build_query(query)),
+            json=json,
+            hide=(self.credential.key, path_params.get("secret", ""), (json or {}).get("secret", "")),
+        )
 
-    def _attempt(self, call: _Call, ends: float) -> Answer | RemoteError:
-        """Send once. What went wrong comes back without its cause, whose text would tell the address."""
+    def _attempt(self, call: Call, ends: float) -> Answer | RemoteError:
+        """Send once; its ending is told, not raised."""
+        from django_meetergo.remote import exchange
+
         for hook in BEFORE_SEND:
             hook(call.method, call.route)
         started = time.monotonic()
-        with Watch(ends) as watch:
-            try:
-                ending = self._exchange(call, watch)
-            except Exception as error:  # noqa: BLE001 - whatever it was, the outcome has to be told
-                ending = _explain(call, error, watch)
+        ending = exchange.send_once(call, lambda: self._find_wire(call), ends=ends)
         logger.debug(
             "%s %s %s in %d ms",
             call.method,
@@ -258,39 +196,17 @@ class Transport:
         )
         return ending
 
-    def _exchange(self, call: _Call, watch: Watch) -> Answer | RemoteError:
-        response = self._wire(call).send(
-            call.request,
-            stream=True,
-            timeout=(watch.left, watch.left),
-            verify=True,
-            proxies=get_environ_proxies(call.url, no_proxy=None),
-        )
-        with contextlib.closing(response):
-            body = _read_body(response, call.limit)
-        if body is None:
-            return call.failed(UnreadableReply, "answered with more than we are willing to read")
-        if watch.expired:
-            # A shut socket looks like the end of a body that has no length.
-            raise TimeoutError("the answer came too late")
-        return _read_answer(call, response, body)
-
-    def _wire(self, call: _Call) -> BaseAdapter:
+    def _find_wire(self, call: Call) -> BaseAdapter:
         prefixes = [prefix for prefix in WIRES if call.url.startswith(prefix)]
         if prefixes:
             return WIRES[max(prefixes, key=len)]
-        return _adapter(self.credential.fingerprint, for_writes=not is_read(call.method))
+        from django_meetergo.remote import wire
+
+        return wire.find_adapter(self.credential.fingerprint, for_writes=not is_read(call.method))
 
 
 def _user_agent() -> str:
     return f"django-meetergo/{__version__}"
-
-
-def _sendable(headers: dict[str, str]) -> dict[str, str]:
-    """The headers, or ``UnicodeError`` before anything leaves."""
-    for value in headers.values():
-        value.encode("ascii")
-    return headers
 
 
 def build_path(route: str, path_params: Mapping[str, str]) -> str:
@@ -312,81 +228,6 @@ def _build_value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return build_instant(value) if isinstance(value, date) else str(value)
-
-
-def _adapter(fingerprint: str, *, for_writes: bool) -> WatchedAdapter:
-    """This process's connections for a credential; a forked worker makes its own."""
-    pid = os.getpid()
-    adapter = _adapters.get((pid, fingerprint, for_writes))
-    if adapter is None:
-        for key in [key for key in _adapters if key[0] != pid]:
-            del _adapters[key]
-        adapter = _adapters.setdefault((pid, fingerprint, for_writes), WatchedAdapter(for_writes=for_writes))
-    return adapter
-
-
-def close_connections() -> None:
-    """Hang up: close what this process keeps alive."""
-    for key in list(_adapters):
-        if adapter := _adapters.pop(key, None):
-            adapter.close()
-
-
-def _read_body(response: requests.Response, limit: int) -> bytes | None:
-    """The whole body, or None as soon as it is longer than ``limit``."""
-    body = bytearray()
-    for chunk in response.iter_content(CHUNK):
-        body += chunk
-        if len(body) > limit:
-            return None
-    return bytes(body)
-
-
-def _read_answer(call: _Call, response: requests.Response, body: bytes) -> Answer | RemoteError:
-    status = response.status_code
-    if not 200 <= status < 300:
-        return classify_answer(call.method, call.route, status, body, response.headers, hide=call.hide)
-    return Answer(
-        status=status,
-        method=call.method,
-        route=call.route,
-        headers=response.headers,
-        body=body,
-        skew=_read_skew(response.headers),
-    )
-
-
-def _read_skew(headers: Mapping[str, str]) -> float | None:
-    moment = read_date(headers.get("Date", ""))
-    return (moment - datetime.now(UTC)).total_seconds() if moment else None
-
-
-def _explain(call: _Call, error: Exception, watch: Watch) -> RemoteError:
-    """A failure on the wire. Without proof that nothing left, the outcome of a write is unknown."""
-    causes = list(_causes(error))
-    why = "time is up" if watch.expired else type(causes[-1]).__name__
-    if _never_left(causes, watch):
-        return call.failed(Unreachable, f"could not be sent ({why})")
-    kind = Unreachable if is_read(call.method) else OutcomeUnknown
-    return call.failed(kind, f"no usable answer ({why})")
-
-
-def _never_left(causes: list[BaseException], watch: Watch) -> bool:
-    if watch.stage:
-        return watch.stage == "connecting"
-    return any(isinstance(cause, NEVER_SENT) for cause in causes)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what lies under it: libraries wrap by cause, by context, as argument, as ``reason``."""
-    seen: set[int] = set()
-    waiting: list[object] = [error]
-    while waiting:
-        cause = waiting.pop(0)
-        if isinstance(cause, BaseException) and id(cause) not in seen:
-            seen.add(id(cause))
-            yield cause
-            waiting += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
 
 
 def _may_repeat(ending: RemoteError, attempts: int) -> bool:

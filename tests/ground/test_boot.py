@@ -15,12 +15,16 @@ loaded = sorted({{name.partition(".")[0] for name in sys.modules}} & set({forbid
 assert not loaded, f"loaded too early: {{loaded}}"
 """
 
+HEAVY = ["requests", "urllib3", "celery", "rest_framework", "cryptography"]
+ADMIN = ["django.contrib.admin", "django.contrib.sessions", "django.contrib.messages"]
+
 SETUP = """
 from django.conf import settings
 settings.configure(
     SECRET_KEY="x",
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_meetergo"],
+    INSTALLED_APPS=[*[], "django.contrib.auth", "django.contrib.contenttypes", "django_meetergo"],
+    TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
     MEETERGO={"API_KEY": "rgo-x"},
 )
 import django
@@ -37,10 +41,11 @@ def run(first, then, forbidden):
     ("first", "then", "forbidden"),
     [
         ("django_meetergo", "", ["django", "requests", "celery", "rest_framework"]),
-        ("django", SETUP, ["requests", "celery", "rest_framework", "cryptography"]),
+        ("django", SETUP, HEAVY),
+        ("django", SETUP.replace("*[]", f"*{ADMIN}"), HEAVY),
         ("django_meetergo.testing.plugin", "", ["django", "requests", "celery"]),
     ],
-    ids=["package", "setup", "pytest-plugin"],
+    ids=["package", "setup", "setup-with-admin", "pytest-plugin"],
 )
 def test_nothing_heavy_is_loaded_before_it_is_used(first, then, forbidden):
     """The telephone, the cipher, Celery and DRF come in when somebody uses them."""

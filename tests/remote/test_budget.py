@@ -12,7 +12,8 @@ from django_meetergo import exceptions
 from django_meetergo.remote import budget as budgets
 from django_meetergo.remote.budget import Budget, Circuit
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.transport import Credential, Transport, close_connections
+from django_meetergo.remote.transport import Credential, Transport
+from django_meetergo.remote.wire import close_connections
 from tests.remote.scripted import answering, recorded, running
 
 

@@ -15,7 +15,8 @@ from django_meetergo.exceptions import InvalidRequest, NotFound, Unreachable
 from django_meetergo.remote import transport as transports
 from django_meetergo.remote import wire
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.transport import BEFORE_SEND, Credential, Transport, build_path, close_connections
+from django_meetergo.remote.transport import BEFORE_SEND, Credential, Transport, build_path
+from django_meetergo.remote.wire import close_connections
 from tests.remote.scripted import answer, answering, recorded, running, self_signed
 
 PERSONAL = Credential("rgo-canary0123456789canary0123456789")
@@ -212,12 +213,12 @@ def test_a_thousand_reads_need_two_connections_at_most(trusted, loads):
 
 def test_another_process_makes_its_own_connections(monkeypatch):
     """A forked worker that used its parent's sockets would read its parent's answers."""
-    mine = transports._adapter("f", for_writes=False)
-    assert transports._adapter("f", for_writes=False) is mine
-    assert transports._adapter("f", for_writes=True) is not mine
+    mine = wire.find_adapter("f", for_writes=False)
+    assert wire.find_adapter("f", for_writes=False) is mine
+    assert wire.find_adapter("f", for_writes=True) is not mine
     monkeypatch.setattr(os, "getpid", lambda: -1)
-    assert transports._adapter("f", for_writes=False) is not mine
-    assert {key[0] for key in transports._adapters} == {-1}
+    assert wire.find_adapter("f", for_writes=False) is not mine
+    assert {key[0] for key in wire._adapters} == {-1}
 
 
 def open_handles() -> int:

@@ -32,7 +32,8 @@ from django_meetergo.exceptions import (
 )
 from django_meetergo.remote import payloads
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.transport import WIRES, Credential, Transport, close_connections
+from django_meetergo.remote.transport import WIRES, Credential, Transport
+from django_meetergo.remote.wire import close_connections
 from tests.remote.scripted import Script, Visit, answer, answering, recorded, running, self_signed, sending
 
 DEADLINE = 0.4
