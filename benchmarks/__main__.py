@@ -7,7 +7,7 @@ import os
 import sys
 from importlib import import_module
 
-NAMES = ("admin", "api", "boot", "client", "freshness", "page", "sync")
+NAMES = ("admin", "api", "boot", "client", "freshness", "page", "sync", "webhook")
 
 
 def main() -> int:

@@ -1,0 +1,151 @@
+"""P6 and P7: how many webhooks a second the letterbox takes, new ones and repeated ones.
+
+Two workers of gunicorn on PostgreSQL, two processes that knock, connections to the database kept. The floor
+is the least work that keeps a knock: a WSGI callable that parses the body and inserts one row by the driver.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from benchmarks.figures import Least, report
+
+TOKEN = "a-token-that-only-the-tests-know-about"
+PATH = f"/book/webhooks/{TOKEN}/"
+WORKERS = 2
+NEW, REPEATED = 0.55, 0.35
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks webhook")
+    parser.add_argument("--events", type=int, default=2000, help="a round and server")
+    parser.add_argument("--rounds", type=int, default=5)
+    chosen = parser.parse_args(arguments)
+    from django.db import connection
+    from django.test.utils import setup_databases, teardown_databases
+
+    if connection.vendor != "postgresql":
+        parser.error("this measures PostgreSQL: set DATABASE_URL to one")
+    databases = setup_databases(verbosity=0, interactive=False)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW fsync")
+            fsync = cursor.fetchone()[0]
+        sys.stdout.write(f"postgresql, fsync {fsync}, gunicorn {version('gunicorn')}, {WORKERS} workers\n")
+        url = name_database(connection.settings_dict)
+        with serve("floor", url) as floor, serve("make_ours()", url) as ours:
+            return report(compare(ours, floor, chosen.events, chosen.rounds))
+    finally:
+        teardown_databases(databases, verbosity=0)
+
+
+def name_database(settings: dict[str, Any]) -> str:
+    host, port = settings["HOST"] or "127.0.0.1", settings["PORT"] or 5432
+    secret = f":{settings['PASSWORD']}" if settings["PASSWORD"] else ""
+    return f"postgres://{settings['USER']}{secret}@{host}:{port}/{settings['NAME']}"
+
+
+@contextmanager
+def serve(app: str, database: str) -> Iterator[int]:
+    """A server of its own on a free port."""
+    command = [
+        *(sys.executable, "-m", "gunicorn", "--workers", str(WORKERS), "--bind", "127.0.0.1:0"),
+        *("--log-level", "info", f"benchmarks.webhook:{app}"),
+    ]
+    environment = {**os.environ, "DATABASE_URL": f"{database}?CONN_MAX_AGE=600"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as server:
+        try:
+            assert server.stderr is not None
+            line = next(line for line in server.stderr if "Listening at" in line)
+            yield urlsplit(line.split("Listening at: ")[1].split()[0]).port or 0
+        finally:
+            server.terminate()
+
+
+def compare(ours: int, floor: int, events: int, rounds: int) -> list[Least]:
+    found: dict[str, list[float]] = {name: [] for name in ("new", "repeated", "floor new", "floor repeated")}
+    with ProcessPoolExecutor(WORKERS) as people:
+        knock(people, ours, make_bodies(100))
+        knock(people, floor, make_bodies(100))
+        for _ in range(rounds):
+            for name, port in (("floor ", floor), ("", ours)):
+                bodies = make_bodies(events)
+                found[f"{name}new"].append(knock(people, port, bodies))
+                found[f"{name}repeated"].append(knock(people, port, bodies))
+    return [
+        Least("P6 webhooks a second, new", "/s", found["new"], found["floor new"], NEW),
+        Least("P7 webhooks a second, repeated", "/s", found["repeated"], found["floor repeated"], REPEATED),
+    ]
+
+
+def make_bodies(number: int) -> list[bytes]:
+    return [
+        json.dumps({"webhookType": "booking_created", "id": str(uuid4())}).encode() for _ in range(number)
+    ]
+
+
+def knock(people: ProcessPoolExecutor, port: int, bodies: list[bytes]) -> float:
+    """Knocks a second."""
+    shares = [bodies[share::WORKERS] for share in range(WORKERS)]
+    started = time.perf_counter()
+    list(people.map(send, [port] * WORKERS, shares))
+    return len(bodies) / (time.perf_counter() - started)
+
+
+def send(port: int, bodies: list[bytes]) -> None:
+    """The server closes each connection after its answer, as gunicorn's plain workers do."""
+    for body in bodies:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("POST", PATH, body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        assert answer.status == 200, answer.status
+
+
+# The servers
+
+
+def make_ours() -> Callable[..., Any]:
+    from django.core.wsgi import get_wsgi_application
+
+    return get_wsgi_application()
+
+
+_database: list[Any] = []
+
+INSERT = """
+INSERT INTO meetergo_webhookdelivery
+    (connection, digest, event_type, remote_id, state, hits, received_at, next_at, message, tries)
+VALUES ('default', %s, %s, %s, 'pending', 1, %s, %s, '', 0)
+ON CONFLICT (connection, digest) DO UPDATE SET hits = meetergo_webhookdelivery.hits + 1
+"""
+
+
+def floor(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    import psycopg
+
+    if not _database:
+        url = os.environ["DATABASE_URL"].partition("?")[0]
+        _database.append(psycopg.connect(url, autocommit=True))
+    body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    content, now = json.loads(body), datetime.now(UTC)
+    digest = hashlib.sha256(body).hexdigest()
+    _database[0].execute(INSERT, [digest, content["webhookType"], content["id"], now, now])
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", "2")])
+    return [b"{}"]
