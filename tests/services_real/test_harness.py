@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
-from tests.harness import budget, herd, outage, rebook
+from tests.harness import budget, herd, outage, rebook, webhooks
 
 
 @pytest.fixture(autouse=True)
@@ -45,5 +45,12 @@ def test_lost_times_are_made_good_within_what_was_agreed():
 def test_two_hundred_readers_of_one_cold_document_cost_one_call():
     """Whatever process they are in."""
     figures = herd.run(readers=200, processes=2)
+
+    assert violations(figures, but=OF_THE_MACHINE) == []
+
+
+def test_a_storm_of_webhooks_leaves_a_true_mirror():
+    """However often, late and mixed up the deliveries come; each is noted once, with its count."""
+    figures = webhooks.run(events=100, copies=6)
 
     assert violations(figures, but=OF_THE_MACHINE) == []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
 
 from django_meetergo.exceptions import ChangeNotAllowed
-from django_meetergo.models import Appointment, AppointmentChange, Event
-from django_meetergo.services import settling, sync, work
+from django_meetergo.models import Appointment, AppointmentChange, Event, WebhookDelivery
+from django_meetergo.services import settling, sync, webhooks, work
 from django_meetergo.services.bookings import AttendeeData, book_appointment
 from django_meetergo.services.changes import cancel_appointment, reschedule_appointment
 
@@ -66,6 +67,16 @@ def test_webhook_sync_and_move_meet_on_one_appointment(kit, at_once, rounds):
     moves = Event.objects.filter(kind="appointment_rescheduled", appointment=appointment)
     done = AppointmentChange.objects.filter(state="done").count()
     assert moves.count() == done == appointment.reschedule_count
+
+
+def test_a_knock_that_comes_many_times_at_once_is_noted_once_with_its_count(kit, at_once, rounds):
+    for number in range(rounds):
+        body = json.dumps({"webhookType": "booking_created", "id": f"one-{number}"}).encode()
+        at_once(
+            lambda _, body=body: webhooks.receive_delivery(connection="default", body=body, now=kit.now()),
+            range(16),
+        )
+        assert WebhookDelivery.objects.get(remote_id=f"one-{number}").hits == 16
 
 
 def test_two_sweepers_settle_one_lost_booking_once(kit, at_once, rounds):
