@@ -42,33 +42,6 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Least:
-    """A part of what the floor manages, round by round, and what it should be at least."""
-
-    name: str
-    unit: str
-    ours: list[float]
-    floor: list[float]
-    least: float
-
-    @property
-    def ratios(self) -> list[float]:
-        return [ours / floor for ours, floor in zip(self.ours, self.floor, strict=True)]
-
-    @property
-    def is_met(self) -> bool:
-        return statistics.median(self.ratios) >= self.least
-
-    def line(self) -> str:
-        verdict = "ok" if self.is_met else "MISSED"
-        return (
-            f"{self.name:<34} ours {statistics.median(self.ours):9.1f} {self.unit}  "
-            f"floor {statistics.median(self.floor):9.1f}  ratio {statistics.median(self.ratios):5.2f} "
-            f"({min(self.ratios):.2f} to {max(self.ratios):.2f})  goal >= {self.least:g}  {verdict}"
-        )
-
-
-@dataclass(frozen=True)
 class Most:
     """A figure that has no floor but a bound."""
 
@@ -97,7 +70,7 @@ def measure_cpu(do: Callable[[], object]) -> float:
     return time.process_time() - started
 
 
-def report(goals: Sequence[Goal | Least | Most]) -> int:
+def report(goals: Sequence[Goal | Most]) -> int:
     for goal in goals:
         sys.stdout.write(goal.line() + "\n")
     return 0 if all(goal.is_met for goal in goals) else 1

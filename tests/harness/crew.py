@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import pkgutil
+import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -99,6 +100,20 @@ def work(nap: float, periodic: bool = True) -> None:
 
     while not stop.wait(nap):
         run_due(timezone.now(), periodic=periodic)
+
+
+def take_freely(*_: Any) -> None:
+    """A permit for everybody, in place of ``Budget.take``."""
+
+
+def wait_until(condition: Any, seconds: float) -> float | None:
+    """When it came true."""
+    ends = time.time() + seconds
+    while time.time() < ends:
+        if condition():
+            return time.time()
+        time.sleep(0.05)
+    return None
 
 
 # What a trial stands on

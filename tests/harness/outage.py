@@ -63,11 +63,11 @@ def run(*, scale: float, visitors: int = 4, seed: int = 1, sabotage: str | None 
             time.sleep(CALM)
             began = fail(sandbox)
             client = client_for("default", "write")
-            opened = wait_until(lambda: is_open(client), OUTAGE / scale)
+            opened = crew.wait_until(lambda: is_open(client), OUTAGE / scale)
             time.sleep(max(began + OUTAGE / scale - time.time(), 0))
             sandbox.faults.clear()
             ended = time.time()
-            closed = wait_until(lambda: not is_open(client), 4 * RECOVERY)
+            closed = crew.wait_until(lambda: not is_open(client), 4 * RECOVERY)
             time.sleep(CALM)
             hired.stop.set()
             answers = [answer for visited in visits for answer in visited.result()]
@@ -81,7 +81,7 @@ def run(*, scale: float, visitors: int = 4, seed: int = 1, sabotage: str | None 
 def finish(worker: Future[Any], hired: crew.Crew) -> None:
     """Let a worker go on until nobody waits and everybody has been told."""
     hired.begin()
-    wait_until(
+    crew.wait_until(
         lambda: (
             not Booking.objects.filter(state="received").exists()
             and not Event.objects.filter(dispatched_at=None).exists()
@@ -138,16 +138,6 @@ def is_open(client: MeetergoClient) -> bool:
         return bool(client.circuit and client.circuit.check("POST"))
     except CircuitOpen:
         return True
-
-
-def wait_until(condition: Any, seconds: float) -> float | None:
-    """When it came true."""
-    ends = time.time() + seconds
-    while time.time() < ends:
-        if condition():
-            return time.time()
-        time.sleep(0.05)
-    return None
 
 
 # What the visitors do

@@ -32,7 +32,7 @@ from django_meetergo.services.bookings import AttendeeData, book_appointment
 from django_meetergo.services.clients import client_for
 from django_meetergo.services.rebooking import read_agreement
 from tests.harness import crew
-from tests.harness.outage import count_standing, wait_until
+from tests.harness.outage import count_standing
 
 BOOK = "POST /v4/booking"
 SLUG = "intro-call"
@@ -69,7 +69,7 @@ def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | Non
             visits = [hired.send(visit, number, share, seed) for number in range(visitors)]
             hired.begin()
             stored = sum(visited.result() for visited in visits)
-            wait_until(lambda: not Booking.objects.open().exists(), PATIENCE)
+            crew.wait_until(lambda: not Booking.objects.open().exists(), PATIENCE)
             hired.stop.set()
             for worker in workers:
                 worker.result()
@@ -86,7 +86,7 @@ def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | Non
 def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> crew.Site:
     patches: dict[str, Any] = {
         # Neither the request limit nor the circuit is what is tried here, and pauses are a hundredth.
-        "django_meetergo.remote.budget.Budget.take": take_freely,
+        "django_meetergo.remote.budget.Budget.take": crew.take_freely,
         "django_meetergo.remote.budget.FAILURES_TO_OPEN": 10**6,
         "django_meetergo.services.rebooking.PAUSE": (0.02, 0.15),
         "django_meetergo.services.settling.FIRST_LOOKS": (0.1, 0.3),
@@ -156,10 +156,6 @@ def find_marker(environ: dict[str, Any]) -> str:
 
 
 # What the processes do
-
-
-def take_freely(*_: Any) -> None:
-    return
 
 
 def visit(number: int, share: int, seed: int) -> int:

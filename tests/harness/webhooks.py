@@ -30,7 +30,6 @@ from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.control import take_slot
 from django_meetergo.services import webhooks
 from tests.harness import crew
-from tests.harness.rebook import take_freely, wait_until
 
 MOST_WAIT = 50.0  # milliseconds at the door for all but one of a hundred
 LATEST = 3.0  # seconds by which a copy may be late
@@ -71,7 +70,9 @@ def run(
             for _ in doors:
                 bag.put(None)
             knocks = [knock for door in doors for knock in door.result()]
-            wait_until(lambda: not WebhookDelivery.objects.filter(state=State.PENDING).exists(), PATIENCE)
+            crew.wait_until(
+                lambda: not WebhookDelivery.objects.filter(state=State.PENDING).exists(), PATIENCE
+            )
             hired.stop.set()
             worker.result()
     return {
@@ -87,7 +88,7 @@ def run(
 def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> crew.Site:
     patches: dict[str, Any] = {
         # The request limit is not what is tried here, and deliveries are gathered for less long.
-        "django_meetergo.remote.budget.Budget.take": take_freely,
+        "django_meetergo.remote.budget.Budget.take": crew.take_freely,
         "django_meetergo.services.webhooks.GATHER": timedelta(seconds=0.1),
     }
     return crew.Site(
