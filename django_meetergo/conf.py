@@ -95,12 +95,12 @@ def get_settings() -> Settings:
     Raises ImproperlyConfigured for a key we do not know: a misspelt promise must not pass in silence.
     """
     global _last
-    given = given_settings()
-    if _last is None or _last[0] != given:
+    given, last = given_settings(), _last
+    if last is None or last[0] != given:
         if unknown := unknown_keys():
             raise ImproperlyConfigured(f"{SETTING} has no setting {', '.join(unknown)}.")
-        _last = dict(given), Settings(**given)
-    return _last[1]
+        _last = last = dict(given), Settings(**given)
+    return last[1]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,36 +15,42 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings as django_settings
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
+from django.http.request import split_domain_port
 from django.middleware.csrf import get_token
 from django.template.loader import render_to_string
+from django.utils.crypto import get_random_string
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
+from django_meetergo.pages.zones import COMMON_ZONES
 from django_meetergo.services import availability, directory
 
 KEEP = 60  # seconds
-#: Stands in a rendered part where each visitor's own form token goes.
-TOKEN = "the-form-token-of-this-visitor"  # noqa: S105 - it stands for one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Rendered free times, the title for a page of their own, and the copies they come from."""
+    """Rendered free times, the title for a page of their own, and the copies they come from.
+
+    ``mark`` stands in the HTML where each visitor's own form token goes.
+    """
 
     title: str
     html: str
+    mark: str
     sources: Sequence[availability.Source]
 
     def give_to(self, request: HttpRequest | None) -> SafeString:
         """The HTML for one visitor, with a form token of theirs where it needs one."""
-        if request is None or TOKEN not in self.html:
+        if request is None or not self.mark or self.mark not in self.html:
             return mark_safe(self.html)  # noqa: S308 - our own templates rendered it
-        return mark_safe(self.html.replace(TOKEN, get_token(request)))  # noqa: S308
+        return mark_safe(self.html.replace(self.mark, get_token(request)))  # noqa: S308
 
 
 #: Nothing to show, for somebody who asked for what there is not.
-NO_PART = Part(title="", html="", sources=())
+NO_PART = Part(title="", html="", mark="", sources=())
 
 
 def render_part(
@@ -55,8 +61,9 @@ def render_part(
     title: str = "",
 ) -> Part:
     """``sources`` are the copies that the context was made from; none, if it is not to be kept."""
-    html = render_to_string(f"meetergo/{template}.html", {**context, "csrf_token": TOKEN})
-    return Part(title=title, html=html, sources=sources)
+    mark = get_random_string(32)  # nobody knows it, so nobody can have it replaced anywhere else
+    html = render_to_string(f"meetergo/{template}.html", {**context, "csrf_token": mark})
+    return Part(title=title, html=html, mark=mark, sources=sources)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,24 +79,34 @@ class Arrival:
         kept = availability.document_cache().get(self.key)
         if not kept or kept["version"] != self.version:
             return None
-        part = Part(title=kept["title"], html=kept["html"], sources=kept["sources"])
+        part = Part(**kept["part"])
         return part if availability.are_current(part.sources, self.now) else None
 
     def keep(self, part: Part) -> None:
         """Keep it for the next ones; not where a copy it should show could not be had."""
         if part.sources:
-            kept = {"version": self.version, "title": part.title, "html": part.html, "sources": part.sources}
+            kept = {"version": self.version, "part": vars(part)}
             availability.document_cache().set(self.key, kept, KEEP)
 
 
 def arrive(request: HttpRequest, zone: ZoneInfo, now: datetime, *shown: object) -> Arrival | None:
     """``shown`` is all that makes a difference besides the site's name, language, zone and the minute.
 
-    None while a site is being developed: its templates change without our knowing.
+    None while a site is being developed, for its templates change without our knowing; for a zone that few
+    ask for, so that nobody can fill the cache with pages; and where no browser asks.
     """
-    if django_settings.DEBUG:
+    host = find_host(request)
+    if django_settings.DEBUG or not host or zone.key not in {*COMMON_ZONES, django_settings.TIME_ZONE}:
         return None
     # One cache may serve several sites, told apart by their names, with meeting types of their own.
-    parts = (request.get_host(), get_language(), zone.key, now.timestamp() // KEEP, *shown)
+    parts = (host, get_language(), zone.key, now.timestamp() // KEEP, *shown)
     key = "meetergo:arrival:" + hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
     return Arrival(key=key, now=now, version=directory.get_version())
+
+
+def find_host(request: HttpRequest) -> str:
+    """The site's name without a port, of which any is allowed; empty for a request without one."""
+    try:
+        return split_domain_port(request.get_host())[0]
+    except (DisallowedHost, KeyError):
+        return ""

@@ -22,15 +22,19 @@ def format_time(moment: datetime) -> str:
     """The wall time, by the clock of the language."""
     # Django calls its American English both "en" and "en-us"; other Englishes write 14:30.
     clock = "g:i A" if get_language() in {"en", "en-us"} else pgettext("time format", "H:i")
-    return write(moment.time(), clock, get_language())
+    return write(moment.time(), clock)
+
+
+def write(what: date | time, pattern: str) -> str:
+    """A day or a time of day by one of Django's patterns, in the active language."""
+    # Two moments are equal wherever their clocks stand; their days need not be.
+    plain = what.date() if isinstance(what, datetime) else what
+    return write_plain(plain, pattern, get_language())
 
 
 @lru_cache(maxsize=4096)
-def write(what: date | time, pattern: str, language: str | None) -> str:
-    """A day or a time of day by one of Django's patterns, in the active language.
-
-    Kept, since each page writes the same few again.
-    """
+def write_plain(what: date | time, pattern: str, language: str | None) -> str:
+    """Kept, since each page writes the same few again."""
     if isinstance(what, time):
         return dateformat.time_format(what, pattern)
     return dateformat.format(what, pattern)
@@ -44,27 +48,27 @@ def format_hour(hour: int) -> str:
 
 def format_day(day: date) -> str:
     """“Thursday 3 December”"""
-    return write(day, pgettext("date format", "l j F"), get_language())
+    return write(day, pgettext("date format", "l j F"))
 
 
 def format_weekday(day: date) -> str:
     """“Thursday”"""
-    return write(day, "l", get_language())
+    return write(day, "l")
 
 
 def format_short_day(day: date) -> str:
     """“3 December”"""
-    return write(day, pgettext("date format", "j F"), get_language())
+    return write(day, pgettext("date format", "j F"))
 
 
 def format_full_day(day: date) -> str:
     """“Thursday 3 December 2026”"""
-    return write(day, pgettext("date format", "l j F Y"), get_language())
+    return write(day, pgettext("date format", "l j F Y"))
 
 
 def format_month(day: date) -> str:
     """“December 2026”"""
-    return write(day, pgettext("date format", "F Y"), get_language())
+    return write(day, pgettext("date format", "F Y"))
 
 
 def format_span(start: datetime, end: datetime) -> str:

@@ -32,6 +32,9 @@ from django_meetergo.exceptions import OutcomeUnknown, RemoteError, Unreachable,
 from django_meetergo.remote.errors import classify_answer, is_read, read_date
 from django_meetergo.remote.transport import Answer
 from django_meetergo.remote.watch import Watch
+from django_meetergo.remote.wire import find_adapter
+
+__all__ = ["Call", "find_adapter", "prepare_call", "send_once"]
 
 # A page of a hundred appointments, or a month of five-minute spots with reasons, is over a mebibyte.
 READ_LIMIT = 4 * 1024 * 1024
@@ -82,8 +85,8 @@ def prepare_call(
     params: Sequence[tuple[str, str]],
     json: Mapping[str, Any] | None,
     hide: tuple[str, ...],
-) -> Call:
-    """The request as it will leave. ``Unreachable`` when it cannot be one, as by a malformed header."""
+) -> Call | None:
+    """The request as it will leave; None when it cannot be one, for example by a malformed header."""
     with contextlib.suppress(requests.RequestException, UnicodeError):
         for value in headers.values():
             value.encode("ascii")
@@ -91,9 +94,7 @@ def prepare_call(
             method, url, headers=dict(headers), params=list(params), json=json
         ).prepare()
         return Call(method=method, route=route, request=request, hide=hide)
-    # Outside: the cause would tell what must not be told.
-    failure = f"{method} {route} cannot be sent: a header or the address is malformed"
-    raise Unreachable(failure, method=method, route=route)
+    return None
 
 
 def send_once(call: Call, find_wire: Callable[[], BaseAdapter], *, ends: float) -> Answer | RemoteError:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import json as jsonlib
 import logging
+import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from django.views.decorators.debug import sensitive_variables
 
 from django_meetergo import __version__
-from django_meetergo.exceptions import InvalidRequest, RemoteError, UnreadableReply
+from django_meetergo.exceptions import InvalidRequest, RemoteError, Unreachable, UnreadableReply
 from django_meetergo.remote import redaction
 from django_meetergo.remote.errors import is_read
 from django_meetergo.remote.payloads import build_instant
@@ -162,31 +165,34 @@ class Transport:
         json: Mapping[str, Any] | None,
         with_credential: bool,  # noqa: FBT001 - private, and the last of a list handed on
     ) -> Call:
-        from django_meetergo.remote import exchange  # ``requests`` takes a while: not before the first call
-
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()}
         if with_credential:
             headers |= self.credential.headers
         if not is_read(method):
             headers["Connection"] = "close"
-        return exchange.prepare_call(
-            method,
-            route,
-            url=self.root + build_path(route, path_params),
-            headers=headers,
-            params=list(build_query(query)),
-            json=json,
-            hide=(self.credential.key, path_params.get("secret", ""), (json or {}).get("secret", "")),
-        )
+        with contextlib.suppress(UnicodeError):
+            call: Call | None = load_exchange().prepare_call(
+                method,
+                route,
+                url=self.root + build_path(route, path_params),
+                headers=headers,
+                params=list(build_query(query)),
+                json=json,
+                hide=(self.credential.key, path_params.get("secret", ""), (json or {}).get("secret", "")),
+            )
+            if call:
+                return call
+        failure = f"{method} {route} cannot be sent: a header or the address is malformed"
+        raise Unreachable(failure, method=method, route=route)
 
     def _attempt(self, call: Call, ends: float) -> Answer | RemoteError:
         """Send once; its ending is told, not raised."""
-        from django_meetergo.remote import exchange
-
         for hook in BEFORE_SEND:
             hook(call.method, call.route)
         started = time.monotonic()
-        ending = exchange.send_once(call, lambda: self._find_wire(call), ends=ends)
+        ending: Answer | RemoteError = load_exchange().send_once(
+            call, lambda: self._find_wire(call), ends=ends
+        )
         logger.debug(
             "%s %s %s in %d ms",
             call.method,
@@ -200,9 +206,26 @@ class Transport:
         prefixes = [prefix for prefix in WIRES if call.url.startswith(prefix)]
         if prefixes:
             return WIRES[max(prefixes, key=len)]
-        from django_meetergo.remote import wire
+        found: BaseAdapter = load_exchange().find_adapter(
+            self.credential.fingerprint, for_writes=not is_read(call.method)
+        )
+        return found
 
-        return wire.find_adapter(self.credential.fingerprint, for_writes=not is_read(call.method))
+
+_loading = threading.Lock()
+
+if hasattr(os, "register_at_fork"):
+    # A process that is forked while a thread imports would wait for that import for ever.
+    os.register_at_fork(
+        before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release
+    )
+
+
+def load_exchange() -> ModuleType:
+    """The module that knows ``requests``, which takes a while to load: not before the first call."""
+    with _loading:
+        from django_meetergo.remote import exchange
+    return exchange
 
 
 def _user_agent() -> str:

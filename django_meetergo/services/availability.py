@@ -62,7 +62,7 @@ class FreeTime:
     seats_left: int | None = None
 
 
-#: A copy that something was made from: its place in the cache, its document, and what tells it from others.
+#: A copy that something was made from: its place in the cache, its document, and its stamp.
 Source = tuple[str, demand.DocumentId, str]
 
 
@@ -114,7 +114,7 @@ class Window:
     def key(self) -> str:
         kind = self.meeting_type
         parts = f"{kind.connection}|{kind.remote_id}|{self.duration}|{self.number}|{self.moving}"
-        return "meetergo:free:" + hashlib.sha256(parts.encode()).hexdigest()[:32]
+        return "meetergo:times:" + hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 
 #: What the threads of this process are fetching for the first time.
@@ -191,8 +191,8 @@ def are_current(sources: Sequence[Source], now: datetime) -> bool:
     """
     cache = document_cache()
     copies = cache.get_many([key for key, _, _ in sources])
-    for key, _, stamp in sources:
-        if not is_showable(copies.get(key), now) or stamp_copy(copies[key]) != stamp:
+    for key, _, name in sources:
+        if not is_showable(copies.get(key), now) or copies[key]["stamp"] != name:
             return False
     for key, document, _ in sources:
         demand.views.note(document, cache, now)
@@ -297,7 +297,7 @@ def fetch_window(
         refresh_cache=refresh_cache,
     )
     times = [(int(slot.start.timestamp()), slot.seats_left) for slot in answer.slots]
-    stored = {"at": now.timestamp(), "times": pack(times)}
+    stored = stamp({"at": now.timestamp(), "times": pack(times)})
     keep(window, stored)
     return build_times(window, stored)
 
@@ -319,16 +319,15 @@ def unpack(stored: dict[str, Any]) -> list[tuple[int, int | None]]:
 def build_times(window: Window, stored: dict[str, Any]) -> FreeTimes:
     """What a stored copy shows; one whose refresh has failed says so."""
     times = tuple(FreeTime(start=as_time(start), seats_left=seats) for start, seats in unpack(stored))
-    source = (window.key, window.id, stamp_copy(stored))
+    source = (window.key, window.id, stored["stamp"])
     return FreeTimes(
         times=times, as_of=as_time(stored["at"]), stale=bool(stored.get("failed")), sources=(source,)
     )
 
 
-def stamp_copy(stored: dict[str, Any]) -> str:
-    """Another one as soon as the copy shows something else: between two answers times only go."""
-    flags = sorted(set(stored) - {"at", "times"})
-    return f"{stored['at']} {len(stored['times'])} {flags}"
+def stamp(stored: dict[str, Any]) -> dict[str, Any]:
+    """The same copy under a name of its own: each that is written can be told from all others."""
+    return {**stored, "stamp": uuid4().hex}
 
 
 def as_time(timestamp: float) -> datetime:
@@ -404,7 +403,7 @@ def mark(window: Window, **flags: bool) -> None:
     """Note on the copy at hand that it is known to be wrong somewhere, or could not be refreshed."""
     stored = document_cache().get(window.key)
     if stored:
-        keep(window, {**stored, **flags})
+        keep(window, stamp({**stored, **flags}))
 
 
 # One start
@@ -474,7 +473,7 @@ def take_out_all(*, connection: str, taken: Sequence[Taken]) -> None:
                     affected.setdefault(window.key, (window, []))[1].append(span)
     cache = document_cache()
     changed = {
-        key: {**stored, "times": pack(drop(unpack(stored), *affected[key])), "marked": True}
+        key: stamp({**stored, "times": pack(drop(unpack(stored), *affected[key])), "marked": True})
         for key, stored in cache.get_many(list(affected)).items()
     }
     if changed:

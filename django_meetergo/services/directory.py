@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from itertools import count
 from uuid import uuid4
@@ -14,6 +15,8 @@ from django_meetergo.models import Account, MeetingType
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import HostDocument, MeetingTypeDocument
 from django_meetergo.services import mirror
+
+logger = logging.getLogger(__name__)
 
 PAGE = 100
 VERSION = "meetergo:directory"
@@ -55,7 +58,11 @@ def get_version() -> str:
 
 
 def renew_version() -> None:
-    caches[get_settings().CACHE].set(VERSION, uuid4().hex, None)
+    """What is kept lives for a minute, so a cache that is not there does no harm to a sync."""
+    try:
+        caches[get_settings().CACHE].set(VERSION, uuid4().hex, None)
+    except Exception:
+        logger.exception("The cache could not be told of the new meeting types.")
 
 
 def find_acting_user(client: MeetergoClient) -> HostDocument | None:

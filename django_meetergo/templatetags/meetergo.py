@@ -200,6 +200,7 @@ def show_once(
     """What was drawn for the last one who saw the same, or what is drawn now."""
     request = context.get("request")
     arrival = None
+    vary_on_cookies(request)
     if request is not None and subject is None:
         seen = (*shown, reverse("meetergo:index"), is_first_visit(request))
         arrival = pages.arrive(request, find_zone(request), clock.now(), *seen)
@@ -209,6 +210,13 @@ def show_once(
         if arrival:
             arrival.keep(part)
     return part.give_to(request)
+
+
+def vary_on_cookies(request: Any) -> None:
+    """The zone is in a cookie. A tag has no response to say so on; whoever looks into the session says it."""
+    session = getattr(request, "session", None)
+    if session is not None:
+        session.accessed = True
 
 
 def is_first_visit(request: Any) -> bool:

@@ -38,6 +38,7 @@ from django_meetergo.services.clients import client_for
 from django_meetergo.views import outcomes
 from django_meetergo.views.common import (
     METHODS,
+    asks_for_part,
     build_address,
     describe_booked,
     find_by_token,
@@ -130,7 +131,7 @@ def book(request: HttpRequest, slug: str) -> HttpResponse:
 
 def find_arrival(request: HttpRequest, slug: str) -> pages.Arrival | None:
     """Which page this is, if it is the one that people arrive at: nobody has chosen anything in it yet."""
-    if find_fragment(request) or not ASKS.isdisjoint(request.GET):
+    if asks_for_part(request) or not ASKS.isdisjoint(request.GET):
         return None
     return pages.arrive(
         request, find_zone(request), clock.now(), "page", slug, request.path, is_first_visit(request)
@@ -226,7 +227,7 @@ def describe_zones(
         "zone": zone,
         "is_first_visit": is_first_visit(request),
         "zones": pages.list_zones(zone, now) if "zones" in request.GET else [],
-        "zone_next": request.get_full_path(),
+        "zone_next": request.get_full_path() if "zones" in request.GET else "",
         "zone_all": address.to(**pages.tell_seen(choice), zones="all"),
     }
 
@@ -285,7 +286,7 @@ def details(request: HttpRequest, slug: str, *, doubt: str) -> HttpResponse:
     duration = read_duration(given, meeting_type)
     start = pages.parse_start(given.get("start", ""))
     if duration is None or start is None or start <= clock.now():
-        return ask_again(request, meeting_type, start=start, duration=duration)
+        return ask_again(request, meeting_type, start=start, duration=duration, keep=not doubt)
     wish = Wish(meeting_type=meeting_type, start=start, duration=duration)
     if request.method == "POST":
         return submit(request, wish, doubt)
@@ -293,7 +294,12 @@ def details(request: HttpRequest, slug: str, *, doubt: str) -> HttpResponse:
 
 
 def ask_again(
-    request: HttpRequest, meeting_type: MeetingType, *, start: datetime | None, duration: int | None
+    request: HttpRequest,
+    meeting_type: MeetingType,
+    *,
+    start: datetime | None,
+    duration: int | None,
+    keep: bool = True,
 ) -> HttpResponse:
     """Back to step 1, with what is wrong about the choice. What was typed waits in the browser."""
     given = request.POST if request.method == "POST" else request.GET
@@ -313,7 +319,7 @@ def ask_again(
         status=status,
         given=pick_view(given) if start is None else QueryDict(),
     )
-    if request.method == "POST":
+    if request.method == "POST" and keep:
         keep_form(request, response, BookingForm(request.POST, meeting_type=meeting_type))
     return response
 
@@ -396,11 +402,10 @@ def submit(request: HttpRequest, wish: Wish, doubt: str) -> HttpResponse:
     form = BookingForm(request.POST, meeting_type=wish.meeting_type)
     if doubt:
         form.add_error(None, doubt)
-        return show_form(request, wish, form, status=403)
     if not form.is_valid():
         if form.has_error("token", code="old"):
             form.renew_token()
-        return show_form(request, wish, form, status=422)
+        return show_form(request, wish, form, status=403 if doubt else 422)
     try:
         booking = book_wish(request, wish, form)
     except StartNotOffered:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, TypeVar
@@ -100,11 +100,19 @@ def never_framed(view: View) -> View:
 
 
 def show(
-    request: HttpRequest, template: str, context: Mapping[str, Any] | None = None, *, status: int = 200
+    request: HttpRequest,
+    template: str,
+    context: Mapping[str, Any] | None = None,
+    *,
+    status: int = 200,
+    vary: Sequence[str] = (),
 ) -> HttpResponse:
     settings = get_settings()
     common = {"base_template": settings.BASE_TEMPLATE, "contact": settings.CONTACT}
-    return render(request, template, {**common, **(context or {})}, status=status)
+    response = render(request, template, {**common, **(context or {})}, status=status)
+    # The zone, and what was typed before, come from cookies.
+    patch_vary_headers(response, ["Cookie", *vary])
+    return response
 
 
 def show_step(
@@ -116,12 +124,16 @@ def show_step(
     """
     part = find_fragment(request)
     place = pages.read_widget(request.META.get(ASKS_WIDGET, "")) if part else {}
-    response = show(request, part or template, {**context, **place}, status=status)
-    patch_vary_headers(response, [FRAGMENT, WIDGET])
+    response = show(request, part or template, {**context, **place}, status=status, vary=[FRAGMENT, WIDGET])
     if request.GET:
         # Half a year of days and months, each a page of its own: a search engine reads the first page.
         response["X-Robots-Tag"] = "noindex, nofollow"
     return response
+
+
+def asks_for_part(request: HttpRequest) -> bool:
+    """Whether our script asks, for a page or a widget it has in front of it."""
+    return ASKS_FRAGMENT in request.META or ASKS_WIDGET in request.META
 
 
 def find_fragment(request: HttpRequest) -> str | None:

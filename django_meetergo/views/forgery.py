@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
+from django.conf import settings as django_settings
+from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, UnreadablePostError
 from django.middleware.csrf import REASON_NO_CSRF_COOKIE, CsrfViewMiddleware
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext
 from django.views.decorators.csrf import csrf_exempt
 
-logger = logging.getLogger(__name__)
+#: Where Django tells of the forms it refuses.
+logger = logging.getLogger("django.security.csrf")
 
 #: How Django's reasons begin that are about the form's token and not about the page the form stood on.
 ABOUT_TOKEN = ("CSRF cookie", "CSRF token")
@@ -30,8 +33,8 @@ class Doubted(HttpResponseForbidden):
         self.reason = reason
 
 
-class FormCheck(CsrfViewMiddleware):
-    """Django's own check. A form from another site's page is refused as ever."""
+class Doubting:
+    """What a check of ours does differently. A form from another site's page is refused as ever."""
 
     def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
         if reason.startswith(ABOUT_TOKEN):
@@ -40,30 +43,57 @@ class FormCheck(CsrfViewMiddleware):
         return refused
 
 
+@cache
+def find_check(middleware: tuple[str, ...]) -> tuple[type[CsrfViewMiddleware], bool]:
+    """The site's own check, or Django's, as one of ours; and whether the site runs it before every view."""
+    classes = [import_string(name) for name in middleware]
+    own = [one for one in classes if isinstance(one, type) and issubclass(one, CsrfViewMiddleware)]
+    base = own[0] if own else CsrfViewMiddleware
+    return type("FormCheck", (Doubting, base), {}), bool(own)
+
+
 def doubts_forms(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """Give the view ``doubt``: what to tell the visitor about a form it must not act on, else nothing."""
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        check = FormCheck(view)
-        check.process_request(request)
-        refused = check.process_view(request, view, args, kwargs)
+        kind, is_run = find_check(tuple(django_settings.MIDDLEWARE))
+        check = kind(view)
+        if not is_run:
+            check.process_request(request)
+        refused: Any = check.process_view(request, view, args, kwargs)
         if refused is None:
             response = view(request, *args, doubt="", **kwargs)
         elif isinstance(refused, Doubted):
-            logger.warning("A form was shown again instead of acted upon: %s", refused.reason)
-            response = view(request, *args, doubt=tell_doubt(refused.reason), **kwargs)
+            response = ask_again(view, request, refused, args, kwargs)
         else:
             response = refused
-        check.process_response(request, response)
+        if not is_run:
+            check.process_response(request, response)
         return response
 
     # The middleware's check, which would refuse it before us, is the one we make ourselves.
     return csrf_exempt(answer)
 
 
+def ask_again(
+    view: Callable[..., HttpResponse],
+    request: HttpRequest,
+    refused: Doubted,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> HttpResponse:
+    # Not the address: it may be somebody's secret.
+    logger.warning("Forbidden (%s): asked to send the form again.", refused.reason)
+    try:
+        return view(request, *args, doubt=tell_doubt(refused.reason), **kwargs)
+    except UnreadablePostError:
+        return refused  # it never arrived in full, so there is nothing to show again
+
+
 def tell_doubt(reason: str) -> str:
-    if reason == REASON_NO_CSRF_COOKIE:
+    # A secret that is kept in the session may have gone with it, whatever the browser sent.
+    if reason == REASON_NO_CSRF_COOKIE and not django_settings.CSRF_USE_SESSIONS:
         return gettext(
             "Nothing was sent, because your browser sent no cookie with the form. "
             "Nothing is lost: allow cookies for this site and send it again."

@@ -374,15 +374,14 @@ def cancel(request: HttpRequest, token: str, *, doubt: str) -> HttpResponse:
     if attendee is None:
         return show_not_found(request)
     host = pages.name_hosts(list_hosts(attendee.appointment))
-    if request.method == "POST":
-        form = CancelForm(request.POST, host_name=host)
-        if doubt:
-            form.add_error(None, doubt)
-            return show_cancel(request, attendee, form, status=403)
-        return give_up(request, attendee, form)
+    if request.method == "POST" and not doubt:
+        return give_up(request, attendee, CancelForm(request.POST, host_name=host))
     if not changes.ask_policy(Kind.CANCEL, attendee, clock.now()).allowed:
         return refuse(request, attendee)
-    return show_cancel(request, attendee, CancelForm(host_name=host))
+    form = CancelForm(request.POST if doubt else None, host_name=host)
+    if doubt:
+        form.add_error(None, doubt)
+    return show_cancel(request, attendee, form, status=403 if doubt else 200)
 
 
 def show_cancel(

@@ -196,6 +196,36 @@ def test_on_the_first_visit_times_are_shown_by_the_browsers_clock(make_person: A
     expect(person.status).to_be_empty()
 
 
+DELAY = "await new Promise((go) => setTimeout(go, 1500));"
+ANSWERS = {
+    "a slow answer": f"const got = await real(url, options); {DELAY}"
+    "options.signal.throwIfAborted(); return got;",
+    "a slow request": DELAY,
+    "no answer": "return new Response('', {status: 503});",
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
+def test_the_zone_that_is_told_is_the_one_of_the_times(make_person: Any, answer: str) -> None:
+    """Also for somebody who is quicker than the answer by their clock, or gets none."""
+    person = make_person(zone="Asia/Tokyo")
+    person.page.add_init_script(
+        "const real = fetch; window.fetch = async (url, options = {}) => {"
+        f"if (!options.headers) {{ {answer} }} return real(url, options); }};"
+    )
+    person.open(BOOK)
+    expect(person.page.get_by_role("grid")).to_be_visible()
+    with person.page.expect_response(lambda found: "date=" in found.url):
+        person.page.locator("a[data-date]").nth(1).evaluate("day => day.click()")
+    expect(person.page.locator(".mg-day-chosen")).to_be_visible()
+    expect(person.page.locator(".mg-calendar")).not_to_have_attribute("aria-busy", "true")
+
+    zone = person.page.locator(".mg-zone").get_attribute("data-zone")
+    start = person.page.locator("[name=start]").first.get_attribute("value")
+    assert (zone == "Asia/Tokyo") == start.endswith("+09:00")
+    assert ("meetergo_tz" in person.page.evaluate("document.cookie")) == (zone == "Asia/Tokyo")
+
+
 def test_another_zone_is_announced(quick: Any) -> None:
     quick.open(BOOK)
     quick.page.locator(".mg-zone a").click()

@@ -57,3 +57,36 @@ def test_nothing_heavy_is_loaded_before_it_is_used(first, then, forbidden):
 def test_the_guard_can_fail():
     """A module that is there is found."""
     assert run("requests", "", ["requests"]).returncode == 1
+
+
+FORKED = """
+import importlib.abc, os, signal, sys, threading, time
+{setup}
+from django_meetergo.remote import transport
+
+class Slow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "requests":
+            begun.set()
+            time.sleep(0.5)
+
+begun = threading.Event()
+sys.meta_path.insert(0, Slow())
+first = threading.Thread(target=transport.load_exchange)
+first.start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(5)  # ends it, should it wait for a thread that is not here
+    transport.load_exchange()
+    os._exit(0)
+first.join()
+assert os.waitpid(child, 0)[1] == 0, "the child waits for ever"
+"""
+
+
+def test_a_process_that_is_forked_while_another_thread_makes_the_first_call_can_call_as_well():
+    program = FORKED.format(setup=SETUP)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr

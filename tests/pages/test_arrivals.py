@@ -146,6 +146,7 @@ def override(settings: Any, tmp_path: Any, text: str) -> None:
         {"HTTP_COOKIE": "meetergo_tz=Asia/Kolkata"},
         {"HTTP_COOKIE": f"meetergo_tz={django_settings.TIME_ZONE}"},
         {"SCRIPT_NAME": "/shop"},
+        {"HTTP_X_MEETERGO_WIDGET": "1.2"},
     ],
 )
 def test_who_arrives_otherwise_sees_another_page(
@@ -189,3 +190,44 @@ def test_nothing_is_kept_while_a_site_is_developed(visitor: Any, half_past: Any,
     visitor.get(PAGE)
     assert not is_kept(visitor)
     assert pages.arrive(RequestFactory().get("/"), pages.find_zone("UTC"), half_past.now) is None
+
+
+def test_nobody_can_fill_the_cache_with_pages(visitor: Any, half_past: Any) -> None:
+    """Any port is allowed, and there are six hundred zones: pages for each would push out everything else."""
+    visitor.get(PAGE)
+    with CaptureQueriesContext(connection) as found:
+        Client().get(PAGE, HTTP_HOST="testserver:8001")
+    assert len(found) == 0
+    rare = {"HTTP_COOKIE": "meetergo_tz=Pacific/Kiritimati"}
+    Client().get(PAGE, **rare)
+    with CaptureQueriesContext(connection) as found:
+        Client().get(PAGE, **rare)
+    assert len(found) == 2
+
+
+def test_what_an_address_carries_stays_with_whoever_sent_it(
+    visitor: Any, settings: Any, tmp_path: Any, half_past: Any
+) -> None:
+    """A newsletter may put somebody's address into its links."""
+    override(settings, tmp_path, "{{ zone_next }}|{{ here.to }}|{{ meeting_type.name }}")
+    assert "|Intro call" in visitor.text(PAGE, email="jane@example.com")
+    assert is_kept(visitor)
+    assert "jane" not in visitor.text(PAGE)
+
+
+def test_each_rendering_has_a_mark_that_nobody_knows(visitor: Any, half_past: Any) -> None:
+    """Who knew it could have a visitor's form token put into a link."""
+    found = [pages.render_part("includes/contact", {"contact": "x"}) for _ in range(2)]
+    assert len({part.mark for part in found}) == 2
+
+
+def test_copies_that_look_alike_are_told_apart(visitor: Any, site: Any, half_past: Any) -> None:
+    """Two that were written at one moment may list as many times, but others."""
+    start = datetime.fromisoformat(visitor.list_starts("intro-call")[0])
+    window = find_window(site, start)
+    stored = availability.get_copy(window, half_past.now)
+    times = availability.unpack(stored)
+    others = [(times[0][0] + 60, None), *times[1:]]
+    availability.keep(window, availability.stamp({**stored, "times": availability.pack(others)}))
+    assert start.isoformat() not in visitor.list_starts("intro-call")
+    assert not is_kept(visitor, month="2099-01")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.test import Client
+from django.middleware.csrf import CsrfViewMiddleware, rotate_token
+from django.test import Client, RequestFactory
+from django.utils import timezone
 
 from django_meetergo import links
-from django_meetergo.models import Attendee, Booking
+from django_meetergo.models import Appointment, Attendee, Booking
+from django_meetergo.views import booking
 from tests.pages.conftest import PERSON, Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -135,3 +139,83 @@ def test_the_check_is_made_without_a_middleware_for_it(strict: Any, site: Any, s
     refused = strict.post(DETAILS, **form)
     assert refused.status_code == 403
     assert strict.post(DETAILS, **{**read_form(refused.content.decode()), **PERSON}).status_code == 303
+
+
+class Tenants(CsrfViewMiddleware):
+    """A site's own check, which knows more origins than the settings."""
+
+    def _origin_verified(self, request: Any) -> bool:
+        return request.META["HTTP_ORIGIN"] == "https://tenant.example" or super()._origin_verified(request)
+
+
+class Rotating:
+    """Something after the check that gives a new token, as signing in does."""
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        if "rotate" in request.GET:
+            rotate_token(request)
+        return self.get_response(request)
+
+
+def use(settings: Any, check: str, *more: str) -> None:
+    django = "django.middleware.csrf.CsrfViewMiddleware"
+    settings.MIDDLEWARE = [*(check if name == django else name for name in settings.MIDDLEWARE), *more]
+
+
+def test_a_check_of_the_sites_own_is_the_one_that_is_made(strict: Any, site: Any, settings: Any) -> None:
+    use(settings, f"{__name__}.Tenants")
+    form = strict.fill_in("intro-call")
+    page = {**read_form(strict.text(DETAILS, start=form["start"])), **PERSON}
+    for origin, status in (("https://evil.example", 403), ("https://tenant.example", 303)):
+        assert strict.client.post(DETAILS, page, headers={"Origin": origin}).status_code == status
+
+
+def test_a_token_that_was_renewed_on_the_way_stays_the_new_one(strict: Any, site: Any, settings: Any) -> None:
+    use(settings, "django.middleware.csrf.CsrfViewMiddleware", f"{__name__}.Rotating")
+    page = read_form(strict.text(DETAILS, start=strict.list_starts("intro-call")[0]))
+    before = strict.client.cookies["csrftoken"].value
+    strict.post(f"{DETAILS}?rotate=1", **{**page, **PERSON})
+    assert strict.client.cookies["csrftoken"].value != before
+
+
+def test_a_body_that_never_arrives_is_refused(site: Any) -> None:
+    class Broken:
+        def read(self, *size: int) -> bytes:
+            raise OSError("gone")
+
+    broken = RequestFactory().post(DETAILS, {"first_name": "Jane"})
+    broken._stream = Broken()
+    assert booking.details(broken, "intro-call").status_code == 403
+
+
+def test_an_old_form_is_sent_again_once_and_not_three_times(strict: Any, site: Any) -> None:
+    form = {**strict.fill_in("intro-call"), "token": "an~old~one"}
+    refused = strict.post(DETAILS, **form)
+    assert refused.status_code == 403
+    again = read_form(refused.content.decode())
+    assert strict.post(DETAILS, **again).status_code == 303
+
+
+def test_what_may_be_forged_is_kept_in_nobodys_browser(strict: Any, site: Any) -> None:
+    refused = strict.post(DETAILS, **{**PERSON, "start": "", "first_name": "Mallory"})
+    assert "meetergo_details" not in refused.cookies
+
+
+def test_a_session_that_has_ended_is_not_called_a_missing_cookie(strict: Any, settings: Any) -> None:
+    form = strict.fill_in("intro-call")
+    settings.CSRF_USE_SESSIONS = True
+    assert "please send it again" in strict.post(DETAILS, **form).content.decode()
+
+
+def test_what_may_not_be_cancelled_is_not_asked_about(
+    strict: Any, site: Any, settings: Any, attendee: Attendee
+) -> None:
+    Appointment.objects.update(
+        start=timezone.now() - timedelta(days=2), end=timezone.now() - timedelta(days=1)
+    )
+    refused = strict.post(f"{links.manage(attendee)}cancel/", reason="late")
+    assert refused.status_code == 409
+    assert "Cancel appointment" not in refused.content.decode()

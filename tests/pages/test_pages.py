@@ -205,6 +205,13 @@ def test_a_month_with_times_costs_one_look():
     assert len(looks) == 1
 
 
+def test_one_moment_is_written_by_each_zones_day():
+    """Moments are equal wherever the clocks stand; their days are not."""
+    moment = datetime(2026, 12, 3, 23, 30, tzinfo=UTC)
+    written = [pages.format_day(moment.astimezone(zone)) for zone in (BERLIN, NEW_YORK)]
+    assert written == ["Friday 4 December", "Thursday 3 December"]
+
+
 def test_both_zones_are_told_when_their_clocks_differ():
     start = datetime(2026, 12, 3, 8, 30, tzinfo=UTC)
     when = pages.describe_when(

@@ -113,6 +113,19 @@ def test_queries_repeat_keys_and_keep_zero():
     ]
 
 
+def test_a_secret_that_is_no_text_stops_the_call_and_is_not_shown():
+    """Half a character, as a broken link may carry."""
+    transport = Transport(credential=PERSONAL, base_url="http://127.0.0.1:9")
+    with pytest.raises(Unreachable) as caught:
+        transport.send(
+            "POST", "/booking/confirm/cancel/{id}/{secret}", path_params={"id": "a", "secret": "s3cret\ud800"}
+        )
+    assert "cannot be sent" in str(caught.value)
+    assert "s3cret" not in repr(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
 @pytest.mark.parametrize("key", ["rgo-line\nbreak", "rgo-ümlaut"])
 def test_a_malformed_key_stops_the_call_and_is_not_shown(key):
     with pytest.raises(Unreachable) as caught:

@@ -276,3 +276,15 @@ def fill(kit, number):
 def lose(kit, remote_id):
     """The service forgets an appointment."""
     kit.sandbox.ledger.forget(remote_id)
+
+
+def test_the_directory_is_read_also_while_the_cache_is_away(meetergo_sandbox, monkeypatch, caplog):
+    """It tells the pages that they are old, which they find out within a minute anyway."""
+
+    def fall(*args, **kwargs):
+        raise ConnectionError("no cache")
+
+    monkeypatch.setattr("django.core.cache.backends.locmem.LocMemCache.set", fall)
+    meetergo_sandbox.sync_directory()
+    assert MeetingType.objects.exists()
+    assert "The cache could not be told" in caplog.text

@@ -15,9 +15,10 @@ from tests.pages.conftest import half_past, site, visitor  # noqa: F401 - fixtur
 class Page:
     """A template with a request, as a view of the site would render it."""
 
-    def __init__(self) -> None:
-        self.request: Any = RequestFactory().get("/treatments/intro/")
-        self.request.user = AnonymousUser()
+    def __init__(self, request: Any = None) -> None:
+        self.request: Any = request or RequestFactory().get("/treatments/intro/")
+        if not hasattr(self.request, "user"):
+            self.request.user = AnonymousUser()
 
     def render(self, text: str, **context: Any) -> str:
         return engines["django"].from_string("{% load meetergo %}" + text).render(context, self.request)

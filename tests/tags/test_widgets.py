@@ -5,11 +5,13 @@ from urllib.parse import quote_plus
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import AnonymousUser, Group
 from django.db import connection
+from django.http import HttpRequest, HttpResponse
 from django.template import Context, Template
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import include, path
 
 from django_meetergo import links
 from django_meetergo.models import Attendee, Booking, MeetingType
@@ -18,6 +20,11 @@ from tests.pages.conftest import Visitor
 from tests.tags.conftest import Page
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+urlpatterns = [
+    path("book/", include("django_meetergo.urls")),
+    path("home/", lambda request: HttpResponse(Page(request).render(WIDGET))),
+]
 
 WIDGET = '{% meetergo_booking_widget "intro-call" %}'
 NEXT = '{% meetergo_next_slots "intro-call" 3 %}'
@@ -88,6 +95,30 @@ def test_a_warm_tag_costs_no_query_and_no_call(site_page, site, half_past, tag):
         assert another.render(tag) == shown
     assert len(queries) == 0
     assert site.posts("GET /v4/booking-availability") == calls
+
+
+def test_a_cache_before_the_site_keeps_the_zones_apart(site, settings):
+    """The widget depends on a cookie, and so does every page it is in."""
+    settings.ROOT_URLCONF = "tests.tags.test_widgets"
+    settings.MIDDLEWARE = [
+        "django.middleware.cache.UpdateCacheMiddleware",
+        *settings.MIDDLEWARE,
+        "django.middleware.cache.FetchFromCacheMiddleware",
+    ]
+    for path_ in ("/home/", "/book/intro-call/"):
+        assert 'data-zone="Europe/Berlin"' in Client().get(path_).content.decode()
+        elsewhere = Client(headers={"Cookie": "meetergo_tz=Asia/Tokyo"})
+        assert 'data-zone="Asia/Tokyo"' in elsewhere.get(path_).content.decode()
+
+
+@pytest.mark.parametrize("tag", [WIDGET, NEXT])
+def test_a_page_that_no_browser_asked_for_is_rendered_all_the_same(site, settings, tag):
+    """A mail, or a page made in the background, with whatever stands in for a request."""
+    settings.ALLOWED_HOSTS = ["clinic.example"]
+    plain = HttpRequest()
+    plain.user = AnonymousUser()
+    assert "09:" in Page(plain).render(tag)
+    assert "09:" in Page().render(tag)
 
 
 def test_times_at_hand_cost_a_widget_two_queries_and_no_call(site_page, visitor, site, half_past):

@@ -1,4 +1,4 @@
-/* Makes plain links and forms quicker; what fails here is a plain link again. Words come from the page. */
+/* Makes plain links and forms quicker. Words come from the page. */
 
 const iso = (date) => date.toISOString().slice(0, 10);
 const fill = (text, words) => text.replace(/{(\w+)}/g, (_, key) => words[key]);
@@ -36,7 +36,7 @@ class MeetergoBooking extends HTMLElement {
 		return this.$(".mg-calendar").dataset;
 	}
 
-	// Gone after ten seconds; what stays is shown as well.
+	// Gone after ten seconds; what stays is shown too.
 	say(text, stays, link) {
 		const status = this.$(".mg-status");
 		clearTimeout(this.silence);
@@ -53,7 +53,7 @@ class MeetergoBooking extends HTMLElement {
 		this.dispatchEvent(new CustomEvent(`meetergo:${name}`, { bubbles: true, detail }));
 	}
 
-	// The answer as a document; nothing if something else was asked for meanwhile.
+	// The answer as a document; nothing if something else was asked for.
 	async ask(url, body, headers) {
 		this.asking?.abort();
 		const asking = (this.asking = new AbortController());
@@ -70,6 +70,7 @@ class MeetergoBooking extends HTMLElement {
 	}
 
 	async load(url, part = "calendar") {
+		await this.guess;
 		const free = this.$(".mg-calendar"), { loading, slow, failed } = this.words;
 		free.ariaBusy = true;
 		const hints = [setTimeout(() => this.say(loading), 1e3), setTimeout(() => this.say(slow, true), 8e3)];
@@ -97,7 +98,7 @@ class MeetergoBooking extends HTMLElement {
 		fresh.querySelector(".mg-status").replaceWith(this.$(".mg-status"));
 		this.replaceChildren(...fresh.childNodes);
 		this.upgrade();
-		if (after.zone !== before) this.say(after.says);
+		if (after.zone !== before) return !this.say(after.says);
 	}
 
 	upgrade() {
@@ -146,7 +147,7 @@ class MeetergoBooking extends HTMLElement {
 		this.say(title.dataset.says);
 	}
 
-	// Back returns the focus as well; in a page of the site's own the address stays.
+	// Back returns the focus; in a page of the site's own the address stays.
 	async open(href, focused) {
 		if (!(await this.load(href))) return false;
 		if (new URL(href).pathname === location.pathname) {
@@ -216,7 +217,7 @@ class MeetergoBooking extends HTMLElement {
 		if (picked) picked.textContent = this.time ? `${picked.dataset.day}, ${this.time}` : "";
 	}
 
-	// Times of a while ago once more; what was chosen stays chosen, or is said to be gone.
+	// Old times once more; what was chosen stays, or is said to be gone.
 	async refresh() {
 		const { time } = this, chosen = this.$(".mg-slots :checked"), day = this.$(".mg-day-chosen");
 		const focused = this.$(".mg-slots")?.contains(document.activeElement);
@@ -236,11 +237,13 @@ class MeetergoBooking extends HTMLElement {
 		this.follow();
 	}
 
+	// Kept if the times came by it.
 	guessZone() {
 		const form = this.$("[data-guess]"), mine = Intl.DateTimeFormat().resolvedOptions().timeZone;
-		if (!form || !mine || mine === form.dataset.zone) return;
-		document.cookie = `meetergo_tz=${mine};path=/;max-age=31536000;samesite=lax`;
-		this.reload(location.href).catch(() => {});
+		if (!form || mine === form.dataset.zone) return;
+		const keep = (age) => document.cookie = `meetergo_tz=${mine};path=/;samesite=lax;max-age=${age}`;
+		keep(3e7);
+		this.guess = this.reload(location.href).catch(() => {}).then((done) => done || keep(0));
 	}
 
 	async on_submit(event) {
@@ -287,7 +290,7 @@ class MeetergoBooking extends HTMLElement {
 		target.told = isNear;
 	}
 
-	// Look again while the page waits, often at first; the focus stays where it is.
+	// Look again while the page waits, often at first; the focus stays.
 	follow() {
 		clearTimeout(this.next);
 		const article = this.$("[data-poll]");
@@ -310,9 +313,7 @@ class MeetergoBooking extends HTMLElement {
 			if (focused) title.focus();
 			else this.say(title.textContent);
 			this.tellBooked();
-		} catch {
-			// Nobody asked for this look.
-		} finally {
+		} catch {} finally {
 			this.follow();
 		}
 	}
