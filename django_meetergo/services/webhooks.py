@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import F, QuerySet
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare
@@ -87,7 +87,7 @@ def digest_text(text: str) -> str:
 
 
 def receive_delivery(*, connection: str, body: bytes, now: datetime) -> None:
-    """Note that meetergo knocked. One or two statements, no call, and nothing decided.
+    """Note that meetergo knocked. One or two statements, no call, and nothing decided. Not in a transaction.
 
     Raises InvalidRequest for a body that is too large, too deep or not JSON.
     """
@@ -112,8 +112,7 @@ def receive_delivery(*, connection: str, body: bytes, now: datetime) -> None:
         next_at=now + GATHER if due else None,
     )
     try:
-        with transaction.atomic():
-            row.save(force_insert=True)
+        row.save(force_insert=True)
     except IntegrityError:
         # The same knock came twice at once, and the other one was faster.
         same.update(hits=F("hits") + 1)
