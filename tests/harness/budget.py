@@ -15,13 +15,12 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 
 from django_meetergo.exceptions import MeetergoError
 from django_meetergo.models import MeetingType
 from django_meetergo.remote.budget import Budget
-from django_meetergo.sandbox import limits, seed, server
+from django_meetergo.sandbox import limits, server
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.control import fill
 from django_meetergo.services.availability import WINDOW, list_slots
@@ -139,14 +138,7 @@ def make_site(url: str, caches: dict[str, Any], minute: float, sabotage: str | N
             "django_meetergo.services.sync.AFTER_ERROR": timedelta(seconds=minute),
         }
     patches |= SABOTAGES[sabotage] if sabotage else {}
-    return crew.Site(
-        settings={
-            "DATABASES": crew.database_settings(),
-            "CACHES": caches,
-            "MEETERGO": {**settings.MEETERGO, "BASE_URL": url, "API_KEY": seed.ADMIN_TOKEN, "FULL_EVERY": 1},
-        },
-        patches=patches,
-    )
+    return crew.make_site(url, caches, patches, FULL_EVERY=1)
 
 
 def count_most(moments: list[float], minute: float) -> int:

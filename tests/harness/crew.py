@@ -102,6 +102,27 @@ def work(nap: float, periodic: bool = True) -> None:
         run_due(timezone.now(), periodic=periodic)
 
 
+def make_site(url: str, caches: Mapping[str, Any], patches: Mapping[str, Any], **meetergo: Any) -> Site:
+    """The tests' site on our database, this cache and the sandbox at ``url``; other settings by name."""
+    from django.conf import settings
+
+    from django_meetergo.sandbox import seed
+
+    return Site(
+        settings={
+            "DATABASES": database_settings(),
+            "CACHES": caches,
+            "MEETERGO": {
+                **settings.MEETERGO,
+                "BASE_URL": url,
+                "API_KEY": seed.ADMIN_TOKEN,
+                **meetergo,
+            },
+        },
+        patches=patches,
+    )
+
+
 def take_freely(*_: Any) -> None:
     """A permit for everybody, in place of ``Budget.take``."""
 

@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from django.conf import settings
 from django.db import connections
 from django.utils import timezone
 
 from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import MeetingType
-from django_meetergo.sandbox import seed, server
+from django_meetergo.sandbox import server
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.services.availability import (
     EPOCH,
@@ -50,14 +49,7 @@ def run(*, readers: int, processes: int = 4, sabotage: str | None = None) -> dic
     with server.start(sandbox) as running, crew.shared_cache() as caches:
         crew.read_directory(running.url)
         sandbox.faults.add("GET /v4/booking-availability", "slow", times=-1, seconds=ANSWER_TAKES)
-        site = crew.Site(
-            settings={
-                "DATABASES": crew.database_settings(),
-                "CACHES": caches,
-                "MEETERGO": {**settings.MEETERGO, "BASE_URL": running.url, "API_KEY": seed.ADMIN_TOKEN},
-            },
-            patches=SABOTAGES[sabotage] if sabotage else {},
-        )
+        site = crew.make_site(running.url, caches, SABOTAGES[sabotage] if sabotage else {})
         with crew.hire(site, processes) as hired:
             reads = [hired.send(read_all, readers // processes) for _ in range(processes)]
             hired.begin()

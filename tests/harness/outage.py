@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from django.conf import settings
 from django.test import Client, override_settings
 from django.utils import timezone
 
@@ -27,7 +26,7 @@ from django_meetergo.exceptions import CircuitOpen
 from django_meetergo.models import Booking, Event, MeetingType
 from django_meetergo.remote.budget import WAIT
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.sandbox import seed, server
+from django_meetergo.sandbox import server
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.services.availability import FreeTimes, list_slots
 from django_meetergo.services.clients import client_for
@@ -104,24 +103,17 @@ def make_site(url: str, caches: dict[str, Any], scale: float, sabotage: str | No
     }
     # The circuit's wait is not scaled, so a request gets two of them more.
     patches["django_meetergo.services.bookings.QUEUE_FOR"] = timedelta(seconds=900 / scale + 2 * WAIT)
-    return crew.Site(
-        settings={
-            "DATABASES": crew.database_settings(),
-            "CACHES": caches,
-            "MEETERGO": {
-                **settings.MEETERGO,
-                "BASE_URL": url,
-                "API_KEY": seed.ADMIN_TOKEN,
-                "QUEUE_WHEN_DOWN": True,
-                "MIN_FILL_SECONDS": 0,
-                "REQUESTS_PER_MINUTE": 600,
-                "SETTLE": 120 / scale,
-                "LEASE": 10,
-                "TIMEOUT": 3,
-                "TIMEOUT_BACKGROUND": 3,
-            },
-        },
-        patches={**patches, **(SABOTAGES[sabotage] if sabotage else {})},
+    return crew.make_site(
+        url,
+        caches,
+        {**patches, **(SABOTAGES[sabotage] if sabotage else {})},
+        QUEUE_WHEN_DOWN=True,
+        MIN_FILL_SECONDS=0,
+        REQUESTS_PER_MINUTE=600,
+        SETTLE=120 / scale,
+        LEASE=10,
+        TIMEOUT=3,
+        TIMEOUT_BACKGROUND=3,
     )
 
 

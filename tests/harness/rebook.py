@@ -19,12 +19,11 @@ from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.utils import timezone
 
 from django_meetergo.exceptions import MeetergoError
 from django_meetergo.models import Booking, BookingAttempt, MeetingType
-from django_meetergo.sandbox import seed, server
+from django_meetergo.sandbox import server
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.services import bookings as booking_service
 from django_meetergo.services.availability import list_slots
@@ -91,20 +90,13 @@ def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> crew.Si
         "django_meetergo.services.rebooking.PAUSE": (0.02, 0.15),
         "django_meetergo.services.settling.FIRST_LOOKS": (0.1, 0.3),
     }
-    return crew.Site(
-        settings={
-            "DATABASES": crew.database_settings(),
-            "CACHES": caches,
-            "MEETERGO": {
-                **settings.MEETERGO,
-                "BASE_URL": url,
-                "API_KEY": seed.ADMIN_TOKEN,
-                "REBOOK": {"days": 7, "attempts": MOST_ATTEMPTS, "minutes": 10},
-                "SETTLE": 2,
-                "LEASE": 10,
-            },
-        },
-        patches={**patches, **(SABOTAGES[sabotage] if sabotage else {})},
+    return crew.make_site(
+        url,
+        caches,
+        {**patches, **(SABOTAGES[sabotage] if sabotage else {})},
+        REBOOK={"days": 7, "attempts": MOST_ATTEMPTS, "minutes": 10},
+        SETTLE=2,
+        LEASE=10,
     )
 
 

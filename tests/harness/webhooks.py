@@ -91,14 +91,7 @@ def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> crew.Si
         "django_meetergo.remote.budget.Budget.take": crew.take_freely,
         "django_meetergo.services.webhooks.GATHER": timedelta(seconds=0.1),
     }
-    return crew.Site(
-        settings={
-            "DATABASES": crew.database_settings(),
-            "CACHES": caches,
-            "MEETERGO": {**settings.MEETERGO, "BASE_URL": url, "API_KEY": seeds.ADMIN_TOKEN},
-        },
-        patches={**patches, **(SABOTAGES[sabotage] if sabotage else {})},
-    )
+    return crew.make_site(url, caches, {**patches, **(SABOTAGES[sabotage] if sabotage else {})})
 
 
 # At the service
