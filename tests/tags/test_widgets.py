@@ -117,8 +117,8 @@ def test_a_page_that_no_browser_asked_for_is_rendered_all_the_same(site, setting
     settings.ALLOWED_HOSTS = ["clinic.example"]
     plain = HttpRequest()
     plain.user = AnonymousUser()
-    assert "09:" in Page(plain).render(tag)
-    assert "09:" in Page().render(tag)
+    for page in (Page(plain), Page()):
+        assert re.search(r">[^<]*\d\d:\d\d<", page.render(tag))
 
 
 def test_times_at_hand_cost_a_widget_two_queries_and_no_call(site_page, visitor, site, half_past):
