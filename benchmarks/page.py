@@ -85,13 +85,7 @@ def compare_warm(look: Look, views: int, rounds: int) -> Goal:
     def read(path: str) -> float:
         return measure_cpu(lambda: [look(path) for _ in range(views)]) / views * 1e6
 
-    ours, floor = [], []
-    for path in (PAGE, STATIC):
-        read(path)
-    for _ in range(rounds):
-        floor.append(read(STATIC))
-        ours.append(read(PAGE))
-    return Goal("P10 page warm, processor time", "us", ours, floor, WARM)
+    return Goal("P10 page warm, processor time", "us", *take_turns(read, STATIC, rounds), WARM)
 
 
 def compare_cold(look: Look, rounds: int) -> Goal:
@@ -99,13 +93,15 @@ def compare_cold(look: Look, rounds: int) -> Goal:
         empty_cache()
         return measure_cpu(lambda: look(path)) * 1e3
 
-    ours, floor = [], []
-    for path in (PAGE, PLAIN):
+    return Goal("P12 page cold, processor time", "ms", *take_turns(read, PLAIN, rounds), COLD)
+
+
+def take_turns(read: Callable[[str], float], floor: str, rounds: int) -> tuple[list[float], list[float]]:
+    """What our page costs and what the floor does, one after the other, once all is loaded."""
+    for path in (PAGE, floor):
         read(path)
-    for _ in range(rounds):
-        floor.append(read(PLAIN))
-        ours.append(read(PAGE))
-    return Goal("P12 page cold, processor time", "ms", ours, floor, COLD)
+    pairs = [(read(floor), read(PAGE)) for _ in range(rounds)]
+    return [ours for _, ours in pairs], [least for least, _ in pairs]
 
 
 def weigh(look: Look) -> Most:
