@@ -76,7 +76,7 @@ from django_meetergo.remote import transport
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.services import availability, bookings
 from django_meetergo.testing.kit import SandboxKit
-from django_meetergo.testing.wire import SandboxWire
+from django_meetergo.testing.sandbox_adapter import SandboxWire
 sandbox = Sandbox(rate_limit=False)
 transport.WIRES[URL] = SandboxWire(sandbox.wsgi)
 kit = SandboxKit(sandbox, base_url=URL)

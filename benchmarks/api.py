@@ -151,7 +151,7 @@ ROW = (
     "meeting_link", "cancelled_at", "cancellation_reason", "previous_start", "reschedule_count",
     "missing_since", "synced_at", "note",
 )  # fmt: skip
-PERSON = (
+NEEDS_STAFF = (
     "appointment_id", "public_id", "first_name", "last_name", "email", "phone", "company", "timezone",
     "language", "status", "custom_fields",
 )  # fmt: skip
@@ -169,8 +169,8 @@ def write_by_hand() -> str:
     hosts, people = defaultdict(list), defaultdict(list)
     for key, *values in Through.objects.filter(appointment__in=keys).values_list(*HOST):
         hosts[key].append(dict(zip(HOST[1:], values, strict=True)))
-    for key, *values in Attendee.objects.filter(appointment__in=keys).values_list(*PERSON):
-        people[key].append(dict(zip(PERSON[1:], values, strict=True)))
+    for key, *values in Attendee.objects.filter(appointment__in=keys).values_list(*NEEDS_STAFF):
+        people[key].append(dict(zip(NEEDS_STAFF[1:], values, strict=True)))
     results = [
         {
             **dict(zip(ROW[1:], values, strict=True)),

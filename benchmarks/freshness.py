@@ -19,10 +19,11 @@ from itertools import accumulate
 from typing import Any
 
 from benchmarks.figures import Goal, Most, measure_cpu, report
-from django_meetergo.exceptions import BudgetSpent
-from django_meetergo.remote.budget import Budget
-from django_meetergo.services import demand
-from django_meetergo.services.availability import ASK_EVERY, FRESH, ROUND, STALE
+from django_meetergo.exceptions import RateLimitReached
+from django_meetergo.remote.rate_limit import RateLimiter
+from django_meetergo.services.availability import demand
+from django_meetergo.services.availability.refresh import BATCH_SIZE, REFRESH_REQUEST_SECONDS
+from django_meetergo.services.availability.store import FRESH, STALE
 
 MINUTES, WARM_UP = 60, 15
 PER_MINUTE = 90
@@ -108,12 +109,12 @@ class Policy:
         self.fetched: dict[Document, float] = {}
         self.unseen: dict[Document, int] = {}
         self.sent: list[float] = []
-        self.budget = Budget("simulated", PER_MINUTE, Entries(lambda: self.now), now=lambda: self.now)
+        self.budget = RateLimiter("simulated", PER_MINUTE, Entries(lambda: self.now), now=lambda: self.now)
 
-    def fetch(self, document: Document, lane: str) -> bool:
+    def fetch(self, document: Document, priority: str) -> bool:
         try:
-            self.budget.take(lane)
-        except BudgetSpent:
+            self.budget.take(priority)
+        except RateLimitReached:
             return False
         self.sent.append(self.now)
         self.fetched[document], self.unseen[document] = self.now, 0
@@ -129,7 +130,7 @@ class Policy:
         """A webhook: one read of the appointment, and its time is taken out of the copy."""
         try:
             self.budget.take("reread")
-        except BudgetSpent:
+        except RateLimitReached:
             return
         self.sent.append(self.now)
         self.unseen[document] = max(self.unseen.get(document, 0) - 1, 0)
@@ -180,14 +181,14 @@ class ByDemand(Policy):
         return super().view(document)
 
     def work(self) -> None:
-        if self.now % ASK_EVERY:
+        if self.now % REFRESH_REQUEST_SECONDS:
             return
         candidates = [
             demand.Candidate(document=document, interest=interest.at(self.now), age=self.age(document))
             for document, interest in self.interest.items()
             if document in self.fetched
         ]
-        for document in demand.choose(candidates, number=ROUND):
+        for document in demand.choose_documents(candidates, number=BATCH_SIZE):
             if not self.fetch(document, "planned"):
                 break
 
@@ -252,7 +253,7 @@ def measure_planning() -> Goal:
     ]
 
     def plan() -> None:
-        demand.choose(candidates, number=ROUND)
+        demand.choose_documents(candidates, number=BATCH_SIZE)
 
     def sort() -> None:
         sorted(((one.age, one.document) for one in candidates), reverse=True)

@@ -35,7 +35,7 @@ from django_meetergo.remote import transport
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.testing.kit import SandboxKit
 from django_meetergo.testing.plugin import BASE_URL, use_sandbox
-from django_meetergo.testing.wire import SandboxWire
+from django_meetergo.testing.sandbox_adapter import SandboxAdapter
 
 SLUG = "intro-call"
 PAGE, STATIC, PLAIN = f"/book/{SLUG}/", "/static-page/", "/plain-page/"
@@ -122,13 +122,13 @@ def canned_service() -> Iterator[None]:
     with override_settings():
         use_sandbox(settings, BASE_URL)
         settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 90}  # as sites have it
-        transport.WIRES[BASE_URL] = SandboxWire(sandbox.wsgi)
+        transport.ADAPTERS[BASE_URL] = SandboxAdapter(sandbox.wsgi)
         SandboxKit(sandbox, base_url=BASE_URL).sync_directory()
-        transport.WIRES[BASE_URL] = SandboxWire(remember(sandbox.wsgi))
+        transport.ADAPTERS[BASE_URL] = SandboxAdapter(remember(sandbox.wsgi))
         try:
             yield
         finally:
-            del transport.WIRES[BASE_URL]
+            del transport.ADAPTERS[BASE_URL]
             sandbox.close()
 
 

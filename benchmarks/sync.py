@@ -23,7 +23,7 @@ from django_meetergo.remote.payloads import AppointmentDocument, parse_appointme
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.control import fill
 from django_meetergo.sandbox.documents import appointment_document
-from django_meetergo.services import mirror
+from django_meetergo.services.mirror.appointments import record_appointments
 
 PAGE = 100
 Through = Appointment.hosts.through
@@ -71,7 +71,7 @@ def clear() -> None:
 def sync(pages: list[dict[str, object]]) -> None:
     now = datetime.now(UTC)
     for documents in read(pages):
-        mirror.record_appointments(connection="default", documents=documents, now=now)
+        record_appointments(connection="default", documents=documents, now=now)
 
 
 def insert_in_bulk(pages: list[dict[str, object]]) -> None:

@@ -80,13 +80,13 @@ def serve(app: str, database: str) -> Iterator[int]:
 def compare(ours: int, floor: int, events: int, rounds: int) -> list[Goal]:
     found: dict[str, list[float]] = {name: [] for name in ("new", "repeated", "floor new", "floor repeated")}
     with ProcessPoolExecutor(WORKERS) as people:
-        knock(people, ours, make_bodies(100))
-        knock(people, floor, make_bodies(100))
+        check_circuit(people, ours, make_bodies(100))
+        check_circuit(people, floor, make_bodies(100))
         for _ in range(rounds):
             for name, port in (("floor ", floor), ("", ours)):
                 bodies = make_bodies(events)
-                found[f"{name}new"].append(knock(people, port, bodies))
-                found[f"{name}repeated"].append(knock(people, port, bodies))
+                found[f"{name}new"].append(check_circuit(people, port, bodies))
+                found[f"{name}repeated"].append(check_circuit(people, port, bodies))
     return [
         Goal("P6 a new webhook", "us", found["new"], found["floor new"], NEW),
         Goal("P7 a repeated webhook", "us", found["repeated"], found["floor repeated"], REPEATED),
@@ -99,7 +99,7 @@ def make_bodies(number: int) -> list[bytes]:
     ]
 
 
-def knock(people: ProcessPoolExecutor, port: int, bodies: list[bytes]) -> float:
+def check_circuit(people: ProcessPoolExecutor, port: int, bodies: list[bytes]) -> float:
     """Microseconds a knock."""
     shares = [bodies[share::WORKERS] for share in range(WORKERS)]
     started = time.perf_counter()

@@ -11,4 +11,4 @@ class MeetergoConfig(AppConfig):
     def ready(self) -> None:
         from django_meetergo import background, checks  # noqa: F401 - registers the checks
 
-        background.listen()
+        background.connect_wake_ups()

@@ -11,16 +11,16 @@ from typing import Any
 from django.core.signals import request_started
 
 from django_meetergo.conf import get_settings
-from django_meetergo.signals import work_ready
+from django_meetergo.wakeup import work_due
 
 logger = logging.getLogger(__name__)
 
 #: The longest the ticker sleeps: what comes round by itself is looked at this often.
-LONGEST = 30.0
-SHORTEST = 0.05
+MAX_SLEEP_SECONDS = 30.0
+MIN_SLEEP_SECONDS = 0.05
 
 
-class Ticker:
+class BackgroundWorker:
     """A daemon thread that does what is due, sleeps to the next due row, and wakes when it is called."""
 
     def __init__(self) -> None:
@@ -54,42 +54,42 @@ class Ticker:
         """One round; seconds to sleep after it."""
         from django.db import close_old_connections
 
-        from django_meetergo.services import work
+        from django_meetergo.services import scheduler
 
         close_old_connections()
         try:
-            work.run_due(datetime.now(UTC))
+            scheduler.run_due(datetime.now(UTC))
             now = datetime.now(UTC)
-            next_due = work.find_next_due(now)
+            next_due = scheduler.find_next_due(now)
         except Exception:
             # A database that is away comes back; the thread must still be there then.
-            logger.exception("The background work stumbled; it goes on in %s seconds.", LONGEST)
-            return LONGEST
+            logger.exception("The background work stumbled; it goes on in %s seconds.", MAX_SLEEP_SECONDS)
+            return MAX_SLEEP_SECONDS
         finally:
             close_old_connections()
-        wait = (next_due - now).total_seconds() if next_due else LONGEST
-        return min(max(wait, SHORTEST), LONGEST)
+        wait = (next_due - now).total_seconds() if next_due else MAX_SLEEP_SECONDS
+        return min(max(wait, MIN_SLEEP_SECONDS), MAX_SLEEP_SECONDS)
 
 
-ticker = Ticker()
+worker = BackgroundWorker()
 
 
-def listen() -> None:
+def connect_wake_ups() -> None:
     """Connect the doorbell. A site's first request wakes what a former process has left behind."""
-    work_ready.connect(answer_doorbell, dispatch_uid="meetergo.background")
+    work_due.connect(handle_wake_up, dispatch_uid="meetergo.background")
     request_started.connect(wake_on_first_request, dispatch_uid="meetergo.background")
 
 
-def answer_doorbell(*, by_letterbox: bool = False, **kwargs: Any) -> None:
+def handle_wake_up(*, skip_broker: bool = False, **kwargs: Any) -> None:
     match get_settings().BACKGROUND:
         case "inline":
-            ticker.wake()
-        case "celery" if not by_letterbox:
+            worker.wake()
+        case "celery" if not skip_broker:
             from django_meetergo import tasks
 
-            tasks.ring()
+            tasks.publish_wake_up()
 
 
 def wake_on_first_request(**kwargs: Any) -> None:
     request_started.disconnect(dispatch_uid="meetergo.background")
-    answer_doorbell()
+    handle_wake_up()

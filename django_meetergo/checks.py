@@ -16,12 +16,12 @@ from django.utils.timezone import localdate
 
 from django_meetergo.conf import (
     CONNECTION_KEYS,
-    KNOWN,
-    SETTING,
+    KNOWN_KEYS,
+    SETTING_NAME,
     Settings,
+    get_raw_settings,
     get_settings,
-    given_settings,
-    unknown_keys,
+    list_unknown_keys,
 )
 
 PERSONAL, PLATFORM = "rgo-", "ak_live:"
@@ -35,11 +35,13 @@ MAX_QUESTIONS = 49  # meetergo takes 50 answers, and our own reference is one of
 
 @register("meetergo")
 def check_settings(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
-    if not isinstance(given_settings(), dict):
-        return [Error(f"{SETTING} is not a dictionary.", hint="Write it as a dict.", id="meetergo.E001")]
-    if unknown := unknown_keys():
-        hint = f"It knows: {', '.join(sorted(KNOWN))}."
-        return [Error(f"{SETTING} has no setting {name}.", hint=hint, id="meetergo.E002") for name in unknown]
+    if not isinstance(get_raw_settings(), dict):
+        return [Error(f"{SETTING_NAME} is not a dictionary.", hint="Write it as a dict.", id="meetergo.E001")]
+    if unknown := list_unknown_keys():
+        hint = f"It knows: {', '.join(sorted(KNOWN_KEYS))}."
+        return [
+            Error(f"{SETTING_NAME} has no setting {name}.", hint=hint, id="meetergo.E002") for name in unknown
+        ]
     settings = get_settings()
     return [
         *check_credentials(settings),
@@ -56,14 +58,14 @@ def check_settings(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
 
 @register("meetergo", Tags.security, deploy=True)
 def check_deployment(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
-    if unknown_keys():
+    if list_unknown_keys():
         return []
     settings = get_settings()
     found: list[CheckMessage] = []
     if settings.SANDBOX:
         found.append(
             Error(
-                f'{SETTING}["SANDBOX"] is on: nothing is booked for real.',
+                f'{SETTING_NAME}["SANDBOX"] is on: nothing is booked for real.',
                 hint="Remove it, and the sandbox's BASE_URL and API_KEY, from production.",
                 id="meetergo.E010",
             )
@@ -72,7 +74,7 @@ def check_deployment(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     if parts.scheme != "https" or parts.hostname != REAL_HOST:
         found.append(
             Error(
-                f'{SETTING}["BASE_URL"] is not https://{REAL_HOST}.',
+                f'{SETTING_NAME}["BASE_URL"] is not https://{REAL_HOST}.',
                 hint="API keys and personal data would be sent there.",
                 id="meetergo.E011",
             )
@@ -83,7 +85,7 @@ def check_deployment(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
 def check_credentials(settings: Settings) -> Iterator[CheckMessage]:
     if not settings.API_KEY and not settings.CONNECTIONS:
         yield Error(
-            f'{SETTING} has no credential: set "API_KEY".',
+            f'{SETTING_NAME} has no credential: set "API_KEY".',
             hint="Create a token at my.meetergo.com/integrations, or try everything against the sandbox: "
             "manage.py meetergo_sandbox prints a key to use.",
             id="meetergo.E003",
@@ -93,7 +95,7 @@ def check_credentials(settings: Settings) -> Iterator[CheckMessage]:
     for name, given in settings.CONNECTIONS.items():
         if unknown := sorted(set(given) - CONNECTION_KEYS):
             yield Error(
-                f'{SETTING}["CONNECTIONS"]["{name}"] has no setting {", ".join(unknown)}.',
+                f'{SETTING_NAME}["CONNECTIONS"]["{name}"] has no setting {", ".join(unknown)}.',
                 hint=f"It knows: {', '.join(sorted(CONNECTION_KEYS))}.",
                 id="meetergo.E002",
             )
@@ -103,7 +105,7 @@ def check_credentials(settings: Settings) -> Iterator[CheckMessage]:
 
 
 def check_credential(where: str, key: str, user_id: str) -> Iterator[CheckMessage]:
-    place = f"{SETTING}{where}"
+    place = f"{SETTING_NAME}{where}"
     if key.startswith(PERSONAL):
         if user_id:
             yield Error(
@@ -129,7 +131,7 @@ def check_credential(where: str, key: str, user_id: str) -> Iterator[CheckMessag
 def check_background(settings: Settings) -> Iterator[CheckMessage]:
     if settings.BACKGROUND not in {"inline", "celery", "cron"}:
         yield Error(
-            f'{SETTING}["BACKGROUND"] is {settings.BACKGROUND!r}.',
+            f'{SETTING_NAME}["BACKGROUND"] is {settings.BACKGROUND!r}.',
             hint='Use "inline", "celery" or "cron".',
             id="meetergo.E007",
         )
@@ -138,19 +140,19 @@ def check_background(settings: Settings) -> Iterator[CheckMessage]:
 def check_letterbox(settings: Settings) -> Iterator[CheckMessage]:
     if any(len(token) < MIN_TOKEN for token in settings.WEBHOOK_TOKENS):
         yield checks.Warning(
-            f'{SETTING}["WEBHOOK_TOKENS"] has a token shorter than {MIN_TOKEN} characters.',
+            f'{SETTING_NAME}["WEBHOOK_TOKENS"] has a token shorter than {MIN_TOKEN} characters.',
             hint='Make one with python -c "import secrets; print(secrets.token_urlsafe(32))".',
             id="meetergo.W001",
         )
     if any("/" in token or "~" in token for token in settings.WEBHOOK_TOKENS):
         yield Error(
-            f'{SETTING}["WEBHOOK_TOKENS"] has a token with a "/" or "~" in it.',
+            f'{SETTING_NAME}["WEBHOOK_TOKENS"] has a token with a "/" or "~" in it.',
             hint="It is a part of an address: use letters, digits, - and _.",
             id="meetergo.E008",
         )
     if settings.SITE_URL.startswith("http://") and not settings.SANDBOX:
         yield checks.Warning(
-            f'{SETTING}["SITE_URL"] is plain http.',
+            f'{SETTING_NAME}["SITE_URL"] is plain http.',
             hint="meetergo calls https addresses only, and the address holds a secret.",
             id="meetergo.W002",
         )
@@ -160,7 +162,8 @@ def check_cache(settings: Settings) -> Iterator[CheckMessage]:
     backend = django_settings.CACHES.get(settings.CACHE, {}).get("BACKEND", "")
     if not backend:
         yield Error(
-            f'{SETTING}["CACHE"] names {settings.CACHE!r}, which CACHES does not have.', id="meetergo.E009"
+            f'{SETTING_NAME}["CACHE"] names {settings.CACHE!r}, which CACHES does not have.',
+            id="meetergo.E009",
         )
     private = ("locmem", "dummy", "filebased")
     if not django_settings.DEBUG and not settings.SANDBOX and any(f".{name}." in backend for name in private):
@@ -188,9 +191,9 @@ def check_room(given: Mapping[str, Any], settings: Settings) -> Iterator[CheckMe
 
 def check_expiry(settings: Settings) -> Iterator[CheckMessage]:
     """By the day of this machine; the doctor tells it as well."""
-    dated = {f'{SETTING}["KEY_EXPIRES"]': settings.KEY_EXPIRES}
+    dated = {f'{SETTING_NAME}["KEY_EXPIRES"]': settings.KEY_EXPIRES}
     for name, given in settings.CONNECTIONS.items():
-        dated[f'{SETTING}["CONNECTIONS"]["{name}"]["KEY_EXPIRES"]'] = given.get("KEY_EXPIRES")
+        dated[f'{SETTING_NAME}["CONNECTIONS"]["{name}"]["KEY_EXPIRES"]'] = given.get("KEY_EXPIRES")
     today = localdate() if django_settings.USE_TZ else date.today()  # noqa: DTZ011 - such a site has one zone
     for place, day in dated.items():
         if day is None:
@@ -215,7 +218,7 @@ def check_encryption(settings: Settings) -> Iterator[CheckMessage]:
             Fernet(key)
         except (ValueError, TypeError):
             yield Error(
-                f'{SETTING}["ENCRYPTION_KEYS"][{number}] is not a key.',
+                f'{SETTING_NAME}["ENCRYPTION_KEYS"][{number}] is not a key.',
                 hint="Make one with cryptography.fernet.Fernet.generate_key(), and decode() it.",
                 id="meetergo.E017",
             )
@@ -237,7 +240,7 @@ def check_databases(settings: Settings) -> Iterator[CheckMessage]:
 
 def check_forms(settings: Settings) -> Iterator[CheckMessage]:
     for slug, path in settings.FORMS.items():
-        place = f'{SETTING}["FORMS"]["{slug}"]'
+        place = f'{SETTING_NAME}["FORMS"]["{slug}"]'
         try:
             form = import_string(path)
         except ImportError as error:
@@ -272,7 +275,7 @@ def check_questions(place: str, form: type[forms.Form]) -> Iterator[CheckMessage
 def check_embed(settings: Settings) -> Iterator[CheckMessage]:
     if isinstance(settings.EMBED_HOSTS, str) or any("/" in host for host in settings.EMBED_HOSTS):
         yield checks.Warning(
-            f'{SETTING}["EMBED_HOSTS"] is not a list of host names.',
+            f'{SETTING_NAME}["EMBED_HOSTS"] is not a list of host names.',
             hint='Write names only, without "https://": ["cal.meetergo.com"].',
             id="meetergo.W004",
         )

@@ -10,8 +10,8 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 
-DEFAULT = "default"
-SETTING = "MEETERGO"
+DEFAULT_CONNECTION = "default"
+SETTING_NAME = "MEETERGO"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,24 +36,24 @@ class Settings:
     REQUESTS_PER_MINUTE: int = 90
     TIMEOUT: float = 12
     TIMEOUT_BACKGROUND: float = 30
-    SETTLE: float = 120
+    OUTCOME_DEADLINE: float = 120
     LEASE: float = 60
-    NEAR_EVERY: float = 300
-    FULL_EVERY: float = 86400
-    DIRECTORY_EVERY: float = 3600
-    QUEUE_WHEN_DOWN: bool = False
+    SYNC_INTERVAL: float = 300
+    FULL_SYNC_INTERVAL: float = 86400
+    DIRECTORY_SYNC_INTERVAL: float = 3600
+    DEFER_WHEN_DOWN: bool = False
     REBOOK: Mapping[str, Any] | None = None
     # Pages
-    POLICY: str = "django_meetergo.services.changes.default_policy"
+    POLICY: str = "django_meetergo.services.changes.policy.default_policy"
     FORMS: Mapping[str, str] = field(default_factory=dict)
     BASE_TEMPLATE: str = "meetergo/base.html"
     CONTACT: str = ""
     PRIVACY_URL: str = ""
-    INDEX: bool = True
+    SHOW_INDEX: bool = True
     MAX_FUTURE_APPOINTMENTS: int = 20
     MAX_BOOKINGS_PER_DAY: int = 20
     MIN_FILL_SECONDS: float = 2
-    MAIL: bool = True
+    SEND_MAIL: bool = True
     EMBED_HOSTS: Sequence[str] = ("cal.meetergo.com",)
     CLIENT_IP_HEADER: str | None = None
     RETENTION_DAYS: Mapping[str, int] = field(
@@ -61,9 +61,9 @@ class Settings:
     )
 
     @property
-    def settle(self) -> timedelta:
+    def outcome_deadline(self) -> timedelta:
         """How long meetergo may take to carry out a write whose answer was lost."""
-        return timedelta(seconds=self.SETTLE)
+        return timedelta(seconds=self.OUTCOME_DEADLINE)
 
     @property
     def lease(self) -> timedelta:
@@ -71,22 +71,22 @@ class Settings:
         return timedelta(seconds=self.LEASE)
 
 
-KNOWN = frozenset(item.name for item in fields(Settings))
+KNOWN_KEYS = frozenset(item.name for item in fields(Settings))
 CONNECTION_KEYS = frozenset({"API_KEY", "USER_ID", "KEY_EXPIRES"})
 
 
-def given_settings() -> Mapping[str, Any]:
+def get_raw_settings() -> Mapping[str, Any]:
     """The site's own words, unchecked."""
-    return getattr(django_settings, SETTING, {})
+    return getattr(django_settings, SETTING_NAME, {})
 
 
-def unknown_keys() -> list[str]:
+def list_unknown_keys() -> list[str]:
     """Keys in ``MEETERGO`` that mean nothing to us, sorted."""
-    return sorted(set(given_settings()) - KNOWN)
+    return sorted(set(get_raw_settings()) - KNOWN_KEYS)
 
 
 #: What the site said last and what that comes to: a page asks several times.
-_last: tuple[Mapping[str, Any], Settings] | None = None
+_cached: tuple[Mapping[str, Any], Settings] | None = None
 
 
 def get_settings() -> Settings:
@@ -94,17 +94,17 @@ def get_settings() -> Settings:
 
     Raises ImproperlyConfigured for a key we do not know: a misspelt promise must not pass in silence.
     """
-    global _last
-    given, last = given_settings(), _last
+    global _cached
+    given, last = get_raw_settings(), _cached
     if last is None or last[0] != given:
-        if unknown := unknown_keys():
-            raise ImproperlyConfigured(f"{SETTING} has no setting {', '.join(unknown)}.")
-        _last = last = dict(given), Settings(**given)
+        if unknown := list_unknown_keys():
+            raise ImproperlyConfigured(f"{SETTING_NAME} has no setting {', '.join(unknown)}.")
+        _cached = last = dict(given), Settings(**given)
     return last[1]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Connection:
+class ConnectionSettings:
     """One credential, by the name a site gave it."""
 
     name: str
@@ -113,10 +113,10 @@ class Connection:
     key_expires: date | None = None
 
 
-def get_connection(name: str = DEFAULT) -> Connection:
+def get_connection_settings(name: str = DEFAULT_CONNECTION) -> ConnectionSettings:
     """The credential called ``name``; ImproperlyConfigured when there is none."""
     settings = get_settings()
-    if name == DEFAULT:
+    if name == DEFAULT_CONNECTION:
         given: Mapping[str, Any] = {
             "API_KEY": settings.API_KEY,
             "USER_ID": settings.USER_ID,
@@ -125,13 +125,13 @@ def get_connection(name: str = DEFAULT) -> Connection:
     elif name in settings.CONNECTIONS:
         given = settings.CONNECTIONS[name]
     else:
-        raise ImproperlyConfigured(f'{SETTING}["CONNECTIONS"] has no connection {name!r}.')
+        raise ImproperlyConfigured(f'{SETTING_NAME}["CONNECTIONS"] has no connection {name!r}.')
     if not given.get("API_KEY"):
         raise ImproperlyConfigured(
-            f"Connection {name!r} has no API_KEY. Set {SETTING}['API_KEY'] to a meetergo token, "
+            f"Connection {name!r} has no API_KEY. Set {SETTING_NAME}['API_KEY'] to a meetergo token, "
             "or start the sandbox (manage.py meetergo_sandbox) and use the key it prints."
         )
-    return Connection(
+    return ConnectionSettings(
         name=name,
         api_key=given["API_KEY"],
         user_id=given.get("USER_ID", ""),
@@ -139,8 +139,8 @@ def get_connection(name: str = DEFAULT) -> Connection:
     )
 
 
-def connection_names() -> list[str]:
+def list_connection_names() -> list[str]:
     """Every connection with a credential, the default one first."""
     settings = get_settings()
-    default = [DEFAULT] if settings.API_KEY else []
-    return default + [name for name in settings.CONNECTIONS if name != DEFAULT]
+    default = [DEFAULT_CONNECTION] if settings.API_KEY else []
+    return default + [name for name in settings.CONNECTIONS if name != DEFAULT_CONNECTION]

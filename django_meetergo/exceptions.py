@@ -76,7 +76,7 @@ class Unreachable(RemoteError):
     """The request certainly never reached meetergo: safe to send again."""
 
 
-class BudgetSpent(Unreachable):
+class RateLimitReached(Unreachable):
     """Held back by our own share of meetergo's request limit."""
 
 
@@ -164,7 +164,7 @@ class BookingAlreadyOpen(NotAccepted):
         self.booking = booking
 
 
-class ClientKeyReused(NotAccepted):
+class IdempotencyKeyReused(NotAccepted):
     """The same client key came before, with other content. Nothing was sent; ``booking`` is the first."""
 
     def __init__(self, message: str, *, booking: Booking) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def encryption_keys() -> tuple[str, ...]:
+def get_encryption_keys() -> tuple[str, ...]:
     """The keys in force, the writing one first: the site's own, else derived from Django's."""
     own = tuple(get_settings().ENCRYPTION_KEYS)
     if own:
@@ -50,7 +50,7 @@ def build_cipher(keys: Sequence[str]) -> MultiFernet:
 
 
 def encrypt(text: str) -> str:
-    return build_cipher(encryption_keys()).encrypt(text.encode()).decode()
+    return build_cipher(get_encryption_keys()).encrypt(text.encode()).decode()
 
 
 class UnreadableText(str):
@@ -70,7 +70,7 @@ def decrypt(token: str) -> str:
     from cryptography.fernet import InvalidToken
 
     try:
-        return build_cipher(encryption_keys()).decrypt(token.encode()).decode()
+        return build_cipher(get_encryption_keys()).decrypt(token.encode()).decode()
     except InvalidToken:
         logger.error("An encrypted value cannot be read: none of the encryption keys fits.")
         return UnreadableText(token)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from django_meetergo.models import Attendee, Booking
 
-BOOKING = "meetergo.booking"
-MANAGE = "meetergo.manage"
-SUBJECT = "meetergo.subject"
+BOOKING_SALT = "meetergo.booking"
+MANAGE_SALT = "meetergo.manage"
+SUBJECT_SALT = "meetergo.subject"
 
 
 def sign(public_id: UUID, *, salt: str) -> str:
@@ -40,17 +40,17 @@ def unsign(token: str, *, salt: str) -> UUID | None:
         return None
 
 
-def booking(booking: Booking) -> str:
+def get_booking_path(booking: Booking) -> str:
     """The path of the booking's outcome page."""
-    return reverse("meetergo:outcome", args=[sign(booking.public_id, salt=BOOKING)])
+    return reverse("meetergo:outcome", args=[sign(booking.public_id, salt=BOOKING_SALT)])
 
 
-def manage(attendee: Attendee) -> str:
+def get_manage_path(attendee: Attendee) -> str:
     """The path of the attendee's manage page."""
-    return reverse("meetergo:manage", args=[sign(attendee.public_id, salt=MANAGE)])
+    return reverse("meetergo:manage", args=[sign(attendee.public_id, salt=MANAGE_SALT)])
 
 
-def absolute(path: str) -> str:
+def build_absolute_url(path: str) -> str:
     """The path behind the site's own address, for mails and for meetergo; never from a Host header."""
     return urljoin(get_settings().SITE_URL, path)
 
@@ -58,15 +58,15 @@ def absolute(path: str) -> str:
 # What a booking is about
 
 
-def subject(instance: models.Model) -> str:
+def sign_subject(instance: models.Model) -> str:
     """A token that ties a booking to an object of the site's own; nobody can choose another object."""
-    return Signer(salt=SUBJECT, sep="~").sign(f"{instance._meta.label_lower}:{instance.pk}")
+    return Signer(salt=SUBJECT_SALT, sep="~").sign(f"{instance._meta.label_lower}:{instance.pk}")
 
 
 def find_subject(token: str) -> models.Model | None:
     """The object of a token; None for one that we did not sign, or whose object is gone."""
     try:
-        label, _, key = Signer(salt=SUBJECT, sep="~").unsign(token).partition(":")
+        label, _, key = Signer(salt=SUBJECT_SALT, sep="~").unsign(token).partition(":")
         model: Any = apps.get_model(label)
         found: models.Model | None = model._base_manager.filter(pk=key).first()
     except (BadSignature, LookupError, ValueError, ValidationError):

@@ -10,20 +10,20 @@ from typing import Any
 
 from celery import shared_task
 
-from django_meetergo.services.work import poll_all, run_due
+from django_meetergo.services.scheduler import poll_all_connections, run_due
 
 logger = logging.getLogger(__name__)
 
 #: A ring may keep a page waiting for so long, in seconds, whatever the broker and its settings.
-PATIENCE = 1.0
+PUBLISH_SECONDS = 1.0
 #: After a ring that was not heard the broker is left in peace for so many seconds.
-QUIET = 30.0
+BROKER_PAUSE_SECONDS = 30.0
 
-_quiet_until = 0.0
+_broker_paused_until = 0.0
 
 
 #: A task that dies with its worker is given to another one; all of them may be run again.
-RELIABLE: dict[str, Any] = {
+TASK_OPTIONS: dict[str, Any] = {
     "acks_late": True,
     "reject_on_worker_lost": True,
     "ignore_result": True,
@@ -32,16 +32,16 @@ RELIABLE: dict[str, Any] = {
 }
 
 
-@shared_task(name="meetergo.work", **RELIABLE)
+@shared_task(name="meetergo.work", **TASK_OPTIONS)
 def work() -> None:
     """Do everything that is due."""
     run_due(datetime.now(UTC))
 
 
-@shared_task(name="meetergo.poll_availability", **RELIABLE)
+@shared_task(name="meetergo.poll_availability", **TASK_OPTIONS)
 def poll_availability() -> None:
     """Refresh the free times that people look at. ``work`` does so too, but may be busy with a long sync."""
-    poll_all(datetime.now(UTC))
+    poll_all_connections(datetime.now(UTC))
 
 
 def beat_schedule() -> dict[str, dict[str, Any]]:
@@ -50,20 +50,20 @@ def beat_schedule() -> dict[str, dict[str, Any]]:
     return {name: {"task": name, "schedule": 5.0, "options": {"expires": 5}} for name in names}
 
 
-def ring() -> None:
+def publish_wake_up() -> None:
     """Ask a worker to look now. A broker that is away costs one short wait, then nothing for a while."""
-    global _quiet_until
-    if time.monotonic() < _quiet_until:
+    global _broker_paused_until
+    if time.monotonic() < _broker_paused_until:
         return
     # A thread of its own: some clients wait for a silent broker far longer than their settings say.
-    publisher = Publisher()
+    publisher = PublisherThread()
     publisher.start()
-    publisher.join(PATIENCE)
+    publisher.join(PUBLISH_SECONDS)
     if not publisher.was_heard:
-        _quiet_until = time.monotonic() + QUIET
+        _broker_paused_until = time.monotonic() + BROKER_PAUSE_SECONDS
 
 
-class Publisher(threading.Thread):
+class PublisherThread(threading.Thread):
     """Puts one message on the queue."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Publisher(threading.Thread):
             self.was_heard = True
 
 
-def hear_again() -> None:
+def reset_broker_pause() -> None:
     """Forget that the broker was away."""
-    global _quiet_until
-    _quiet_until = 0.0
+    global _broker_paused_until
+    _broker_paused_until = 0.0

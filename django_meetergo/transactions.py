@@ -9,13 +9,13 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 
 T = TypeVar("T")
 
-ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 
 #: What is raised by a database that has gone away.
 DATABASE_LOST = (OperationalError, InterfaceError)
 
 
-def run_short(do: Callable[[], T]) -> T:
+def run_with_retries(do: Callable[[], T]) -> T:
     """The result of ``do`` in a transaction of its own, again when the database asks for it.
 
     Deadlocks choose a victim, and two workers may insert one row: the second time, the other's work is
@@ -23,11 +23,11 @@ def run_short(do: Callable[[], T]) -> T:
     deadlock has undone the caller's part as well.
     """
     repeatable = (IntegrityError,) if connection.in_atomic_block else (IntegrityError, OperationalError)
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
             with transaction.atomic():
                 return do()
         except repeatable:
-            if attempt == ATTEMPTS:
+            if attempt == MAX_ATTEMPTS:
                 raise
     raise AssertionError("unreachable")

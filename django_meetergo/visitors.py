@@ -17,7 +17,7 @@ from django_meetergo.conf import get_settings
 logger = logging.getLogger(__name__)
 
 
-def find_address(meta: Mapping[str, Any]) -> str:
+def get_client_address(meta: Mapping[str, Any]) -> str:
     """The caller's address: from the proxy's header where a site trusts one, else whoever is connected.
 
     A proxy adds to the end of a list, so only its last entry was not written by the caller. Whoever has one
@@ -26,10 +26,10 @@ def find_address(meta: Mapping[str, Any]) -> str:
     name = (get_settings().CLIENT_IP_HEADER or "REMOTE_ADDR").upper().replace("-", "_")
     if name != "REMOTE_ADDR":
         name = f"HTTP_{name.removeprefix('HTTP_')}"
-    return shorten_address(str(meta.get(name, "")).rpartition(",")[2].strip())
+    return normalize_address(str(meta.get(name, "")).rpartition(",")[2].strip())
 
 
-def shorten_address(text: str) -> str:
+def normalize_address(text: str) -> str:
     try:
         address = ip_address(text)
     except ValueError:
@@ -39,9 +39,9 @@ def shorten_address(text: str) -> str:
     return str(address)
 
 
-def name_visitor(user: Any, meta: Mapping[str, Any]) -> str:
+def identify_visitor(user: Any, meta: Mapping[str, Any]) -> str:
     """As whom a visitor is counted: the signed-in person, else the address they come from."""
-    return f"user {user.pk}" if user is not None else find_address(meta)
+    return f"user {user.pk}" if user is not None else get_client_address(meta)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,7 @@ MEETERGO = {
     "WEBHOOK_TOKENS": ["a-token-that-only-the-tests-know-about"],
     "BACKGROUND": "cron",
     "REQUESTS_PER_MINUTE": env.int("MEETERGO_REQUESTS_PER_MINUTE", default=90),
-    "SETTLE": env.float("MEETERGO_SETTLE", default=120),
+    "OUTCOME_DEADLINE": env.float("MEETERGO_SETTLE", default=120),
     "ENCRYPTION_KEYS": env.list("MEETERGO_ENCRYPTION_KEYS", default=[]),
     "LEASE": env.float("MEETERGO_LEASE", default=60),
     # Tests fill in forms faster than people do; the ones about it set it themselves.

@@ -1,36 +1,43 @@
-"""The list staff works with all day, a page for each appointment, and what can be done to them."""
+"""Appointments in the admin."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, OuterRef, QuerySet, Subquery
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo import links, pages
 from django_meetergo.admin import timeline
-from django_meetergo.admin.acts import FEW, Act, ActingAdmin, Told, make_action
+from django_meetergo.admin.actions import ActionsMixin, make_action
+from django_meetergo.admin.appointment_actions import (
+    ACTS,
+    MANY,
+    PICTURES,
+    list_going,
+    name_progress,
+    name_row,
+    show_progress,
+)
 from django_meetergo.admin.base import (
     StackedInline,
-    hover,
+    format_age,
+    format_moment,
+    format_moment_at_host,
     match_person,
-    say_age,
-    say_moment,
-    say_moment_there,
+    render_hover,
 )
 from django_meetergo.admin.filters import (
     AppointmentAttention,
@@ -39,231 +46,14 @@ from django_meetergo.admin.filters import (
     TypeFilter,
     WhenFilter,
 )
-from django_meetergo.admin.moving import MoveForm, ShiftForm, list_free
-from django_meetergo.conf import connection_names
+from django_meetergo.conf import list_connection_names
+from django_meetergo.formatting import name_channel
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Host
-from django_meetergo.services import batches, sync
-from django_meetergo.services.changes import MAX_REASON
-from django_meetergo.services.clients import client_for
+from django_meetergo.presentation.page_urls import parse_link
+from django_meetergo.services.changes import batches
+from django_meetergo.timezones import format_offset
 
-#: Cancels and moves go to the workers beyond ``FEW``; so many can be asked for at once.
-MANY = 1000
 State = AppointmentChange.State
-
-#: The admin's own pictures for how a change ended, or did not; all others wait.
-PICTURES = {
-    State.DONE: "admin/img/icon-yes.svg",
-    State.REFUSED: "admin/img/icon-no.svg",
-    State.UNKNOWN: "admin/img/icon-unknown.svg",
-}
-
-
-# What can be done
-
-
-def plan_change(row: Appointment) -> str:
-    """Why an appointment is left alone; empty when it can be changed."""
-    if row.is_cancelled:
-        return gettext("Already cancelled – left alone")
-    if row.missing_since:
-        return gettext("Missing at meetergo – left alone")
-    if row.start <= timezone.now():
-        return gettext("Past – left alone")
-    if row.changes.filter(state__in=AppointmentChange.OPEN).exists():
-        return gettext("Is being changed just now – left alone")
-    return ""
-
-
-def list_going(row: Appointment) -> list[Attendee]:
-    return [one for one in row.attendees.all() if one.status == Attendee.Status.ATTENDING]
-
-
-def join_few(names: Sequence[str]) -> str:
-    """The first two, and how many more there are."""
-    shown = ", ".join(filter(None, names[:2]))
-    return f"{shown} +{len(names) - 2}" if len(names) > 2 else shown
-
-
-def say_who(row: Appointment) -> str:
-    """Who will be told: meetergo mails them."""
-    return join_few([one.email or one.full_name for one in list_going(row)])
-
-
-def name_row(row: Appointment, start: datetime | None = None) -> str:
-    """Who, what and when, by the site's clock."""
-    who = join_few([str(one) for one in list_going(row)])
-    what = f"{row.meeting_type or gettext('Appointment')}, {say_moment(start or row.start)}"
-    return " · ".join(filter(None, [who, what]))
-
-
-class AboutAppointments(Act):
-    """Acts on appointments call them what the list calls them."""
-
-    def describe(self, row: Appointment) -> str:
-        return name_row(row)
-
-
-class ReasonForm(forms.Form):
-    reason = forms.CharField(
-        label=_("Reason (optional)"),
-        required=False,
-        max_length=MAX_REASON,
-        widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
-        help_text=_("The people in these appointments will read it."),
-    )
-
-
-class Change(AboutAppointments):
-    """A cancel or a move: many at once, each with a row of its own that tells how it goes."""
-
-    limit = MANY
-
-    def ask_for(
-        self, request: HttpRequest, rows: Sequence[Appointment], form: Any, batch: UUID
-    ) -> batches.Asked:
-        raise NotImplementedError
-
-    def run(self, admin: Any, request: HttpRequest, rows: Sequence[Any], form: forms.Form) -> HttpResponse:
-        batch = uuid4()
-        asked = self.ask_for(request, rows, form, batch)
-        for appointment, error in asked.refused:
-            messages.error(request, f"{name_row(appointment)}: {error}")
-        for change in asked.changes:
-            admin.log_change(
-                request, change.appointment, f"{self.label} {form.cleaned_data.get('reason', '')}"
-            )
-        if not asked.changes:
-            return HttpResponseRedirect(admin.way_back(rows))
-        if len(asked.changes) <= FEW:
-            batches.send_batch(batch=batch, now=timezone.now())
-        return HttpResponseRedirect(admin.own_url("batch", batch))
-
-
-class Cancel(Change):
-    name = permission = "cancel"
-    label = _("Cancel…")
-    form_class = ReasonForm
-
-    def question(self, number: int) -> str:
-        text = ngettext("Cancel %(number)d appointment?", "Cancel %(number)d appointments?", number)
-        return text % {"number": number}
-
-    def button(self, number: int) -> str:
-        text = ngettext("Yes, cancel %(number)d appointment", "Yes, cancel %(number)d appointments", number)
-        return text % {"number": number}
-
-    def plan(self, row: Appointment) -> tuple[bool, str]:
-        if why_not := plan_change(row):
-            return False, why_not
-        if who := say_who(row):
-            return True, gettext("Will be cancelled; %(who)s will be told") % {"who": who}
-        return True, gettext("Will be cancelled")
-
-    def ask_for(
-        self, request: HttpRequest, rows: Sequence[Appointment], form: Any, batch: UUID
-    ) -> batches.Asked:
-        return batches.cancel_appointments(
-            appointments=rows,
-            batch=batch,
-            reason=form.cleaned_data["reason"],
-            user=request.user,
-            now=timezone.now(),
-        )
-
-
-class Move(Change):
-    name, permission = "move", "reschedule"
-    label = _("Move…")
-
-    def question(self, number: int) -> str:
-        text = ngettext("Move %(number)d appointment?", "Move %(number)d appointments?", number)
-        return text % {"number": number}
-
-    def button(self, number: int) -> str:
-        text = ngettext("Yes, move %(number)d appointment", "Yes, move %(number)d appointments", number)
-        return text % {"number": number}
-
-    def plan(self, row: Appointment) -> tuple[bool, str]:
-        if why_not := plan_change(row):
-            return False, why_not
-        if who := say_who(row):
-            return True, gettext("Will be moved; %(who)s will be told") % {"who": who}
-        return True, gettext("Will be moved")
-
-    def build_form(self, request: HttpRequest, rows: Sequence[Any], data: Any = None) -> forms.Form:
-        if len(rows) == 1:
-            return MoveForm(data, starts=list_free(rows[0]))
-        return ShiftForm(data)
-
-    def ask_for(
-        self, request: HttpRequest, rows: Sequence[Appointment], form: Any, batch: UUID
-    ) -> batches.Asked:
-        moves = form.list_moves(rows)
-        return batches.reschedule_appointments(
-            moves=moves, batch=batch, user=request.user, now=timezone.now()
-        )
-
-
-class FetchAgain(AboutAppointments):
-    name, permission = "fetch", "sync"
-    label = _("Fetch again")
-
-    def question(self, number: int) -> str:
-        text = ngettext("Fetch %(number)d appointment?", "Fetch %(number)d appointments?", number)
-        return text % {"number": number}
-
-    def button(self, number: int) -> str:
-        return gettext("Yes, fetch again")
-
-    def plan(self, row: Appointment) -> tuple[bool, str]:
-        return True, gettext("Will be read from meetergo; last read: %(age)s") % {
-            "age": say_age(row.synced_at)
-        }
-
-    def carry_out(self, request: HttpRequest, row: Appointment, form: forms.Form) -> Told:
-        before = row.digest
-        client = client_for(row.connection, "reread")
-        read = sync.sync_appointment(appointment=row, client=client, now=timezone.now())
-        if read.missing_since:
-            return Told(text=gettext("meetergo does not know it any more"), level=messages.WARNING)
-        if read.digest == before:
-            return Told(text=gettext("unchanged"))
-        return Told(text=gettext("fetched"))
-
-
-class ShowLinks(AboutAppointments):
-    """The attendees' own links. Whoever has one may move and cancel: seeing it is an act, and logged."""
-
-    name = permission = "link"
-    label = _("Copy attendee's link…")
-
-    def question(self, number: int) -> str:
-        return gettext("Show the attendees' links?")
-
-    def button(self, number: int) -> str:
-        return gettext("Yes, show the links")
-
-    def plan(self, row: Appointment) -> tuple[bool, str]:
-        if not list_going(row):
-            return False, gettext("Nobody attends – left alone")
-        return True, gettext("Whoever has the link can move and cancel the appointment")
-
-    def run(self, admin: Any, request: HttpRequest, rows: Sequence[Any], form: forms.Form) -> HttpResponse:
-        shown: list[Any] = []
-        for row in rows:
-            shown += [(name_row(row), one, links.absolute(links.manage(one))) for one in list_going(row)]
-            admin.log_change(request, row, gettext("Saw the attendees' links"))
-        response: HttpResponse = admin.show(
-            request, "links.html", title=_("Attendees' links"), shown=shown, back=admin.way_back(rows)
-        )
-        response["Cache-Control"] = "no-store"
-        return response
-
-
-ACTS = (Move(), Cancel(), FetchAgain(), ShowLinks())
-
-
-# People
 
 
 class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -288,7 +78,7 @@ class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
         kind, key = given.get("linked_kind"), given.get("linked_id")
         if bool(kind) != bool(key):
             raise forms.ValidationError(_("A linked object needs a kind and an id."))
-        if kind and key and not exists(kind, key):
+        if kind and key and not attendee_exists(kind, key):
             raise forms.ValidationError(_("There is no such object."))
         return given
 
@@ -300,7 +90,7 @@ class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
         return self.instance
 
 
-def exists(kind: ContentType, key: str) -> bool:
+def attendee_exists(kind: ContentType, key: str) -> bool:
     model = kind.model_class()
     if model is None:
         return False
@@ -356,7 +146,7 @@ class AttendeeInline(StackedInline):
 
     @admin.display(description=_("start there"))
     def there(self, row: Attendee) -> str:
-        return say_moment_there(row.appointment.start, row.timezone) or "–"
+        return format_moment_at_host(row.appointment.start, row.timezone) or "–"
 
     @admin.display(description=_("answers"))
     def answers(self, row: Attendee) -> SafeString | str:
@@ -368,11 +158,8 @@ class AttendeeInline(StackedInline):
         return ", ".join(str(one) for one in (row.user, row.subject) if one) or "–"
 
 
-# The appointments
-
-
 @admin.register(Appointment)
-class AppointmentAdmin(ActingAdmin):
+class AppointmentAdmin(ActionsMixin):
     acts = ACTS
     actions = [make_action(act) for act in ACTS]
     inlines = [AttendeeInline]
@@ -472,7 +259,7 @@ class AppointmentAdmin(ActingAdmin):
         if not term:
             return queryset, False
         people = Attendee.objects.order_by().filter(match_person(term)).values("appointment")
-        own = Appointment.objects.order_by().filter(connection__in=connection_names(), remote_id=term)
+        own = Appointment.objects.order_by().filter(connection__in=list_connection_names(), remote_id=term)
         # One set of keys: with OR beside it, no database would begin with the people.
         return queryset.filter(pk__in=people.union(own.values("pk"))), False
 
@@ -484,14 +271,14 @@ class AppointmentAdmin(ActingAdmin):
 
     @admin.display(description=_("start"), ordering="start")
     def when(self, row: Any) -> SafeString | str:
-        return hover(say_moment(row.start), say_moment_there(row.start, row.zone_shown or ""))
+        return render_hover(format_moment(row.start), format_moment_at_host(row.start, row.zone_shown or ""))
 
     @admin.display(description=_("attendee"))
     def who(self, row: Any) -> SafeString | str:
         name = f"{row.first_name_shown or ''} {row.last_name_shown or ''}".strip()
         shown = name or row.email_shown or "–"
         more = (row.going or 0) - 1
-        return hover(f"{shown} +{more}" if more > 0 else shown, row.email_shown or "")
+        return render_hover(f"{shown} +{more}" if more > 0 else shown, row.email_shown or "")
 
     @admin.display(description=_("host"))
     def host(self, row: Any) -> str:
@@ -505,11 +292,11 @@ class AppointmentAdmin(ActingAdmin):
 
     @admin.display(description=_("channel"))
     def channel_name(self, row: Appointment) -> str:
-        return pages.name_channel(row.channel) or "–"
+        return name_channel(row.channel) or "–"
 
     @admin.display(description=_("seen"), ordering="synced_at")
     def seen(self, row: Appointment) -> str:
-        return say_age(row.synced_at)
+        return format_age(row.synced_at)
 
     # The page of one
 
@@ -518,11 +305,11 @@ class AppointmentAdmin(ActingAdmin):
         local = timezone.localtime(row.start)
         minutes = int(row.duration.total_seconds() // 60)
         here = gettext("%(start)s (%(offset)s), %(minutes)d minutes") % {
-            "start": say_moment(row.start),
-            "offset": pages.format_offset(local),
+            "start": format_moment(row.start),
+            "offset": format_offset(local),
             "minutes": minutes,
         }
-        there = say_moment_there(row.start, row.zone_shown or "")
+        there = format_moment_at_host(row.start, row.zone_shown or "")
         if not there:
             return format_html("{}", here)
         return format_html("{}<br>{}", here, gettext("For the attendee: %(when)s") % {"when": there})
@@ -539,26 +326,30 @@ class AppointmentAdmin(ActingAdmin):
 
     @admin.display(description=_("link to join"))
     def join(self, row: Appointment) -> SafeString | str:
-        link = pages.read_link(row.meeting_link)
+        link = parse_link(row.meeting_link)
         return format_html('<a href="{}" rel="noreferrer">{}</a>', link.url, link.url) if link else "–"
 
     @admin.display(description=_("cancelled"))
     def cancelled(self, row: Appointment) -> str:
         if not row.is_cancelled:
             return "–"
-        parts = (say_moment(row.cancelled_at), row.cancelled_by, row.cancellation_reason)
+        parts = (format_moment(row.cancelled_at), row.cancelled_by, row.cancellation_reason)
         return ", ".join(filter(None, parts))
 
     @admin.display(description=_("moved"))
     def moved(self, row: Appointment) -> str:
         if not row.previous_start:
             return "–"
-        words = {"number": row.reschedule_count, "start": say_moment(row.previous_start)}
+        words = {"number": row.reschedule_count, "start": format_moment(row.previous_start)}
         return gettext("%(number)d times, last from %(start)s") % words
 
     @admin.display(description=_("last read"))
     def seen_at(self, row: Appointment) -> str:
-        return f"{say_moment(row.synced_at)} ({say_age(row.synced_at)})" if row.synced_at else say_age(None)
+        return (
+            f"{format_moment(row.synced_at)} ({format_age(row.synced_at)})"
+            if row.synced_at
+            else format_age(None)
+        )
 
     @admin.display(description=_("what happened"))
     def timeline(self, row: Appointment) -> SafeString:
@@ -596,33 +387,9 @@ class AppointmentAdmin(ActingAdmin):
                     name_row(row.appointment, row.previous_start),
                     self.own_url("change", row.appointment_id),
                     PICTURES.get(State(row.state), ""),
-                    tell(row),
+                    show_progress(row),
                 )
                 for row in changed
             ],
             back=self.own_url("changelist"),
         )
-
-
-def name_progress(progress: batches.Progress) -> str:
-    if not progress.is_over:
-        return gettext("Under way")
-    if progress.refused == progress.total:
-        return gettext("Refused")
-    return gettext("Done in part") if progress.refused else gettext("Done")
-
-
-def tell(change: AppointmentChange) -> str:
-    """How a change went, in words for staff."""
-    match change.state:
-        case State.DONE if change.kind == AppointmentChange.Kind.RESCHEDULE:
-            return gettext("Moved to %(start)s") % {"start": say_moment(change.target_start)}
-        case State.DONE:
-            return gettext("Cancelled")
-        case State.REFUSED if change.outcome == "slot_taken":
-            return gettext("Refused: the new time is taken. The old time stands.")
-        case State.REFUSED:
-            return gettext("Refused: %(why)s") % {"why": change.message or change.outcome}
-        case State.UNKNOWN:
-            return gettext("Being checked: the answer was lost, or the change does not show yet")
-    return gettext("Waiting to be sent")

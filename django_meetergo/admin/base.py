@@ -25,8 +25,8 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo import pages
 from django_meetergo.models import fold_email
+from django_meetergo.timezones import find_zone
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -36,7 +36,7 @@ else:
     StackedInline = admin.StackedInline
 
 #: Rows are counted up to here: nobody pages further, and counting all of them reads the whole table.
-CAP = 10_000
+MAX_COUNT = 10_000
 #: From 6.1 on, the admin's breadcrumbs are a list.
 LISTS_CRUMBS = django.VERSION >= (6, 1)
 
@@ -54,10 +54,10 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # cannot be subscri
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        return int(rows.order_by().values("pk")[: CAP + 1].count())
+        return int(rows.order_by().values("pk")[: MAX_COUNT + 1].count())
 
 
-class OurAdmin(ModelAdmin):
+class MeetergoAdmin(ModelAdmin):
     """Rows that services write and people read. Subclasses name what a person may change of their own."""
 
     paginator = CappedPaginator
@@ -108,7 +108,12 @@ class OurAdmin(ModelAdmin):
     # Pages
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        extra = {"why_not": self.why_not, "why_empty": self.why_empty, "cap": CAP, **(extra_context or {})}
+        extra = {
+            "why_not": self.why_not,
+            "why_empty": self.why_empty,
+            "cap": MAX_COUNT,
+            **(extra_context or {}),
+        }
         extra["list_tools"] = self.list_tools(request)
         return super().changelist_view(request, extra)
 
@@ -172,28 +177,28 @@ class OurAdmin(ModelAdmin):
 # Words
 
 
-def say_moment(moment: datetime | None) -> str:
+def format_moment(moment: datetime | None) -> str:
     """A moment by the site's clock, with its weekday."""
     return date_format(timezone.localtime(moment), "D, j M Y, H:i") if moment else "–"
 
 
-def say_moment_there(moment: datetime, zone_name: str) -> str:
+def format_moment_at_host(moment: datetime, zone_name: str) -> str:
     """The same moment by an attendee's clock; empty when their zone is unknown."""
-    zone = pages.find_zone(zone_name)
+    zone = find_zone(zone_name)
     return f"{date_format(moment.astimezone(zone), 'D, j M Y, H:i')} ({zone.key})" if zone else ""
 
 
-def say_age(moment: datetime | None) -> str:
+def format_age(moment: datetime | None) -> str:
     if moment is None:
         return gettext("never")
     return gettext("%(time)s ago") % {"time": timesince(moment)}
 
 
-def hover(text: str, title: str) -> SafeString | str:
+def render_hover(text: str, title: str) -> SafeString | str:
     return format_html('<span title="{}">{}</span>', title, text) if title else text
 
 
-def link_to(obj: models.Model | None) -> SafeString | str:
+def render_link(obj: models.Model | None) -> SafeString | str:
     """A row's name, leading to its page."""
     if obj is None:
         return "–"

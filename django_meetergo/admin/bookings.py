@@ -14,21 +14,29 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo import pages, signals
 from django_meetergo.admin import timeline
-from django_meetergo.admin.acts import Act, ActingAdmin, DueNow, Told, make_action
-from django_meetergo.admin.base import hover, link_to, match_person, say_moment, say_moment_there
-from django_meetergo.admin.callers import CallersDesk
+from django_meetergo.admin.actions import ActionResult, ActionsMixin, AdminAction, MakeDueAction, make_action
+from django_meetergo.admin.base import (
+    format_moment,
+    format_moment_at_host,
+    match_person,
+    render_hover,
+    render_link,
+)
+from django_meetergo.admin.book_for_caller import BookForCallerMixin
 from django_meetergo.admin.filters import BookingAttention, ConnectionFilter, TypeFilter, WhenFilter
+from django_meetergo.formatting import name_channel
 from django_meetergo.models import Booking
-from django_meetergo.services import settling
-from django_meetergo.services.changes import MAX_REASON
-from django_meetergo.services.clients import client_for
+from django_meetergo.services.booking.pending import check_pending, decline_booking
+from django_meetergo.services.booking.reconciliation import reconcile_booking
+from django_meetergo.services.changes.requests import MAX_REASON
+from django_meetergo.services.clients import build_client
+from django_meetergo.wakeup import wake_workers
 
 State, Reason = Booking.State, Booking.Reason
 
 
-class Retry(DueNow):
+class Retry(MakeDueAction):
     name = permission = "retry"
     label = _("Send now")
     told = _("will be sent in a moment")
@@ -44,20 +52,20 @@ class Retry(DueNow):
         if row.state != State.RECEIVED:
             return False, gettext("Does not wait to be sent – left alone")
         return True, gettext("Will be sent; waiting until %(when)s otherwise") % {
-            "when": say_moment(row.next_at)
+            "when": format_moment(row.next_at)
         }
 
     def make_due(self, row: Booking) -> bool:
         waiting = Booking.objects.filter(pk=row.pk, state=State.RECEIVED)
         due = waiting.update(next_at=timezone.now())
-        signals.ring_doorbell()
+        wake_workers()
         return bool(due)
 
 
-class SettleNow(Act):
+class ReconcileNow(AdminAction):
     """Look at once, also at a booking that was put before a person."""
 
-    name = permission = "settle"
+    name = permission = "reconcile"
     label = _("Look for it now")
 
     def question(self, number: int) -> str:
@@ -74,17 +82,17 @@ class SettleNow(Act):
             return True, gettext("meetergo will be asked whether it is confirmed")
         return False, gettext("Nothing is unclear about it – left alone")
 
-    def carry_out(self, request: HttpRequest, row: Booking, form: forms.Form) -> Told:
-        client, now = client_for(row.connection, "reread"), timezone.now()
+    def carry_out(self, request: HttpRequest, row: Booking, form: forms.Form) -> ActionResult:
+        client, now = build_client(row.connection, "reread"), timezone.now()
         if row.state == State.PENDING:
-            found = settling.check_pending(booking=row, client=client, now=now)
+            found = check_pending(booking=row, client=client, now=now)
         else:
             # Whoever asks is the person it was put before.
-            unclear = Booking.objects.filter(pk=row.pk, state=State.UNKNOWN, reason=Reason.PERSON)
+            unclear = Booking.objects.filter(pk=row.pk, state=State.UNKNOWN, reason=Reason.NEEDS_STAFF)
             unclear.update(reason=Reason.NONE, next_at=now)
-            found = settling.settle_booking(booking=row, client=client, now=now)
-        text = say_state(found)
-        return Told(text=text, level=messages.WARNING if found.is_open else messages.SUCCESS)
+            found = reconcile_booking(booking=row, client=client, now=now)
+        text = describe_state(found)
+        return ActionResult(text=text, level=messages.WARNING if found.is_open else messages.SUCCESS)
 
 
 class DeclineForm(forms.Form):
@@ -97,7 +105,7 @@ class DeclineForm(forms.Form):
     )
 
 
-class Decline(Act):
+class Decline(AdminAction):
     name = permission = "decline"
     label = _("Decline…")
     form_class = DeclineForm
@@ -117,28 +125,28 @@ class Decline(Act):
             return False, gettext("Waits for the attendee, not for a host – left alone")
         return True, gettext("Will be declined; %(who)s will be told") % {"who": row.email or row.full_name}
 
-    def carry_out(self, request: HttpRequest, row: Booking, form: forms.Form) -> Told:
-        ended = settling.decline_booking(
+    def carry_out(self, request: HttpRequest, row: Booking, form: forms.Form) -> ActionResult:
+        ended = decline_booking(
             booking=row,
-            client=client_for(row.connection, "write"),
+            client=build_client(row.connection, "write"),
             reason=form.cleaned_data["reason"],
             now=timezone.now(),
         )
         if ended.state == State.CLOSED and ended.reason == Reason.DECLINED:
-            return Told(text=gettext("declined"))
-        return Told(text=say_state(ended), level=messages.WARNING)
+            return ActionResult(text=gettext("declined"))
+        return ActionResult(text=describe_state(ended), level=messages.WARNING)
 
 
-ACTS = (Retry(), SettleNow(), Decline())
+ACTS = (Retry(), ReconcileNow(), Decline())
 
 
-def say_state(row: Booking) -> str:
+def describe_state(row: Booking) -> str:
     words = str(row.get_state_display())
     return f"{words}: {row.get_reason_display()}" if row.reason else words
 
 
 @admin.register(Booking)
-class BookingAdmin(CallersDesk, ActingAdmin):
+class BookingAdmin(BookForCallerMixin, ActionsMixin):
     acts = ACTS
     actions = [make_action(act) for act in ACTS]
     why_not = _(
@@ -176,7 +184,7 @@ class BookingAdmin(CallersDesk, ActingAdmin):
             {
                 "fields": (
                     ("channel_name", "location"),
-                    ("skip_notifications", "receive_reminders", "queue_consent"),
+                    ("skip_notifications", "receive_reminders", "defer_consent"),
                 )
             },
         ),
@@ -187,11 +195,11 @@ class BookingAdmin(CallersDesk, ActingAdmin):
                 "classes": ("collapse",),
                 "fields": (
                     "connection",
-                    "marker",
+                    "reference",
                     "provisional_id",
                     "replaced_by",
                     "next_at",
-                    "settle_at",
+                    "outcome_deadline",
                     "tries",
                     "created_at",
                     "closed_at",
@@ -203,8 +211,8 @@ class BookingAdmin(CallersDesk, ActingAdmin):
     def has_retry_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.may(request, "retry", obj)
 
-    def has_settle_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.may(request, "settle", obj)
+    def has_reconcile_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, "reconcile", obj)
 
     def has_decline_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.may(request, "decline", obj)
@@ -215,40 +223,40 @@ class BookingAdmin(CallersDesk, ActingAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        return queryset.filter(match_person(term) | Q(marker=term.upper())), False
+        return queryset.filter(match_person(term) | Q(reference=term.upper())), False
 
     @admin.display(description=_("received"), ordering="pk")
     def received(self, row: Booking) -> str:
-        return say_moment(row.created_at)
+        return format_moment(row.created_at)
 
     @admin.display(description=_("attendee"))
     def who(self, row: Booking) -> SafeString | str:
-        return hover(row.full_name or row.email or "–", row.email)
+        return render_hover(row.full_name or row.email or "–", row.email)
 
     @admin.display(description=_("start"), ordering="start")
     def when(self, row: Booking) -> SafeString | str:
-        return hover(say_moment(row.start), say_moment_there(row.start, row.timezone))
+        return render_hover(format_moment(row.start), format_moment_at_host(row.start, row.timezone))
 
     @admin.display(description=_("state"), ordering="state")
     def status(self, row: Booking) -> str:
-        return say_state(row)
+        return describe_state(row)
 
     @admin.display(description=_("reference"))
     def reference(self, row: Booking) -> str:
-        return row.marker
+        return row.reference
 
     @admin.display(description=_("start"))
     def when_long(self, row: Booking) -> str:
-        there = say_moment_there(row.start, row.timezone)
+        there = format_moment_at_host(row.start, row.timezone)
         here = gettext("%(start)s, %(minutes)d minutes") % {
-            "start": say_moment(row.start),
+            "start": format_moment(row.start),
             "minutes": row.duration,
         }
         return f"{here}; {gettext('For the attendee: %(when)s') % {'when': there}}" if there else here
 
     @admin.display(description=_("appointment"))
     def appointment(self, row: Booking) -> SafeString | str:
-        return link_to(row.attendee.appointment) if row.attendee else "–"
+        return render_link(row.attendee.appointment) if row.attendee else "–"
 
     @admin.display(description=_("contact"))
     def contact(self, row: Booking) -> str:
@@ -272,7 +280,7 @@ class BookingAdmin(CallersDesk, ActingAdmin):
 
     @admin.display(description=_("channel"))
     def channel_name(self, row: Booking) -> str:
-        return pages.name_channel(row.channel) or "–"
+        return name_channel(row.channel) or "–"
 
     @admin.display(description=_("what happened"))
     def timeline(self, row: Booking) -> SafeString:

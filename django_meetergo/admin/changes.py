@@ -12,11 +12,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo import signals
-from django_meetergo.admin.acts import ActingAdmin, DueNow, make_action
-from django_meetergo.admin.base import link_to, say_moment
+from django_meetergo.admin.actions import ActionsMixin, MakeDueAction, make_action
+from django_meetergo.admin.base import format_moment, render_link
 from django_meetergo.admin.filters import AttentionFilter
 from django_meetergo.models import AppointmentChange
+from django_meetergo.wakeup import wake_workers
 
 State = AppointmentChange.State
 
@@ -28,7 +28,7 @@ class ChangeAttention(AttentionFilter):
     )
 
 
-class Retry(DueNow):
+class Retry(MakeDueAction):
     name = permission = "retry"
     label = _("Go on now")
 
@@ -51,7 +51,7 @@ class Retry(DueNow):
     def make_due(self, row: AppointmentChange) -> bool:
         waiting = AppointmentChange.objects.filter(pk=row.pk, state__in=(State.RECEIVED, State.UNKNOWN))
         due = waiting.update(next_at=timezone.now())
-        signals.ring_doorbell()
+        wake_workers()
         return bool(due)
 
 
@@ -59,7 +59,7 @@ ACTS = (Retry(),)
 
 
 @admin.register(AppointmentChange)
-class AppointmentChangeAdmin(ActingAdmin):
+class AppointmentChangeAdmin(ActionsMixin):
     acts = ACTS
     actions = [make_action(act) for act in ACTS]
     why_not = _("Changes are asked for on an appointment's page, and kept as they went.")
@@ -78,7 +78,10 @@ class AppointmentChangeAdmin(ActingAdmin):
                 )
             },
         ),
-        (_("Technical"), {"classes": ("collapse",), "fields": ("batch", "next_at", "settle_at", "tries")}),
+        (
+            _("Technical"),
+            {"classes": ("collapse",), "fields": ("batch", "next_at", "outcome_deadline", "tries")},
+        ),
     )  # fmt: skip
 
     def has_retry_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -89,16 +92,16 @@ class AppointmentChangeAdmin(ActingAdmin):
 
     @admin.display(description=_("asked"), ordering="pk")
     def asked(self, row: AppointmentChange) -> str:
-        return say_moment(row.created_at)
+        return format_moment(row.created_at)
 
     @admin.display(description=_("appointment"))
     def appointment_link(self, row: AppointmentChange) -> SafeString | str:
-        return link_to(row.appointment)
+        return render_link(row.appointment)
 
     @admin.display(description=_("start before"))
     def before(self, row: AppointmentChange) -> str:
-        return say_moment(row.previous_start)
+        return format_moment(row.previous_start)
 
     @admin.display(description=_("new start"))
     def target(self, row: AppointmentChange) -> str:
-        return say_moment(row.target_start)
+        return format_moment(row.target_start)

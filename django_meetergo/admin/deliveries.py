@@ -11,11 +11,11 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo import signals
-from django_meetergo.admin.acts import ActingAdmin, DueNow, make_action
-from django_meetergo.admin.base import say_moment
+from django_meetergo.admin.actions import ActionsMixin, MakeDueAction, make_action
+from django_meetergo.admin.base import format_moment
 from django_meetergo.admin.filters import AttentionFilter, ConnectionFilter
 from django_meetergo.models import WebhookDelivery
+from django_meetergo.wakeup import wake_workers
 
 State = WebhookDelivery.State
 
@@ -27,7 +27,7 @@ class DeliveryAttention(AttentionFilter):
     )
 
 
-class Replay(DueNow):
+class Replay(MakeDueAction):
     name = permission = "replay"
     label = _("Apply again")
     told = _("will be looked at in a moment")
@@ -49,7 +49,7 @@ class Replay(DueNow):
     def make_due(self, row: WebhookDelivery) -> bool:
         again = WebhookDelivery.objects.filter(pk=row.pk).exclude(state=State.PENDING)
         due = again.update(state=State.PENDING, tries=0, next_at=timezone.now(), message="")
-        signals.ring_doorbell()
+        wake_workers()
         return bool(due)
 
 
@@ -57,17 +57,17 @@ ACTS = (Replay(),)
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(ActingAdmin):
+class WebhookDeliveryAdmin(ActionsMixin):
     acts = ACTS
     actions = [make_action(act) for act in ACTS]
     why_not = _("Deliveries arrive from meetergo. What they say is not kept: the appointment is read again.")
     why_empty = _("Nothing has arrived yet. Run manage.py meetergo_webhooks ensure.")
-    list_display = ("received", "event_type", "remote_id", "state", "hits", "message")
+    list_display = ("received", "event_type", "remote_id", "state", "receive_count", "message")
     list_filter = (DeliveryAttention, "state", ConnectionFilter)
     search_fields = ("remote_id",)
     search_help_text = _("A whole meetergo id.")
     fieldsets = (
-        (None, {"fields": ("received", "event_type", "remote_id", "state", "hits", "message")}),
+        (None, {"fields": ("received", "event_type", "remote_id", "state", "receive_count", "message")}),
         (_("Technical"), {"classes": ("collapse",), "fields": ("connection", "digest", "next_at", "tries")}),
     )
 
@@ -82,4 +82,4 @@ class WebhookDeliveryAdmin(ActingAdmin):
 
     @admin.display(description=_("received"), ordering="pk")
     def received(self, row: WebhookDelivery) -> str:
-        return say_moment(row.received_at)
+        return format_moment(row.received_at)

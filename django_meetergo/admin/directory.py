@@ -11,20 +11,21 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo import pages
-from django_meetergo.admin.base import OurAdmin, say_age
+from django_meetergo.admin.base import MeetergoAdmin, format_age
 from django_meetergo.admin.filters import ConnectionFilter
+from django_meetergo.formatting import name_channel
 from django_meetergo.models import Host, MeetingType
+from django_meetergo.presentation.page_urls import parse_link
 
 
-class DirectoryAdmin(OurAdmin):
+class DirectoryAdmin(MeetergoAdmin):
     defer = ("raw",)
     why_not = _("Made and changed at meetergo; the next sync brings it here.")
     why_empty = _("Nothing yet. Run manage.py meetergo_sync.")
 
     @admin.display(description=_("seen"), ordering="synced_at")
     def seen(self, row: Any) -> str:
-        return say_age(row.synced_at)
+        return format_age(row.synced_at)
 
     @admin.display(description=_("at meetergo"), boolean=True)
     def present(self, row: Any) -> bool:
@@ -80,11 +81,11 @@ class MeetingTypeAdmin(DirectoryAdmin):
 
     @admin.display(description=_("channel"))
     def channel_name(self, row: MeetingType) -> str:
-        return pages.name_channel(row.channel) or "–"
+        return name_channel(row.channel) or "–"
 
     @admin.display(description=_("page at meetergo"))
     def page(self, row: MeetingType) -> SafeString | str:
-        link = pages.read_link(row.booking_url)
+        link = parse_link(row.booking_url)
         return format_html('<a href="{}" rel="noreferrer">{}</a>', link.url, link.url) if link else "–"
 
 

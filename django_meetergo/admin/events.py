@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.base import OurAdmin, link_to, say_moment
+from django_meetergo.admin.base import MeetergoAdmin, format_moment, render_link
 from django_meetergo.admin.filters import AttentionFilter, ConnectionFilter
 from django_meetergo.models import Event
 
@@ -20,7 +20,7 @@ class EventAttention(AttentionFilter):
 
 
 @admin.register(Event)
-class EventAdmin(OurAdmin):
+class EventAdmin(MeetergoAdmin):
     why_not = _("Events are written with the change they tell of.")
     list_display = ("when", "kind", "appointment_link", "booking_link", "told", "tries")
     list_filter = (EventAttention, "kind", ConnectionFilter)
@@ -38,16 +38,16 @@ class EventAdmin(OurAdmin):
 
     @admin.display(description=_("when"), ordering="pk")
     def when(self, row: Event) -> str:
-        return say_moment(row.created_at)
+        return format_moment(row.created_at)
 
     @admin.display(description=_("appointment"))
     def appointment_link(self, row: Event) -> SafeString | str:
-        return link_to(row.appointment)
+        return render_link(row.appointment)
 
     @admin.display(description=_("booking"))
     def booking_link(self, row: Event) -> SafeString | str:
-        return link_to(row.booking)
+        return render_link(row.booking)
 
     @admin.display(description=_("told"), ordering="dispatched_at")
     def told(self, row: Event) -> str:
-        return say_moment(row.dispatched_at)
+        return format_moment(row.dispatched_at)

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.conf import connection_names
+from django_meetergo.conf import list_connection_names
 from django_meetergo.models import Appointment, AppointmentChange, Booking, Host, MeetingType
 
 #: A coming appointment that was not read for so long is worth a look.
@@ -63,7 +63,7 @@ class ConnectionFilter(SimpleListFilter):
     parameter_name = "connection"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        names = connection_names()
+        names = list_connection_names()
         return [(name, name) for name in names] if len(names) > 1 else []
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -164,7 +164,7 @@ class BookingAttention(AttentionFilter):
         (
             "person",
             _("A person must look"),
-            lambda now: Q(state=Booking.State.UNKNOWN, reason=Booking.Reason.PERSON),
+            lambda now: Q(state=Booking.State.UNKNOWN, reason=Booking.Reason.NEEDS_STAFF),
         ),
         ("unclear", _("Being checked"), lambda now: Q(state=Booking.State.UNKNOWN)),
         ("waiting", _("Waiting to be sent"), lambda now: Q(state=Booking.State.RECEIVED)),

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 
-from django_meetergo.admin.base import say_moment
+from django_meetergo.admin.base import format_moment
 from django_meetergo.models import (
     Appointment,
     AppointmentChange,
@@ -26,58 +26,58 @@ from django_meetergo.models import (
 )
 
 #: So many lines of each kind of record are shown.
-LINES = 50
+MAX_ENTRIES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class TimelineEntry:
     at: datetime
     what: str
     who: str = ""
     detail: str = ""
 
 
-def render_timeline(lines: Iterable[Line]) -> SafeString:
+def render_timeline(lines: Iterable[TimelineEntry]) -> SafeString:
     ordered = sorted(lines, key=lambda line: line.at)
     return render_to_string("admin/meetergo/timeline.html", {"lines": ordered})
 
 
-def list_appointment_lines(appointment: Appointment) -> Iterator[Line]:
-    events = appointment.events.select_related("attendee").order_by("-pk")[:LINES]
-    yield from map(tell_event, events)
-    changes = appointment.changes.select_related("user").order_by("-pk")[:LINES]
-    yield from map(tell_change, changes)
+def list_appointment_lines(appointment: Appointment) -> Iterator[TimelineEntry]:
+    events = appointment.events.select_related("attendee").order_by("-pk")[:MAX_ENTRIES]
+    yield from map(describe_event, events)
+    changes = appointment.changes.select_related("user").order_by("-pk")[:MAX_ENTRIES]
+    yield from map(describe_change, changes)
     knocks = WebhookDelivery.objects.filter(
         connection=appointment.connection, remote_id=appointment.remote_id
     )
-    yield from map(tell_delivery, knocks.order_by("-pk")[:LINES])
+    yield from map(describe_delivery, knocks.order_by("-pk")[:MAX_ENTRIES])
     booked = Booking.objects.filter(attendee__appointment=appointment)
-    attempts = BookingAttempt.objects.filter(booking__in=booked).order_by("-pk")[:LINES]
-    yield from map(tell_attempt, attempts)
+    attempts = BookingAttempt.objects.filter(booking__in=booked).order_by("-pk")[:MAX_ENTRIES]
+    yield from map(describe_attempt, attempts)
     yield from list_own_events(booked)
-    yield from list_log(appointment)
+    yield from list_log_entries(appointment)
     if appointment.synced_at:
-        yield Line(at=appointment.synced_at, what=gettext("Last read from meetergo"))
+        yield TimelineEntry(at=appointment.synced_at, what=gettext("Last read from meetergo"))
 
 
-def list_booking_lines(booking: Booking) -> Iterator[Line]:
-    yield from map(tell_event, booking.events.order_by("-pk")[:LINES])
-    yield from map(tell_attempt, booking.attempts.order_by("-pk")[:LINES])
-    yield from list_log(booking)
+def list_booking_lines(booking: Booking) -> Iterator[TimelineEntry]:
+    yield from map(describe_event, booking.events.order_by("-pk")[:MAX_ENTRIES])
+    yield from map(describe_attempt, booking.attempts.order_by("-pk")[:MAX_ENTRIES])
+    yield from list_log_entries(booking)
 
 
-def list_own_events(bookings: models.QuerySet[Booking]) -> Iterator[Line]:
+def list_own_events(bookings: models.QuerySet[Booking]) -> Iterator[TimelineEntry]:
     """What happened to the wish before it became an appointment."""
     events = Event.objects.filter(booking__in=bookings, appointment=None)
-    yield from map(tell_event, events.order_by("-pk")[:LINES])
+    yield from map(describe_event, events.order_by("-pk")[:MAX_ENTRIES])
 
 
-def list_log(row: models.Model) -> Iterator[Line]:
+def list_log_entries(row: models.Model) -> Iterator[TimelineEntry]:
     """Who of the staff did what."""
     kind = ContentType.objects.get_for_model(row)
     entries = LogEntry.objects.filter(content_type=kind, object_id=str(row.pk)).select_related("user")
-    for entry in entries.order_by("-pk")[:LINES]:
-        yield Line(
+    for entry in entries.order_by("-pk")[:MAX_ENTRIES]:
+        yield TimelineEntry(
             at=entry.action_time,
             what=gettext("In the admin"),
             who=str(entry.user),
@@ -85,13 +85,15 @@ def list_log(row: models.Model) -> Iterator[Line]:
         )
 
 
-def tell_event(event: Event) -> Line:
+def describe_event(event: Event) -> TimelineEntry:
     told = "" if event.dispatched_at else gettext("the site has not been told yet")
     before = event.data.get("previous_start")
     moved = (
-        gettext("before: %(start)s") % {"start": say_moment(datetime.fromisoformat(before))} if before else ""
+        gettext("before: %(start)s") % {"start": format_moment(datetime.fromisoformat(before))}
+        if before
+        else ""
     )
-    return Line(
+    return TimelineEntry(
         at=event.created_at,
         what=capfirst(event.get_kind_display()),
         who=str(event.attendee or ""),
@@ -99,9 +101,9 @@ def tell_event(event: Event) -> Line:
     )
 
 
-def tell_change(change: AppointmentChange) -> Line:
-    target = say_moment(change.target_start) if change.target_start else ""
-    return Line(
+def describe_change(change: AppointmentChange) -> TimelineEntry:
+    target = format_moment(change.target_start) if change.target_start else ""
+    return TimelineEntry(
         at=change.created_at,
         what=gettext("Asked to %(kind)s: %(state)s")
         % {"kind": change.get_kind_display(), "state": change.get_state_display()},
@@ -110,22 +112,22 @@ def tell_change(change: AppointmentChange) -> Line:
     )
 
 
-def tell_delivery(delivery: WebhookDelivery) -> Line:
-    hits = f"× {delivery.hits}" if delivery.hits > 1 else ""
-    return Line(
+def describe_delivery(delivery: WebhookDelivery) -> TimelineEntry:
+    receive_count = f"× {delivery.receive_count}" if delivery.receive_count > 1 else ""
+    return TimelineEntry(
         at=delivery.received_at,
         what=gettext("Webhook: %(state)s") % {"state": delivery.get_state_display()},
-        detail=", ".join(filter(None, [delivery.event_type, hits, delivery.message])),
+        detail=", ".join(filter(None, [delivery.event_type, receive_count, delivery.message])),
     )
 
 
-def tell_attempt(attempt: BookingAttempt) -> Line:
+def describe_attempt(attempt: BookingAttempt) -> TimelineEntry:
     code = str(attempt.status_code or "")
-    return Line(
+    return TimelineEntry(
         at=attempt.sent_at,
         what=gettext("Attempt %(number)d: %(outcome)s")
         % {"number": attempt.number, "outcome": attempt.get_outcome_display()},
-        detail=", ".join(filter(None, [say_moment(attempt.start), code, attempt.evidence])),
+        detail=", ".join(filter(None, [format_moment(attempt.start), code, attempt.error_type])),
     )
 
 

@@ -1,9 +1,9 @@
 """What we remember. One file a subject; nothing in here telephones."""
 
-from django_meetergo.models.accounts import Account, ErasedPerson
 from django_meetergo.models.appointments import Appointment, Attendee
 from django_meetergo.models.bookings import Booking, BookingAttempt
 from django_meetergo.models.changes import AppointmentChange
+from django_meetergo.models.connections import Connection, ErasedPerson
 from django_meetergo.models.deliveries import WebhookDelivery
 from django_meetergo.models.directory import Host, MeetingType
 from django_meetergo.models.events import Event
@@ -12,12 +12,12 @@ from django_meetergo.models.people import fold_email
 from django_meetergo.models.syncs import SyncRun
 
 __all__ = [
-    "Account",
     "Appointment",
     "AppointmentChange",
     "Attendee",
     "Booking",
     "BookingAttempt",
+    "Connection",
     "ErasedPerson",
     "Event",
     "Host",

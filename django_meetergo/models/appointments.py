@@ -16,12 +16,12 @@ from django_meetergo.models.people import Person, index_names
 
 
 class AppointmentQuerySet(models.QuerySet["Appointment"]):
-    def standing(self) -> AppointmentQuerySet:
+    def active(self) -> AppointmentQuerySet:
         """Appointments that will be held as far as we know."""
         return self.filter(status=Appointment.Status.CONFIRMED, missing_since=None)
 
     def upcoming(self, now: datetime) -> AppointmentQuerySet:
-        return self.standing().filter(start__gte=now)
+        return self.active().filter(start__gte=now)
 
 
 class Appointment(Mirrored):

@@ -16,12 +16,12 @@ from django_meetergo.models.leases import Leased, LeasedQuerySet
 from django_meetergo.models.people import Person, fold_email, index_names
 
 
-def make_marker() -> str:
+def make_reference() -> str:
     """A random 80-bit reference that travels with the booking and is neither secret nor personal."""
     return f"MG-{secrets.token_hex(10).upper()}"
 
 
-def make_client_key() -> str:
+def make_idempotency_key() -> str:
     return uuid.uuid4().hex
 
 
@@ -47,8 +47,8 @@ class Booking(Leased, Person):
 
     class Reason(models.TextChoices):
         NONE = "", "–"
-        QUEUED = "queued", _("waiting for the service")
-        PERSON = "person", _("a person must look")
+        DEFERRED = "deferred", _("waiting for the service")
+        NEEDS_STAFF = "needs_staff", _("a person must look")
         ATTENDEE = "attendee", _("the attendee must confirm")
         HOST = "host", _("the host must agree")
         BOTH = "both", _("host and attendee must confirm")
@@ -78,25 +78,27 @@ class Booking(Leased, Person):
     reason = models.CharField(_("reason"), max_length=16, choices=Reason, default=Reason.NONE, blank=True)
     message = models.TextField(_("meetergo's words"), blank=True)
     field_errors = models.JSONField(_("fields refused"), default=dict, blank=True)
-    queue_consent = models.BooleanField(_("may be sent later"), default=False)
+    defer_consent = models.BooleanField(_("may be sent later"), default=False)
     rebook_consent = models.JSONField(_("consent to another time"), null=True, blank=True)
     replaced_by = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replaces"
     )
 
-    client_key = models.CharField(max_length=64, default=make_client_key, editable=False)
+    idempotency_key = models.CharField(max_length=64, default=make_idempotency_key, editable=False)
     content_digest = models.CharField(max_length=64, blank=True, editable=False)
-    open_key = models.CharField(max_length=64, null=True, unique=True, editable=False)
-    slot_key = models.CharField(max_length=64, null=True, unique=True, editable=False)
-    marker = models.CharField(_("reference"), max_length=32, unique=True, default=make_marker, editable=False)
+    open_booking_key = models.CharField(max_length=64, null=True, unique=True, editable=False)
+    slot_hold_key = models.CharField(max_length=64, null=True, unique=True, editable=False)
+    reference = models.CharField(
+        _("reference"), max_length=32, unique=True, default=make_reference, editable=False
+    )
     provisional_id = models.CharField(_("provisional id"), max_length=128, blank=True, editable=False)
     attendee = models.OneToOneField(
         Attendee, null=True, on_delete=models.SET_NULL, related_name="booking", editable=False
     )
 
     created_at = models.DateTimeField(_("received at"))
-    settle_at = models.DateTimeField(null=True, editable=False)
-    first_negative_at = models.DateTimeField(null=True, editable=False)
+    outcome_deadline = models.DateTimeField(null=True, editable=False)
+    first_absent_at = models.DateTimeField(null=True, editable=False)
     pending_since = models.DateTimeField(null=True, editable=False)
     closed_at = models.DateTimeField(_("closed at"), null=True, editable=False)
 
@@ -108,23 +110,25 @@ class Booking(Leased, Person):
         ordering = ["-created_at", "-pk"]
         permissions = [
             ("retry_booking", "Can send bookings that wait"),
-            ("settle_booking", "Can look for bookings at once"),
+            ("reconcile_booking", "Can look for bookings at once"),
             ("decline_booking", "Can decline bookings that wait for a host"),
         ]
         indexes = index_names("booking")
         constraints = [
-            models.UniqueConstraint(fields=["connection", "client_key"], name="meetergo_booking_client_key")
+            models.UniqueConstraint(
+                fields=["connection", "idempotency_key"], name="meetergo_booking_client_key"
+            )
         ]
 
     def __str__(self) -> str:
-        return self.marker
+        return self.reference
 
-    def hash_open_key(self) -> str:
+    def hash_open_booking_key(self) -> str:
         """One open wish per person and meeting type."""
         person = fold_email(self.email) or self.phone
         return hash_key(self.connection, self.meeting_type_id, person)
 
-    def hash_slot_key(self) -> str | None:
+    def hash_slot_hold_key(self) -> str | None:
         """One open wish per host and start, where one host with one seat decides."""
         host_id = self.meeting_type.only_host_id
         return hash_key(self.connection, host_id, int(self.start.timestamp())) if host_id else None
@@ -168,7 +172,7 @@ class BookingAttempt(models.Model):
     ended_at = models.DateTimeField(_("ended at"), null=True)
     outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome, blank=True)
     status_code = models.PositiveIntegerField(_("status code"), null=True)
-    evidence = models.TextField(_("evidence"), blank=True)
+    error_type = models.TextField(_("error type"), blank=True)
 
     class Meta:
         verbose_name = _("attempt")

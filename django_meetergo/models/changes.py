@@ -13,7 +13,7 @@ from django_meetergo.models.leases import Leased
 class AppointmentChange(Leased):
     """Somebody asked for an appointment to be cancelled or moved, and this is how far it got.
 
-    At most one is open per appointment, or per attendee in groups: ``open_key`` is unique and empty
+    At most one is open per appointment, or per attendee in groups: ``open_change_key`` is unique and empty
     once the change has ended.
     """
 
@@ -48,10 +48,10 @@ class AppointmentChange(Leased):
     reason = models.CharField(_("reason"), max_length=500, blank=True)
     outcome = models.CharField(_("why it was refused"), max_length=32, blank=True)
     message = models.TextField(_("meetergo's words"), blank=True)
-    open_key = models.CharField(max_length=64, null=True, unique=True, editable=False)
+    open_change_key = models.CharField(max_length=64, null=True, unique=True, editable=False)
     batch = models.UUIDField(_("batch"), null=True, db_index=True, editable=False)
     created_at = models.DateTimeField(_("requested at"))
-    settle_at = models.DateTimeField(null=True, editable=False)
+    outcome_deadline = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         verbose_name = _("change")

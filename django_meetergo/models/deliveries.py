@@ -21,7 +21,7 @@ class WebhookDelivery(Leased):
     event_type = models.CharField(_("event"), max_length=64, blank=True)
     remote_id = models.CharField(_("meetergo id"), max_length=128, blank=True, db_index=True)
     state = models.CharField(_("state"), max_length=16, choices=State, default=State.PENDING)
-    hits = models.PositiveIntegerField(_("times received"), default=1)
+    receive_count = models.PositiveIntegerField(_("times received"), default=1)
     received_at = models.DateTimeField(_("first received"))
     message = models.TextField(_("last problem"), blank=True)
 

@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
-PREFIXES = "varchar_pattern_ops"
+PREFIX_OPCLASS = "varchar_pattern_ops"
 
 
 def fold_email(email: str) -> str:
@@ -20,7 +20,7 @@ def fold_email(email: str) -> str:
     return email.strip().casefold()
 
 
-def fold_by_database(column: str) -> models.GeneratedField:
+def build_lower_column(column: str) -> models.GeneratedField:
     """A name in lower case, to be searched by how it begins."""
     folded: models.CharField[str, str] = models.CharField(max_length=150)
     return models.GeneratedField(expression=Lower(column), output_field=folded, db_persist=True)
@@ -29,7 +29,7 @@ def fold_by_database(column: str) -> models.GeneratedField:
 def index_names(table: str) -> list[models.Index]:
     """Indexes that find names by how they begin; the opclass is what PostgreSQL needs for that."""
     return [
-        models.Index(fields=[f"{which}_folded"], name=f"meetergo_{table}_{which}", opclasses=[PREFIXES])
+        models.Index(fields=[f"{which}_folded"], name=f"meetergo_{table}_{which}", opclasses=[PREFIX_OPCLASS])
         for which in ("first", "last")
     ]
 
@@ -61,8 +61,8 @@ class Person(models.Model):
     subject_id = models.CharField(max_length=64, blank=True, editable=False)
     subject = GenericForeignKey("subject_type", "subject_id")
     # The database keeps these, whoever writes the names and however: what is blanked is blank here too.
-    first_folded = fold_by_database("first_name")
-    last_folded = fold_by_database("last_name")
+    first_folded = build_lower_column("first_name")
+    last_folded = build_lower_column("last_name")
 
     class Meta:
         abstract = True

@@ -21,7 +21,7 @@ class SyncRun(Leased):
     connection = models.CharField(_("connection"), max_length=64, default="default")
     kind = models.CharField(_("kind"), max_length=16, choices=Kind)
     state = models.CharField(_("state"), max_length=16, choices=State, default=State.OPEN)
-    open_key = models.CharField(max_length=128, null=True, unique=True, editable=False)
+    open_run_key = models.CharField(max_length=128, null=True, unique=True, editable=False)
     owner = models.CharField(_("whose list"), max_length=128, blank=True)
     page = models.PositiveIntegerField(_("next page"), default=0)
     total = models.PositiveIntegerField(_("rows in all"), null=True)

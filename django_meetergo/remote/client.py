@@ -17,17 +17,17 @@ from typing import Any, TypeVar
 from django.views.decorators.debug import sensitive_variables
 
 from django_meetergo.exceptions import (
-    BudgetSpent,
     CircuitOpen,
     CredentialRefused,
     OutcomeUnknown,
     RateLimited,
+    RateLimitReached,
     RemoteError,
     Unreachable,
     UnreadableReply,
 )
 from django_meetergo.remote import payloads
-from django_meetergo.remote.budget import Budget, Circuit
+from django_meetergo.remote.circuit_breaker import CircuitBreaker
 from django_meetergo.remote.errors import is_read
 from django_meetergo.remote.payloads import (
     AppointmentDocument,
@@ -46,6 +46,7 @@ from django_meetergo.remote.payloads import (
     build_booking,
     build_instant,
 )
+from django_meetergo.remote.rate_limit import RateLimiter
 from django_meetergo.remote.transport import Answer, Transport
 
 T = TypeVar("T")
@@ -60,19 +61,19 @@ class MeetergoClient:
         self,
         transport: Transport,
         *,
-        budget: Budget | None = None,
-        circuit: Circuit | None = None,
-        lane: str = "view",
+        budget: RateLimiter | None = None,
+        circuit: CircuitBreaker | None = None,
+        priority: str = "view",
     ) -> None:
         self.transport = transport
         self.budget = budget
         self.circuit = circuit
-        self.lane = lane
+        self.priority = priority
         #: Seconds that meetergo's clock was ahead of ours at its last good answer to this client.
         self.clock_skew: float | None = None
 
     def __repr__(self) -> str:
-        return f"MeetergoClient({self.transport!r}, lane={self.lane!r})"
+        return f"MeetergoClient({self.transport!r}, lane={self.priority!r})"
 
     # People and meeting types
 
@@ -349,7 +350,7 @@ class MeetergoClient:
             self.circuit.succeeded()
         return answer
 
-    def knock(self) -> None:
+    def check_circuit(self) -> None:
         """Raise ``CircuitOpen`` while writes are held back; at the end of their wait a read goes first."""
         if self.circuit is None:
             return
@@ -361,7 +362,7 @@ class MeetergoClient:
     def _check(self, method: str, route: str) -> bool:
         try:
             if not is_read(method):
-                self.knock()
+                self.check_circuit()
             return self.circuit.check(method) if self.circuit else False
         except CircuitOpen as error:
             raise _placed(error, method, route) from None
@@ -370,15 +371,15 @@ class MeetergoClient:
         if self.budget is None:
             return
         try:
-            self.budget.take(self.lane if is_read(method) else "write")
-        except BudgetSpent as error:
+            self.budget.take(self.priority if is_read(method) else "write")
+        except RateLimitReached as error:
             raise _placed(error, method, route) from None
 
     def _learn(self, error: RemoteError, *, is_probe: bool, with_credential: bool) -> None:
         """A 401 on a route that sends no credential is about a secret, and says nothing of the key."""
         if isinstance(error, RateLimited) and self.budget:
             self.budget.block(error.retry_after if error.retry_after is not None else _draw_block())
-        if self.circuit is None or isinstance(error, BudgetSpent):
+        if self.circuit is None or isinstance(error, RateLimitReached):
             return
         if isinstance(error, CredentialRefused) and with_credential:
             self.circuit.refused()

@@ -7,7 +7,7 @@ import re
 
 # Credentials, and the secret that is a segment of the attendee's cancel route.
 SECRETS = re.compile(r"rgo-[\w-]+|ak_live:[\w:-]+|(?<=/booking/confirm/cancel/)[^\s\"'?{]+|(?i:bearer )\S+")
-WATCHED_LOGGERS = ("django_meetergo.remote", "urllib3.connectionpool")
+REDACTED_LOGGERS = ("django_meetergo.remote", "urllib3.connectionpool")
 
 
 def redact(text: str) -> str:
@@ -26,9 +26,9 @@ class RedactSecrets(logging.Filter):
         return True
 
 
-def install() -> None:
+def install_filters() -> None:
     """Put one filter on each logger that could print a secret; doing it twice changes nothing."""
-    for name in WATCHED_LOGGERS:
+    for name in REDACTED_LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(known, RedactSecrets) for known in logger.filters):
             logger.addFilter(RedactSecrets())

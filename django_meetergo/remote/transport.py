@@ -28,21 +28,21 @@ from django_meetergo.remote.payloads import build_instant
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
-    from django_meetergo.remote.exchange import Call
+    from django_meetergo.remote.http import PreparedCall
 
 logger = logging.getLogger("django_meetergo.remote")
-redaction.install()
+redaction.install_filters()
 
 # URL prefix → adapter. The longest matching prefix carries the request; without one, the network does.
-WIRES: dict[str, BaseAdapter] = {}
+ADAPTERS: dict[str, BaseAdapter] = {}
 
 # Called with (method, route) before each attempt; what they raise stops it.
 BEFORE_SEND: list[Callable[[str, str], None]] = []
 
 READ_ATTEMPTS = 3
 RETRY_STATUSES = frozenset({429, 502, 503, 504})
-BACK_OFF = 0.5
-LONGEST_PAUSE = 20.0
+BACKOFF_SECONDS = 0.5
+MAX_PAUSE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +164,14 @@ class Transport:
         query: Mapping[str, object],
         json: Mapping[str, Any] | None,
         with_credential: bool,  # noqa: FBT001 - private, and the last of a list handed on
-    ) -> Call:
+    ) -> PreparedCall:
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()}
         if with_credential:
             headers |= self.credential.headers
         if not is_read(method):
             headers["Connection"] = "close"
         with contextlib.suppress(UnicodeError):
-            call: Call | None = load_exchange().prepare_call(
+            call: PreparedCall | None = load_http_client().prepare_call(
                 method,
                 route,
                 url=self.root + build_path(route, path_params),
@@ -185,12 +185,12 @@ class Transport:
         failure = f"{method} {route} cannot be sent: a header or the address is malformed"
         raise Unreachable(failure, method=method, route=route)
 
-    def _attempt(self, call: Call, ends: float) -> Answer | RemoteError:
+    def _attempt(self, call: PreparedCall, ends: float) -> Answer | RemoteError:
         """Send once; its ending is told, not raised."""
         for hook in BEFORE_SEND:
             hook(call.method, call.route)
         started = time.monotonic()
-        ending: Answer | RemoteError = load_exchange().send_once(
+        ending: Answer | RemoteError = load_http_client().send_once(
             call, lambda: self._find_wire(call), ends=ends
         )
         logger.debug(
@@ -202,11 +202,11 @@ class Transport:
         )
         return ending
 
-    def _find_wire(self, call: Call) -> BaseAdapter:
-        prefixes = [prefix for prefix in WIRES if call.url.startswith(prefix)]
+    def _find_wire(self, call: PreparedCall) -> BaseAdapter:
+        prefixes = [prefix for prefix in ADAPTERS if call.url.startswith(prefix)]
         if prefixes:
-            return WIRES[max(prefixes, key=len)]
-        found: BaseAdapter = load_exchange().find_adapter(
+            return ADAPTERS[max(prefixes, key=len)]
+        found: BaseAdapter = load_http_client().get_adapter(
             self.credential.fingerprint, for_writes=not is_read(call.method)
         )
         return found
@@ -221,11 +221,11 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-def load_exchange() -> ModuleType:
+def load_http_client() -> ModuleType:
     """The module that knows ``requests``, which takes a while to load: not before the first call."""
     with _loading:
-        from django_meetergo.remote import exchange
-    return exchange
+        from django_meetergo.remote import http
+    return http
 
 
 def _user_agent() -> str:
@@ -262,5 +262,5 @@ def _may_repeat(ending: RemoteError, attempts: int) -> bool:
 def _pause(ending: RemoteError, attempt: int) -> float:
     """As long as meetergo asks, within reason; else half a second, doubling, with jitter."""
     if ending.retry_after is not None:
-        return min(ending.retry_after, LONGEST_PAUSE)
-    return BACK_OFF * float(2**attempt) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+        return min(ending.retry_after, MAX_PAUSE_SECONDS)
+    return BACKOFF_SECONDS * float(2**attempt) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing

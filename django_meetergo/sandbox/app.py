@@ -10,16 +10,16 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from django_meetergo.sandbox import control, dashboard, documents, seed
-from django_meetergo.sandbox.calls import Call, Route
+from django_meetergo.sandbox.bookings import Bookings
 from django_meetergo.sandbox.clock import Clock
 from django_meetergo.sandbox.deliveries import Deliveries
-from django_meetergo.sandbox.faults import Fault, Faults, Gibberish, Hang, HangUp, Struck
-from django_meetergo.sandbox.journal import Journal
-from django_meetergo.sandbox.ledger import Ledger
+from django_meetergo.sandbox.faults import ClaimedFaults, Fault, Faults, Gibberish, Hang, HangUp
+from django_meetergo.sandbox.handlers import ROUTES
+from django_meetergo.sandbox.http import Answer, Request, answer_error, read_request
 from django_meetergo.sandbox.limits import RateLimit
 from django_meetergo.sandbox.records import Appointment, Refused, Settings, Token, User
-from django_meetergo.sandbox.routes import ROUTES
-from django_meetergo.sandbox.wire import Answer, Request, answer_error, read_request
+from django_meetergo.sandbox.request_log import RequestLog
+from django_meetergo.sandbox.routing import Call, Route
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +48,12 @@ class Sandbox:
 
     def __init__(self, profile: str = "seed", *, rate_limit: bool = True, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
-        self.journal = Journal(self.clock)
+        self.journal = RequestLog(self.clock)
         self.faults = Faults()
         self.limit = RateLimit()
         self.settings = Settings()
         self.deliveries = Deliveries(self.journal)
-        self.ledger = Ledger(self.clock, self.journal, self.settings, self._announce)
+        self.ledger = Bookings(self.clock, self.journal, self.settings, self._announce)
         self._timers: list[threading.Timer] = []
         self.reset(profile=profile, rate_limit=rate_limit)
 
@@ -69,7 +69,7 @@ class Sandbox:
             self.deliveries.reset()
             self.journal.clear()
             self.ledger.clear()
-            seed.plant(self.ledger)
+            seed.seed_state(self.ledger)
 
     def configure(self, **switches: Any) -> None:
         """Change switches; an unknown one is refused by name. A profile brings its own with it."""
@@ -150,7 +150,9 @@ class Sandbox:
         template = None if route is None else route.template
         self.journal.write("request", method=request.method, route=template, path=shown, **facts)
 
-    def _serve_badly(self, route: Route, params: dict[str, str], request: Request, struck: Struck) -> Answer:
+    def _serve_badly(
+        self, route: Route, params: dict[str, str], request: Request, struck: ClaimedFaults
+    ) -> Answer:
         ending = struck.ending
         if ending is not None:
             early = self._end_before(ending, lambda: self._handle(route, params, request, struck))
@@ -186,7 +188,9 @@ class Sandbox:
 
     # The counter
 
-    def _handle(self, route: Route, params: dict[str, str], request: Request, struck: Struck) -> Answer:
+    def _handle(
+        self, route: Route, params: dict[str, str], request: Request, struck: ClaimedFaults
+    ) -> Answer:
         """Check the credential and let the handler work, all under the one lock."""
         with self.ledger.lock:
             try:
@@ -201,7 +205,9 @@ class Sandbox:
                 logger.exception("The sandbox failed on %s", route.name)
                 return answer_error(500, "Internal server error")
 
-    def _call(self, request: Request, params: dict[str, str], actor: User | None, struck: Struck) -> Call:
+    def _call(
+        self, request: Request, params: dict[str, str], actor: User | None, struck: ClaimedFaults
+    ) -> Call:
         lag = struck.find("list_lag")
         return Call(
             request=request,
@@ -227,7 +233,7 @@ class Sandbox:
             headers = {"Retry-After": str(int(wait) + 1)} if self.settings.retry_after else {}
             raise Refused(429, "Too Many Requests", headers=headers)
 
-    def _admit(self, route: Route, request: Request, struck: Struck) -> User:
+    def _admit(self, route: Route, request: Request, struck: ClaimedFaults) -> User:
         """The user a request acts as. Says 401, 403 or 400 to the others."""
         token = self._read_token(request, struck)
         if route.scope not in token.scopes:
@@ -246,7 +252,7 @@ class Sandbox:
             raise Refused(403, "Forbidden resource")
         return self.ledger.users[named]
 
-    def _read_token(self, request: Request, struck: Struck) -> Token:
+    def _read_token(self, request: Request, struck: ClaimedFaults) -> Token:
         header = request.header("Authorization")
         if header is None:
             raise Refused(401, "Missing authorization header")

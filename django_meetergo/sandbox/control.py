@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from django_meetergo.sandbox import documents
+from django_meetergo.sandbox.bookings import Bookings
 from django_meetergo.sandbox.clock import parse_instant
 from django_meetergo.sandbox.deliveries import Deliveries
 from django_meetergo.sandbox.faults import Fault
-from django_meetergo.sandbox.ledger import Ledger
+from django_meetergo.sandbox.http import Answer, Request, answer_error, answer_json
 from django_meetergo.sandbox.records import Appointment, Attendee, MeetingType, Provisional, Refused
-from django_meetergo.sandbox.wire import Answer, Request, answer_error, answer_json
 
 if TYPE_CHECKING:
     from django_meetergo.sandbox.app import Sandbox
@@ -118,7 +118,7 @@ def _show_state(sandbox: Sandbox, _: Request) -> Answer:
     return answer_json(state(sandbox.ledger))
 
 
-def state(ledger: Ledger) -> dict[str, Any]:
+def state(ledger: Bookings) -> dict[str, Any]:
     """Everything that stands, secrets included: what a test compares with."""
     with ledger.lock:
         ledger.lapse()
@@ -129,12 +129,12 @@ def state(ledger: Ledger) -> dict[str, Any]:
         }
 
 
-def _show_appointment(ledger: Ledger, one: Appointment) -> documents.Document:
+def _show_appointment(ledger: Bookings, one: Appointment) -> documents.Document:
     kind = ledger.meeting_types[one.meeting_type_id]
     return documents.appointment_document(one, kind, ledger.hosts_of(one.host_ids))
 
 
-def _show_waiting(ledger: Ledger, one: Provisional) -> documents.Document:
+def _show_waiting(ledger: Bookings, one: Provisional) -> documents.Document:
     document = documents.provisional_document(one, ledger.hosts_of(one.host_ids))
     return {
         **document,
@@ -251,7 +251,7 @@ def rival() -> Attendee:
 
 
 def take_slot(
-    ledger: Ledger,
+    ledger: Bookings,
     host_id: str,
     start: datetime,
     duration: int | None = None,
@@ -271,12 +271,12 @@ def take_slot(
         )
 
 
-def _type_of_host(ledger: Ledger, host_id: str) -> MeetingType:
+def _type_of_host(ledger: Bookings, host_id: str) -> MeetingType:
     kinds = list(ledger.meeting_types.values())
     return next((kind for kind in kinds if kind.user_id == host_id and not kind.is_group), kinds[0])
 
 
-def steal_slot(ledger: Ledger, request: Request, params: dict[str, str]) -> None:
+def steal_slot(ledger: Bookings, request: Request, params: dict[str, str]) -> None:
     """Let somebody else have the slot a booking or a move is about to ask for."""
     body = request.json()
     start = parse_instant(body.get("start"))
@@ -298,12 +298,12 @@ def steal_slot(ledger: Ledger, request: Request, params: dict[str, str]) -> None
             _steal_from(ledger, kind, host_id, start, minutes)
 
 
-def _steal_from(ledger: Ledger, kind: MeetingType, host_id: str, start: datetime, minutes: int) -> None:
+def _steal_from(ledger: Bookings, kind: MeetingType, host_id: str, start: datetime, minutes: int) -> None:
     seats = kind.spots if kind.is_group else 1
     take_slot(ledger, host_id, start, minutes, meeting_type_id=kind.id, attendees=seats)
 
 
-def fill(ledger: Ledger, count: int, *, days_back: int = 400) -> None:
+def fill(ledger: Bookings, count: int, *, days_back: int = 400) -> None:
     """Add many appointments, half an hour each, from ``days_back`` days ago on. Nobody is told of them."""
     with ledger.lock:
         hosts = [user.id for user in ledger.users.values() if user.hours]

@@ -7,9 +7,9 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from django_meetergo.sandbox import documents
-from django_meetergo.sandbox.ledger import Ledger
+from django_meetergo.sandbox.bookings import Bookings
+from django_meetergo.sandbox.http import Answer, Request, answer_error, answer_page
 from django_meetergo.sandbox.records import Appointment, Provisional
-from django_meetergo.sandbox.wire import Answer, Request, answer_error, answer_page
 
 if TYPE_CHECKING:
     from django_meetergo.sandbox.app import Sandbox
@@ -40,7 +40,7 @@ def show(sandbox: Sandbox, request: Request) -> Answer:
         return answer_page(_page(sandbox.ledger))
 
 
-def _page(ledger: Ledger) -> str:
+def _page(ledger: Bookings) -> str:
     waiting = [one for one in ledger.provisionals.values() if one.status == "pending"]
     standing = sorted(ledger.appointments.values(), key=lambda one: one.start)
     coming = [one for one in standing if one.end >= ledger.now()]
@@ -54,14 +54,14 @@ def _page(ledger: Ledger) -> str:
 </main></body></html>"""
 
 
-def _waiting_table(ledger: Ledger, waiting: list[Provisional]) -> str:
+def _waiting_table(ledger: Bookings, waiting: list[Provisional]) -> str:
     if not waiting:
         return "<p>No booking is waiting.</p>"
     rows = "".join(_waiting_row(ledger, one) for one in waiting)
     return f"<table><tr><th>When</th><th>What</th><th>Who</th><th>Decide</th></tr>{rows}</table>"
 
 
-def _waiting_row(ledger: Ledger, one: Provisional) -> str:
+def _waiting_row(ledger: Bookings, one: Provisional) -> str:
     attendee = one.dto.get("attendee") or {}
     who = attendee.get("email") or attendee.get("phone") or ""
     if one.type == "doubleOptIn":
@@ -80,14 +80,14 @@ def _button(one: Provisional, action: str, label: str) -> str:
     return f'<form method="post" action="{target}"><button>{escape(label)}</button></form>'
 
 
-def _appointment_table(ledger: Ledger, appointments: list[Appointment]) -> str:
+def _appointment_table(ledger: Bookings, appointments: list[Appointment]) -> str:
     if not appointments:
         return "<p>Nothing is booked.</p>"
     rows = "".join(_appointment_row(ledger, one) for one in appointments)
     return f"<table><tr><th>When</th><th>What</th><th>Who</th><th>How</th></tr>{rows}</table>"
 
 
-def _appointment_row(ledger: Ledger, one: Appointment) -> str:
+def _appointment_row(ledger: Bookings, one: Appointment) -> str:
     look = ' class="cancelled"' if one.is_cancelled else ""
     who = "<br>".join(escape(person.fullname or person.email or "") for person in one.attendees)
     how = escape(one.location or one.channel)
@@ -95,11 +95,11 @@ def _appointment_row(ledger: Ledger, one: Appointment) -> str:
     return f"<tr{look}><td>{when}</td><td>{_what(ledger, one)}</td><td>{who}</td><td>{how}</td></tr>"
 
 
-def _what(ledger: Ledger, one: Appointment | Provisional) -> str:
+def _what(ledger: Bookings, one: Appointment | Provisional) -> str:
     hosts = ", ".join(host.full_name for host in ledger.hosts_of(one.host_ids))
     return f"{escape(ledger.meeting_types[one.meeting_type_id].name)}<br><small>{escape(hosts)}</small>"
 
 
-def _when(ledger: Ledger, start: datetime, host_ids: list[str]) -> str:
+def _when(ledger: Bookings, start: datetime, host_ids: list[str]) -> str:
     zone = ledger.users[host_ids[0]].zone
     return escape(start.astimezone(zone).strftime("%a %d %b %Y, %H:%M"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from django_meetergo.sandbox.journal import Entry, Journal
+from django_meetergo.sandbox.request_log import Entry, RequestLog
 
 TIMEOUT = 30.0
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -37,7 +37,7 @@ class Delivery:
 
 
 @dataclass
-class Manners:
+class DeliverySettings:
     """How deliveries behave."""
 
     duplicate: int = 1
@@ -95,9 +95,9 @@ def _connect(address: SplitResult) -> http.client.HTTPConnection:
 class Deliveries:
     """The outgoing mail of one sandbox, carried by one background thread."""
 
-    def __init__(self, journal: Journal, transport: Transport = post_to_loopback) -> None:
+    def __init__(self, journal: RequestLog, transport: Transport = post_to_loopback) -> None:
         self.transport = transport
-        self.manners = Manners()
+        self.manners = DeliverySettings()
         self._journal = journal
         self._waiting: list[Delivery] = []
         self._sent: list[Delivery] = []
@@ -111,7 +111,7 @@ class Deliveries:
         """Forget what is waiting and what was sent, and behave well again; manual stays manual."""
         with self._change:
             self._waiting, self._sent = [], []
-            self.manners = Manners(manual=self.manners.manual)
+            self.manners = DeliverySettings(manual=self.manners.manual)
             self._change.notify_all()
 
     def close(self) -> None:

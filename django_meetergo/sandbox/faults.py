@@ -140,9 +140,9 @@ class Faults:
         with self._lock:
             return [fault for fault in self._armed if not fault.is_spent]
 
-    def claim(self, route: str) -> Struck:
+    def claim(self, route: str) -> ClaimedFaults:
         """The faults that strike this request."""
-        struck = Struck()
+        struck = ClaimedFaults()
         with self._lock:
             for fault in self._armed:
                 if fault.kind in MODIFIERS:
@@ -154,7 +154,7 @@ class Faults:
 
 
 @dataclass
-class Struck:
+class ClaimedFaults:
     """The faults one request has met."""
 
     modifiers: list[Fault] = field(default_factory=list)

@@ -20,8 +20,8 @@ from __future__ import annotations
 from datetime import datetime, time, timedelta
 from uuid import UUID, uuid5
 
+from django_meetergo.sandbox.bookings import Bookings
 from django_meetergo.sandbox.clock import Clock
-from django_meetergo.sandbox.ledger import Ledger
 from django_meetergo.sandbox.records import Appointment, Attendee, Hours, MeetingType, Queue, Token, User
 
 NAMESPACE = UUID("5d1c3d5e-7b0a-4f53-9a37-0f6a1b2c9e40")
@@ -71,7 +71,7 @@ DAY = _hours((9, 12.5), (13.5, 17))
 WEEK: Hours = dict.fromkeys(range(5), DAY)
 
 
-def plant(ledger: Ledger) -> None:
+def seed_state(ledger: Bookings) -> None:
     """Fill an empty ledger with the clinic and a few appointments in the coming days."""
     _plant_people(ledger)
     _plant_types(ledger)
@@ -80,7 +80,7 @@ def plant(ledger: Ledger) -> None:
     _plant_appointments(ledger)
 
 
-def _plant_people(ledger: Ledger) -> None:
+def _plant_people(ledger: Bookings) -> None:
     people = (
         User(
             id=ANNA,
@@ -118,7 +118,7 @@ def _plant_people(ledger: Ledger) -> None:
     ledger.owner_id = OWNER
 
 
-def _plant_types(ledger: Ledger) -> None:
+def _plant_types(ledger: Bookings) -> None:
     kinds = (
         MeetingType(
             id=INTRO_CALL,
@@ -204,7 +204,7 @@ def _plant_types(ledger: Ledger) -> None:
     ledger.queues = {QUEUE: Queue(QUEUE, NEXT_THERAPIST, WORKSPACE, [ANNA, BEN, CLARA])}
 
 
-def _plant_tokens(ledger: Ledger) -> None:
+def _plant_tokens(ledger: Bookings) -> None:
     tokens = (
         Token(ADMIN_TOKEN, OWNER, ALL_SCOPES),
         Token(PLATFORM_KEY, OWNER, ALL_SCOPES, is_platform=True),
@@ -216,7 +216,7 @@ def _plant_tokens(ledger: Ledger) -> None:
     ledger.tokens = {token.value: token for token in tokens}
 
 
-def _plant_fields(ledger: Ledger) -> None:
+def _plant_fields(ledger: Bookings) -> None:
     ledger.data_fields = [
         {
             "id": stable_id("field/insurance"),
@@ -240,7 +240,7 @@ def _plant_fields(ledger: Ledger) -> None:
 
 
 # name, meeting type, host, working days from today, hour, minutes, channel, attendees
-PLANTED = (
+SEEDED_APPOINTMENTS = (
     ("one", INTRO_CALL, ANNA, 1, 10.0, 30, "zoom", ("Mara Lindqvist",)),
     ("two", CONSULTATION, BEN, 1, 14.0, 30, "local", ("Jonas Albers",)),
     ("three", INTRO_CALL, ANNA, 2, 15.0, 30, "zoom", ("Emre Aydın",)),
@@ -250,8 +250,8 @@ PLANTED = (
 )
 
 
-def _plant_appointments(ledger: Ledger) -> None:
-    for name, type_id, host_id, days, hour, minutes, channel, people in PLANTED:
+def _plant_appointments(ledger: Bookings) -> None:
+    for name, type_id, host_id, days, hour, minutes, channel, people in SEEDED_APPOINTMENTS:
         start = _working_moment(ledger.clock, ledger.users[host_id], days, hour)
         created = ledger.now().replace(microsecond=0) - timedelta(days=2)
         kind = ledger.meeting_types[type_id]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from django_meetergo.sandbox.faults import Gibberish, Hang, HangUp
-from django_meetergo.sandbox.wire import MAX_BODY
+from django_meetergo.sandbox.http import MAX_BODY
 
 if TYPE_CHECKING:
     from django_meetergo.sandbox.app import Sandbox

@@ -13,6 +13,7 @@ from django.dispatch import Signal
 from django_meetergo import signals
 from django_meetergo.conf import get_settings
 from django_meetergo.models import Appointment, Attendee, Booking, Event
+from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +30,10 @@ SIGNALS: dict[str, Signal] = {
 }
 
 #: Told by mail only.
-MAILED = frozenset({Kind.BOOKING_FOUND, Kind.BOOKING_REBOOKED})
+MAILED_KINDS = frozenset({Kind.BOOKING_FOUND, Kind.BOOKING_REBOOKED})
 
 #: Seconds until a failing receiver is asked again; the last one repeats.
-RETRY_AFTER = (5, 30, 120, 600, 3600)
+RETRY_DELAYS = (5, 30, 120, 600, 3600)
 
 
 def build_event(
@@ -48,7 +49,7 @@ def build_event(
     **data: Any,
 ) -> Event:
     """An event that is not stored yet. ``silent`` ones are history: nobody is told."""
-    told = silent or not (kind in SIGNALS or kind in MAILED)
+    told = silent or not (kind in SIGNALS or kind in MAILED_KINDS)
     return Event(
         kind=kind,
         key=key,
@@ -70,7 +71,7 @@ def record_events(events: Iterable[Event]) -> None:
         return
     Event.objects.bulk_create(rows, ignore_conflicts=True)
     if any(row.next_at for row in rows):
-        signals.ring_doorbell()
+        wake_workers()
 
 
 def record_booking_event(booking: Booking, kind: str, *, now: datetime, step: str = "") -> None:
@@ -84,14 +85,14 @@ def dispatch_event(*, event: Event, now: datetime, also: Callable[[Event], None]
     lease = Event.objects.due(now).claim(event.pk, now=now, lease=get_settings().lease)
     if lease is None:
         return False
-    if send_signal(event) and call(also, event):
+    if send_signal(event) and call_hook(also, event):
         return Event.objects.finish(lease, dispatched_at=now, next_at=None)
-    wait = RETRY_AFTER[min(event.tries, len(RETRY_AFTER) - 1)]
+    wait = RETRY_DELAYS[min(event.tries, len(RETRY_DELAYS) - 1)]
     Event.objects.finish(lease, tries=F("tries") + 1, next_at=now + timedelta(seconds=wait))
     return False
 
 
-def call(also: Callable[[Event], None], event: Event) -> bool:
+def call_hook(also: Callable[[Event], None], event: Event) -> bool:
     """Whether it went well. A mail server that is away must not lose the event."""
     try:
         also(event)
@@ -112,7 +113,7 @@ def send_signal(event: Event) -> bool:
         appointment=event.appointment,
         attendee=event.attendee,
         booking=event.booking or getattr(event.attendee, "booking", None),
-        **revive(event.data),
+        **parse_event_data(event.data),
     )
     failures = [answer for _, answer in answers if isinstance(answer, Exception)]
     for failure in failures:
@@ -120,7 +121,7 @@ def send_signal(event: Event) -> bool:
     return not failures
 
 
-def revive(data: dict[str, Any]) -> dict[str, Any]:
+def parse_event_data(data: dict[str, Any]) -> dict[str, Any]:
     """Event data as receivers get it: times are datetimes again."""
     return {
         key: datetime.fromisoformat(value) if key.endswith("_start") else value for key, value in data.items()

@@ -19,26 +19,31 @@ from django.db import models, transaction
 from django.db.models import F, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from django_meetergo.conf import connection_names, get_settings
-from django_meetergo.fields import UnreadableText, encryption_keys
+from django_meetergo.conf import get_settings, list_connection_names
+from django_meetergo.fields import UnreadableText, get_encryption_keys
 from django_meetergo.models import (
-    Account,
     Appointment,
     Attendee,
     Booking,
+    Connection,
     ErasedPerson,
     Event,
     SyncRun,
     WebhookDelivery,
     fold_email,
 )
-from django_meetergo.services import mirror
+from django_meetergo.services.mirror.erasure import (
+    BLANK_PERSON,
+    build_erasure_digest,
+    digest_person,
+    hash_erasure_digest,
+)
 
-BATCH = 500
+BATCH_SIZE = 500
 
 #: What a person's row holds when the person has been erased.
-BLANK: dict[str, Any] = {
-    **mirror.BLANK_PERSON,
+BLANK_BOOKING: dict[str, Any] = {
+    **BLANK_PERSON,
     "email_folded": "",
     "user": None,
     "subject_type": None,
@@ -67,7 +72,7 @@ def erase_person(*, email: str, now: datetime) -> Erasure:
     untouched: that must be erased there.
     """
     folded = fold_email(email)
-    remember(folded, now)
+    record_erasure(folded, now)
     report = Erasure()
     for attendee in list(Attendee.objects.filter(email_folded=folded).order_by("pk")):
         with transaction.atomic():
@@ -75,7 +80,7 @@ def erase_person(*, email: str, now: datetime) -> Erasure:
         report.attendees += 1
     for booking in list(Booking.objects.filter(email_folded=folded).order_by("pk")):
         if booking.is_open:
-            report.still_open.append(booking.marker)
+            report.still_open.append(booking.reference)
             continue
         with transaction.atomic():
             report.log_entries += erase_booking(booking)
@@ -84,12 +89,12 @@ def erase_person(*, email: str, now: datetime) -> Erasure:
     return report
 
 
-def remember(folded: str, now: datetime) -> None:
+def record_erasure(folded: str, now: datetime) -> None:
     """Each connection has a salt of its own; a digest under one says nothing about another."""
-    for connection in connection_names():
-        Account.objects.get_or_create(connection=connection)
-    salts = Account.objects.values_list("salt", flat=True)
-    rows = [ErasedPerson(digest=mirror.digest_person(salt, folded), erased_at=now) for salt in salts]
+    for connection in list_connection_names():
+        Connection.objects.get_or_create(connection=connection)
+    salts = Connection.objects.values_list("salt", flat=True)
+    rows = [ErasedPerson(digest=digest_person(salt, folded), erased_at=now) for salt in salts]
     ErasedPerson.objects.bulk_create(rows, ignore_conflicts=True)
 
 
@@ -99,11 +104,11 @@ def erase_attendee(attendee: Attendee) -> int:
     others = appointment.attendees.exclude(pk=attendee.pk).exclude(email_folded="")
     alone = not others.exists()
     # A new public id: the links that were sent open nothing any more.
-    Attendee.objects.filter(pk=attendee.pk).update(**BLANK, public_id=uuid4(), raw={})
+    Attendee.objects.filter(pk=attendee.pk).update(**BLANK_BOOKING, public_id=uuid4(), raw={})
     blank: dict[str, Any] = {"cancellation_reason": ""}
     if "erased" not in appointment.raw:
-        blank["raw"] = mirror.leave_trace(appointment.digest)
-        blank["digest"] = mirror.digest_trace(appointment.digest)
+        blank["raw"] = build_erasure_digest(appointment.digest)
+        blank["digest"] = hash_erasure_digest(appointment.digest)
     if alone:
         blank |= {"location": "", "note": ""}
     elif mentions(appointment.note, attendee):
@@ -122,7 +127,7 @@ def mentions(text: str, attendee: Attendee) -> bool:
 
 def erase_booking(booking: Booking) -> int:
     Booking.objects.filter(pk=booking.pk).update(
-        **BLANK,
+        **BLANK_BOOKING,
         public_id=uuid4(),
         other_emails=[],
         location="",
@@ -131,7 +136,7 @@ def erase_booking(booking: Booking) -> int:
         content_digest="",
         rebook_consent=None,
     )
-    booking.attempts.update(evidence="")
+    booking.attempts.update(error_type="")
     return erase_log([booking])
 
 
@@ -166,16 +171,16 @@ def prune(*, now: datetime, show: Callable[[str, int], None] | None = None) -> d
     if "deliveries" in days:
         before = now - timedelta(days=days["deliveries"])
         old = WebhookDelivery.objects.filter(received_at__lt=before)
-        done["deliveries"] = delete(old.exclude(state=WebhookDelivery.State.PENDING))
+        done["deliveries"] = delete_rows(old.exclude(state=WebhookDelivery.State.PENDING))
         ended = SyncRun.objects.filter(finished_at__lt=before).exclude(state=SyncRun.State.OPEN)
-        done["sync runs"] = delete(ended)
+        done["sync runs"] = delete_rows(ended)
     if "bookings" in days:
         before = now - timedelta(days=days["bookings"])
         closed = Booking.objects.filter(state=Booking.State.CLOSED, closed_at__lt=before)
         done["bookings"] = blank_bookings(closed.exclude(email="", first_name="", last_name="", phone=""))
     if "events" in days:
         before = now - timedelta(days=days["events"])
-        done["events"] = delete(Event.objects.filter(created_at__lt=before).exclude(dispatched_at=None))
+        done["events"] = delete_rows(Event.objects.filter(created_at__lt=before).exclude(dispatched_at=None))
     done["erased people"] = finish_erasures()
     if show:
         for name, number in done.items():
@@ -183,9 +188,9 @@ def prune(*, now: datetime, show: Callable[[str, int], None] | None = None) -> d
     return done
 
 
-def delete(rows: QuerySet[Any]) -> int:
+def delete_rows(rows: QuerySet[Any]) -> int:
     deleted = 0
-    while keys := list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+    while keys := list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH_SIZE]):
         deleted += rows.model._default_manager.filter(pk__in=keys).delete()[0]
     return deleted
 
@@ -193,9 +198,9 @@ def delete(rows: QuerySet[Any]) -> int:
 def blank_bookings(rows: QuerySet[Booking]) -> int:
     """What was typed into the form of a booking that came to nothing; the ledger stays."""
     blanked = 0
-    while keys := list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+    while keys := list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH_SIZE]):
         blanked += Booking.objects.filter(pk__in=keys).update(
-            **BLANK, other_emails=[], location="", message="", field_errors={}, content_digest=""
+            **BLANK_BOOKING, other_emails=[], location="", message="", field_errors={}, content_digest=""
         )
     return blanked
 
@@ -206,11 +211,11 @@ def finish_erasures() -> int:
         return 0
     erased = 0
     digests = set(ErasedPerson.objects.values_list("digest", flat=True))
-    salts = dict(Account.objects.values_list("connection", "salt"))
+    salts = dict(Connection.objects.values_list("connection", "salt"))
     ended = Booking.objects.exclude(state__in=Booking.OPEN).exclude(email_folded="")
-    for booking in ended.iterator(chunk_size=BATCH):
+    for booking in ended.iterator(chunk_size=BATCH_SIZE):
         salt = salts.get(booking.connection)
-        if salt and mirror.digest_person(salt, booking.email_folded) in digests:
+        if salt and digest_person(salt, booking.email_folded) in digests:
             with transaction.atomic():
                 erase_booking(booking)
             erased += 1
@@ -230,14 +235,17 @@ class Rotation:
 
 
 #: Where secrets are kept.
-ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = ((Account, "canary"), (Appointment, "secret"))
+ENCRYPTED_COLUMNS: tuple[tuple[type[models.Model], str], ...] = (
+    (Connection, "canary"),
+    (Appointment, "secret"),
+)
 
 
 def rotate_keys(*, show: Callable[[Rotation], None] | None = None) -> Rotation:
     """Write every secret anew that is not under the first key; a repeat finds only what is left to do."""
     report = Rotation()
-    newest = Fernet(encryption_keys()[0])
-    for model, column in ENCRYPTED:
+    newest = Fernet(get_encryption_keys()[0])
+    for model, column in ENCRYPTED_COLUMNS:
         last = 0
         while batch := read_batch(model, column, after=last):
             rotate_batch(model, column, batch, newest, report)
@@ -251,7 +259,7 @@ def read_batch(model: type[models.Model], column: str, *, after: int) -> list[An
     """Rows with the text as it is stored beside the secret as it reads."""
     filled = model._default_manager.exclude(**{column: ""}).filter(pk__gt=after)
     rows = filled.only("pk", column).annotate(stored=Cast(F(column), TextField()))
-    return list(rows.order_by("pk")[:BATCH])
+    return list(rows.order_by("pk")[:BATCH_SIZE])
 
 
 def rotate_batch(
@@ -261,7 +269,7 @@ def rotate_batch(
     for row in batch:
         if isinstance(getattr(row, column), UnreadableText):
             report.unreadable += 1
-        elif is_under(newest, row.stored):
+        elif is_encrypted_with(newest, row.stored):
             report.current += 1
         else:
             outdated.append(row)
@@ -280,7 +288,7 @@ def rotate_batch(
     report.rotated += len(outdated)
 
 
-def is_under(key: Fernet, token: str) -> bool:
+def is_encrypted_with(key: Fernet, token: str) -> bool:
     try:
         key.decrypt(token.encode())
     except InvalidToken:

@@ -24,9 +24,23 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
-from django_meetergo import embed, links, pages
+from django_meetergo import embed, links
+from django_meetergo.formatting import (
+    describe_when,
+    format_day,
+    format_full_day,
+    format_time,
+    name_channel,
+    name_hosts,
+)
 from django_meetergo.models import Appointment, Attendee, MeetingType
-from django_meetergo.services import availability
+from django_meetergo.presentation.context import ZONE_COOKIE, build_slot_reader, describe_type
+from django_meetergo.presentation.page_cache import NO_PAGE_PART, PagePart, get_first_visit, render_page_part
+from django_meetergo.presentation.page_urls import PageUrl, parse_link, sign_widget
+from django_meetergo.presentation.slots import list_next_slots
+from django_meetergo.presentation.time_choice import SlotReader, TimeQuery, choose_time
+from django_meetergo.services.availability.store import SlotList, Source
+from django_meetergo.timezones import choose_zone
 
 register = template.Library()
 logger = logging.getLogger(__name__)
@@ -84,25 +98,25 @@ def find_nonce(request: Any) -> str:
 @register.filter
 def meetergo_day(day: date) -> str:
     """“Thursday 3 December”"""
-    return pages.format_day(day)
+    return format_day(day)
 
 
 @register.filter
 def meetergo_full_day(day: date) -> str:
     """“Thursday 3 December 2026”"""
-    return pages.format_full_day(day)
+    return format_full_day(day)
 
 
 @register.filter
 def meetergo_time(moment: datetime) -> str:
     """“09:30”, of a moment that is in the right zone already."""
-    return pages.format_time(moment)
+    return format_time(moment)
 
 
 @register.filter
 def meetergo_channel(channel: str) -> str:
     """“Video call”"""
-    return pages.name_channel(channel)
+    return name_channel(channel)
 
 
 # Our own widgets
@@ -121,12 +135,12 @@ class Place:
     def is_gone(self) -> bool:
         return not self.meeting_type.enabled or self.meeting_type.missing_since is not None
 
-    def address(self, name: str) -> pages.Address:
-        return pages.Address(reverse(f"meetergo:{name}", args=[self.meeting_type.slug]), self.carried)
+    def address(self, name: str) -> PageUrl:
+        return PageUrl(reverse(f"meetergo:{name}", args=[self.meeting_type.slug]), self.carried)
 
     @property
-    def look(self) -> pages.Look:
-        return pages.build_look(self.meeting_type, self.meeting_type.duration, clock.now())
+    def look(self) -> SlotReader:
+        return build_slot_reader(self.meeting_type, self.meeting_type.duration, clock.now())
 
 
 def find_place(
@@ -143,14 +157,14 @@ def find_place(
         request=request,
         meeting_type=meeting_type,
         zone=find_zone(request),
-        carried={"subject": links.subject(subject) if subject is not None else ""},
+        carried={"subject": links.sign_subject(subject) if subject is not None else ""},
     )
 
 
 def find_zone(request: Any) -> ZoneInfo:
     """What the visitor chose before, else the site's own."""
     cookies = getattr(request, "COOKIES", {})
-    return pages.choose_zone(cookies.get(pages.ZONE_COOKIE), django_settings.TIME_ZONE)
+    return choose_zone(cookies.get(ZONE_COOKIE), django_settings.TIME_ZONE)
 
 
 def render(place_request: Any, name: str, shown: Mapping[str, Any]) -> SafeString:
@@ -176,26 +190,26 @@ def meetergo_booking_widget(
     """
     number, level = count_up(context, "widgets"), int(heading_level)
 
-    def draw() -> pages.Part:
+    def draw() -> PagePart:
         place = find_place(context, "meetergo_booking_widget", slug, subject, hosts=True)
-        return draw_widget(place, number, level) if place else pages.NO_PART
+        return draw_widget(place, number, level) if place else NO_PAGE_PART
 
     return show_once(context, draw, subject, "widget", slug, number, level)
 
 
-def draw_widget(place: Place, number: int, level: int) -> pages.Part:
+def draw_widget(place: Place, number: int, level: int) -> PagePart:
     shown: dict[str, Any] = {"meeting_type": place.meeting_type, "is_gone": place.is_gone}
-    sources: Sequence[availability.Source] = ()
+    sources: Sequence[Source] = ()
     if place.meeting_type.needs_own_page:
-        shown["link"] = pages.read_link(place.meeting_type.booking_url)
+        shown["link"] = parse_link(place.meeting_type.booking_url)
     elif not place.is_gone:
         shown |= describe_times(place)
         sources = shown["choice"].sources
-    return pages.render_part("tags/widget", {**shown, **pages.place_widget(number, level)}, sources=sources)
+    return render_page_part("tags/widget", {**shown, **sign_widget(number, level)}, sources=sources)
 
 
 def show_once(
-    context: template.Context, draw: Callable[[], pages.Part], subject: models.Model | None, *shown: object
+    context: template.Context, draw: Callable[[], PagePart], subject: models.Model | None, *shown: object
 ) -> SafeString:
     """What was drawn for the last one who saw the same, or what is drawn now."""
     request = context.get("request")
@@ -203,7 +217,7 @@ def show_once(
     vary_on_cookies(request)
     if request is not None and subject is None:
         seen = (*shown, reverse("meetergo:index"), is_first_visit(request))
-        arrival = pages.arrive(request, find_zone(request), clock.now(), *seen)
+        arrival = get_first_visit(request, find_zone(request), clock.now(), *seen)
     part = arrival.find() if arrival else None
     if part is None:
         part = draw()
@@ -220,25 +234,25 @@ def vary_on_cookies(request: Any) -> None:
 
 
 def is_first_visit(request: Any) -> bool:
-    return request is not None and pages.ZONE_COOKIE not in request.COOKIES
+    return request is not None and ZONE_COOKIE not in request.COOKIES
 
 
 def describe_times(place: Place) -> dict[str, Any]:
     """What the includes of step 1 need. Its links lead to our own page, which works without script."""
     now, meeting_type = clock.now(), place.meeting_type
     here, onward = place.address("book"), place.address("details")
-    choice = pages.choose_time(
+    choice = choose_time(
         look=place.look,
         now=now,
         zone=place.zone,
         duration=meeting_type.duration,
-        asked=pages.Asked(),
+        asked=TimeQuery(),
         address=here,
         onward=onward,
     )
     request = place.request
     return {
-        **pages.describe_type(meeting_type),
+        **describe_type(meeting_type),
         "choice": choice,
         "duration": meeting_type.duration,
         "carried": place.carried,
@@ -257,25 +271,25 @@ def meetergo_next_slots(
 ) -> str:
     """The next few free times, each a link straight to the form."""
 
-    def draw() -> pages.Part:
+    def draw() -> PagePart:
         place = find_place(context, "meetergo_next_slots", slug, subject)
-        return draw_next_slots(place, int(count)) if place else pages.NO_PART
+        return draw_next_slots(place, int(count)) if place else NO_PAGE_PART
 
     return show_once(context, draw, subject, "next", slug, int(count))
 
 
-def draw_next_slots(place: Place, count: int) -> pages.Part:
+def draw_next_slots(place: Place, count: int) -> PagePart:
     shown: dict[str, Any] = {"meeting_type": place.meeting_type, "is_gone": place.is_gone}
-    sources: Sequence[availability.Source] = ()
+    sources: Sequence[Source] = ()
     if not place.is_gone:
         found = find_next(place, count)
-        times = pages.list_soonest(found.times, place.zone, place.address("details"), count)
+        times = list_next_slots(found.times, place.zone, place.address("details"), count)
         shown |= {"times": times, "failed": found.failed, "all_times": place.address("book").to()}
         sources = found.sources
-    return pages.render_part("tags/next_slots", shown, sources=sources)
+    return render_page_part("tags/next_slots", shown, sources=sources)
 
 
-def find_next(place: Place, count: int) -> availability.FreeTimes:
+def find_next(place: Place, count: int) -> SlotList:
     """The next times; a short look mostly finds enough, and costs a call less when nothing is at hand."""
     now, (near, far) = clock.now(), AHEAD
     found = place.look(now, now + near)
@@ -285,8 +299,8 @@ def find_next(place: Place, count: int) -> availability.FreeTimes:
 @register.simple_tag
 def meetergo_manage_link(attendee: Attendee, *, absolute: bool = False) -> str:
     """The address where an attendee sees, moves and cancels the appointment: a secret of theirs."""
-    path = links.manage(attendee)
-    return links.absolute(path) if absolute else path
+    path = links.get_manage_path(attendee)
+    return links.build_absolute_url(path) if absolute else path
 
 
 @register.simple_tag(takes_context=True)
@@ -313,9 +327,9 @@ def describe_upcoming(attendee: Attendee, zone: ZoneInfo) -> dict[str, Any]:
     hosts = list(appointment.hosts.all())
     return {
         "name": appointment.meeting_type.name if appointment.meeting_type else gettext("Appointment"),
-        "when": pages.describe_when(appointment.start, appointment.end, zone),
-        "host_name": pages.name_hosts(hosts),
-        "link": links.manage(attendee),
+        "when": describe_when(appointment.start, appointment.end, zone),
+        "host_name": name_hosts(hosts),
+        "link": links.get_manage_path(attendee),
         "attendee": attendee,
     }
 

@@ -12,14 +12,18 @@ from zoneinfo import ZoneInfo
 from django.core.cache import caches
 from django.test import Client
 
-from django_meetergo.conf import DEFAULT, get_settings
+from django_meetergo.conf import DEFAULT_CONNECTION, get_settings
 from django_meetergo.models import Booking, MeetingType
-from django_meetergo.remote import budget
+from django_meetergo.remote.circuit_breaker import reset_local_state
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.control import take_slot
-from django_meetergo.services import availability, directory, webhooks, work
-from django_meetergo.services.clients import client_for
+from django_meetergo.services import scheduler
+from django_meetergo.services.availability.slots import list_slots
+from django_meetergo.services.clients import build_client
+from django_meetergo.services.sync import directory
+from django_meetergo.services.webhooks.receive import DEBOUNCE, receive_delivery
+from django_meetergo.services.webhooks.registration import ensure_webhook
 
 BOOK = "POST /v4/booking"
 
@@ -50,13 +54,13 @@ class SandboxKit:
 
     # What can be booked
 
-    def client(self, lane: str = "write") -> MeetergoClient:
+    def client(self, priority: str = "write") -> MeetergoClient:
         """A client whose wire ends in this sandbox."""
-        return client_for(DEFAULT, lane)
+        return build_client(DEFAULT_CONNECTION, priority)
 
     def sync_directory(self) -> None:
         """Bring the sandbox's meeting types and hosts into the database."""
-        directory.sync_directory(connection=DEFAULT, client=self.client("sync"), now=self.now())
+        directory.sync_directory(connection=DEFAULT_CONNECTION, client=self.client("sync"), now=self.now())
 
     def meeting_type(self, slug: str = "intro-call") -> MeetingType:
         """Our row of a seeded meeting type; the directory is read when it is not there yet."""
@@ -64,10 +68,10 @@ class SandboxKit:
             self.sync_directory()
         return MeetingType.objects.get(slug=slug)
 
-    def free_starts(self, slug: str = "intro-call", *, days: int = 14) -> list[datetime]:
+    def list_free_starts(self, slug: str = "intro-call", *, days: int = 14) -> list[datetime]:
         """Free starts in UTC, soonest first."""
         now = self.now()
-        found = availability.list_slots(
+        found = list_slots(
             meeting_type=self.meeting_type(slug),
             start=now,
             end=now + timedelta(days=days),
@@ -95,14 +99,14 @@ class SandboxKit:
         """From now on the credential is refused."""
         self.sandbox.faults.add("*", "expire_key", times=-1)
 
-    def forget_times(self) -> None:
+    def clear_availability(self) -> None:
         """Empty the cache: free times, the request budget and the circuit, as after a restart."""
         caches[get_settings().CACHE].clear()
-        self.forget_budget()
+        self.reset_rate_limit()
 
-    def forget_budget(self) -> None:
+    def reset_rate_limit(self) -> None:
         """A new minute: the request budget is whole and the circuit closed."""
-        budget.forget_alone()
+        reset_local_state()
 
     # Somebody's yes
 
@@ -126,7 +130,7 @@ class SandboxKit:
 
     def register_webhook(self) -> None:
         """Enter our letterbox in the sandbox's list."""
-        webhooks.ensure_webhook(connection=DEFAULT, client=self.client("sync"))
+        ensure_webhook(connection=DEFAULT_CONNECTION, client=self.client("sync"))
 
     def deliver(self, *, duplicate: int = 1, shuffle: bool = False) -> int:
         """Send what waits to our letterbox; how many answers were 2xx."""
@@ -139,13 +143,13 @@ class SandboxKit:
             entries += deliveries.pump()
         return sum(200 <= entry.get("status", 0) < 300 for entry in entries)
 
-    def knock_for_all(self) -> None:
+    def reread_all(self) -> None:
         """Have every appointment of this test looked at, as if a delivery had named it long enough ago."""
         now = self.now()
-        for appointment in self.appointments(standing=False):
+        for appointment in self.appointments(active=False):
             body = {"webhookType": "booking_created", "id": appointment.id, "nonce": uuid4().hex}
-            webhooks.receive_delivery(
-                connection=DEFAULT, body=json.dumps(body).encode(), now=now - webhooks.GATHER
+            receive_delivery(
+                connection=DEFAULT_CONNECTION, body=json.dumps(body).encode(), now=now - DEBOUNCE
             )
 
     def _deliver(self, endpoint: str, body: bytes) -> int:
@@ -159,7 +163,7 @@ class SandboxKit:
         now = self.travel(seconds=after)
         done: dict[str, int] = {}
         # What one row causes, another shows: a delivery leads to an event.
-        while found := work.run_due(now, periodic=periodic and not done):
+        while found := scheduler.run_due(now, periodic=periodic and not done):
             done = {name: done.get(name, 0) + found.get(name, 0) for name in {*done, *found}}
         return done
 
@@ -171,20 +175,20 @@ class SandboxKit:
         entries = self.sandbox.journal.entries(kind="request")
         return sum((entry["method"], entry["route"]) == (method, template) for entry in entries)
 
-    def appointments(self, *, standing: bool = True) -> list[Any]:
+    def appointments(self, *, active: bool = True) -> list[Any]:
         """The sandbox's own appointments that were made since it was seeded, oldest first."""
         return [
             appointment
             for appointment in self.sandbox.ledger.appointments.values()
-            if appointment.id not in self._seeded and not (standing and appointment.is_cancelled)
+            if appointment.id not in self._seeded and not (active and appointment.is_cancelled)
         ]
 
-    def appointments_of(self, booking: Booking, *, standing: bool = True) -> list[Any]:
+    def appointments_of(self, booking: Booking, *, active: bool = True) -> list[Any]:
         """The sandbox's appointments that carry this booking's reference."""
         return [
             appointment
-            for appointment in self.appointments(standing=standing)
-            if any(booking.marker in str(attendee.answers) for attendee in appointment.attendees)
+            for appointment in self.appointments(active=active)
+            if any(booking.reference in str(attendee.answers) for attendee in appointment.attendees)
         ]
 
 

@@ -20,17 +20,17 @@ def meetergo_sandbox(settings: Any) -> Iterator[SandboxKit]:
     from django_meetergo.remote import transport
     from django_meetergo.sandbox.app import Sandbox
     from django_meetergo.testing.kit import SandboxKit
-    from django_meetergo.testing.wire import SandboxWire
+    from django_meetergo.testing.sandbox_adapter import SandboxAdapter
 
     sandbox = Sandbox(rate_limit=False)
     use_sandbox(settings, BASE_URL)
-    transport.WIRES[BASE_URL] = SandboxWire(sandbox.wsgi)
+    transport.ADAPTERS[BASE_URL] = SandboxAdapter(sandbox.wsgi)
     try:
         kit = SandboxKit(sandbox, base_url=BASE_URL)
-        kit.forget_times()
+        kit.clear_availability()
         yield kit
     finally:
-        del transport.WIRES[BASE_URL]
+        del transport.ADAPTERS[BASE_URL]
         sandbox.close()
 
 
@@ -46,7 +46,7 @@ def live_meetergo_sandbox(settings: Any) -> Iterator[SandboxKit]:
     use_sandbox(settings, running.url)
     try:
         kit = SandboxKit(sandbox, base_url=running.url, live=True)
-        kit.forget_times()
+        kit.clear_availability()
         yield kit
     finally:
         running.stop()
@@ -82,17 +82,17 @@ def _meetergo_stays_at_home(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     from django_meetergo.remote import transport
     from django_meetergo.testing.guards import refuse_open_transactions
-    from django_meetergo.testing.wire import ClosedWire
+    from django_meetergo.testing.sandbox_adapter import ClosedAdapter
 
-    closed = {host: ClosedWire() for host in REAL_HOSTS}
-    transport.WIRES.update(closed)
+    closed = {host: ClosedAdapter() for host in REAL_HOSTS}
+    transport.ADAPTERS.update(closed)
     transport.BEFORE_SEND.append(refuse_open_transactions)
     try:
         yield
     finally:
         transport.BEFORE_SEND.remove(refuse_open_transactions)
         for host in closed:
-            transport.WIRES.pop(host, None)
+            transport.ADAPTERS.pop(host, None)
 
 
 def is_django_ready() -> bool:

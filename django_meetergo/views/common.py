@@ -18,12 +18,19 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 
-from django_meetergo import links, pages
+from django_meetergo import links, timezones
 from django_meetergo.conf import get_settings
-from django_meetergo.fields import build_cipher, encrypt, encryption_keys
+from django_meetergo.fields import build_cipher, encrypt, get_encryption_keys
+from django_meetergo.formatting import When, describe_when, find_host_zone, name_hosts
 from django_meetergo.models import Appointment, Attendee, Host, MeetingType
+from django_meetergo.presentation.context import ZONE_COOKIE, build_slot_reader
+from django_meetergo.presentation.month import first_of_month, parse_day, parse_month
+from django_meetergo.presentation.page_urls import PageUrl, build_calendar_links, read_widget
+from django_meetergo.presentation.slots import parse_start
+from django_meetergo.presentation.time_choice import WINDOW, TimeQuery
+from django_meetergo.timezones import choose_zone
 from django_meetergo.transactions import DATABASE_LOST
-from django_meetergo.visitors import Limit, find_address
+from django_meetergo.visitors import Limit, get_client_address
 
 View = Callable[..., HttpResponse]
 T = TypeVar("T", bound=models.Model)
@@ -33,7 +40,7 @@ DETAILS_AGE = timedelta(minutes=30)
 
 SEE_OTHER, NOT_FOUND = 303, 404
 #: What one address may guess wrong before it has to wait.
-WRONG_LINKS = Limit(name="wrong-links", times=30, seconds=600)
+WRONG_LINK_LIMIT = Limit(name="wrong-links", times=30, seconds=600)
 FRAGMENT, WIDGET = "X-Meetergo-Fragment", "X-Meetergo-Widget"
 ASKS_FRAGMENT, ASKS_WIDGET = "HTTP_X_MEETERGO_FRAGMENT", "HTTP_X_MEETERGO_WIDGET"
 FRAGMENTS = {
@@ -65,7 +72,7 @@ def token_page(view: View) -> View:
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response = answer_known(view, request, *args, **kwargs)
+        response = handle_known_errors(view, request, *args, **kwargs)
         response["Cache-Control"] = "no-store"
         response["X-Robots-Tag"] = "noindex"
         response["Referrer-Policy"] = "same-origin"
@@ -74,20 +81,20 @@ def token_page(view: View) -> View:
     return answer
 
 
-def answer_known(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+def handle_known_errors(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
     """What the view says, unless its address has been guessing links: then it is not even asked."""
-    address = find_address(request.META)
-    if WRONG_LINKS.is_reached(address):
+    address = get_client_address(request.META)
+    if WRONG_LINK_LIMIT.is_reached(address):
         response = show(request, "meetergo/too_many.html", status=429)
-        response["Retry-After"] = str(WRONG_LINKS.seconds)
+        response["Retry-After"] = str(WRONG_LINK_LIMIT.seconds)
         return response
     response = view(request, *args, **kwargs)
     if response.status_code == NOT_FOUND:
-        WRONG_LINKS.count(address)
+        WRONG_LINK_LIMIT.count(address)
     return response
 
 
-def never_framed(view: View) -> View:
+def deny_framing(view: View) -> View:
     """A page on which one click changes an appointment: no other page may lay itself over it."""
 
     @wraps(view)
@@ -123,7 +130,7 @@ def show_step(
     ``calendar`` is the month and, because another month has other times, what is free on its chosen day.
     """
     part = find_fragment(request)
-    place = pages.read_widget(request.META.get(ASKS_WIDGET, "")) if part else {}
+    place = read_widget(request.META.get(ASKS_WIDGET, "")) if part else {}
     response = show(request, part or template, {**context, **place}, status=status, vary=[FRAGMENT, WIDGET])
     if request.GET:
         # Half a year of days and months, each a page of its own: a search engine reads the first page.
@@ -131,7 +138,7 @@ def show_step(
     return response
 
 
-def asks_for_part(request: HttpRequest) -> bool:
+def is_fragment_request(request: HttpRequest) -> bool:
     """Whether our script asks, for a page or a widget it has in front of it."""
     return ASKS_FRAGMENT in request.META or ASKS_WIDGET in request.META
 
@@ -141,13 +148,13 @@ def find_fragment(request: HttpRequest) -> str | None:
     return FRAGMENTS.get(request.META.get(ASKS_FRAGMENT, ""))
 
 
-def build_address(request: HttpRequest, path: str, carried: Mapping[str, str]) -> pages.Address:
+def build_address(request: HttpRequest, path: str, carried: Mapping[str, str]) -> PageUrl:
     """The address of this page: in short, unless its links are to work elsewhere."""
     is_here = request.path == path and ASKS_WIDGET not in request.META
-    return pages.Address("" if is_here else path, carried)
+    return PageUrl("" if is_here else path, carried)
 
 
-def see_other(path: str) -> HttpResponseRedirect:
+def redirect_after_post(path: str) -> HttpResponseRedirect:
     """Go and look there: the answer to a POST."""
     return HttpResponseRedirect(path, status=SEE_OTHER)
 
@@ -168,35 +175,31 @@ def show_not_found(request: HttpRequest) -> HttpResponse:
 
 def find_zone(request: HttpRequest) -> ZoneInfo:
     """The visitor's zone: what the address says, what was chosen before, the site's own."""
-    return pages.choose_zone(
-        request.GET.get("tz"), request.COOKIES.get(pages.ZONE_COOKIE), django_settings.TIME_ZONE
-    )
+    return choose_zone(request.GET.get("tz"), request.COOKIES.get(ZONE_COOKIE), django_settings.TIME_ZONE)
 
 
 def find_named_zone(request: HttpRequest) -> str:
     """The zone in the address, to be handed on to the next page's."""
-    return zone.key if (zone := pages.find_zone(request.GET.get("tz"))) else ""
+    return zone.key if (zone := timezones.find_zone(request.GET.get("tz"))) else ""
 
 
 def is_first_visit(request: HttpRequest) -> bool:
     """Whether nobody has said yet which zone to use; our script may then ask the browser."""
-    return not find_named_zone(request) and pages.ZONE_COOKIE not in request.COOKIES
+    return not find_named_zone(request) and ZONE_COOKIE not in request.COOKIES
 
 
-def describe_booked(start: datetime, end: datetime, zone: ZoneInfo, hosts: list[Any]) -> pages.When:
+def describe_booked(start: datetime, end: datetime, zone: ZoneInfo, hosts: list[Any]) -> When:
     """When something is, by the visitor's clock and, where it differs, by the host's."""
-    return pages.describe_when(
-        start, end, zone, host_zone=pages.find_host_zone(hosts), host_name=pages.name_hosts(hosts)
-    )
+    return describe_when(start, end, zone, host_zone=find_host_zone(hosts), host_name=name_hosts(hosts))
 
 
 def describe_calendar(attendee: Attendee, title: str) -> dict[str, Any]:
     """The ways into somebody's own calendar: a file, and two services' pages."""
     appointment = attendee.appointment
-    token = links.sign(attendee.public_id, salt=links.MANAGE)
+    token = links.sign(attendee.public_id, salt=links.MANAGE_SALT)
     return {
         "ics": reverse("meetergo:ics", args=[token]),
-        "calendars": pages.build_calendar_links(
+        "calendars": build_calendar_links(
             title=title,
             start=appointment.start,
             end=appointment.end,
@@ -236,7 +239,7 @@ def forget_details(response: HttpResponse) -> None:
 def read_details(request: HttpRequest) -> dict[str, Any]:
     """What the same browser typed before, or nothing."""
     sealed = request.COOKIES.get(DETAILS_COOKIE, "")
-    cipher = build_cipher(encryption_keys())
+    cipher = build_cipher(get_encryption_keys())
     try:
         typed = json.loads(cipher.decrypt(sealed.encode(), ttl=int(DETAILS_AGE.total_seconds())))
     except (InvalidToken, ValueError):
@@ -275,21 +278,21 @@ def is_free(
     moving: Appointment | None = None,
 ) -> bool:
     """Whether a start is among the times we show. When nobody can say, it is left to the booking."""
-    if start > now + pages.WINDOW + timedelta(days=31):
+    if start > now + WINDOW + timedelta(days=31):
         return False
-    found = pages.build_look(meeting_type, duration, now, moving=moving)(start, start + timedelta(seconds=1))
+    found = build_slot_reader(meeting_type, duration, now, moving=moving)(start, start + timedelta(seconds=1))
     return bool(found.times) or found.stale or found.failed
 
 
-def read_asked(query: QueryDict, zone: ZoneInfo) -> pages.Asked:
+def read_time_query(query: QueryDict, zone: ZoneInfo) -> TimeQuery:
     """What the address asks to see; a time that is named brings its day along."""
-    start = pages.parse_start(query.get("start", ""))
-    day, month = pages.parse_day(query.get("date")), pages.parse_month(query.get("month"))
+    start = parse_start(query.get("start", ""))
+    day, month = parse_day(query.get("date")), parse_month(query.get("month"))
     if day is None and start is not None:
         day = start.astimezone(zone).date()
-    if day and month and pages.first_of_month(day) != month:
+    if day and month and first_of_month(day) != month:
         day = None
-    return pages.Asked(
+    return TimeQuery(
         month=month,
         day=day,
         start=start.astimezone(zone).isoformat() if start else "",

@@ -13,16 +13,31 @@ from django.utils import timezone as clock
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_safe
 
-from django_meetergo import links, pages
+from django_meetergo import links, timezones
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest
-from django_meetergo.forms import CancelForm
+from django_meetergo.formatting import (
+    format_moment,
+    format_short_day,
+    format_weekday,
+    name_channel,
+    name_hosts,
+)
 from django_meetergo.models import AppointmentChange, Attendee, MeetingType
-from django_meetergo.services import calendars, changes, looking
-from django_meetergo.services.clients import client_for
+from django_meetergo.presentation.context import build_slot_reader
+from django_meetergo.presentation.forms import CancelForm
+from django_meetergo.presentation.page_urls import parse_link
+from django_meetergo.presentation.slots import label_time, parse_start
+from django_meetergo.presentation.time_choice import choose_time, describe_viewed
+from django_meetergo.services import calendar_files, polling
+from django_meetergo.services.changes.policy import apply_policy, is_group
+from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
+from django_meetergo.services.clients import build_client
+from django_meetergo.timezones import list_zones
 from django_meetergo.views.common import (
     METHODS,
     build_address,
+    deny_framing,
     describe_booked,
     describe_calendar,
     find_by_token,
@@ -30,33 +45,32 @@ from django_meetergo.views.common import (
     find_zone,
     is_free,
     list_hosts,
-    never_framed,
     page,
-    read_asked,
-    see_other,
+    read_time_query,
+    redirect_after_post,
     show,
     show_not_found,
     show_step,
     token_page,
 )
-from django_meetergo.views.forgery import doubts_forms
+from django_meetergo.views.csrf import handle_csrf_failure
 
 Kind, State = AppointmentChange.Kind, AppointmentChange.State
 
 #: For so long the page says that the last change was refused.
-TELL_FOR = timedelta(hours=1)
+SHOW_RESULT_FOR = timedelta(hours=1)
 
 
 def find_attendee(token: str) -> Attendee | None:
     rows = Attendee.objects.select_related("appointment__meeting_type")
-    return find_by_token(rows.defer("raw", "appointment__raw"), token, salt=links.MANAGE)
+    return find_by_token(rows.defer("raw", "appointment__raw"), token, salt=links.MANAGE_SALT)
 
 
 @page
-@never_framed
+@deny_framing
 @token_page
 @require_http_methods(METHODS)
-@doubts_forms
+@handle_csrf_failure
 def manage(request: HttpRequest, token: str, *, doubt: str) -> HttpResponse:
     """The appointment as it stands. A POST looks how a change on its way is doing."""
     attendee = find_attendee(token)
@@ -64,15 +78,15 @@ def manage(request: HttpRequest, token: str, *, doubt: str) -> HttpResponse:
         return show_not_found(request)
     if request.method == "POST":
         if not doubt:
-            looking.look_at_change(change=find_last_change(attendee), now=clock.now())
-        return see_other(request.path)
+            polling.refresh_change_status(change=find_last_change(attendee), now=clock.now())
+        return redirect_after_post(request.path)
     return show_appointment(request, attendee)
 
 
 def find_last_change(attendee: Attendee) -> AppointmentChange | None:
     """The newest change that concerns this attendee; in groups each has their own."""
     rows = attendee.appointment.changes.all()
-    if changes.is_group(attendee.appointment):
+    if is_group(attendee.appointment):
         rows = rows.filter(attendee=attendee)
     return rows.first()
 
@@ -95,7 +109,7 @@ def show_appointment(request: HttpRequest, attendee: Attendee, *, status: int = 
 
 def choose_zone(request: HttpRequest, attendee: Attendee) -> ZoneInfo:
     """The zone in which the appointment was booked, unless the visitor says otherwise here."""
-    return pages.choose_zone(request.GET.get("tz"), attendee.timezone, find_zone(request).key)
+    return timezones.choose_zone(request.GET.get("tz"), attendee.timezone, find_zone(request).key)
 
 
 def choose_screen(attendee: Attendee, change: AppointmentChange | None, now: datetime) -> str:
@@ -112,7 +126,7 @@ def choose_screen(attendee: Attendee, change: AppointmentChange | None, now: dat
 def describe_appointment(attendee: Attendee, zone: ZoneInfo) -> dict[str, Any]:
     appointment, meeting_type = attendee.appointment, attendee.appointment.meeting_type
     hosts = list_hosts(appointment)
-    token = links.sign(attendee.public_id, salt=links.MANAGE)
+    token = links.sign(attendee.public_id, salt=links.MANAGE_SALT)
     local = appointment.start.astimezone(zone)
     return {
         "attendee": attendee,
@@ -121,14 +135,14 @@ def describe_appointment(attendee: Attendee, zone: ZoneInfo) -> dict[str, Any]:
         "name": meeting_type.name if meeting_type else gettext("Your appointment"),
         "zone": zone,
         "when": describe_booked(appointment.start, appointment.end, zone, hosts),
-        "moment": pages.format_moment(appointment.start, zone),
-        "weekday": pages.format_weekday(local.date()),
+        "moment": format_moment(appointment.start, zone),
+        "weekday": format_weekday(local.date()),
         "duration": round(appointment.duration.total_seconds() / 60),
-        "host_name": pages.name_hosts(hosts),
-        "channel": pages.name_channel(appointment.channel),
+        "host_name": name_hosts(hosts),
+        "channel": name_channel(appointment.channel),
         "place": appointment.location,
-        "join": pages.read_link(appointment.meeting_link, schemes=("https", "http")),
-        "is_group": changes.is_group(appointment),
+        "join": parse_link(appointment.meeting_link, schemes=("https", "http")),
+        "is_group": is_group(appointment),
         "moved_from": describe_move(attendee, zone),
         "cancelled_on": describe_day(appointment.cancelled_at, zone),
         "cancel_reason": find_reason(attendee),
@@ -146,13 +160,13 @@ def describe_move(attendee: Attendee, zone: ZoneInfo) -> dict[str, str]:
     if not appointment.previous_start or appointment.previous_start == appointment.start:
         return {}
     return {
-        "moment": pages.format_moment(appointment.previous_start, zone),
+        "moment": format_moment(appointment.previous_start, zone),
         "day": describe_day(appointment.rescheduled_at, zone),
     }
 
 
 def describe_day(moment: datetime | None, zone: ZoneInfo) -> str:
-    return pages.format_short_day(moment.astimezone(zone).date()) if moment else ""
+    return format_short_day(moment.astimezone(zone).date()) if moment else ""
 
 
 def find_reason(attendee: Attendee) -> str:
@@ -169,20 +183,23 @@ def find_way_to_book(meeting_type: MeetingType | None) -> str:
 
 def describe_permissions(attendee: Attendee, now: datetime, zone: ZoneInfo) -> dict[str, Any]:
     """What may be done, until when, and in which words it is refused."""
-    move = changes.ask_policy(Kind.RESCHEDULE, attendee, now)
-    give_up = changes.ask_policy(Kind.CANCEL, attendee, now)
-    untils = [decision.until for decision in (move, give_up) if decision.allowed and decision.until]
+    move = apply_policy(Kind.RESCHEDULE, attendee, now)
+    show_change_failed = apply_policy(Kind.CANCEL, attendee, now)
+    untils = [
+        decision.until for decision in (move, show_change_failed) if decision.allowed and decision.until
+    ]
     return {
         "may_move": move.allowed and bool(find_way_to_book(attendee.appointment.meeting_type)),
-        "may_cancel": give_up.allowed,
-        "is_late": "too_late" in {move.reason, give_up.reason} or attendee.appointment.start <= now,
-        "until": pages.format_moment(min(untils), zone) if untils else "",
+        "may_cancel": show_change_failed.allowed,
+        "is_late": "too_late" in {move.reason, show_change_failed.reason}
+        or attendee.appointment.start <= now,
+        "until": format_moment(min(untils), zone) if untils else "",
     }
 
 
 def describe_refusal(change: AppointmentChange | None, now: datetime) -> dict[str, str]:
     """What became of the last change when it was refused, told for a while."""
-    if change is None or change.state != State.REFUSED or now - change.created_at > TELL_FOR:
+    if change is None or change.state != State.REFUSED or now - change.created_at > SHOW_RESULT_FOR:
         return {}
     is_move = change.kind == Kind.RESCHEDULE
     if change.outcome == "slot_taken":
@@ -212,10 +229,10 @@ def ics(request: HttpRequest, token: str) -> HttpResponse:
         return show_not_found(request)
     appointment = attendee.appointment
     title = appointment.meeting_type.name if appointment.meeting_type else gettext("Appointment")
-    file = calendars.build_calendar(
+    file = calendar_files.build_calendar(
         attendee=attendee,
         title=title,
-        host_name=pages.name_hosts(list_hosts(appointment)),
+        host_name=name_hosts(list_hosts(appointment)),
         site=urlsplit(get_settings().SITE_URL).hostname or request.get_host(),
         now=clock.now(),
     )
@@ -228,10 +245,10 @@ def ics(request: HttpRequest, token: str) -> HttpResponse:
 
 
 @page
-@never_framed
+@deny_framing
 @token_page
 @require_http_methods(METHODS)
-@doubts_forms
+@handle_csrf_failure
 def reschedule(request: HttpRequest, token: str, *, doubt: str) -> HttpResponse:
     """GET offers times, or asks about the one that was chosen; POST moves."""
     attendee = find_attendee(token)
@@ -243,7 +260,7 @@ def reschedule(request: HttpRequest, token: str, *, doubt: str) -> HttpResponse:
         return refuse(request, attendee)
     if "start" not in given and "chosen" not in given:
         return show_times(request, attendee, meeting_type)
-    start = pages.parse_start(given.get("start", ""))
+    start = parse_start(given.get("start", ""))
     if error := find_fault(request, attendee, meeting_type, start):
         return show_times(request, attendee, meeting_type, error=error[0], status=error[1])
     assert start is not None  # noqa: S101 - find_fault has seen to it
@@ -257,7 +274,7 @@ def may_move(attendee: Attendee, now: datetime) -> bool:
     change = find_last_change(attendee)
     if change is not None and change.is_open:
         return False
-    allowed = changes.ask_policy(Kind.RESCHEDULE, attendee, now).allowed
+    allowed = apply_policy(Kind.RESCHEDULE, attendee, now).allowed
     return allowed and bool(find_way_to_book(attendee.appointment.meeting_type))
 
 
@@ -265,7 +282,7 @@ def refuse(request: HttpRequest, attendee: Attendee) -> HttpResponse:
     """The present state says why; nothing was done."""
     if request.method == "POST":
         return show_appointment(request, attendee, status=409)
-    return see_other(links.manage(attendee))
+    return redirect_after_post(links.get_manage_path(attendee))
 
 
 def find_fault(
@@ -283,7 +300,7 @@ def find_fault(
     if start == attendee.appointment.start:
         return gettext("That is your time already. Please choose another one."), 409
     if not is_free(meeting_type, start, count_minutes(attendee), now, moving=attendee.appointment):
-        words = {"time": pages.label_time(start, zone)}
+        words = {"time": label_time(start, zone)}
         return gettext("%(time)s is no longer free. Please choose another time.") % words, 409
     return None
 
@@ -303,15 +320,15 @@ def show_times(
     """Step 1 again, with the present time above it; the length stays."""
     now, zone = clock.now(), choose_zone(request, attendee)
     context = describe_appointment(attendee, zone)
-    tz = pages.find_zone(request.GET.get("tz"))
+    tz = timezones.find_zone(request.GET.get("tz"))
     carried = {"tz": tz.key if tz else ""}
     here = build_address(request, context["reschedule"], carried)
-    choice = pages.choose_time(
-        look=pages.build_look(meeting_type, count_minutes(attendee), now, moving=attendee.appointment),
+    choice = choose_time(
+        look=build_slot_reader(meeting_type, count_minutes(attendee), now, moving=attendee.appointment),
         now=now,
         zone=zone,
         duration=count_minutes(attendee),
-        asked=read_asked(request.GET, zone),
+        asked=read_time_query(request.GET, zone),
         address=here,
         onward=here,
     )
@@ -321,8 +338,8 @@ def show_times(
         "here": here,
         "carried": carried,
         "onward": context["reschedule"],
-        "zones": pages.list_zones(zone, now) if "zones" in request.GET else [],
-        "zone_all": here.to(**pages.tell_seen(choice), zones="all"),
+        "zones": list_zones(zone, now) if "zones" in request.GET else [],
+        "zone_all": here.to(**describe_viewed(choice), zones="all"),
         "zone_in_address": True,
     }
     return show_step(request, "meetergo/reschedule.html", context, status=status)
@@ -337,7 +354,7 @@ def ask_move(request: HttpRequest, attendee: Attendee, start: datetime, doubt: s
         **describe_appointment(attendee, zone),
         "start": start.astimezone(zone).isoformat(),
         "new": describe_booked(start, end, zone, hosts),
-        "new_moment": pages.format_moment(start, zone),
+        "new_moment": format_moment(start, zone),
         "error": doubt,
     }
     return show(request, "meetergo/reschedule_confirm.html", context, status=403 if doubt else 200)
@@ -346,37 +363,37 @@ def ask_move(request: HttpRequest, attendee: Attendee, start: datetime, doubt: s
 def move(request: HttpRequest, attendee: Attendee, start: datetime) -> HttpResponse:
     appointment = attendee.appointment
     try:
-        changes.reschedule_appointment(
+        reschedule_appointment(
             appointment=appointment,
             start=start,
             attendee=attendee,
             by=AppointmentChange.Actor.ATTENDEE,
             user=find_user(request),
-            client=client_for(appointment.connection, "write"),
+            client=build_client(appointment.connection, "write"),
             now=clock.now(),
         )
     except (ChangeNotAllowed, InvalidRequest):
         return show_appointment(request, attendee, status=409)
-    return see_other(links.manage(attendee))
+    return redirect_after_post(links.get_manage_path(attendee))
 
 
 # Giving it up
 
 
 @page
-@never_framed
+@deny_framing
 @token_page
 @require_http_methods(METHODS)
-@doubts_forms
+@handle_csrf_failure
 def cancel(request: HttpRequest, token: str, *, doubt: str) -> HttpResponse:
     """GET asks; POST cancels, once, however often it is sent."""
     attendee = find_attendee(token)
     if attendee is None:
         return show_not_found(request)
-    host = pages.name_hosts(list_hosts(attendee.appointment))
+    host = name_hosts(list_hosts(attendee.appointment))
     if request.method == "POST" and not doubt:
-        return give_up(request, attendee, CancelForm(request.POST, host_name=host))
-    if not changes.ask_policy(Kind.CANCEL, attendee, clock.now()).allowed:
+        return show_change_failed(request, attendee, CancelForm(request.POST, host_name=host))
+    if not apply_policy(Kind.CANCEL, attendee, clock.now()).allowed:
         return refuse(request, attendee)
     form = CancelForm(request.POST if doubt else None, host_name=host)
     if doubt:
@@ -391,20 +408,20 @@ def show_cancel(
     return show(request, "meetergo/cancel.html", context, status=status)
 
 
-def give_up(request: HttpRequest, attendee: Attendee, form: CancelForm) -> HttpResponse:
+def show_change_failed(request: HttpRequest, attendee: Attendee, form: CancelForm) -> HttpResponse:
     if not form.is_valid():
         return show_cancel(request, attendee, form, status=422)
     appointment = attendee.appointment
     try:
-        changes.cancel_appointment(
+        cancel_appointment(
             appointment=appointment,
             attendee=attendee,
             reason=form.cleaned_data["reason"],
             by=AppointmentChange.Actor.ATTENDEE,
             user=find_user(request),
-            client=client_for(appointment.connection, "write"),
+            client=build_client(appointment.connection, "write"),
             now=clock.now(),
         )
     except (ChangeNotAllowed, InvalidRequest):
         return show_appointment(request, attendee, status=409)
-    return see_other(links.manage(attendee))
+    return redirect_after_post(links.get_manage_path(attendee))

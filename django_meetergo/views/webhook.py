@@ -9,7 +9,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from django_meetergo.exceptions import InvalidRequest
-from django_meetergo.services import webhooks
+from django_meetergo.services.webhooks.receive import MAX_BODY, find_connection, receive_delivery
 
 
 @transaction.non_atomic_requests
@@ -17,17 +17,17 @@ from django_meetergo.services import webhooks
 @require_POST
 def receive(request: HttpRequest, token: str) -> HttpResponse:
     """200 once the knock is on paper; 503 when it could not be, so that meetergo knocks again."""
-    connection = webhooks.find_connection(token)
+    connection = find_connection(token)
     if is_too_large(request):
         # Said to everybody: the answer must not tell who knows a token.
         return answer(413)
     if request.content_type != "application/json":
         return answer(404 if connection is None else 415)
-    body = request.read(webhooks.MAX_BODY + 1)
+    body = request.read(MAX_BODY + 1)
     if connection is None:
         return answer(404)
     try:
-        webhooks.receive_delivery(connection=connection, body=body, now=timezone.now())
+        receive_delivery(connection=connection, body=body, now=timezone.now())
     except InvalidRequest:
         return answer(400)
     except (DatabaseError, InterfaceError):
@@ -37,7 +37,7 @@ def receive(request: HttpRequest, token: str) -> HttpResponse:
 
 def is_too_large(request: HttpRequest) -> bool:
     length = request.META.get("CONTENT_LENGTH") or "0"
-    return not length.isdecimal() or int(length[:12]) > webhooks.MAX_BODY
+    return not length.isdecimal() or int(length[:12]) > MAX_BODY
 
 
 def answer(status: int) -> HttpResponse:

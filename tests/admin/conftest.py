@@ -73,12 +73,12 @@ def clinic(meetergo_sandbox: Any, db: Any) -> Any:
 @pytest.fixture
 def book(clinic: Any) -> Any:
     """Book a free time for somebody; by its number, as booking takes it away."""
-    from django_meetergo.services.bookings import AttendeeData, book_appointment
+    from django_meetergo.services.booking.book import AttendeeData, book_appointment
 
     def book(number: int = 0, slug: str = "intro-call", email: str = "") -> Any:
         return book_appointment(
             meeting_type=clinic.meeting_type(slug),
-            start=clinic.free_starts(slug)[number],
+            start=clinic.list_free_starts(slug)[number],
             attendee=AttendeeData(
                 email=email or f"person{number}.{slug}@example.com",
                 first_name="Jane",

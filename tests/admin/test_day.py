@@ -58,7 +58,7 @@ def test_three_are_cancelled_with_a_reason_and_the_rest_is_left_alone(boss, clin
 def test_one_is_moved_to_a_free_time(boss, clinic, book):
     appointment = book().attendee.appointment
     asked = text(boss.choose("appointment", "move", [appointment]))
-    target = clinic.free_starts("intro-call")[10]
+    target = clinic.list_free_starts("intro-call")[10]
 
     result = boss.act("appointment", "move", [appointment], free=target.isoformat())
 
@@ -72,7 +72,7 @@ def test_a_move_that_is_refused_says_why_and_the_old_time_stands(boss, clinic, b
     """Somebody else takes the time between the page and the button."""
     appointment = book().attendee.appointment
     start = appointment.start
-    target = clinic.free_starts("intro-call")[10]
+    target = clinic.list_free_starts("intro-call")[10]
     boss.choose("appointment", "move", [appointment])
     clinic.steal_slot(target)
 
@@ -103,7 +103,7 @@ def test_a_shift_across_the_end_of_summer_time_keeps_the_clock():
     """Seven days are not always 168 hours."""
     from datetime import UTC, datetime
 
-    from django_meetergo.admin.moving import shift
+    from django_meetergo.admin.reschedule import shift
 
     before = datetime(2026, 10, 22, 8, 0, tzinfo=UTC)  # 10:00 in Berlin
 
@@ -123,12 +123,12 @@ def test_a_form_that_says_nothing_is_shown_again(boss, clinic, book):
 def test_more_than_twenty_go_to_the_background_and_can_be_watched(boss, clinic):
     """The page comes back at once, shows how far it is, and the workers end it."""
     start = timezone.now() + timedelta(days=3)
-    standing = list(Appointment.objects.filter(status="confirmed", start__gt=timezone.now())[:25])
-    missing = 25 - len(standing)
-    standing += [AppointmentFactory(start=start + timedelta(hours=n)) for n in range(missing)]
+    active = list(Appointment.objects.filter(status="confirmed", start__gt=timezone.now())[:25])
+    missing = 25 - len(active)
+    active += [AppointmentFactory(start=start + timedelta(hours=n)) for n in range(missing)]
     calls = clinic.posts("PATCH /v4/appointment/{id}/cancel")
 
-    result = boss.act("appointment", "cancel", standing, reason="closed")
+    result = boss.act("appointment", "cancel", active, reason="closed")
 
     assert "0 of 25" in text(result)
     assert 'value="0" max="25"' in result.content.decode()
@@ -179,7 +179,7 @@ def test_the_link_is_shown_on_demand_only_and_logged(boss, clinic, book):
     from django_meetergo import links
 
     attendee = book().attendee
-    address = links.absolute(links.manage(attendee))
+    address = links.build_absolute_url(links.get_manage_path(attendee))
 
     asked = boss.choose("appointment", "link", [attendee.appointment])
     shown = boss.act("appointment", "link", [attendee.appointment])
@@ -192,10 +192,10 @@ def test_the_link_is_shown_on_demand_only_and_logged(boss, clinic, book):
 
 def test_buttons_on_a_row_are_those_that_do_something(boss, clinic, book):
     """A standing appointment can be moved; a past one cannot."""
-    standing = book().attendee.appointment
+    active = book().attendee.appointment
     past = AttendeeFactory(appointment__start=timezone.now() - timedelta(days=1)).appointment
 
-    assert f"/cancel/?ids={standing.pk}" in boss.get("appointment_change", standing.pk).content.decode()
+    assert f"/cancel/?ids={active.pk}" in boss.get("appointment_change", active.pk).content.decode()
     page = boss.get("appointment_change", past.pk).content.decode()
     assert f"/cancel/?ids={past.pk}" not in page
     assert f"/fetch/?ids={past.pk}" in page
@@ -219,9 +219,9 @@ def test_a_booking_before_a_person_is_looked_for_again(boss, clinic, book):
     """What meetergo holds is adopted; nothing is sent again."""
     booking = book()
     posts = clinic.posts()
-    Booking.objects.filter(pk=booking.pk).update(state="unknown", reason="person", attendee=None)
+    Booking.objects.filter(pk=booking.pk).update(state="unknown", reason="needs_staff", attendee=None)
 
-    result = boss.act("booking", "settle", [booking])
+    result = boss.act("booking", "reconcile", [booking])
 
     booking.refresh_from_db()
     assert "confirmed" in text(result)
@@ -232,7 +232,7 @@ def test_a_booking_before_a_person_is_looked_for_again(boss, clinic, book):
 def test_a_waiting_booking_is_sent_now(boss, clinic):
     row = BookingFactory(
         meeting_type=clinic.meeting_type(),
-        start=clinic.free_starts()[0],
+        start=clinic.list_free_starts()[0],
         next_at=timezone.now() + timedelta(hours=1),
     )
 
@@ -272,10 +272,10 @@ def try_book(book, slug):
 
 
 def test_a_sync_is_asked_for_and_done_in_the_background(boss, clinic):
-    from django_meetergo.models import Account
+    from django_meetergo.models import Connection
 
     SyncRun.objects.all().delete()
-    boss.act("account", "sync", [Account.objects.get()])
+    boss.act("connection", "sync", [Connection.objects.get()])
     assert SyncRun.objects.get().state == "open"
 
     clinic.run_due(periodic=True)
@@ -285,7 +285,7 @@ def test_a_sync_is_asked_for_and_done_in_the_background(boss, clinic):
 
 def test_a_change_that_waits_goes_on_at_once(boss, clinic, book):
     appointment = book().attendee.appointment
-    from django_meetergo.services.changes import cancel_appointment
+    from django_meetergo.services.changes.requests import cancel_appointment
 
     change = cancel_appointment(appointment=appointment, client=clinic.client(), now=clinic.now(), send=False)
     AppointmentChange.objects.update(next_at=timezone.now() + timedelta(hours=1))
@@ -362,7 +362,7 @@ def test_the_same_form_sent_twice_books_once(boss, clinic):
 def test_a_time_that_is_lost_leads_back_to_the_times(boss, clinic):
     desk = Desk(boss, clinic)
     query = desk.choose()
-    clinic.steal_slot(clinic.free_starts()[0])
+    clinic.steal_slot(clinic.list_free_starts()[0])
 
     result = desk.enter(query)
 
@@ -379,7 +379,7 @@ def test_a_caller_with_an_open_booking_is_shown_it(boss, clinic):
 
     result = desk.enter(desk.choose(5))
 
-    assert Booking.objects.get().marker in text(result)
+    assert Booking.objects.get().reference in text(result)
 
 
 def test_what_is_missing_is_said_at_the_form(boss, clinic):
@@ -403,7 +403,7 @@ def test_a_type_that_is_not_there_is_not_found(boss, clinic, query):
 
 def test_a_service_that_is_away_is_told_at_the_desk(boss, clinic):
     clinic.expire_key()
-    clinic.forget_times()
+    clinic.clear_availability()
 
     page = boss.get("booking_call", type=clinic.meeting_type().pk)
 

@@ -9,8 +9,8 @@ from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 from django.utils import timezone
 
-from django_meetergo.admin.base import CAP
-from django_meetergo.models import Account, Appointment, Attendee, MeetingType
+from django_meetergo.admin.base import MAX_COUNT
+from django_meetergo.models import Appointment, Attendee, Connection, MeetingType
 from django_meetergo.testing.factories import (
     AppointmentFactory,
     AttendeeFactory,
@@ -21,8 +21,8 @@ from django_meetergo.testing.factories import (
 pytestmark = pytest.mark.django_db
 
 LISTS = [
-    "account", "appointment", "appointmentchange", "booking", "erasedperson", "event", "host", "meetingtype",
-    "syncrun", "webhookdelivery",
+    "connection", "appointment", "appointmentchange", "booking", "erasedperson", "event", "host",
+    "meetingtype", "syncrun", "webhookdelivery",
 ]  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def fill(rows):
         )
         appointment.hosts.create(remote_id=f"host-{number}", name=f"Host {number}")
         AttendeeFactory(appointment=appointment)
-        BookingFactory(meeting_type=meeting_type, client_key=f"key-{number}")
+        BookingFactory(meeting_type=meeting_type, idempotency_key=f"key-{number}")
         appointment.changes.create(
             kind="cancel", requested_by="host", previous_start=appointment.start, created_at=timezone.now()
         )
@@ -119,11 +119,11 @@ def test_a_search_and_a_filter_cost_no_more(boss):
 
 def test_a_list_counts_no_further_than_it_must(boss, monkeypatch):
     """Beyond the cap the list says so instead of reading the whole table."""
-    monkeypatch.setattr("django_meetergo.admin.base.CAP", 3)
+    monkeypatch.setattr("django_meetergo.admin.base.MAX_COUNT", 3)
     fill(5)
 
     assert "Only the first 3 rows are counted" in boss.get("appointment_changelist").content.decode()
-    assert CAP == 10_000
+    assert MAX_COUNT == 10_000
 
 
 def shown(response):
@@ -194,7 +194,7 @@ def test_only_our_own_columns_can_be_written(boss):
     """A note and a linked object are saved; the mirror stays as meetergo said, also if it moved meanwhile."""
     attendee = AttendeeFactory()
     appointment = attendee.appointment
-    account = Account.objects.create()
+    account = Connection.objects.create()
     page = boss.get("appointment_change", appointment.pk)
     assert "note" in page.context["adminform"].form.fields
     assert list(page.context["adminform"].form.fields) == ["note"]
@@ -211,7 +211,7 @@ def test_only_our_own_columns_can_be_written(boss):
             "attendees-INITIAL_FORMS": 1,
             "attendees-0-id": attendee.pk,
             "attendees-0-appointment": appointment.pk,
-            "attendees-0-linked_kind": ContentType.objects.get_for_model(Account).pk,
+            "attendees-0-linked_kind": ContentType.objects.get_for_model(Connection).pk,
             "attendees-0-linked_id": str(account.pk),
             "attendees-0-email": "forged@example.com",
         },

@@ -10,12 +10,12 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.test import APIClient
 
-from django_meetergo.contrib.rest_framework.base import Door
+from django_meetergo.contrib.rest_framework.base import MeetergoView
 from django_meetergo.contrib.rest_framework.throttling import RATES
 from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory
 
 ROOT = "/api/meetergo"
-PERSON = {"first_name": "Jane", "last_name": "Doe", "email": "jane@example.com"}
+NEEDS_STAFF = {"first_name": "Jane", "last_name": "Doe", "email": "jane@example.com"}
 
 
 class NameAuthentication(BaseAuthentication):
@@ -39,7 +39,7 @@ def _api(settings, monkeypatch):
     """The API is mounted, knows tokens and sessions, and counts nothing unless a test says so."""
     settings.ROOT_URLCONF = "tests.api.urls"
     settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": dict.fromkeys(RATES)}
-    monkeypatch.setattr(Door, "authentication_classes", [NameAuthentication, SessionAuthentication])
+    monkeypatch.setattr(MeetergoView, "authentication_classes", [NameAuthentication, SessionAuthentication])
 
 
 class FrontEnd:
@@ -64,7 +64,7 @@ class FrontEnd:
 
     def book(self, slug: str = "intro-call", *, key: str = "", **changes: Any) -> Any:
         """Book the first free time, or another."""
-        wish = {"meeting_type": slug, **PERSON, **changes}
+        wish = {"meeting_type": slug, **NEEDS_STAFF, **changes}
         if "start" not in wish:
             wish["start"] = self.list_starts(slug)[0]
         return self.post("/bookings/", wish, **({"Idempotency-Key": key} if key else {}))

@@ -59,8 +59,8 @@ def test_everybody_gets_what_is_theirs_and_no_more(who, booked, person, django_u
     elif who == SUPERUSER:
         front_end = person("root", is_superuser=True)
     token = {
-        LINK: links.sign(row.attendees.get().public_id, salt=links.MANAGE),
-        OTHER_LINK: links.sign(AttendeeFactory(appointment=row).public_id, salt=links.BOOKING),
+        LINK: links.sign(row.attendees.get().public_id, salt=links.MANAGE_SALT),
+        OTHER_LINK: links.sign(AttendeeFactory(appointment=row).public_id, salt=links.BOOKING_SALT),
     }.get(who, "guess")
 
     answers = (
@@ -96,7 +96,7 @@ def test_each_action_has_a_permission_of_its_own(codename, action, appointment, 
     def refuse(*_, **__):
         raise AssertionError("reached")
 
-    for name in ("request_cancel", "request_move", "sync.sync_appointment"):
+    for name in ("request_cancel", "request_move", "sync_appointment"):
         monkeypatch.setattr(f"django_meetergo.contrib.rest_framework.appointments.{name}", refuse)
     body = {"start": "2030-01-01T00:00:00Z"}
     assert person("sees", "view_appointment").post(at(appointment, action), body).status_code == 403
@@ -142,9 +142,9 @@ def test_what_was_granted_is_asked_for_in_the_ways_a_site_has(person, settings, 
 
 
 def test_a_site_may_narrow_what_anybody_sees(appointment, staff, rf, django_user_model):
-    from django_meetergo.contrib.rest_framework.appointments import AppointmentDoor
+    from django_meetergo.contrib.rest_framework.appointments import AppointmentView
 
-    class Narrow(AppointmentDoor):
+    class Narrow(AppointmentView):
         def scope(self, rows):
             return rows.none()
 

@@ -8,9 +8,8 @@ from django.contrib.auth.models import Group
 
 from django_meetergo import links
 from django_meetergo.models import Attendee, Booking, MeetingType
-from django_meetergo.services import availability, bookings
-from django_meetergo.services.availability import FreeTime, FreeTimes
-from tests.api.conftest import PERSON, FrontEnd, kind
+from django_meetergo.services.availability.store import Slot, SlotList
+from tests.api.conftest import NEEDS_STAFF, FrontEnd, kind
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,7 +38,7 @@ def test_meeting_types_are_listed_with_public_fields(front_end):
 
 
 def test_a_site_with_a_list_of_its_own_publishes_none(front_end, settings):
-    settings.MEETERGO = {**settings.MEETERGO, "INDEX": False}
+    settings.MEETERGO = {**settings.MEETERGO, "SHOW_INDEX": False}
     assert kind(front_end.get("/meeting-types/")) == "not-found"
 
 
@@ -66,15 +65,15 @@ def test_free_times_come_in_the_zone_asked_for_and_say_their_age(front_end):
 def test_seats_left_are_told_where_they_are_counted(front_end, site):
     start = front_end.list_starts("group-class")[0]
     assert front_end.book("group-class", start=start).status_code == 201
-    site.forget_times()
+    site.clear_availability()
     times = front_end.get("/meeting-types/group-class/availability/").json()["times"]
     assert next(free for free in times if free["start"] == start)["seats_left"] == 7
     assert front_end.get("/meeting-types/intro-call/availability/").json()["times"][0]["seats_left"] is None
 
 
 def test_times_of_an_earlier_answer_are_called_stale(front_end, site, monkeypatch):
-    found = FreeTimes(times=(FreeTime(start=site.now()),), as_of=site.now(), stale=True)
-    monkeypatch.setattr(availability, "list_slots", lambda **_: found)
+    found = SlotList(times=(Slot(start=site.now()),), as_of=site.now(), stale=True)
+    monkeypatch.setattr("django_meetergo.contrib.rest_framework.catalogue.list_slots", lambda **_: found)
     document = front_end.get("/meeting-types/intro-call/availability/").json()
     assert document["stale"]
     assert document["times"]
@@ -145,7 +144,7 @@ def test_a_time_is_booked_and_its_address_shows_it(front_end, site):
     assert shown["Cache-Control"] == "no-store"
     assert front_end.get(booked["manage"]["url"]).json()["state"] == "upcoming"
     booking = Booking.objects.get()
-    assert booked["page"].endswith(links.booking(booking))
+    assert booked["page"].endswith(links.get_booking_path(booking))
     assert (booking.timezone, booking.user) == ("Europe/Berlin", None)
 
 
@@ -333,11 +332,11 @@ def test_a_service_that_is_down_is_said_plainly_and_nothing_is_sent_later(front_
 
 
 def test_a_request_may_wait_for_the_service_where_the_site_allows_it(front_end, site, settings):
-    settings.MEETERGO = {**settings.MEETERGO, "QUEUE_WHEN_DOWN": True}
+    settings.MEETERGO = {**settings.MEETERGO, "DEFER_WHEN_DOWN": True}
     start = front_end.list_starts()[0]
     site.fail_next(kind="status_before", status=429, times=9)
     answer = front_end.book(start=start, queue=True)
-    assert (answer.status_code, answer.json()["reason"]) == (202, "queued")
+    assert (answer.status_code, answer.json()["reason"]) == (202, "deferred")
 
 
 def test_a_database_that_is_away_is_503(front_end, monkeypatch):
@@ -347,7 +346,7 @@ def test_a_database_that_is_away_is_503(front_end, monkeypatch):
         raise OperationalError("the database is away at 10.0.0.1")
 
     start = front_end.list_starts()[0]
-    monkeypatch.setattr(bookings, "book_appointment", fail)
+    monkeypatch.setattr("django_meetergo.contrib.rest_framework.booking.book_appointment", fail)
     answer = front_end.book(start=start)
     assert (answer.status_code, kind(answer)) == (503, "database-unavailable")
     assert b"10.0.0.1" not in answer.content
@@ -387,7 +386,7 @@ def test_whoever_is_signed_in_on_purpose_owns_the_booking(site, person):
 
 def test_a_booking_is_tied_to_an_object_by_the_value_that_the_site_signed(front_end):
     group = Group.objects.create(name="Tuesdays")
-    assert front_end.book(subject=links.subject(group)).status_code == 201
+    assert front_end.book(subject=links.sign_subject(group)).status_code == 201
     assert Attendee.objects.get().subject == group
 
 
@@ -396,7 +395,7 @@ def test_an_object_that_nobody_signed_is_refused_at_its_field(front_end, site, f
     group = Group.objects.create(name="Tuesdays")
     answer = front_end.book(subject=forged.format(key=group.pk))
     assert (answer.status_code, list(answer.json()["errors"])) == (422, ["subject"])
-    gone = links.subject(group)
+    gone = links.sign_subject(group)
     group.delete()
     assert list(front_end.book(subject=gone).json()["errors"]) == ["subject"]
     assert site.appointments() == []
@@ -412,4 +411,4 @@ def test_a_cookie_is_not_looked_at(site, person, django_user_model):
 
 
 def test_the_details_are_the_persons(front_end):
-    assert front_end.book().json()["email"] == PERSON["email"]
+    assert front_end.book().json()["email"] == NEEDS_STAFF["email"]

@@ -81,7 +81,7 @@ def test_a_site_built_with_our_tags(service: Any, visitor: Any, look: Any, djang
 
 
 def test_no_times(service: Any, visitor: Any, look: Any) -> None:
-    service.forget_times()
+    service.clear_availability()
     service.fail_next("*", "status_before", times=20, status=503)
     visitor.open("/book/intro-call/")
     look("book-failed")
@@ -135,8 +135,8 @@ def test_waiting_screens(service: Any, visitor: Any, look: Any, settings: Any) -
     look("outcome-attendee")
     booking = Booking.objects.get()
     for state, reason in (
-        ("pending", "host"), ("pending", "both"), ("sending", ""), ("received", "queued"), ("unknown", ""),
-        ("unknown", "person"), ("closed", "refused"), ("closed", "unreachable"), ("closed", "lapsed"),
+        ("pending", "host"), ("pending", "both"), ("sending", ""), ("received", "deferred"), ("unknown", ""),
+        ("unknown", "needs_staff"), ("closed", "refused"), ("closed", "unreachable"), ("closed", "lapsed"),
         ("closed", "declined"), ("closed", "not_booked"),
     ):  # fmt: skip
         Booking.objects.filter(pk=booking.pk).update(state=state, reason=reason)
@@ -147,7 +147,7 @@ def test_waiting_screens(service: Any, visitor: Any, look: Any, settings: Any) -
 def test_a_request_for_later(service: Any, visitor: Any, look: Any, settings: Any) -> None:
     settings.MEETERGO = {
         **settings.MEETERGO,
-        "QUEUE_WHEN_DOWN": True,
+        "DEFER_WHEN_DOWN": True,
         "REBOOK": {"days": 7, "hours": [8, 18]},
     }
     visitor.choose("/book/intro-call/")
@@ -159,7 +159,7 @@ def test_a_request_for_later(service: Any, visitor: Any, look: Any, settings: An
     expect(visitor.page.locator(".mg-queue h2")).to_be_focused()
     look("details-queue")
     visitor.page.locator(".mg-queue button").click()
-    expect(visitor.page.locator("article")).to_have_attribute("data-screen", "queued")
+    expect(visitor.page.locator("article")).to_have_attribute("data-screen", "deferred")
 
 
 def test_booked_moved_and_cancelled(service: Any, visitor: Any, look: Any) -> None:

@@ -166,7 +166,7 @@ def test_times_of_a_while_ago_are_asked_for_again_before_going_on(service: Any, 
     time, value = read_time(label), label.locator("input").input_value()
     label.click()
     service.steal_slot(datetime.fromisoformat(value))
-    service.forget_times()
+    service.clear_availability()
     person.page.clock.fast_forward(61_000)
     person.press("Continue")
     person.page.clock.fast_forward(100)
@@ -287,7 +287,7 @@ def test_who_comes_back_after_a_while_sees_fresh_times_and_keeps_the_choice(
     value, gone = label.locator("input").input_value(), other.locator("input").input_value()
     label.click()
     service.steal_slot(datetime.fromisoformat(gone))
-    service.forget_times()
+    service.clear_availability()
 
     hide(person, True)
     person.page.clock.fast_forward(299_000)

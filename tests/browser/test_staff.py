@@ -21,7 +21,7 @@ from django_meetergo.sandbox.seed import ANNA, CONSULTATION, INTRO_CALL
 ALLOWED = [
     "view_appointment", "change_appointment", "cancel_appointment", "reschedule_appointment",
     "sync_appointment", "link_appointment", "view_booking", "add_booking", "view_webhookdelivery",
-    "replay_webhookdelivery", "view_account", "health_account",
+    "replay_webhookdelivery", "view_connection", "health_connection",
 ]  # fmt: skip
 PEOPLE = ["Ida Sommer", "Jonas Berg", "Mia Kowalski", "Noah Lindqvist", "Olga Petrova", "Paul Ferreira"]
 WAYS = [

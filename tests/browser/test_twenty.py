@@ -38,7 +38,7 @@ class Caller:
 def test_one_is_booked_and_nineteen_keep_their_words_and_see_other_times(
     live_server: Any, service: Any
 ) -> None:
-    start = service.free_starts()[0].isoformat()
+    start = service.list_free_starts()[0].isoformat()
     callers = [Caller(live_server.url, number) for number in range(TWENTY)]
     for caller in callers:
         caller.open_form(start)

@@ -76,7 +76,7 @@ def test_drift_is_an_exit_code(meetergo_sandbox, capsys):
     """Equal is quiet success; a difference names the row and fails."""
     call_command("meetergo_sync")
     call_command("meetergo_sync", "--check")
-    row = Appointment.objects.standing().first()
+    row = Appointment.objects.active().first()
     Appointment.objects.filter(pk=row.pk).update(location="Elsewhere")
 
     with pytest.raises(CommandError) as failure:

@@ -72,13 +72,13 @@ class Slow(importlib.abc.MetaPathFinder):
 
 begun = threading.Event()
 sys.meta_path.insert(0, Slow())
-first = threading.Thread(target=transport.load_exchange)
+first = threading.Thread(target=transport.load_http_client)
 first.start()
 begun.wait()
 child = os.fork()
 if child == 0:
     signal.alarm(5)  # ends it, should it wait for a thread that is not here
-    transport.load_exchange()
+    transport.load_http_client()
     os._exit(0)
 first.join()
 assert os.waitpid(child, 0)[1] == 0, "the child waits for ever"

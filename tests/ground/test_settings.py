@@ -6,7 +6,7 @@ import pytest
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 
-from django_meetergo.conf import connection_names, get_connection, get_settings
+from django_meetergo.conf import get_connection_settings, get_settings, list_connection_names
 
 GOOD = {"API_KEY": "rgo-sandbox0000000000000000000000000", "SANDBOX": True}
 
@@ -78,10 +78,10 @@ def test_connections_have_credentials_of_their_own(settings):
     """The default connection comes first; an unknown name is refused."""
     settings.MEETERGO = {**GOOD, "CONNECTIONS": {"b": {"API_KEY": "rgo-b"}}}
 
-    assert connection_names() == ["default", "b"]
-    assert get_connection("b").api_key == "rgo-b"
+    assert list_connection_names() == ["default", "b"]
+    assert get_connection_settings("b").api_key == "rgo-b"
     with pytest.raises(ImproperlyConfigured, match="'c'"):
-        get_connection("c")
+        get_connection_settings("c")
 
 
 def test_a_missing_credential_says_how_to_get_one(settings):
@@ -89,13 +89,13 @@ def test_a_missing_credential_says_how_to_get_one(settings):
     settings.MEETERGO = {}
 
     with pytest.raises(ImproperlyConfigured, match="meetergo_sandbox"):
-        get_connection()
+        get_connection_settings()
 
 
 def test_credentials_stay_out_of_repr(settings):
     """A settings object may land in a log."""
     settings.MEETERGO = {**GOOD, "WEBHOOK_TOKENS": ["canary-token"], "ENCRYPTION_KEYS": ["canary-key"]}
 
-    shown = repr(get_settings()) + repr(get_connection())
+    shown = repr(get_settings()) + repr(get_connection_settings())
     assert GOOD["API_KEY"] not in shown
     assert "canary" not in shown

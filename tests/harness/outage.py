@@ -24,13 +24,14 @@ from django.utils import timezone
 from django_meetergo import links
 from django_meetergo.exceptions import CircuitOpen
 from django_meetergo.models import Booking, Event, MeetingType
-from django_meetergo.remote.budget import WAIT
+from django_meetergo.remote.circuit_breaker import PROBE_INTERVAL_SECONDS
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.sandbox import server
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.services.availability import FreeTimes, list_slots
-from django_meetergo.services.clients import client_for
-from tests.harness import crew
+from django_meetergo.services.availability.slots import list_slots
+from django_meetergo.services.availability.store import SlotList
+from django_meetergo.services.clients import build_client
+from tests.harness import workers
 
 OUTAGE = 600.0
 RECOVERY = 15.0  # seconds, of real time
@@ -44,43 +45,43 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--scale", type=float, default=10.0)
     parser.add_argument("--visitors", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
-    return crew.try_alone(run, parser, arguments, SABOTAGES)
+    return workers.try_alone(run, parser, arguments, SABOTAGES)
 
 
 def run(*, scale: float, visitors: int = 4, seed: int = 1, sabotage: str | None = None) -> dict[str, Any]:
     """The figures of one trial, on an empty database."""
     sandbox = Sandbox(rate_limit=False)
-    with server.start(sandbox) as running, crew.shared_cache() as caches:
+    with server.start(sandbox) as running, workers.shared_cache() as caches:
         site = make_site(running.url, caches, scale, sabotage)
-        crew.read_directory(running.url)
+        workers.read_directory(running.url)
         shared = {name: site.settings[name] for name in ("CACHES", "MEETERGO")}
-        with override_settings(**shared), crew.hire(site, visitors + 1) as hired:
-            worker = hired.send(crew.work, 1.0)
+        with override_settings(**shared), workers.hire(site, visitors + 1) as hired:
+            worker = hired.send(workers.work, 1.0)
             visits = [hired.send(visit, seed + number) for number in range(visitors)]
             hired.begin()
             look_at_all()
             time.sleep(CALM)
             began = fail(sandbox)
-            client = client_for("default", "write")
-            opened = crew.wait_until(lambda: is_open(client), OUTAGE / scale)
+            client = build_client("default", "write")
+            opened = workers.wait_until(lambda: is_open(client), OUTAGE / scale)
             time.sleep(max(began + OUTAGE / scale - time.time(), 0))
             sandbox.faults.clear()
             ended = time.time()
-            closed = crew.wait_until(lambda: not is_open(client), 4 * RECOVERY)
+            closed = workers.wait_until(lambda: not is_open(client), 4 * RECOVERY)
             time.sleep(CALM)
             hired.stop.set()
             answers = [answer for visited in visits for answer in visited.result()]
             worker.result()
-        with crew.hire(site, 1) as hired:
-            finish(hired.send(crew.work, 0.2), hired)
+        with workers.hire(site, 1) as hired:
+            finish(hired.send(workers.work, 0.2), hired)
         figures = judge(sandbox, answers, began=began, opened=opened, ended=ended, closed=closed)
     return {"part": "outage", "scale": scale, "seed": seed, "sabotage": sabotage, **figures}
 
 
-def finish(worker: Future[Any], hired: crew.Crew) -> None:
+def finish(worker: Future[Any], hired: workers.Crew) -> None:
     """Let a worker go on until nobody waits and everybody has been told."""
     hired.begin()
-    crew.wait_until(
+    workers.wait_until(
         lambda: (
             not Booking.objects.filter(state="received").exists()
             and not Event.objects.filter(dispatched_at=None).exists()
@@ -91,7 +92,7 @@ def finish(worker: Future[Any], hired: crew.Crew) -> None:
     worker.result()
 
 
-def make_site(url: str, caches: dict[str, Any], scale: float, sabotage: str | None) -> crew.Site:
+def make_site(url: str, caches: dict[str, Any], scale: float, sabotage: str | None) -> workers.Site:
     long_times = {
         "availability.FRESH": 60,
         "availability.STALE": 900,
@@ -102,15 +103,17 @@ def make_site(url: str, caches: dict[str, Any], scale: float, sabotage: str | No
         for name, seconds in long_times.items()
     }
     # The circuit's wait is not scaled, so a request gets two of them more.
-    patches["django_meetergo.services.bookings.QUEUE_FOR"] = timedelta(seconds=900 / scale + 2 * WAIT)
-    return crew.make_site(
+    patches["django_meetergo.services.booking.sending.DEFER_FOR"] = timedelta(
+        seconds=900 / scale + 2 * PROBE_INTERVAL_SECONDS
+    )
+    return workers.make_site(
         url,
         caches,
         {**patches, **(SABOTAGES[sabotage] if sabotage else {})},
-        QUEUE_WHEN_DOWN=True,
+        DEFER_WHEN_DOWN=True,
         MIN_FILL_SECONDS=0,
         REQUESTS_PER_MINUTE=600,
-        SETTLE=120 / scale,
+        OUTCOME_DEADLINE=120 / scale,
         LEASE=10,
         TIMEOUT=3,
         TIMEOUT_BACKGROUND=3,
@@ -139,7 +142,7 @@ def visit(number: int) -> list[tuple[str, int]]:
     """Visitors one after the other, in browsers without script; each page they saw and its status."""
     dice, seen = random.Random(number), list[tuple[str, int]]()
     for person in count():
-        if crew.stop.wait(dice.uniform(0, 1)):
+        if workers.stop.wait(dice.uniform(0, 1)):
             return seen
         Visitor(dice, f"{number}.{person}", seen).come()
     return seen
@@ -160,9 +163,9 @@ class Visitor:
         self.book(MeetingType.objects.get(slug=self.dice.choice(SLUGS)))
         bookings = Booking.objects.order_by("?").select_related("attendee")
         if own := bookings.first():
-            self.ask("get", links.booking(own))
+            self.ask("get", links.get_booking_path(own))
         if own := bookings.exclude(attendee=None).first():
-            self.manage(links.manage(own.attendee))
+            self.manage(links.get_manage_path(own.attendee))
 
     def book(self, kind: MeetingType) -> None:
         path = f"/book/{kind.slug}/"
@@ -190,8 +193,8 @@ class Visitor:
                     self.ask("post", f"{path}reschedule/", start=self.dice.choice(starts))
 
 
-def look(kind: MeetingType) -> FreeTimes:
-    now, client = timezone.now(), client_for("default", "view")
+def look(kind: MeetingType) -> SlotList:
+    now, client = timezone.now(), build_client("default", "view")
     return list_slots(meeting_type=kind, start=now, end=now + timedelta(days=60), client=client, now=now)
 
 
@@ -225,13 +228,13 @@ def judge(
         if entry["method"] != "GET"
         and since <= datetime.fromisoformat(entry["at"]) <= datetime.fromtimestamp(ended, UTC)
     ]
-    queued = list(Booking.objects.filter(queue_consent=True))
+    queued = list(Booking.objects.filter(defer_consent=True))
     booked = [booking for booking in queued if booking.state in {"confirmed", "pending"}]
     told = [booking for booking in queued if booking.state == "closed" and was_told(booking)]
     unclear = [booking for booking in queued if booking.state == "unknown"]
-    standing = count_standing(sandbox)
-    wrong = [booking for booking in booked if standing.get(booking.marker, 0) > 1]
-    wrong += [booking for booking in told if standing.get(booking.marker, 0)]
+    active = count_standing(sandbox)
+    wrong = [booking for booking in booked if active.get(booking.reference, 0) > 1]
+    wrong += [booking for booking in told if active.get(booking.reference, 0)]
     recovery = (closed or ended + 999) - ended
     return {
         "answers": len(answers),
@@ -255,7 +258,7 @@ def judge(
                 for booking in queued
                 if booking not in booked and booking not in told and booking not in unclear
             ),
-            *(f"booking {booking.pk} stands {standing[booking.marker]} times" for booking in wrong),
+            *(f"booking {booking.pk} stands {active[booking.reference]} times" for booking in wrong),
         ],
     }
 
@@ -270,8 +273,8 @@ def count_standing(sandbox: Sandbox) -> dict[str, int]:
     found: dict[str, int] = {}
     for appointment in sandbox.ledger.appointments.values():
         for attendee in () if appointment.is_cancelled else appointment.attendees:
-            for marker in re.findall(r"MG-[\w-]+", str(attendee.answers)):
-                found[marker] = found.get(marker, 0) + 1
+            for reference in re.findall(r"MG-[\w-]+", str(attendee.answers)):
+                found[reference] = found.get(reference, 0) + 1
     return found
 
 
@@ -287,10 +290,10 @@ def let_through(*_: Any) -> bool:
 
 
 SABOTAGES: dict[str, dict[str, Any]] = {
-    "writes-try": {"django_meetergo.remote.budget.Circuit.check": let_through},
-    "late-probe": {"django_meetergo.remote.budget.WAIT": 40.0},
+    "writes-try": {"django_meetergo.remote.circuit_breaker.CircuitBreaker.check": let_through},
+    "late-probe": {"django_meetergo.remote.circuit_breaker.PROBE_INTERVAL_SECONDS": 40.0},
     "forgotten": {
-        "django_meetergo.services.bookings.back_off": forget_requests,
-        "django_meetergo.services.bookings.find_deadline": lambda booking: booking.start,
+        "django_meetergo.services.booking.sending.get_backoff": forget_requests,
+        "django_meetergo.services.booking.sending.get_send_deadline": lambda booking: booking.start,
     },
 }

@@ -25,12 +25,12 @@ from django_meetergo.exceptions import MeetergoError
 from django_meetergo.models import Booking, BookingAttempt, MeetingType
 from django_meetergo.sandbox import server
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.services import bookings as booking_service
-from django_meetergo.services.availability import list_slots
-from django_meetergo.services.bookings import AttendeeData, book_appointment
-from django_meetergo.services.clients import client_for
-from django_meetergo.services.rebooking import read_agreement
-from tests.harness import crew
+from django_meetergo.services.availability.slots import list_slots
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.booking.rebooking import read_agreement
+from django_meetergo.services.booking.sending import mark_slot_taken
+from django_meetergo.services.clients import build_client
+from tests.harness import workers
 from tests.harness.outage import count_standing
 
 BOOK = "POST /v4/booking"
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--bookings", type=int, default=1000)
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
-    return crew.try_alone(run, parser, arguments, SABOTAGES)
+    return workers.try_alone(run, parser, arguments, SABOTAGES)
 
 
 def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | None = None) -> dict[str, Any]:
@@ -59,18 +59,18 @@ def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | Non
     door = Door(sandbox.wsgi, dice=random.Random(seed), sandbox=sandbox)
     sandbox.wsgi = door  # type: ignore[method-assign]
     started = time.monotonic()
-    with server.start(sandbox) as running, crew.shared_cache() as caches:
-        crew.read_directory(running.url)
+    with server.start(sandbox) as running, workers.shared_cache() as caches:
+        workers.read_directory(running.url)
         visitors = max(processes // 4, 1)
-        with crew.hire(make_site(running.url, caches, sabotage), processes) as hired:
-            workers = [hired.send(crew.work, 0.02, False) for _ in range(processes - visitors)]
+        with workers.hire(make_site(running.url, caches, sabotage), processes) as hired:
+            busy = [hired.send(workers.work, 0.02, False) for _ in range(processes - visitors)]
             share = bookings // visitors
             visits = [hired.send(visit, number, share, seed) for number in range(visitors)]
             hired.begin()
             stored = sum(visited.result() for visited in visits)
-            crew.wait_until(lambda: not Booking.objects.open().exists(), PATIENCE)
+            workers.wait_until(lambda: not Booking.objects.open().exists(), PATIENCE)
             hired.stop.set()
-            for worker in workers:
+            for worker in busy:
                 worker.result()
     return {
         "part": "rebook",
@@ -82,20 +82,20 @@ def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | Non
     }
 
 
-def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> crew.Site:
+def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> workers.Site:
     patches: dict[str, Any] = {
         # Neither the request limit nor the circuit is what is tried here, and pauses are a hundredth.
-        "django_meetergo.remote.budget.Budget.take": crew.take_freely,
-        "django_meetergo.remote.budget.FAILURES_TO_OPEN": 10**6,
-        "django_meetergo.services.rebooking.PAUSE": (0.02, 0.15),
-        "django_meetergo.services.settling.FIRST_LOOKS": (0.1, 0.3),
+        "django_meetergo.remote.rate_limit.RateLimiter.take": workers.take_freely,
+        "django_meetergo.remote.circuit_breaker.FAILURES_TO_OPEN": 10**6,
+        "django_meetergo.services.booking.rebooking.PAUSE_SECONDS": (0.02, 0.15),
+        "django_meetergo.services.booking.reconciliation.EARLY_READ_SECONDS": (0.1, 0.3),
     }
-    return crew.make_site(
+    return workers.make_site(
         url,
         caches,
         {**patches, **(SABOTAGES[sabotage] if sabotage else {})},
         REBOOK={"days": 7, "attempts": MOST_ATTEMPTS, "minutes": 10},
-        SETTLE=2,
+        OUTCOME_DEADLINE=2,
         LEASE=10,
     )
 
@@ -113,24 +113,24 @@ class Door:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         if (environ["REQUEST_METHOD"], environ["PATH_INFO"].rstrip("/")) != ("POST", "/v4/booking"):
             return self.wsgi(environ, start_response)
-        marker = find_marker(environ)
-        with self.note(marker):
+        reference = find_marker(environ)
+        with self.note(reference):
             with self.lock:
-                self.plan(self.asked[marker])
+                self.plan(self.asked[reference])
             return self.wsgi(environ, start_response)
 
     @contextmanager
-    def note(self, marker: str) -> Iterator[None]:
+    def note(self, reference: str) -> Iterator[None]:
         with self.lock:
-            self.asked[marker] += 1
-            self.inside[marker] += 1
-            if self.inside[marker] > 1:
-                self.overlaps.append(marker)
+            self.asked[reference] += 1
+            self.inside[reference] += 1
+            if self.inside[reference] > 1:
+                self.overlaps.append(reference)
         try:
             yield
         finally:
             with self.lock:
-                self.inside[marker] -= 1
+                self.inside[reference] -= 1
 
     def plan(self, number: int) -> None:
         """What meets a booking's n-th request; with others on the way, it may meet theirs."""
@@ -157,7 +157,7 @@ def visit(number: int, share: int, seed: int) -> int:
     while stored < wanted:
         now = timezone.now()
         start = now + timedelta(weeks=dice.randrange(1, WEEKS))
-        client = client_for("default", "write")
+        client = build_client("default", "write")
         free = list_slots(
             meeting_type=kind, start=start, end=start + timedelta(days=7), client=client, now=now
         )
@@ -194,7 +194,7 @@ def agree(dice: random.Random) -> dict[str, Any]:
 
 def judge(sandbox: Sandbox, door: Door, stored: int) -> dict[str, Any]:
     outside, often, two_open, unended, doubled = [], [], [], [], []
-    standing, attempts, lost = count_standing(sandbox), 0, 0
+    active, attempts, lost = count_standing(sandbox), 0, 0
     rows = Booking.objects.prefetch_related("attempts").order_by("pk")
     for booking in rows:
         agreement = read_agreement(booking)
@@ -203,14 +203,14 @@ def judge(sandbox: Sandbox, door: Door, stored: int) -> dict[str, Any]:
         lost += any(one.outcome == Outcome.SLOT_TAKEN for one in ledger)
         starts = [one.start for one in ledger if one.start != agreement.wished]
         outside += [booking.pk for start in starts if not is_within(agreement, start)]
-        if len(ledger) > MOST_ATTEMPTS or door.asked[booking.marker] > MOST_ATTEMPTS:
+        if len(ledger) > MOST_ATTEMPTS or door.asked[booking.reference] > MOST_ATTEMPTS:
             often.append(booking.pk)
         if any(is_open_at(one, following.sent_at) for one, following in pairwise(ledger)):
             two_open.append(booking.pk)
         if booking.is_open:
             unended.append(booking.pk)
         expected = 1 if booking.state == "confirmed" else 0
-        if standing.get(booking.marker, 0) != expected:
+        if active.get(booking.reference, 0) != expected:
             doubled.append(booking.pk)
     return {
         "bookings": stored,
@@ -223,7 +223,7 @@ def judge(sandbox: Sandbox, door: Door, stored: int) -> dict[str, Any]:
             *(f"booking {pk} tried a time outside of what was agreed" for pk in outside[:5]),
             *(f"booking {pk} was tried too often" for pk in often[:5]),
             *(f"booking {pk} had two attempts open" for pk in two_open[:5]),
-            *(f"two requests of {marker} at once" for marker in door.overlaps[:5]),
+            *(f"two requests of {reference} at once" for reference in door.overlaps[:5]),
             *(f"booking {pk} was not ended" for pk in unended[:5]),
             *(f"booking {pk} does not stand as it says" for pk in doubled[:5]),
             *([f"only {lost} lost their time"] if lost < stored * 0.8 else []),
@@ -252,11 +252,11 @@ def allow_all(*_: Any) -> bool:
 
 
 def take_unknown_for_lost(booking: Booking, lease: Any, error: Any, now: datetime) -> None:
-    booking_service.mark_lost(booking, lease, error, client_for("default", "write"), now)
+    mark_slot_taken(booking, lease, error, build_client("default", "write"), now)
 
 
 SABOTAGES: dict[str, dict[str, Any]] = {
-    "any-time": {"django_meetergo.services.rebooking.Agreement.allows": allow_all},
-    "for-ever": {"django_meetergo.services.rebooking.may_go_on": allow_all},
-    "choose-while-unknown": {"django_meetergo.services.bookings.mark_unknown": take_unknown_for_lost},
+    "any-time": {"django_meetergo.services.booking.rebooking.Agreement.allows": allow_all},
+    "for-ever": {"django_meetergo.services.booking.rebooking.may_try_again": allow_all},
+    "choose-while-unknown": {"django_meetergo.services.booking.sending.mark_unknown": take_unknown_for_lost},
 }

@@ -28,8 +28,8 @@ from django_meetergo.sandbox import seed as seeds
 from django_meetergo.sandbox import server
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.control import take_slot
-from django_meetergo.services import webhooks
-from tests.harness import crew
+from django_meetergo.services.webhooks.receive import BOOKING_EVENTS
+from tests.harness import workers
 
 MOST_WAIT = 50.0  # milliseconds at the door for all but one of a hundred
 LATEST = 3.0  # seconds by which a copy may be late
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--copies", type=int, default=10)
     parser.add_argument("--processes", type=int, default=2, help="that open the door; a worker comes on top")
     parser.add_argument("--seed", type=int, default=1)
-    return crew.try_alone(run, parser, arguments, SABOTAGES)
+    return workers.try_alone(run, parser, arguments, SABOTAGES)
 
 
 def run(
@@ -57,20 +57,20 @@ def run(
     started = time.monotonic()
     with (
         server.start(sandbox) as running,
-        crew.shared_cache() as caches,
+        workers.shared_cache() as caches,
         get_context("spawn").Manager() as manager,
     ):
-        crew.read_directory(running.url)
+        workers.read_directory(running.url)
         bag = manager.Queue()
-        with crew.hire(make_site(running.url, caches, sabotage), processes + 1) as hired:
-            worker = hired.send(crew.work, 0.02, False)
+        with workers.hire(make_site(running.url, caches, sabotage), processes + 1) as hired:
+            worker = hired.send(workers.work, 0.02, False)
             doors = [hired.send(open_door, bag) for _ in range(processes)]
             hired.begin()
             bodies = carry(sandbox, bag, events, copies, random.Random(seed))
             for _ in doors:
                 bag.put(None)
-            knocks = [knock for door in doors for knock in door.result()]
-            crew.wait_until(
+            knocks = [check_circuit for door in doors for check_circuit in door.result()]
+            workers.wait_until(
                 lambda: not WebhookDelivery.objects.filter(state=State.PENDING).exists(), PATIENCE
             )
             hired.stop.set()
@@ -85,13 +85,13 @@ def run(
     }
 
 
-def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> crew.Site:
+def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> workers.Site:
     patches: dict[str, Any] = {
         # The request limit is not what is tried here, and deliveries are gathered for less long.
-        "django_meetergo.remote.budget.Budget.take": crew.take_freely,
-        "django_meetergo.services.webhooks.GATHER": timedelta(seconds=0.1),
+        "django_meetergo.remote.rate_limit.RateLimiter.take": workers.take_freely,
+        "django_meetergo.services.webhooks.receive.DEBOUNCE": timedelta(seconds=0.1),
     }
-    return crew.make_site(url, caches, {**patches, **(SABOTAGES[sabotage] if sabotage else {})})
+    return workers.make_site(url, caches, {**patches, **(SABOTAGES[sabotage] if sabotage else {})})
 
 
 # At the service
@@ -102,7 +102,7 @@ def carry(sandbox: Sandbox, bag: Any, events: int, copies: int, dice: random.Ran
     told: list[bytes] = []
     deliveries: Any = sandbox.deliveries
     deliveries.enqueue = lambda *, document, **_: told.append(json.dumps(document).encode())
-    sandbox.ledger.add_webhook("http://127.0.0.1/letterbox/", list(webhooks.BOOKING_EVENTS))
+    sandbox.ledger.add_webhook("http://127.0.0.1/letterbox/", list(BOOKING_EVENTS))
     late: list[tuple[float, int, bytes]] = []
     seen: set[bytes] = set()
     number = 0
@@ -127,17 +127,17 @@ def carry(sandbox: Sandbox, bag: Any, events: int, copies: int, dice: random.Ran
 def happen(sandbox: Sandbox, dice: random.Random) -> None:
     """Somebody books, moves or cancels."""
     ledger = sandbox.ledger
-    standing = [one for one in ledger.appointments.values() if not one.is_cancelled]
+    active = [one for one in ledger.appointments.values() if not one.is_cancelled]
     start = ledger.now().replace(minute=0, second=0, microsecond=0) + timedelta(
         days=dice.randrange(1, DAYS), hours=dice.randrange(24)
     )
     what = dice.choice(("book", "move", "cancel"))
-    if (what == "book" and len(standing) < STANDING) or not standing:
+    if (what == "book" and len(active) < STANDING) or not active:
         take_slot(ledger, seeds.OWNER, start)
     elif what == "cancel":
-        ledger.cancel(dice.choice(standing), source="api", by="host", everyone=True)
+        ledger.cancel(dice.choice(active), source="api", by="host", everyone=True)
     else:
-        movable = [one for one in standing if one.start > ledger.now()]
+        movable = [one for one in active if one.start > ledger.now()]
         ledger.move(dice.choice(movable), start, ignore_availability=True)
 
 
@@ -167,7 +167,7 @@ def judge(sandbox: Sandbox, knocks: list[tuple[int, float]], bodies: set[bytes])
     remote = {key: (one.start, one.is_cancelled) for key, one in sandbox.ledger.appointments.items()}
     mirrored = {row.remote_id: (row.start, row.is_cancelled) for row in Appointment.objects.all()}
     wrong = sorted(key for key in named if mirrored.get(key) != remote[key])
-    noted = WebhookDelivery.objects.aggregate(knocks=Sum("hits"))["knocks"]
+    noted = WebhookDelivery.objects.aggregate(knocks=Sum("receive_count"))["knocks"]
     unsettled = WebhookDelivery.objects.exclude(state=State.APPLIED).count()
     refused = sum(status != 200 for status, _ in knocks)
     looks = sum(entry["route"] == "/v4/appointment/{id}" for entry in sandbox.journal.entries(kind="request"))
@@ -214,6 +214,6 @@ def look_once(client: MeetergoClient, remote_id: str) -> Any:
 
 
 SABOTAGES: dict[str, dict[str, Any]] = {
-    "one-knock": {"django_meetergo.services.webhooks.receive_delivery": receive_once},
+    "one-knock": {"django_meetergo.services.webhooks.receive.receive_delivery": receive_once},
     "one-look": {"django_meetergo.remote.client.MeetergoClient.get_appointment": look_once},
 }

@@ -10,9 +10,10 @@ from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from django_meetergo.models import Account, MeetingType, SyncRun, WebhookDelivery
-from django_meetergo.services import health
+from django_meetergo.models import Connection, MeetingType, SyncRun, WebhookDelivery
 from django_meetergo.services.clients import record_contact
+from django_meetergo.services.doctor import check_service
+from django_meetergo.services.health import BAD, FAIR, GOOD, UNTOLD, collect_facts
 from django_meetergo.testing.factories import AppointmentFactory, BookingFactory
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def facts(meetergo_sandbox):
     def facts(now=None):
-        found = health.collect_facts(connection="default", now=now or timezone.now())
+        found = collect_facts(connection="default", now=now or timezone.now())
         return {fact.name: fact for fact in found}
 
     return facts
@@ -30,8 +31,8 @@ def facts(meetergo_sandbox):
 def test_a_new_site_is_told_to_sync_and_nothing_fails(facts):
     found = facts()
 
-    assert (found["poll"].level, found["webhooks"].level) == (health.BAD, health.FAIR)
-    assert all(fact.advice for fact in found.values() if fact.level in {health.FAIR, health.BAD})
+    assert (found["poll"].level, found["webhooks"].level) == (BAD, FAIR)
+    assert all(fact.advice for fact in found.values() if fact.level in {FAIR, BAD})
 
 
 @pytest.mark.parametrize(("days", "level"), [(60, "good"), (14, "fair"), (3, "bad"), (-1, "bad")])
@@ -46,28 +47,28 @@ def test_a_sync_that_does_not_come_any_more_is_seen(facts):
     now = timezone.now()
     SyncRun.objects.create(kind="near", state="done", started_at=now, finished_at=now)
 
-    assert facts(now)["poll"].level == health.GOOD
-    assert facts(now + timedelta(minutes=20))["poll"].level == health.FAIR
-    assert facts(now + timedelta(hours=2))["poll"].level == health.BAD
+    assert facts(now)["poll"].level == GOOD
+    assert facts(now + timedelta(minutes=20))["poll"].level == FAIR
+    assert facts(now + timedelta(hours=2))["poll"].level == BAD
 
 
 def test_a_lost_encryption_key_is_seen(facts, settings):
-    Account.objects.create()
-    assert facts()["encryption"].level == health.GOOD
+    Connection.objects.create()
+    assert facts()["encryption"].level == GOOD
 
     settings.MEETERGO = {**settings.MEETERGO, "ENCRYPTION_KEYS": [Fernet.generate_key().decode()]}
 
-    assert facts()["encryption"].level == health.BAD
+    assert facts()["encryption"].level == BAD
 
 
 def test_a_booking_before_a_person_is_pressing_and_one_being_checked_is_not(facts):
     booking = BookingFactory(state="unknown")
-    assert facts()["unknown"].level == health.FAIR
+    assert facts()["unknown"].level == FAIR
 
-    booking.reason = "person"
+    booking.reason = "needs_staff"
     booking.save()
 
-    assert facts()["unknown"].level == health.BAD
+    assert facts()["unknown"].level == BAD
 
 
 def test_work_that_nobody_does_is_named_with_its_age(facts):
@@ -75,7 +76,7 @@ def test_work_that_nobody_does_is_named_with_its_age(facts):
 
     fact = facts()["due"]
 
-    assert fact.level == health.BAD
+    assert fact.level == BAD
     assert "send bookings" in fact.text
 
 
@@ -87,29 +88,29 @@ def test_given_up_deliveries_and_missing_appointments_are_counted(facts):
     found = facts()
 
     assert (found["dead"].text, found["missing"].text) == ("1", "1")
-    assert found["delivery"].level == health.GOOD
+    assert found["delivery"].level == GOOD
 
 
 def test_a_refused_key_holds_back_calls_and_says_so(facts, meetergo_sandbox):
-    assert facts()["circuit"].level == health.GOOD
+    assert facts()["circuit"].level == GOOD
     meetergo_sandbox.expire_key()
     with pytest.raises(CommandError, match="Something must be done"):
         call_command("meetergo_doctor", verbosity=0)
 
-    assert facts()["circuit"].level == health.BAD
+    assert facts()["circuit"].level == BAD
 
 
 def test_a_clock_that_is_wrong_is_told_once_meetergo_has_answered(facts, meetergo_sandbox):
     """Learnt from what is asked anyway."""
-    assert facts()["clock"].level == health.UNTOLD
+    assert facts()["clock"].level == UNTOLD
     meetergo_sandbox.run_due(periodic=True)
-    assert facts()["clock"].level == health.GOOD
+    assert facts()["clock"].level == GOOD
 
     meetergo_sandbox.sandbox.faults.add("*", "skew_date", seconds=-90, times=-1)
     meetergo_sandbox.run_due(after=600, periodic=True)
 
     fact = facts()["clock"]
-    assert fact.level == health.BAD
+    assert fact.level == BAD
     assert int(fact.text.split()[0]) == pytest.approx(600 - 90, abs=3)
 
 
@@ -130,22 +131,22 @@ def test_since_when_a_key_is_refused_is_remembered_until_it_is_taken_again(facts
     meetergo_sandbox.run_due(periodic=True)
     meetergo_sandbox.expire_key()
     meetergo_sandbox.run_due(after=600, periodic=True)
-    since = Account.objects.get().refused_since
+    since = Connection.objects.get().refused_since
     assert since
 
-    meetergo_sandbox.forget_times()
+    meetergo_sandbox.clear_availability()
     assert "has been refused for" in facts(since + timedelta(hours=2))["circuit"].text
     meetergo_sandbox.run_due(after=600, periodic=True)
-    assert Account.objects.get().refused_since == since
+    assert Connection.objects.get().refused_since == since
 
     meetergo_sandbox.sandbox.faults.clear()
     for token in meetergo_sandbox.sandbox.ledger.tokens.values():
         token.expired = False
     client = meetergo_sandbox.client("sync")
-    health.ask_meetergo(connection="default", client=client, now=meetergo_sandbox.now())
+    check_service(connection="default", client=client, now=meetergo_sandbox.now())
 
-    assert Account.objects.get().refused_since is None
-    assert facts()["circuit"].level == health.GOOD
+    assert Connection.objects.get().refused_since is None
+    assert facts()["circuit"].level == GOOD
 
 
 def test_requests_are_counted(facts, meetergo_sandbox):
@@ -188,7 +189,7 @@ def test_the_doctor_needs_a_credential(settings):
 
 def test_an_empty_day_is_explained(meetergo_sandbox, capsys):
     """What blocks each start, in meetergo's words; and our own reasons first."""
-    start = meetergo_sandbox.free_starts()[0]
+    start = meetergo_sandbox.list_free_starts()[0]
     day = timezone.localtime(start).date()
     meetergo_sandbox.steal_slot(start)
     MeetingType.objects.filter(slug="intro-call").update(enabled=False)
@@ -236,7 +237,7 @@ def test_a_probe_books_looks_and_cleans_up(meetergo_sandbox, capsys):
     ):
         assert step in out, out
     assert meetergo_sandbox.appointments() == []
-    assert len(meetergo_sandbox.appointments(standing=False)) == 1
+    assert len(meetergo_sandbox.appointments(active=False)) == 1
 
 
 def test_a_probe_leaves_no_request_behind_that_somebody_must_confirm(meetergo_sandbox, capsys):

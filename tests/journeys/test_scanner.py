@@ -15,7 +15,7 @@ from django.test import Client
 
 from django_meetergo import links
 from django_meetergo.models import Booking
-from django_meetergo.services.bookings import AttendeeData, book_appointment
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,7 +27,7 @@ def book(kit, slug, person, fault=None):
         kit.fail_next(kind=fault)
     return book_appointment(
         meeting_type=kit.meeting_type(slug),
-        start=kit.free_starts(slug)[0],
+        start=kit.list_free_starts(slug)[0],
         attendee=AttendeeData(email=f"{person}@example.com", first_name=person, last_name="Doe"),
         client=kit.client(),
         now=kit.now(),
@@ -42,11 +42,11 @@ def full_site(meetergo_sandbox):
     book(kit, "checkup", "pending")
     book(kit, "second-opinion", "waiting")
     kit.decline(book(kit, "second-opinion", "declined"))
-    kit.forget_times()
+    kit.clear_availability()
     book(kit, "consultation", "lost", fault="drop_before")
     kit.run_due(after=90)
     kit.run_due(after=90)
-    kit.forget_times()
+    kit.clear_availability()
     book(kit, "next-therapist", "unclear", fault="drop_after")
     return kit
 
@@ -85,8 +85,8 @@ def take_fingerprint():
 def test_opening_every_link_in_every_page_and_mail_changes_nothing(full_site):
     """Neither a row of ours nor anything at the service moves."""
     assert mail.outbox
-    own = [links.booking(booking) for booking in Booking.objects.all()]
-    own += [links.manage(booking.attendee) for booking in Booking.objects.exclude(attendee=None)]
+    own = [links.get_booking_path(booking) for booking in Booking.objects.all()]
+    own += [links.get_manage_path(booking.attendee) for booking in Booking.objects.exclude(attendee=None)]
     mailed = set().union(*(find_addresses(message.body) for message in mail.outbox))
     journal = full_site.sandbox.journal
     before, last = take_fingerprint(), len(journal.entries())

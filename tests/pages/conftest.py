@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-PERSON = {
+NEEDS_STAFF = {
     "first_name": "Jane",
     "last_name": "Doe",
     "email": "jane@example.com",
@@ -43,7 +43,7 @@ class Visitor:
         start = start or self.list_starts(slug)[0]
         page = self.text(f"/book/{slug}/details/", start=start)
         hidden = dict(re.findall(r'type="hidden" name="(start|duration|token)" value="([^"]+)"', page))
-        return {**PERSON, **hidden, **changes}
+        return {**NEEDS_STAFF, **hidden, **changes}
 
     def book(self, slug: str = "intro-call", start: str = "", **changes: Any) -> Any:
         return self.post(f"/book/{slug}/details/", **self.fill_in(slug, start, **changes))

@@ -11,7 +11,8 @@ from django.test import Client
 
 from django_meetergo import links
 from django_meetergo.models import Appointment, Booking, MeetingType
-from django_meetergo.services import availability, demand
+from django_meetergo.services.availability import demand
+from django_meetergo.services.availability.store import WINDOW, document_cache, list_windows
 from tests.pages.conftest import Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,7 +47,7 @@ def test_the_list_shows_what_can_be_booked_and_a_site_may_do_without(visitor, se
     page = read(visitor.get("/book/"))
     assert "Intro call" in page
     assert "Check-up" not in page
-    settings.MEETERGO = {**settings.MEETERGO, "INDEX": False}
+    settings.MEETERGO = {**settings.MEETERGO, "SHOW_INDEX": False}
     assert visitor.get("/book/").status_code == 404
 
 
@@ -123,10 +124,8 @@ def test_times_that_meetergo_cannot_tell_are_a_fault_of_ours(visitor, site):
 
 def grow_old(site, **age):
     """Make the copies at hand of the intro call older."""
-    cache = availability.document_cache()
-    for window in availability.windows_between(
-        site.meeting_type(), 30, site.now(), site.now() + availability.WINDOW
-    ):
+    cache = document_cache()
+    for window in list_windows(site.meeting_type(), 30, site.now(), site.now() + WINDOW):
         if stored := cache.get(window.key):
             cache.set(window.key, {**stored, "at": stored["at"] - timedelta(**age).total_seconds()})
 
@@ -136,7 +135,7 @@ def test_times_from_an_earlier_answer_are_said_to_be_that(visitor, site):
     site.fail_next("GET /v4/booking-availability", times=9)
     grow_old(site, minutes=2)
     visitor.get("/book/intro-call/")  # nobody waits: the refresh is the background's
-    demand.views.forget()
+    demand.recent_views.forget()
     visitor.get("/book/intro-call/")
     site.run_due(periodic=True)
     assert "We could not refresh these times just now." in read(visitor.get("/book/intro-call/"))
@@ -293,7 +292,7 @@ def test_a_database_that_is_down_is_said_to_be_so(visitor, monkeypatch):
     def fall(*args, **kwargs):
         raise OperationalError("gone")
 
-    monkeypatch.setattr("django_meetergo.views.booking.find_meeting_type", fall)
+    monkeypatch.setattr("django_meetergo.views.times.find_meeting_type", fall)
     answer = visitor.get("/book/intro-call/")
     assert answer.status_code == 503
     assert "try again" in read(answer)
@@ -349,9 +348,9 @@ def test_checking_again_and_again_looks_once(visitor, site):
     [
         ("received", "", "We are booking your time"),
         ("sending", "", "We are booking your time"),
-        ("received", "queued", "Your request is waiting"),
+        ("received", "deferred", "Your request is waiting"),
         ("unknown", "", "We are checking your booking"),
-        ("unknown", "person", "We could not find out"),
+        ("unknown", "needs_staff", "We could not find out"),
         ("pending", "attendee", "One more step: confirm your e-mail"),
         ("pending", "host", "We have asked Anna Weber"),
         ("pending", "both", "We have asked Anna Weber"),
@@ -368,7 +367,7 @@ def test_every_state_has_its_screen_and_none_says_booked(visitor, state, reason,
     visitor.book()
     Booking.objects.update(state=state, reason=reason, attendee=None)
     booking = Booking.objects.get()
-    answer = visitor.get(links.booking(booking))
+    answer = visitor.get(links.get_booking_path(booking))
     assert answer.status_code == 200
     text = read(answer)
     assert text.count(heading) >= 2, "the heading is in the title too"
@@ -380,7 +379,7 @@ def test_every_state_has_its_screen_and_none_says_booked(visitor, state, reason,
 def test_a_time_that_was_not_booked_comes_with_others(visitor):
     visitor.book()
     Booking.objects.update(state="closed", reason="not_booked", attendee=None)
-    page = visitor.text(links.booking(Booking.objects.get()))
+    page = visitor.text(links.get_booking_path(Booking.objects.get()))
     assert len(re.findall(r'name="start" value="', page)) == 4
     assert 'name="email" value="jane@example.com"' in page
 
@@ -388,14 +387,14 @@ def test_a_time_that_was_not_booked_comes_with_others(visitor):
 def test_a_booking_that_was_cancelled_since_is_not_called_booked(visitor):
     visitor.book()
     Appointment.objects.update(status="cancelled")
-    text = read(visitor.get(links.booking(Booking.objects.get())))
+    text = read(visitor.get(links.get_booking_path(Booking.objects.get())))
     assert "This appointment was cancelled" in text
     assert "You are booked" not in text
 
 
 def test_a_redirect_of_the_meeting_type_is_a_plain_link_to_a_secure_place(visitor):
     visitor.book()
-    path = links.booking(Booking.objects.get())
+    path = links.get_booking_path(Booking.objects.get())
     MeetingType.objects.update(redirect_url="https://example.com/thanks")
     assert "Continue to example.com" in read(visitor.get(path))
     MeetingType.objects.update(redirect_url="javascript:alert(1)")
@@ -552,7 +551,7 @@ def test_hours_that_end_before_they_begin_are_an_error(visitor, settings):
 
 def test_a_service_that_is_down_can_be_left_a_request_where_the_site_allows_it(visitor, site, settings):
     """Nothing is queued without a press on a button of its own."""
-    settings.MEETERGO = {**settings.MEETERGO, "QUEUE_WHEN_DOWN": True}
+    settings.MEETERGO = {**settings.MEETERGO, "DEFER_WHEN_DOWN": True}
     form = visitor.fill_in("intro-call")
     site.fail_next(kind="status_before", times=9, status=429)
     answer = visitor.post(DETAILS, **form)
@@ -565,4 +564,4 @@ def test_a_service_that_is_down_can_be_left_a_request_where_the_site_allows_it(v
 
     page = visitor.get(answer["Location"])
     assert "Your request is waiting" in read(page)
-    assert Booking.objects.filter(queue_consent=True).count() == 1
+    assert Booking.objects.filter(defer_consent=True).count() == 1

@@ -21,7 +21,7 @@ def attendee(visitor: Any) -> Attendee:
 
 
 def read_event(visitor: Any, attendee: Attendee) -> tuple[Any, Any, Any]:
-    answer = visitor.get(f"{links.manage(attendee)}appointment.ics")
+    answer = visitor.get(f"{links.get_manage_path(attendee)}appointment.ics")
     calendar = Calendar.from_ical(answer.content)
     return answer, calendar, calendar.walk("VEVENT")[0]
 
@@ -41,7 +41,7 @@ def test_the_file_says_what_and_when(visitor: Any, attendee: Attendee) -> None:
 
 def test_a_move_keeps_the_name_and_raises_the_sequence(visitor: Any, attendee: Attendee) -> None:
     before = read_event(visitor, attendee)[2]
-    address = f"{links.manage(attendee)}reschedule/"
+    address = f"{links.get_manage_path(attendee)}reschedule/"
     start = [start for start in visitor.list_starts("intro-call") if start][3]
     assert visitor.post(address, start=start).status_code == 303
     attendee.appointment.refresh_from_db()
@@ -55,7 +55,7 @@ def test_a_move_keeps_the_name_and_raises_the_sequence(visitor: Any, attendee: A
 
 def test_a_cancelled_appointment_strikes_itself_out(visitor: Any, attendee: Attendee) -> None:
     before = read_event(visitor, attendee)[2]
-    visitor.post(f"{links.manage(attendee)}cancel/", reason="")
+    visitor.post(f"{links.get_manage_path(attendee)}cancel/", reason="")
 
     answer, calendar, event = read_event(visitor, attendee)
 
@@ -70,7 +70,7 @@ def test_a_link_nobody_signed_gets_no_file(visitor: Any) -> None:
 
 
 def test_other_calendars_are_told_the_time_and_nothing_personal(visitor: Any, attendee: Attendee) -> None:
-    page = visitor.get(links.manage(attendee))
+    page = visitor.get(links.get_manage_path(attendee))
     calendars = page.context["calendars"]
     google = parse_qs(urlsplit(calendars.google).query)
     outlook = parse_qs(urlsplit(calendars.outlook).query)

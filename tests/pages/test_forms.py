@@ -3,8 +3,9 @@
 import pytest
 from django.http import QueryDict
 
-from django_meetergo.forms import BookingForm, CancelForm, make_token
 from django_meetergo.models import MeetingType
+from django_meetergo.presentation.form_token import make_token
+from django_meetergo.presentation.forms import BookingForm, CancelForm
 
 GIVEN = {"first_name": "Jane", "last_name": "Doe", "email": "jane@example.com"}
 

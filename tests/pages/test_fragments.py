@@ -41,7 +41,7 @@ def test_moving_an_appointment_answers_fragments_as_well(visitor: Any) -> None:
     from django_meetergo.models import Attendee
 
     visitor.book()
-    address = f"{links.manage(Attendee.objects.get())}reschedule/"
+    address = f"{links.get_manage_path(Attendee.objects.get())}reschedule/"
     answer = visitor.client.get(address, headers={"X-Meetergo-Fragment": "slots"})
 
     assert answer.content.decode().lstrip().startswith('<div class="mg-slots"')

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from django_meetergo import links
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking
-from django_meetergo.services.changes import Decision
+from django_meetergo.services.changes.policy import Decision
 from tests.pages.test_booking import read
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -24,7 +24,7 @@ def attendee(visitor, site):
 
 @pytest.fixture
 def path(attendee):
-    return links.manage(attendee)
+    return links.get_manage_path(attendee)
 
 
 def refuse(action, attendee, now):
@@ -60,7 +60,7 @@ def test_looking_changes_nothing(visitor, path, site):
         assert visitor.get(page).status_code == 200
     assert "Move to" in read(visitor.get(f"{path}reschedule/", start=start))
     assert not AppointmentChange.objects.exists()
-    assert Appointment.objects.standing().filter(attendees__booking__isnull=False).exists()
+    assert Appointment.objects.active().filter(attendees__booking__isnull=False).exists()
 
 
 def test_an_appointment_is_moved_after_asking(visitor, path, site, attendee):
@@ -175,7 +175,7 @@ def test_a_place_in_a_group_is_given_up(visitor, site):
     visitor.book("group-class")
     site.run_due()
     attendee = Booking.objects.get().attendee
-    path = links.manage(attendee)
+    path = links.get_manage_path(attendee)
     text = read(visitor.get(path))
     assert "Give up my place" in text
     assert "Choose another time" not in text
@@ -191,13 +191,13 @@ def test_an_appointment_that_vanished_is_said_to_be_gone(visitor, path):
 
 def test_a_forged_or_foreign_link_says_nothing(visitor, path, attendee, django_assert_num_queries):
     """A booking's link opens no manage page, and neither asks the database."""
-    foreign = links.sign(attendee.booking.public_id, salt=links.BOOKING)
+    foreign = links.sign(attendee.booking.public_id, salt=links.BOOKING_SALT)
     for token in ("nope", foreign, path.split("/")[-2][:-1]):
         for page in ("", "reschedule/", "cancel/"):
             with django_assert_num_queries(0):
                 answer = visitor.get(f"/book/manage/{token}/{page}")
             assert answer.status_code == 404
             assert "We cannot find this appointment." in read(answer)
-    revoked = links.manage(attendee)
+    revoked = links.get_manage_path(attendee)
     Attendee.objects.update(public_id="5b1f6c1e-0d1c-4b39-9f61-2d7b51b4a111")
     assert visitor.get(revoked).status_code == 404

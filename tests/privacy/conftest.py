@@ -14,11 +14,11 @@ TRACES = ("zelda", "quark", "0815-4711", "zeta ltd", "sore knee")
 @pytest.fixture
 def zelda(meetergo_sandbox: Any, db: Any) -> Any:
     """Her booking, confirmed, read back and annotated."""
-    from django_meetergo.services.bookings import AttendeeData, book_appointment
+    from django_meetergo.services.booking.book import AttendeeData, book_appointment
 
     booking = book_appointment(
         meeting_type=meetergo_sandbox.meeting_type(),
-        start=meetergo_sandbox.free_starts()[0],
+        start=meetergo_sandbox.list_free_starts()[0],
         attendee=AttendeeData(
             email=EMAIL, first_name="Zelda", last_name="Quark", phone="0815-4711", company="Zeta Ltd"
         ),

@@ -14,8 +14,11 @@ from django.db import connection
 
 from django_meetergo import links
 from django_meetergo.models import Appointment, Attendee, Booking, ErasedPerson
-from django_meetergo.services import changes, privacy, sync
-from django_meetergo.services.bookings import AttendeeData, book_appointment
+from django_meetergo.services import privacy
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
+from django_meetergo.services.sync.appointments import sync_appointment, sync_appointments
+from django_meetergo.services.sync.drift import find_drift
 from tests.privacy.conftest import EMAIL, TRACES
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +43,7 @@ def erase(now: Any) -> privacy.Erasure:
 
 def edit_remotely(kit: Any, note: str) -> None:
     """Somebody edits her at meetergo: a document that never changed would be known again and left alone."""
-    for appointment in kit.appointments(standing=False):
+    for appointment in kit.appointments(active=False):
         for attendee in appointment.attendees:
             attendee.company = f"Zeta Ltd {note}"
 
@@ -62,7 +65,7 @@ def test_nothing_is_found_after_erase_sync_and_a_late_webhook(zelda, meetergo_sa
         object_repr=str(appointment), action_flag=2, change_message="Zelda called about her sore knee",
     )  # fmt: skip
     if not stands:
-        changes.cancel_appointment(
+        cancel_appointment(
             appointment=appointment, client=kit.client(), now=kit.now(), reason="Quark has a sore knee"
         )
 
@@ -71,12 +74,10 @@ def test_nothing_is_found_after_erase_sync_and_a_late_webhook(zelda, meetergo_sa
 
     for kind in ("near", "full"):
         edit_remotely(kit, kind)
-        sync.sync_appointments(
-            connection="default", client=kit.client("sync"), now=kit.travel(days=1), kind=kind
-        )
+        sync_appointments(connection="default", client=kit.client("sync"), now=kit.travel(days=1), kind=kind)
         assert scan() == []
     edit_remotely(kit, "late")
-    kit.knock_for_all()
+    kit.reread_all()
     kit.deliver()
     kit.run_due(after=60)
     kit.run_due(after=600, periodic=True)
@@ -90,10 +91,10 @@ def test_the_appointment_itself_goes_on(zelda, meetergo_sandbox):
     row = Appointment.objects.get(pk=zelda.attendee.appointment_id)
     assert (row.start, row.status) == (zelda.start, "confirmed")
 
-    again = sync.sync_appointment(appointment=row, client=kit.client(), now=kit.now())
+    again = sync_appointment(appointment=row, client=kit.client(), now=kit.now())
     assert again.digest == row.digest
-    sync.sync_appointments(connection="default", client=kit.client("sync"), now=kit.now())
-    drift = sync.find_drift(connection="default", client=kit.client("sync"), now=kit.now())
+    sync_appointments(connection="default", client=kit.client("sync"), now=kit.now())
+    drift = find_drift(connection="default", client=kit.client("sync"), now=kit.now())
 
     assert drift.differs == {}
     assert Attendee.objects.filter(appointment=row).count() == 1
@@ -103,9 +104,9 @@ def test_a_move_is_still_mirrored(zelda, meetergo_sandbox):
     kit = meetergo_sandbox
     erase(kit.now())
     row = Appointment.objects.get(pk=zelda.attendee.appointment_id)
-    target = kit.free_starts()[8]
+    target = kit.list_free_starts()[8]
 
-    changes.reschedule_appointment(appointment=row, start=target, client=kit.client(), now=kit.now())
+    reschedule_appointment(appointment=row, start=target, client=kit.client(), now=kit.now())
 
     row.refresh_from_db()
     assert row.start == target
@@ -113,7 +114,7 @@ def test_a_move_is_still_mirrored(zelda, meetergo_sandbox):
 
 
 def test_her_old_links_open_nothing(zelda, meetergo_sandbox, client):
-    manage, outcome = links.manage(zelda.attendee), links.booking(zelda)
+    manage, outcome = links.get_manage_path(zelda.attendee), links.get_booking_path(zelda)
 
     erase(meetergo_sandbox.now())
 
@@ -133,7 +134,7 @@ def test_another_person_is_untouched(zelda, meetergo_sandbox):
     """Same meeting type, another address."""
     kit = meetergo_sandbox
     other = book_appointment(
-        meeting_type=kit.meeting_type(), start=kit.free_starts()[4], client=kit.client(), now=kit.now(),
+        meeting_type=kit.meeting_type(), start=kit.list_free_starts()[4], client=kit.client(), now=kit.now(),
         attendee=AttendeeData(email="jane@example.com", first_name="Jane", last_name="Doe"),
     )  # fmt: skip
 
@@ -150,7 +151,7 @@ def test_others_in_a_group_keep_their_names(meetergo_sandbox):
 
     kit.sync_directory()
     group = MeetingType.objects.filter(spots__gt=1).first()
-    start = kit.free_starts(group.slug)[0]
+    start = kit.list_free_starts(group.slug)[0]
     for email, name, last in ((EMAIL, "Zelda", "Quark"), ("jane@example.com", "Jane", "Doe")):
         book_appointment(
             meeting_type=group, start=start, client=kit.client(), now=kit.now(),
@@ -159,7 +160,7 @@ def test_others_in_a_group_keep_their_names(meetergo_sandbox):
     kit.run_due(after=5)
 
     erase(kit.now())
-    sync.sync_appointments(connection="default", client=kit.client("sync"), now=kit.travel(hours=1))
+    sync_appointments(connection="default", client=kit.client("sync"), now=kit.travel(hours=1))
 
     people = Attendee.objects.filter(appointment__meeting_type=group, status="attending")
     assert "Jane" in set(people.values_list("first_name", flat=True))
@@ -170,12 +171,12 @@ def test_a_booking_on_its_way_is_told_and_blanked_by_prune(meetergo_sandbox):
     """It cannot be blanked while it must still be sent; nor is it forgotten."""
     kit = meetergo_sandbox
     booking = book_appointment(
-        meeting_type=kit.meeting_type(), start=kit.free_starts()[0], client=kit.client(), now=kit.now(),
+        meeting_type=kit.meeting_type(), start=kit.list_free_starts()[0], client=kit.client(), now=kit.now(),
         send=False,
         attendee=AttendeeData(email=EMAIL, first_name="Zelda", last_name="Quark"),
     )  # fmt: skip
 
-    with pytest.raises(CommandError, match=booking.marker):
+    with pytest.raises(CommandError, match=booking.reference):
         call_command("meetergo_erase", EMAIL, "--no-input")
     kit.run_due()
     assert Attendee.objects.get().email == ""

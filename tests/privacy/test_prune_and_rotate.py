@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from django_meetergo.models import Account, Appointment, Booking, Event, SyncRun, WebhookDelivery
+from django_meetergo.models import Appointment, Booking, Connection, Event, SyncRun, WebhookDelivery
 from django_meetergo.services import privacy
 from django_meetergo.testing.factories import AppointmentFactory, BookingFactory
 from tests.harness import rotate
@@ -74,23 +74,23 @@ def stored_secrets():
 
 def test_every_secret_comes_under_the_first_key(under, monkeypatch):
     """Over several batches; afterwards the old key may go."""
-    monkeypatch.setattr(privacy, "BATCH", 3)
+    monkeypatch.setattr(privacy, "BATCH_SIZE", 3)
     under(OLD)
     rows = [AppointmentFactory(secret=f"secret-{number}") for number in range(8)]
     AppointmentFactory(secret="")
-    account = Account.objects.create()
+    account = Connection.objects.create()
 
     under(NEW, OLD)
     call_command("meetergo_rotate_keys", verbosity=0)
     under(NEW)
 
     assert [Appointment.objects.get(pk=row.pk).secret for row in rows] == [f"secret-{n}" for n in range(8)]
-    assert Account.objects.get(pk=account.pk).canary == "the keys fit"
+    assert Connection.objects.get(pk=account.pk).canary == "the keys fit"
 
 
 def test_a_rotation_that_was_killed_goes_on_where_it_was(under, monkeypatch):
     """What has been rotated is not written again."""
-    monkeypatch.setattr(privacy, "BATCH", 3)
+    monkeypatch.setattr(privacy, "BATCH_SIZE", 3)
     under(OLD)
     for number in range(8):
         AppointmentFactory(secret=f"secret-{number}")

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from django_meetergo.exceptions import InvalidRequest, NotFound, Unreachable
+from django_meetergo.remote import pools
 from django_meetergo.remote import transport as transports
-from django_meetergo.remote import wire
 from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.remote.deadline import get_current_deadline
+from django_meetergo.remote.pools import close_connections
 from django_meetergo.remote.transport import BEFORE_SEND, Credential, Transport, build_path
-from django_meetergo.remote.wire import close_connections
 from tests.remote.scripted import answer, answering, recorded, running, self_signed
 
 PERSONAL = Credential("rgo-canary0123456789canary0123456789")
@@ -226,12 +227,12 @@ def test_a_thousand_reads_need_two_connections_at_most(trusted, loads):
 
 def test_another_process_makes_its_own_connections(monkeypatch):
     """A forked worker that used its parent's sockets would read its parent's answers."""
-    mine = wire.find_adapter("f", for_writes=False)
-    assert wire.find_adapter("f", for_writes=False) is mine
-    assert wire.find_adapter("f", for_writes=True) is not mine
+    mine = pools.get_adapter("f", for_writes=False)
+    assert pools.get_adapter("f", for_writes=False) is mine
+    assert pools.get_adapter("f", for_writes=True) is not mine
     monkeypatch.setattr(os, "getpid", lambda: -1)
-    assert wire.find_adapter("f", for_writes=False) is not mine
-    assert {key[0] for key in wire._adapters} == {-1}
+    assert pools.get_adapter("f", for_writes=False) is not mine
+    assert {key[0] for key in pools._adapters} == {-1}
 
 
 def open_handles() -> int:
@@ -247,4 +248,4 @@ def test_a_watch_leaves_no_handle_behind():
         for _ in range(20):
             client.get_current_user()
         assert open_handles() <= before
-    assert wire.running_watch() is None
+    assert get_current_deadline() is None

@@ -21,12 +21,12 @@ def arm(call, kind, route=ROUTE, **options):
 
 
 def book(call):
-    attendee = {"email": "jane.doe@example.com", "notes": {"marker": "m1"}}
+    attendee = {"email": "jane.doe@example.com", "notes": {"reference": "m1"}}
     body = {"meetingTypeId": seed.INTRO_CALL, "start": AT, "hostIds": [seed.ANNA], "attendee": attendee}
     return call("POST", "/v4/booking", body, judged=False)
 
 
-def standing(sandbox):
+def active(sandbox):
     return [one for one in sandbox.ledger.appointments.values() if not one.is_cancelled]
 
 
@@ -49,7 +49,7 @@ def test_endings_without_an_answer(sandbox, wire, kind, error, applied):
     with pytest.raises(error) as caught:
         book(wire)
     assert type(caught.value) is error
-    assert len(standing(sandbox)) == applied
+    assert len(active(sandbox)) == applied
     assert book(wire).status == (400 if applied else 201)
     entry = next(entry for entry in sandbox.journal.entries(kind="request") if entry["fault"])
     assert (entry["route"], entry["fault"]) == ("/v4/booking", kind)
@@ -64,7 +64,7 @@ def test_in_process_the_silence_is_an_exception(sandbox, call, kind, error):
     with pytest.raises(error) as caught:
         book(call)
     assert caught.value.applied is True
-    assert len(standing(sandbox)) == 1
+    assert len(active(sandbox)) == 1
 
 
 @pytest.mark.parametrize(("kind", "applied"), [("status_before", False), ("status_after", True)])
@@ -73,7 +73,7 @@ def test_statuses_can_be_ordered(sandbox, wire, kind, applied):
     arm(wire, kind, status=502, retry_after=7, body='{"message": "gateway"}')
     reply = book(wire)
     assert (reply.status, reply.headers["Retry-After"], reply.document) == (502, "7", {"message": "gateway"})
-    assert len(standing(sandbox)) == applied
+    assert len(active(sandbox)) == applied
 
 
 @pytest.mark.parametrize("part", ["headers", "body"])
@@ -107,7 +107,7 @@ def test_a_slot_can_be_stolen(sandbox, call):
     """Somebody else is there first, for bookings, moves, queues and groups alike."""
     arm(call, "steal_slot")
     assert book(call).document["errorCode"] == "slot-occupied"
-    assert "rival" in standing(sandbox)[0].attendees[0].email
+    assert "rival" in active(sandbox)[0].attendees[0].email
     for kind, day in ((seed.NEXT_THERAPIST, 7), (seed.GROUP_CLASS, 9)):
         arm(call, "steal_slot")
         assert call.book(kind, f"2026-10-0{day}T09:00:00+02:00").document["errorCode"] == "slot-occupied"
@@ -136,7 +136,7 @@ def test_markers_and_new_rows_can_be_missing(call):
     made = book(call).document["appointmentId"]
     arm(call, "hide_marker", "GET /v4/appointment/{id}")
     assert "notes" not in call("GET", f"/v4/appointment/{made}").document["attendees"][0]
-    assert call("GET", f"/v4/appointment/{made}").document["attendees"][0]["notes"] == {"marker": "m1"}
+    assert call("GET", f"/v4/appointment/{made}").document["attendees"][0]["notes"] == {"reference": "m1"}
     arm(call, "list_lag", "GET /v4/appointment/paginated", seconds=30)
     query = {"page": 0, "pageSize": 20, "start": "2026-10-06", "status": "confirmed"}
     totals = [call("GET", "/v4/appointment/paginated", query=query).document["total"] for _ in range(2)]
@@ -148,9 +148,9 @@ def test_a_booking_can_land_late(sandbox, wire):
     arm(wire, "delayed_apply", seconds=0.2)
     with pytest.raises(RemoteDisconnected):
         book(wire)
-    assert standing(sandbox) == []
+    assert active(sandbox) == []
     time.sleep(0.4)
-    assert len(standing(sandbox)) == 1
+    assert len(active(sandbox)) == 1
 
 
 def test_a_key_can_expire_in_the_middle(call):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_meetergo.services.bookings import AttendeeData, book_appointment
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def book(meetergo_sandbox, jane, db):
         kit = meetergo_sandbox
         return book_appointment(
             meeting_type=kit.meeting_type(slug),
-            start=start or kit.free_starts(slug)[0],
+            start=start or kit.list_free_starts(slug)[0],
             attendee=attendee,
             client=kit.client(),
             now=kit.now(),

@@ -10,8 +10,17 @@ import pytest
 from django.core.cache import cache
 
 from django_meetergo import tasks
-from django_meetergo.services import availability, demand
-from django_meetergo.services.demand import Candidate, choose
+from django_meetergo.services.availability import demand, refresh
+from django_meetergo.services.availability.demand import Candidate, choose_documents
+from django_meetergo.services.availability.refresh import (
+    WAIT_SECONDS,
+    choose_windows,
+    hold_refresh_lock,
+    poll_availability,
+    refresh_window,
+)
+from django_meetergo.services.availability.slots import list_slots
+from django_meetergo.services.availability.store import find_window, store_document
 
 pytestmark = pytest.mark.django_db
 
@@ -20,14 +29,14 @@ GET = "GET /v4/booking-availability"
 
 @pytest.fixture
 def kit(meetergo_sandbox):
-    demand.views.forget()
+    demand.recent_views.forget()
     meetergo_sandbox.sync_directory()
     return meetergo_sandbox
 
 
 def look(kit, slug="intro-call", days=7, **options):
     now = kit.now()
-    return availability.list_slots(
+    return list_slots(
         meeting_type=kit.meeting_type(slug), start=now, end=now + timedelta(days=days),
         client=kit.client("view"), now=now, **options,
     )  # fmt: skip
@@ -56,7 +65,7 @@ def test_nobody_waits_while_there_is_a_copy(kit):
 def test_what_people_look_at_is_kept_warm_and_nothing_else(kit):
     """One type is looked at, six could be: one is refreshed."""
     look(kit)
-    demand.views.forget()
+    demand.recent_views.forget()
     kit.travel(minutes=2)
     look(kit)
 
@@ -70,7 +79,7 @@ def test_a_task_of_its_own_keeps_free_times_warm(kit):
     """``meetergo.poll_availability``: a long sync in another worker does not let them grow old."""
     kit.travel(minutes=-2)
     look(kit)
-    demand.views.forget()
+    demand.recent_views.forget()
     look(kit)
     kit.travel(minutes=2)
 
@@ -83,16 +92,16 @@ def test_a_task_of_its_own_keeps_free_times_warm(kit):
 def test_two_workers_refresh_a_document_once(kit):
     """Whoever comes while another is asking leaves it to them, and finds it done afterwards."""
     look(kit)
-    demand.views.forget()
+    demand.recent_views.forget()
     now = kit.travel(minutes=2)
     look(kit)
-    [window] = availability.choose_windows("default", now, 9)
+    [window] = choose_windows("default", now, 9)
 
-    with availability.refill_lock(window) as is_ours:
+    with hold_refresh_lock(window) as is_ours:
         assert is_ours
-        assert not availability.refresh(window, client=kit.client("planned"), now=now)
-    assert availability.refresh(window, client=kit.client("planned"), now=now)
-    assert not availability.refresh(window, client=kit.client("planned"), now=now)
+        assert not refresh_window(window, client=kit.client("planned"), now=now)
+    assert refresh_window(window, client=kit.client("planned"), now=now)
+    assert not refresh_window(window, client=kit.client("planned"), now=now)
 
     assert kit.posts(GET) == 2
 
@@ -108,7 +117,7 @@ def test_a_service_that_does_not_answer_leaves_the_copy_and_says_its_age(kit):
     """Old times are shown as old ones, for a quarter of an hour; then none."""
     look(kit)
     kit.fail_next(GET, "status_before", status=500, times=-1)
-    demand.views.forget()
+    demand.recent_views.forget()
     kit.travel(minutes=2)
     look(kit)
     kit.run_due(periodic=True)
@@ -145,9 +154,9 @@ def test_a_booking_takes_its_time_out_of_every_type_of_that_host(kit, book):
     twin.pk, twin.remote_id, twin.slug = None, "twin", "twin"
     twin.save()
     look(kit)
-    start = kit.free_starts()[0]
-    document = cache.get(availability.find_window(kit.meeting_type(), 30, start).key)
-    availability.keep(availability.find_window(twin, 30, start), document)
+    start = kit.list_free_starts()[0]
+    document = cache.get(find_window(kit.meeting_type(), 30, start).key)
+    store_document(find_window(twin, 30, start), document)
 
     book(start=start)
 
@@ -157,14 +166,14 @@ def test_a_booking_takes_its_time_out_of_every_type_of_that_host(kit, book):
 
 def test_a_webhook_takes_a_proven_time_out_without_asking_for_availability(kit):
     """The re-read is proof enough; a cancel only marks."""
-    start = kit.free_starts()[2]
+    start = kit.list_free_starts()[2]
     kit.steal_slot(start)
     asked = kit.posts(GET)
 
-    kit.knock_for_all()
+    kit.reread_all()
     kit.run_due()
 
-    assert start not in kit.free_starts()
+    assert start not in kit.list_free_starts()
     assert kit.posts(GET) == asked
 
 
@@ -173,16 +182,16 @@ def test_a_cancelled_time_comes_back_with_the_next_refresh(kit, book):
     booking = book()
     kit.run_due()
     start = booking.start
-    assert start not in kit.free_starts()
+    assert start not in kit.list_free_starts()
     kit.client().cancel_appointment(kit.appointments()[0].id)
-    kit.knock_for_all()
+    kit.reread_all()
     kit.run_due()
-    demand.views.forget()
+    demand.recent_views.forget()
     look(kit)
 
     kit.run_due(after=1, periodic=True)
 
-    assert start in kit.free_starts()
+    assert start in kit.list_free_starts()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -196,7 +205,7 @@ def test_many_who_want_one_cold_document_cost_one_call(kit):
     def ask():
         started = time.monotonic()
         found.append(
-            availability.list_slots(
+            list_slots(
                 meeting_type=meeting_type, start=now, end=now + timedelta(days=3), client=client, now=now
             )
         )
@@ -210,22 +219,22 @@ def test_many_who_want_one_cold_document_cost_one_call(kit):
 
     assert kit.posts(GET) <= 2  # a window's edge may lie within the three days
     assert all(one.times for one in found)
-    assert max(waited) < availability.PATIENCE + 1
+    assert max(waited) < WAIT_SECONDS + 1
 
 
 def test_planned_refreshes_leave_room_for_bookings(kit, settings):
     """With twenty permits left or fewer, nothing is refreshed on plan."""
     look(kit)
-    demand.views.forget()
+    demand.recent_views.forget()
     kit.travel(minutes=2)
     look(kit)
     settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 90}
-    kit.forget_budget()
+    kit.reset_rate_limit()
     client = kit.client("write")
     for _ in range(75):
         client.budget.take("write")
 
-    done = availability.poll_availability(connection="default", client=kit.client("planned"), now=kit.now())
+    done = poll_availability(connection="default", client=kit.client("planned"), now=kit.now())
 
     assert done == 0
 
@@ -241,7 +250,7 @@ def test_the_most_wanted_and_oldest_come_first():
         Candidate(document=five, interest=1, age=50),
     ]
 
-    assert choose(candidates, number=9) == [three, two, four, one]
+    assert choose_documents(candidates, number=9) == [three, two, four, one]
 
 
 def test_interest_halves_and_is_forgotten(kit):
@@ -256,7 +265,7 @@ def test_interest_halves_and_is_forgotten(kit):
 def test_the_background_is_asked_once_however_many_look(kit, settings, monkeypatch):
     """A stampede of views is one ring."""
     rung = []
-    monkeypatch.setattr(availability.signals, "ring_doorbell", lambda: rung.append(True))
+    monkeypatch.setattr(refresh, "wake_workers", lambda: rung.append(True))
     look(kit)
     kit.travel(minutes=2)
     for _ in range(20):

@@ -8,13 +8,13 @@ import pytest
 
 from django_meetergo.exceptions import (
     BookingAlreadyOpen,
-    ClientKeyReused,
+    IdempotencyKeyReused,
     InvalidRequest,
     MeetingTypeUnavailable,
     StartNotOffered,
 )
 from django_meetergo.models import Appointment, Booking, BookingAttempt, Event
-from django_meetergo.services.bookings import AttendeeData
+from django_meetergo.services.booking.book import AttendeeData
 
 pytestmark = pytest.mark.django_db
 
@@ -73,7 +73,7 @@ def test_a_lost_request_is_told_as_not_booked_after_two_looks(meetergo_sandbox, 
 
     booking.refresh_from_db()
     assert (booking.state, booking.reason) == ("closed", "not_booked")
-    assert booking.open_key is None
+    assert booking.open_booking_key is None
     assert meetergo_sandbox.posts() == 1
     assert meetergo_sandbox.appointments() == []
 
@@ -103,7 +103,7 @@ def test_incomplete_looks_end_before_a_person_and_never_as_not_booked(meetergo_s
         meetergo_sandbox.run_due(after=30)
     booking.refresh_from_db()
 
-    assert (booking.state, booking.reason) == ("unknown", "person")
+    assert (booking.state, booking.reason) == ("unknown", "needs_staff")
 
 
 def test_a_taken_time_is_told_and_nothing_is_booked(meetergo_sandbox, book):
@@ -129,17 +129,17 @@ def test_the_second_of_our_own_visitors_is_told_without_a_call(meetergo_sandbox,
 
 def offered(kit, start):
     """Put the time back into our copy, as if it were older than the booking."""
-    kit.forget_times()
+    kit.clear_availability()
     ledger_view = kit.client("view")
     del ledger_view
-    return start in kit.free_starts()
+    return start in kit.list_free_starts()
 
 
 def test_the_same_form_twice_is_one_booking(meetergo_sandbox, book):
     """A repeat with the same key returns the first booking and sends nothing."""
-    start = meetergo_sandbox.free_starts()[0]
-    first = book(start=start, client_key="one-form")
-    second = book(start=start, client_key="one-form")
+    start = meetergo_sandbox.list_free_starts()[0]
+    first = book(start=start, idempotency_key="one-form")
+    second = book(start=start, idempotency_key="one-form")
 
     assert first.pk == second.pk
     assert meetergo_sandbox.posts() == 1
@@ -147,11 +147,11 @@ def test_the_same_form_twice_is_one_booking(meetergo_sandbox, book):
 
 def test_the_same_key_with_other_content_is_refused(meetergo_sandbox, book):
     """A key stands for one wish."""
-    starts = meetergo_sandbox.free_starts()
-    first = book(start=starts[0], client_key="one-form")
+    starts = meetergo_sandbox.list_free_starts()
+    first = book(start=starts[0], idempotency_key="one-form")
 
-    with pytest.raises(ClientKeyReused) as refusal:
-        book(start=starts[5], client_key="one-form")
+    with pytest.raises(IdempotencyKeyReused) as refusal:
+        book(start=starts[5], idempotency_key="one-form")
 
     assert refusal.value.booking == first
     assert meetergo_sandbox.posts() == 1
@@ -163,7 +163,7 @@ def test_a_person_has_one_open_wish_per_meeting_type(meetergo_sandbox, book):
     first = book()
 
     with pytest.raises(BookingAlreadyOpen) as refusal:
-        book(start=meetergo_sandbox.free_starts()[7])
+        book(start=meetergo_sandbox.list_free_starts()[7])
 
     assert refusal.value.booking == first
     assert meetergo_sandbox.posts() == 1
@@ -181,13 +181,13 @@ def test_what_never_arrived_is_tried_twice_and_then_told(meetergo_sandbox, book)
 
 def test_a_queued_wish_is_sent_when_the_service_is_back(meetergo_sandbox, book, settings):
     """With consent, the wish waits and is booked later."""
-    settings.MEETERGO = {**settings.MEETERGO, "QUEUE_WHEN_DOWN": True}
+    settings.MEETERGO = {**settings.MEETERGO, "DEFER_WHEN_DOWN": True}
     meetergo_sandbox.fail_next(kind="status_before", status=429, retry_after=15)
 
-    booking = book(queue_consent=True)
-    assert (booking.state, booking.reason) == ("received", "queued")
+    booking = book(defer_consent=True)
+    assert (booking.state, booking.reason) == ("received", "deferred")
 
-    meetergo_sandbox.forget_times()  # the 429 blocked the budget
+    meetergo_sandbox.clear_availability()  # the 429 blocked the budget
     meetergo_sandbox.run_due(after=30)
     booking.refresh_from_db()
     assert booking.state == "confirmed"
@@ -293,7 +293,7 @@ def test_what_cannot_be_right_is_refused_by_name_before_anything_is_stored(
 
 def test_an_unlisted_start_is_refused(meetergo_sandbox, book):
     """A start must be one that the service offers."""
-    start = meetergo_sandbox.free_starts()[0] + timedelta(minutes=7)
+    start = meetergo_sandbox.list_free_starts()[0] + timedelta(minutes=7)
 
     with pytest.raises(StartNotOffered):
         book(start=start)
@@ -303,7 +303,7 @@ def test_an_unlisted_start_is_refused(meetergo_sandbox, book):
 
 def test_a_switched_off_type_cannot_be_booked(meetergo_sandbox, book):
     """Neither a page nor a call gets past the switch."""
-    start = meetergo_sandbox.free_starts()[0]
+    start = meetergo_sandbox.list_free_starts()[0]
     meeting_type = meetergo_sandbox.meeting_type()
     meeting_type.enabled = False
     meeting_type.save()
@@ -339,7 +339,7 @@ def test_one_address_cannot_fill_a_calendar(meetergo_sandbox, book, settings):
     first = book()
 
     with pytest.raises(InvalidRequest) as refusal:
-        book(start=meetergo_sandbox.free_starts()[5])
+        book(start=meetergo_sandbox.list_free_starts()[5])
 
     assert refusal.value.field == "email"
     assert first.state == "confirmed"

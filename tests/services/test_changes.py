@@ -8,8 +8,8 @@ import pytest
 
 from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest
 from django_meetergo.models import Appointment, Event
-from django_meetergo.services.bookings import AttendeeData
-from django_meetergo.services.changes import cancel_appointment, reschedule_appointment
+from django_meetergo.services.booking.book import AttendeeData
+from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
 
 pytestmark = pytest.mark.django_db
 
@@ -87,7 +87,7 @@ def test_cancelling_twice_is_one_cancel(meetergo_sandbox, booked, cancel):
 @pytest.mark.parametrize("by", ["host", "attendee"])
 def test_a_move_keeps_the_length_and_the_id(meetergo_sandbox, booked, move, by):
     """Both routes end with the same appointment at another time."""
-    target = meetergo_sandbox.free_starts()[4]
+    target = meetergo_sandbox.list_free_starts()[4]
     before = reload(booked)
 
     change = move(booked, target, by=by, attendee=booked)
@@ -102,7 +102,7 @@ def test_a_move_keeps_the_length_and_the_id(meetergo_sandbox, booked, move, by):
 
 def test_a_move_that_loses_its_slot_leaves_the_old_time(meetergo_sandbox, booked, move):
     """The refusal says why; the old time stands on both sides."""
-    target = meetergo_sandbox.free_starts()[4]
+    target = meetergo_sandbox.list_free_starts()[4]
     before = reload(booked).start
     meetergo_sandbox.fail_next(MOVE_AS_HOST, "steal_slot")
 
@@ -110,7 +110,7 @@ def test_a_move_that_loses_its_slot_leaves_the_old_time(meetergo_sandbox, booked
 
     assert (change.state, change.outcome) == ("refused", "slot_taken")
     assert reload(booked).start == before
-    assert change.open_key is None
+    assert change.open_change_key is None
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "drop_before"])
@@ -136,7 +136,7 @@ def test_one_open_change_per_appointment(meetergo_sandbox, booked, cancel, move)
     meetergo_sandbox.fail_next(CANCEL_AS_HOST, "drop_before")
     first = cancel(booked)
 
-    second = move(booked, meetergo_sandbox.free_starts()[4])
+    second = move(booked, meetergo_sandbox.list_free_starts()[4])
 
     assert second.pk == first.pk
     assert meetergo_sandbox.posts(MOVE_AS_HOST) == 0
@@ -144,9 +144,9 @@ def test_one_open_change_per_appointment(meetergo_sandbox, booked, cancel, move)
 
 def test_one_place_in_a_group_can_be_given_up(meetergo_sandbox, book, cancel):
     """Only that person leaves; the appointment goes on."""
-    start = meetergo_sandbox.free_starts("group-class")[0]
+    start = meetergo_sandbox.list_free_starts("group-class")[0]
     jane = book("group-class", start=start).attendee
-    meetergo_sandbox.forget_times()
+    meetergo_sandbox.clear_availability()
     john = book(
         "group-class", start=start, attendee=AttendeeData(email="john@example.com", first_name="John")
     ).attendee
@@ -174,7 +174,7 @@ def test_a_group_cancel_names_whom_it_means(meetergo_sandbox, book, cancel):
 
 def test_what_has_passed_or_is_cancelled_is_not_changed(meetergo_sandbox, booked, cancel, move):
     """The state binds everybody."""
-    target = meetergo_sandbox.free_starts()[4]
+    target = meetergo_sandbox.list_free_starts()[4]
     cancel(booked)
 
     with pytest.raises(ChangeNotAllowed) as refusal:
@@ -194,14 +194,14 @@ def test_the_sites_policy_binds_attendees(meetergo_sandbox, booked, cancel, sett
 
 
 def refuse_all(action, attendee, now):
-    from django_meetergo.services.changes import Decision
+    from django_meetergo.services.changes.policy import Decision
 
     return Decision(allowed=False, until=now - timedelta(hours=1), reason="too_late")
 
 
 def test_each_transition_leaves_one_event(meetergo_sandbox, booked, move, cancel):
     """Booked, moved, cancelled: one line each, however often it is read."""
-    move(booked, meetergo_sandbox.free_starts()[4])
+    move(booked, meetergo_sandbox.list_free_starts()[4])
     cancel(booked)
     meetergo_sandbox.run_due(after=5)
 
@@ -211,7 +211,7 @@ def test_each_transition_leaves_one_event(meetergo_sandbox, booked, move, cancel
 
 def test_an_appointment_does_not_stand_in_its_own_way(meetergo_sandbox, booked, move):
     """Moving by less than its own length is possible, and offered."""
-    from django_meetergo.services.availability import list_slots
+    from django_meetergo.services.availability.slots import list_slots
 
     kit = meetergo_sandbox
     appointment = reload(booked)

@@ -9,7 +9,7 @@ import pytest
 from django.core import mail
 
 from django_meetergo.exceptions import InvalidRequest
-from django_meetergo.services.bookings import AttendeeData
+from django_meetergo.services.booking.book import AttendeeData
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,7 @@ def finish(kit, booking):
 
 def test_the_nearest_free_time_is_booked_and_named(kit, book):
     """The mail says which time it became."""
-    start = kit.free_starts()[4]
+    start = kit.list_free_starts()[4]
     kit.fail_next(kind="steal_slot")
 
     booking = book(start=start, rebook={})
@@ -51,7 +51,7 @@ def test_at_most_three_attempts_and_then_it_is_told(kit, book):
     """Nobody is tried for ever."""
     kit.fail_next(kind="steal_slot", times=9)
 
-    booking = finish(kit, book(start=kit.free_starts()[4], rebook={}))
+    booking = finish(kit, book(start=kit.list_free_starts()[4], rebook={}))
 
     assert (booking.state, booking.reason) == ("closed", "slot_taken")
     assert kit.posts() == booking.attempts.count() == 3
@@ -76,7 +76,7 @@ def test_without_the_sites_offer_a_tick_means_nothing(meetergo_sandbox, book):
 def test_what_was_narrowed_is_kept_to(kit, book):
     """Weekdays and hours are the attendee's, by their own clock."""
     kit.fail_next(kind="steal_slot")
-    start = kit.free_starts()[4]
+    start = kit.list_free_starts()[4]
     weekday = (start.astimezone(BERLIN).weekday() + 1) % 5
 
     booking = finish(kit, book(start=start, rebook={"weekdays": [weekday], "hours": [14, 16]}))
@@ -99,7 +99,7 @@ def test_no_second_attempt_while_the_first_is_unclear(kit, book):
     """A lost answer is looked for; only a definite no leads on."""
     kit.fail_next(kind="steal_slot")
     kit.fail_next(kind="drop_after", after=1)
-    booking = book(start=kit.free_starts()[4], rebook={})
+    booking = book(start=kit.list_free_starts()[4], rebook={})
 
     kit.run_due(after=16)
     booking.refresh_from_db()
@@ -112,12 +112,12 @@ def test_no_second_attempt_while_the_first_is_unclear(kit, book):
 
 def test_who_loses_to_another_visitor_of_ours_gets_another_time_too(kit, book):
     """No call leaves for the time that another one holds, and the next one is booked."""
-    start = kit.free_starts()[4]
+    start = kit.list_free_starts()[4]
     kit.fail_next(kind="steal_slot")
     first = book(start=start, rebook={})
     assert first.state == "received"
     held = first.start
-    kit.forget_times()
+    kit.clear_availability()
 
     person = AttendeeData(email="ben@example.com", first_name="Ben")
     second = book(start=held, attendee=person, rebook={})
@@ -132,14 +132,14 @@ def test_who_loses_to_another_visitor_of_ours_gets_another_time_too(kit, book):
 
 def test_two_losers_of_one_race_never_take_each_others_next_time(kit, book):
     """The next time is reserved like the first: by a unique key."""
-    start = kit.free_starts()[4]
+    start = kit.list_free_starts()[4]
     bookings = []
     for name in ("ann", "ben", "cem"):
         kit.fail_next(kind="steal_slot")
-        kit.forget_times()
+        kit.clear_availability()
         kit.travel(seconds=1)
         person = AttendeeData(email=f"{name}@example.com", first_name=name)
-        bookings.append(book(start=kit.free_starts()[4], attendee=person, rebook={}))
+        bookings.append(book(start=kit.list_free_starts()[4], attendee=person, rebook={}))
 
     for booking in bookings:
         finish(kit, booking)

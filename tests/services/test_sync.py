@@ -6,8 +6,9 @@ import pytest
 from django.db import IntegrityError
 
 from django_meetergo.models import Appointment, Event, Host, MeetingType, SyncRun
-from django_meetergo.services import directory
-from django_meetergo.services.sync import find_drift, sync_appointments
+from django_meetergo.services.sync import appointments, directory
+from django_meetergo.services.sync.appointments import sync_appointments
+from django_meetergo.services.sync.drift import find_drift
 
 pytestmark = pytest.mark.django_db
 
@@ -51,7 +52,7 @@ def test_slugs_never_hide_our_own_addresses(meetergo_sandbox):
 
 def test_with_every_webhook_lost_a_near_sync_equals_the_service(meetergo_sandbox, book):
     """Appointments made, moved and cancelled elsewhere all arrive."""
-    starts = meetergo_sandbox.free_starts()
+    starts = meetergo_sandbox.list_free_starts()
     for start in starts[3:6]:
         meetergo_sandbox.steal_slot(start)
     sync(meetergo_sandbox)
@@ -62,7 +63,7 @@ def test_with_every_webhook_lost_a_near_sync_equals_the_service(meetergo_sandbox
     run = sync(meetergo_sandbox)
 
     assert run.state == "done"
-    for remote in meetergo_sandbox.appointments(standing=False):
+    for remote in meetergo_sandbox.appointments(active=False):
         row = Appointment.objects.get(remote_id=remote.id)
         assert (row.start, row.is_cancelled) == (remote.start, remote.is_cancelled)
 
@@ -88,7 +89,7 @@ def test_a_failed_run_says_why_and_the_next_one_starts_anew(meetergo_sandbox):
 
 def test_a_run_that_another_worker_has_just_ended_is_not_missed(meetergo_sandbox, monkeypatch):
     """Between the refused insert and the look for who was faster, the faster one ends."""
-    create, refused = SyncRun.objects.create, iter([IntegrityError("open_key")])
+    create, refused = SyncRun.objects.create, iter([IntegrityError("open_run_key")])
 
     def create_second(**values):
         for error in refused:
@@ -120,7 +121,7 @@ def test_everybodys_lists_are_walked(meetergo_sandbox):
     kit = meetergo_sandbox
     kit.sync_directory()
     for slug in ("consultation", "checkup", "next-therapist"):
-        kit.steal_slot(kit.free_starts(slug)[0], slug)
+        kit.steal_slot(kit.list_free_starts(slug)[0], slug)
 
     sync(kit)
 
@@ -147,7 +148,7 @@ def test_an_interrupted_full_run_goes_on_where_it_was(meetergo_sandbox):
 
     stopped = sync(kit, "full")
     assert (stopped.state, stopped.seen) == ("open", 200)
-    kit.forget_times()
+    kit.clear_availability()
     done = sync(kit, "full")
 
     assert (done.pk, done.state) == (stopped.pk, "done")
@@ -156,12 +157,11 @@ def test_an_interrupted_full_run_goes_on_where_it_was(meetergo_sandbox):
 
 def test_rows_that_slip_through_between_two_pages_are_read_again(meetergo_sandbox, monkeypatch):
     """An appointment that vanishes moves the others up; the list is read from its start."""
-    from django_meetergo.services import sync as module
 
     kit = meetergo_sandbox
     kit.sync_directory()
     fill(kit, 350)
-    read_page, read = module.read_page, []
+    read_page, read = appointments.read_page, []
 
     def read_and_lose(run, owner, page, client):
         answer = read_page(run, owner, page, client)
@@ -170,7 +170,7 @@ def test_rows_that_slip_through_between_two_pages_are_read_again(meetergo_sandbo
         read.append(page)
         return answer
 
-    monkeypatch.setattr(module, "read_page", read_and_lose)
+    monkeypatch.setattr(appointments, "read_page", read_and_lose)
     sync(kit, "full")
 
     remote = set(kit.sandbox.ledger.appointments)
@@ -190,7 +190,7 @@ def test_absence_is_a_suspicion_that_one_read_confirms(meetergo_sandbox, book):
 
     row = Appointment.objects.get(remote_id=remote_id)
     assert row.missing_since
-    assert row not in Appointment.objects.standing()
+    assert row not in Appointment.objects.active()
 
 
 def test_a_list_that_lags_makes_nobody_missing(meetergo_sandbox, book):
@@ -210,7 +210,7 @@ def test_a_list_that_lags_makes_nobody_missing(meetergo_sandbox, book):
 def test_drift_is_told_by_kind_and_field(meetergo_sandbox, book):
     """Three ways to differ, no personal data, and nothing is written."""
     kit = meetergo_sandbox
-    for start in kit.free_starts()[1:4]:
+    for start in kit.list_free_starts()[1:4]:
         kit.steal_slot(start)
     sync(kit)
     moved, gone, extra = kit.appointments()

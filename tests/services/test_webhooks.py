@@ -8,22 +8,25 @@ import pytest
 
 from django_meetergo.exceptions import InvalidRequest, WebhookLimitReached
 from django_meetergo.models import Appointment, WebhookDelivery
-from django_meetergo.services import webhooks
+from django_meetergo.services.mirror import appointments
+from django_meetergo.services.mirror.appointments import write_appointments
+from django_meetergo.services.webhooks.receive import find_connection, receive_delivery
+from django_meetergo.services.webhooks.registration import ensure_webhook
 
 pytestmark = pytest.mark.django_db
 
 
-def knock(kit, **body):
-    webhooks.receive_delivery(connection="default", body=json.dumps(body).encode(), now=kit.now())
+def check_circuit(kit, **body):
+    receive_delivery(connection="default", body=json.dumps(body).encode(), now=kit.now())
 
 
 def test_an_appointment_made_elsewhere_arrives_by_webhook(meetergo_sandbox):
     """The delivery is a hint; the read that follows writes the row."""
-    start = meetergo_sandbox.free_starts()[3]
+    start = meetergo_sandbox.list_free_starts()[3]
     meetergo_sandbox.steal_slot(start)
     [remote] = meetergo_sandbox.appointments()
 
-    knock(meetergo_sandbox, webhookType="booking_created", id=remote.id)
+    check_circuit(meetergo_sandbox, webhookType="booking_created", id=remote.id)
     meetergo_sandbox.run_due(after=3)
 
     row = Appointment.objects.get(remote_id=remote.id)
@@ -39,7 +42,7 @@ def test_both_envelopes_are_read(meetergo_sandbox, envelope):
         if envelope == "flat"
         else {"event": "booking_created", "data": {"id": "abc"}}
     )
-    knock(meetergo_sandbox, **body)
+    check_circuit(meetergo_sandbox, **body)
 
     assert WebhookDelivery.objects.get().remote_id == "abc"
 
@@ -48,7 +51,7 @@ def test_a_forged_delivery_changes_nothing(meetergo_sandbox, book):
     """A cancel that the service does not confirm is not one."""
     booking = book()
     remote_id = booking.attendee.appointment.remote_id
-    knock(meetergo_sandbox, webhookType="booking_cancelled", id=remote_id, isCancelled=True)
+    check_circuit(meetergo_sandbox, webhookType="booking_cancelled", id=remote_id, isCancelled=True)
     meetergo_sandbox.run_due(after=3)
 
     assert not Appointment.objects.get(remote_id=remote_id).is_cancelled
@@ -56,7 +59,7 @@ def test_a_forged_delivery_changes_nothing(meetergo_sandbox, book):
 
 def test_an_unknown_appointment_is_looked_up_again_and_then_left(meetergo_sandbox):
     """A delivery for nothing ends unconfirmed and creates nothing."""
-    knock(meetergo_sandbox, webhookType="booking_created", id="no-such-appointment")
+    check_circuit(meetergo_sandbox, webhookType="booking_created", id="no-such-appointment")
 
     for seconds in (3, 6, 31, 121, 601):
         meetergo_sandbox.run_due(after=seconds)
@@ -69,14 +72,14 @@ def test_a_burst_about_one_appointment_is_one_look(meetergo_sandbox, book):
     """Duplicates and different events of one id are gathered."""
     remote_id = book().attendee.appointment.remote_id
     for name in ("booking_created", "booking_rescheduled", "booking_created"):
-        knock(meetergo_sandbox, webhookType=name, id=remote_id)
+        check_circuit(meetergo_sandbox, webhookType=name, id=remote_id)
     meetergo_sandbox.run_due()
     before = meetergo_sandbox.posts("GET /v4/appointment/{id}")
 
     meetergo_sandbox.run_due(after=3)
 
     assert meetergo_sandbox.posts("GET /v4/appointment/{id}") == before + 1
-    assert sorted(WebhookDelivery.objects.values_list("hits", flat=True)) == [1, 2]
+    assert sorted(WebhookDelivery.objects.values_list("receive_count", flat=True)) == [1, 2]
 
 
 def test_a_cancel_at_the_service_reaches_the_mirror(meetergo_sandbox, book):
@@ -95,8 +98,8 @@ def test_a_cancel_at_the_service_reaches_the_mirror(meetergo_sandbox, book):
 
 def test_other_events_are_kept_as_ignored(meetergo_sandbox):
     """What we know nothing about is noted and left alone."""
-    knock(meetergo_sandbox, webhookType="new_employee", id="x")
-    knock(meetergo_sandbox, something="else")
+    check_circuit(meetergo_sandbox, webhookType="new_employee", id="x")
+    check_circuit(meetergo_sandbox, something="else")
 
     assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"ignored"}
 
@@ -109,15 +112,15 @@ def test_other_events_are_kept_as_ignored(meetergo_sandbox):
 def test_a_body_that_cannot_be_a_delivery_is_refused(meetergo_sandbox, body):
     """Nothing is stored for it."""
     with pytest.raises(InvalidRequest):
-        webhooks.receive_delivery(connection="default", body=body, now=meetergo_sandbox.now())
+        receive_delivery(connection="default", body=body, now=meetergo_sandbox.now())
 
     assert WebhookDelivery.objects.count() == 0
 
 
 def test_our_address_is_entered_once(meetergo_sandbox):
     """A second run adopts the first entry."""
-    first = webhooks.ensure_webhook(connection="default", client=meetergo_sandbox.client())
-    second = webhooks.ensure_webhook(connection="default", client=meetergo_sandbox.client())
+    first = ensure_webhook(connection="default", client=meetergo_sandbox.client())
+    second = ensure_webhook(connection="default", client=meetergo_sandbox.client())
 
     assert first.id == second.id
     assert len(meetergo_sandbox.client().list_webhooks()) == 1
@@ -129,7 +132,7 @@ def test_a_full_list_is_told_and_left_alone(meetergo_sandbox):
         meetergo_sandbox.client().create_webhook(f"https://other{number}.example/hook", ["booking_created"])
 
     with pytest.raises(WebhookLimitReached):
-        webhooks.ensure_webhook(connection="default", client=meetergo_sandbox.client())
+        ensure_webhook(connection="default", client=meetergo_sandbox.client())
 
     assert len(meetergo_sandbox.client().list_webhooks()) == 6
 
@@ -139,49 +142,48 @@ def test_a_token_opens_the_letterbox_of_its_connection(settings):
     token = settings.MEETERGO["WEBHOOK_TOKENS"][0]
     settings.MEETERGO = {**settings.MEETERGO, "CONNECTIONS": {"clinic-b": {"API_KEY": "rgo-x"}}}
 
-    assert webhooks.find_connection(token) == "default"
-    assert webhooks.find_connection(f"{token}~clinic-b") == "clinic-b"
-    assert webhooks.find_connection(f"{token}~clinic-c") is None
-    assert webhooks.find_connection("guess") is None
+    assert find_connection(token) == "default"
+    assert find_connection(f"{token}~clinic-b") == "clinic-b"
+    assert find_connection(f"{token}~clinic-c") is None
+    assert find_connection("guess") is None
 
 
 def test_deliveries_that_wait_for_our_request_limit_are_not_counted_as_failed(meetergo_sandbox, settings):
     """What the limit holds back comes later, however long it takes."""
     kit = meetergo_sandbox
     kit.sync_directory()
-    for start in kit.free_starts()[:4]:
+    for start in kit.list_free_starts()[:4]:
         kit.steal_slot(start)
     settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 2}
-    kit.forget_times()
-    kit.knock_for_all()
+    kit.clear_availability()
+    kit.reread_all()
 
     kit.run_due()
 
     assert Appointment.objects.count() == 2
     waiting = WebhookDelivery.objects.filter(state="pending")
     assert list(waiting.values_list("tries", "lease_token")) == [(0, None)] * 2
-    kit.forget_times()
+    kit.clear_availability()
     kit.run_due(after=11)
     assert Appointment.objects.count() == 4
 
 
 def test_a_poisoned_appointment_holds_up_no_other(meetergo_sandbox, monkeypatch):
     """What cannot be written backs off by itself; the others are applied."""
-    from django_meetergo.services import mirror
 
     kit = meetergo_sandbox
     kit.sync_directory()
-    for start in kit.free_starts()[:3]:
+    for start in kit.list_free_starts()[:3]:
         kit.steal_slot(start)
     poisoned, *others = kit.appointments()
-    write = mirror.write_appointments
+    write = write_appointments
 
     def write_unless_poisoned(connection, documents, **options):
         assert poisoned.id not in [document.id for document in documents]
         return write(connection, documents, **options)
 
-    monkeypatch.setattr(mirror, "write_appointments", write_unless_poisoned)
-    kit.knock_for_all()
+    monkeypatch.setattr(appointments, "write_appointments", write_unless_poisoned)
+    kit.reread_all()
     kit.run_due()
 
     assert set(Appointment.objects.values_list("remote_id", flat=True)) == {one.id for one in others}
@@ -199,14 +201,14 @@ def test_a_delivery_that_was_given_up_is_worked_on_when_it_comes_again(meetergo_
     remote_id = booking.attendee.appointment.remote_id
     kit.client().cancel_appointment(remote_id)
     kit.fail_next("GET /v4/appointment/{id}", "status_before", status=404, times=-1)
-    knock(kit, webhookType="booking_cancelled", id=remote_id)
+    check_circuit(kit, webhookType="booking_cancelled", id=remote_id)
     for seconds in (3, 6, 31, 121, 601):
         kit.run_due(after=seconds)
     assert WebhookDelivery.objects.get().state == "unconfirmed"
     kit.sandbox.faults.clear()
 
-    knock(kit, webhookType="booking_cancelled", id=remote_id)
+    check_circuit(kit, webhookType="booking_cancelled", id=remote_id)
     kit.run_due(after=3)
 
     assert Appointment.objects.get(remote_id=remote_id).is_cancelled
-    assert WebhookDelivery.objects.get().hits == 2
+    assert WebhookDelivery.objects.get().receive_count == 2

@@ -15,24 +15,24 @@ from django.db import connections
 
 from django_meetergo import background, tasks
 from django_meetergo.models import Booking, Event
-from django_meetergo.services import work
-from django_meetergo.services.bookings import AttendeeData, book_appointment
+from django_meetergo.services import scheduler
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from tests.celery_app import make_app
 from tests.services_real.conftest import wait_for
 
 
 @pytest.fixture(autouse=True)
 def _no_grudge():
-    tasks.hear_again()
+    tasks.reset_broker_pause()
     yield
-    tasks.hear_again()
+    tasks.reset_broker_pause()
 
 
 @pytest.fixture
 def wish(live_meetergo_sandbox, transactional_db):
     """Put a booking on paper that has not been sent."""
     kit = live_meetergo_sandbox
-    starts = kit.free_starts()
+    starts = kit.list_free_starts()
 
     def wish(number=0):
         return book_appointment(
@@ -54,10 +54,10 @@ def state_of(booking):
 def test_a_worker_does_what_is_due(worker, celery_app, wish, live_meetergo_sandbox):
     """One ring, and the booking is made and its event told by another process."""
     booking = wish()
-    tasks.ring()
+    tasks.publish_wake_up()
 
     wait_for(lambda: state_of(booking) == ("confirmed", ""))
-    tasks.ring()
+    tasks.publish_wake_up()
     wait_for(lambda: not Event.objects.filter(dispatched_at=None).exists())
     assert live_meetergo_sandbox.posts() == 1
 
@@ -67,7 +67,7 @@ def test_a_worker_that_is_killed_in_the_middle_loses_nothing(worker, celery_app,
     kit = live_meetergo_sandbox
     kit.fail_next(kind="hang_after", seconds=20)
     booking = wish()
-    tasks.ring()
+    tasks.publish_wake_up()
     wait_for(lambda: len(kit.appointments()) == 1)
     assert state_of(booking)[0] == "sending"
 
@@ -75,7 +75,7 @@ def test_a_worker_that_is_killed_in_the_middle_loses_nothing(worker, celery_app,
     worker.wait(10)
 
     def tick():
-        work.run_due(datetime.now(UTC), periodic=False)
+        scheduler.run_due(datetime.now(UTC), periodic=False)
         return state_of(booking) == ("confirmed", "")
 
     wait_for(tick)
@@ -98,11 +98,11 @@ def test_a_broker_that_does_not_answer_never_holds_up_a_page(wish, settings, sch
         booking = wish()
         first = time.monotonic() - started
         started = time.monotonic()
-        background.answer_doorbell()
+        background.handle_wake_up()
         second = time.monotonic() - started
         app.close()
 
-    assert first < tasks.PATIENCE + 1.5  # the booking itself reads free times
+    assert first < tasks.PUBLISH_SECONDS + 1.5  # the booking itself reads free times
     assert second < 0.1
     call_command("meetergo_tick", verbosity=0)
     assert state_of(booking) == ("confirmed", "")
@@ -117,7 +117,7 @@ def start(work, end):
 
     def run():
         try:
-            work()
+            scheduler()
         finally:
             connections.close_all()
 
@@ -131,7 +131,7 @@ def modes(request):
     """How the three ways of working do what is due, each until nothing is left to do."""
 
     def run_inline():
-        ticker = background.Ticker()
+        ticker = background.BackgroundWorker()
         return start(ticker.run, ticker.stop)
 
     def run_cron():
@@ -151,7 +151,7 @@ def modes(request):
         def beat():
             app.set_current()
             while not stopped.wait(0.3):
-                tasks.ring()
+                tasks.publish_wake_up()
 
         return start(beat, stopped.set)
 

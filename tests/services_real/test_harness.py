@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
-from tests.harness import budget, herd, outage, rebook, webhooks
+from tests.harness import outage, rate_limit, rebook, stampede, webhooks
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ OF_THE_MACHINE = ("interactive calls waited", "the sync read", "only", "somebody
 
 def test_several_processes_stay_within_one_request_limit():
     """Never more than ninety in any minute (of ten seconds), and none that is refused."""
-    figures = budget.run(minutes=0.7, minute=10, processes=5)
+    figures = rate_limit.run(minutes=0.7, minute=10, processes=5)
 
     assert violations(figures, but=OF_THE_MACHINE) == []
 
@@ -44,7 +44,7 @@ def test_lost_times_are_made_good_within_what_was_agreed():
 
 def test_two_hundred_readers_of_one_cold_document_cost_one_call():
     """Whatever process they are in."""
-    figures = herd.run(readers=200, processes=2)
+    figures = stampede.run(readers=200, processes=2)
 
     assert violations(figures, but=OF_THE_MACHINE) == []
 

@@ -9,9 +9,11 @@ from django.db import connection
 from django.test import Client
 
 from django_meetergo.sandbox.control import fill
-from django_meetergo.services import mirror, webhooks
-from django_meetergo.services.sync import list_owners
-from django_meetergo.services.webhooks import build_endpoint
+from django_meetergo.services.mirror.appointments import record_appointments
+from django_meetergo.services.sync.appointments import list_owners
+from django_meetergo.services.webhooks.apply import apply_deliveries
+from django_meetergo.services.webhooks.receive import receive_delivery
+from django_meetergo.services.webhooks.registration import build_endpoint
 
 pytestmark = pytest.mark.django_db
 
@@ -24,8 +26,8 @@ def kit(meetergo_sandbox, settings):
     return meetergo_sandbox
 
 
-def knock(kit, **body):
-    webhooks.receive_delivery(connection="default", body=json.dumps(body).encode(), now=kit.now())
+def check_circuit(kit, **body):
+    receive_delivery(connection="default", body=json.dumps(body).encode(), now=kit.now())
 
 
 def read_hundred(kit):
@@ -42,18 +44,18 @@ def test_a_page_of_a_hundred_costs_a_dozen_statements(kit, django_assert_max_num
     documents = read_hundred(kit)
     assert len(documents) == 100
     with django_assert_max_num_queries(14 + 2):
-        recorded = mirror.record_appointments(connection="default", documents=documents, now=kit.now())
+        recorded = record_appointments(connection="default", documents=documents, now=kit.now())
     assert recorded.written == 100
 
     with django_assert_max_num_queries(2):
-        recorded = mirror.record_appointments(connection="default", documents=documents, now=kit.now())
+        recorded = record_appointments(connection="default", documents=documents, now=kit.now())
     assert recorded.written == 0
 
     for document in documents[:10]:
         kit.sandbox.ledger.set_note(kit.sandbox.ledger.appointments[document.id], "changed")
     documents = read_hundred(kit)
     with django_assert_max_num_queries(14 + 2):
-        recorded = mirror.record_appointments(connection="default", documents=documents, now=kit.now())
+        recorded = record_appointments(connection="default", documents=documents, now=kit.now())
     assert recorded.written == 10
 
 
@@ -62,16 +64,16 @@ def test_a_hundred_deliveries_cost_sixteen_statements_or_one_look(kit, django_as
     fill(kit.sandbox.ledger, 100)
     ids = [remote.id for remote in kit.appointments()]
     for remote_id in ids:
-        knock(kit, webhookType="booking_created", id=remote_id)
+        check_circuit(kit, webhookType="booking_created", id=remote_id)
     kit.travel(seconds=3)
     with django_assert_max_num_queries(16 + 2):
-        settled = webhooks.apply_deliveries(connection="default", client=kit.client("reread"), now=kit.now())
+        settled = apply_deliveries(connection="default", client=kit.client("reread"), now=kit.now())
     assert settled == 100
 
-    kit.forget_times()
+    kit.clear_availability()
     looks = kit.posts("GET /v4/appointment/{id}")
     for number in range(100):
-        knock(kit, webhookType="booking_created", id=ids[0], nonce=number)
+        check_circuit(kit, webhookType="booking_created", id=ids[0], nonce=number)
     kit.run_due(after=3)
     assert kit.posts("GET /v4/appointment/{id}") == looks + 1
 

@@ -8,9 +8,10 @@ from django.core.checks import run_checks
 from django.http import QueryDict
 from django.test import override_settings
 
-from django_meetergo.forms import BookingForm, build_answer, make_token
 from django_meetergo.models import Attendee, Booking, MeetingType
-from django_meetergo.services import sync
+from django_meetergo.presentation.form_token import make_token
+from django_meetergo.presentation.forms import BookingForm, build_answer
+from django_meetergo.services.sync.appointments import sync_appointments
 from tests.pages.test_booking import read
 from tests.pages.test_forms import GIVEN
 
@@ -71,7 +72,7 @@ def test_answers_leave_as_text_and_stay_what_they_are(visitor, site):
     assert Attendee.objects.get().custom_fields == typed
     [sent] = site.appointments()
     assert "friend, doctor" in str(sent)
-    sync.sync_appointments(connection="default", kind="near", client=site.client("sync"), now=site.now())
+    sync_appointments(connection="default", kind="near", client=site.client("sync"), now=site.now())
     assert Attendee.objects.get(custom_fields__since__gte="2026-09-01").custom_fields == typed
     assert Attendee.objects.filter(custom_fields__ways__0="friend").exists()
 

@@ -15,13 +15,13 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.response import Response
 
 from django_meetergo.contrib.rest_framework import permissions
-from django_meetergo.contrib.rest_framework.base import WITH_BODY, StaffDoor, document, tell
+from django_meetergo.contrib.rest_framework.base import WITH_BODY, StaffView, build_responses, document
 from django_meetergo.contrib.rest_framework.filters import ORDERING, AppointmentFilter, Order
-from django_meetergo.contrib.rest_framework.manage import PAUSE, request_cancel, request_move
+from django_meetergo.contrib.rest_framework.manage import RETRY_SECONDS, request_cancel, request_move
 from django_meetergo.contrib.rest_framework.pagination import PARAMETERS, AppointmentPages
 from django_meetergo.contrib.rest_framework.problems import invalid
 from django_meetergo.contrib.rest_framework.serializers import (
-    SOON,
+    POLL_SOON,
     AppointmentSerializer,
     AttendeeSerializer,
     Document,
@@ -30,8 +30,8 @@ from django_meetergo.contrib.rest_framework.serializers import (
     StaffCancelSerializer,
 )
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Host
-from django_meetergo.services import sync
-from django_meetergo.services.clients import client_for
+from django_meetergo.services.clients import build_client
+from django_meetergo.services.sync.appointments import sync_appointment
 
 ID = OpenApiParameter("id", UUID, OpenApiParameter.PATH)
 
@@ -58,7 +58,7 @@ def list_columns(model: type[Model], serializer_class: type[Document]) -> list[s
     return [field.source for field in serializer_class().fields.values() if field.source in columns]
 
 
-class AppointmentDoor(StaffDoor):
+class AppointmentView(StaffView):
     """A site with a narrower idea of who sees what overrides ``scope`` and routes to its own views."""
 
     throttle_scope = "meetergo-staff"
@@ -90,11 +90,11 @@ class AppointmentDoor(StaffDoor):
 
     def show_changed(self, row: Appointment, status: int = 200) -> Response:
         fresh = self.get_queryset().get(pk=row.pk)
-        headers = {"Retry-After": str(SOON)} if status == 202 else {}
+        headers = {"Retry-After": str(POLL_SOON)} if status == 202 else {}
         return self.show(AppointmentSerializer, fresh, status=status, headers=headers)
 
 
-class AppointmentList(AppointmentDoor, GenericAPIView):  # type: ignore[misc]
+class AppointmentList(AppointmentView, GenericAPIView):  # type: ignore[misc]
     queryset = Appointment.objects.none()
     serializer_class = AppointmentSerializer
     pagination_class = AppointmentPages
@@ -105,7 +105,7 @@ class AppointmentList(AppointmentDoor, GenericAPIView):  # type: ignore[misc]
         operation_id="list_appointments",
         parameters=[*PARAMETERS, ORDERING],
         filters=True,
-        responses=tell({200: AppointmentSerializer(many=True)}, 403, 422),
+        responses=build_responses({200: AppointmentSerializer(many=True)}, 403, 422),
     )
     def get(self, request: Any) -> Response:
         """Appointments, latest first unless asked otherwise. Pages cost the same however deep they are."""
@@ -118,18 +118,18 @@ class AppointmentList(AppointmentDoor, GenericAPIView):  # type: ignore[misc]
         return answer
 
 
-class AppointmentDetail(AppointmentDoor):
+class AppointmentDetail(AppointmentView):
     @document(
         operation_id="get_appointment",
         parameters=[ID],
-        responses=tell({200: AppointmentSerializer}, 403, 404),
+        responses=build_responses({200: AppointmentSerializer}, 403, 404),
     )
     def get(self, request: Any, id: str) -> Response:  # noqa: A002 - its name in the address
         """One appointment."""
         return self.show(AppointmentSerializer, self.find(id))
 
 
-class AppointmentAction(AppointmentDoor):
+class AppointmentAction(AppointmentView):
     throttle_scope = "meetergo-staff-change"
 
     def get_rows(self) -> QuerySet[Appointment]:
@@ -142,9 +142,11 @@ class AppointmentAction(AppointmentDoor):
 class AppointmentCancel(AppointmentAction):
     @document(
         operation_id="cancel_appointment",
-        parameters=[ID, PAUSE],
+        parameters=[ID, RETRY_SECONDS],
         request=StaffCancelSerializer,
-        responses=tell({200: AppointmentSerializer, 202: AppointmentSerializer}, *WITH_BODY, 403, 404, 409),
+        responses=build_responses(
+            {200: AppointmentSerializer, 202: AppointmentSerializer}, *WITH_BODY, 403, 404, 409
+        ),
     )
     def post(self, request: Any, id: str) -> Response:  # noqa: A002
         """Cancel as the host. In a group say who leaves, or that all of it is cancelled."""
@@ -171,9 +173,11 @@ class AppointmentCancel(AppointmentAction):
 class AppointmentReschedule(AppointmentAction):
     @document(
         operation_id="reschedule_appointment",
-        parameters=[ID, PAUSE],
+        parameters=[ID, RETRY_SECONDS],
         request=RescheduleSerializer,
-        responses=tell({200: AppointmentSerializer, 202: AppointmentSerializer}, *WITH_BODY, 403, 404, 409),
+        responses=build_responses(
+            {200: AppointmentSerializer, 202: AppointmentSerializer}, *WITH_BODY, 403, 404, 409
+        ),
     )
     def post(self, request: Any, id: str) -> Response:  # noqa: A002
         """Move as the host; the length stays, and so does the old time if the new one is taken."""
@@ -188,11 +192,11 @@ class AppointmentResync(AppointmentAction):
         operation_id="resync_appointment",
         parameters=[ID],
         request=None,
-        responses=tell({200: AppointmentSerializer}, 403, 404),
+        responses=build_responses({200: AppointmentSerializer}, 403, 404),
     )
     def post(self, request: Any, id: str) -> Response:  # noqa: A002
         """Read the appointment from the service now."""
         row = self.find(id, permissions.SYNC)
-        client = client_for(row.connection, "reread")
-        sync.sync_appointment(appointment=row, client=client, now=clock.now())
+        client = build_client(row.connection, "reread")
+        sync_appointment(appointment=row, client=client, now=clock.now())
         return self.show_changed(row)

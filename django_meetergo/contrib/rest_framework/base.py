@@ -49,7 +49,7 @@ class SmallJSONParser(JSONParser):  # type: ignore[misc]
             raise ParseError from error
 
 
-class Door(APIView):  # type: ignore[misc]
+class MeetergoView(APIView):  # type: ignore[misc]
     """A view that opens no transaction, since services commit before they telephone."""
 
     schema = AutoSchema()
@@ -90,7 +90,7 @@ class Door(APIView):  # type: ignore[misc]
         return {"request": self.request, "view": self}
 
 
-class PublicDoor(Door):
+class PublicView(MeetergoView):
     """Open to anybody, and deaf to cookies.
 
     What a browser sends by itself is not looked at, so no other site can act in somebody's name. Credentials
@@ -103,7 +103,7 @@ class PublicDoor(Door):
         return [one for one in super().get_authenticators() if not isinstance(one, SENT_UNASKED)]
 
 
-class StaffDoor(Door):
+class StaffView(MeetergoView):
     """Only for people who are signed in; what they may do is asked for each row."""
 
     permission_classes = [IsAuthenticated]
@@ -148,7 +148,7 @@ SERIALIZERS: Mapping[int, Any] = {
 }
 
 
-def tell(good: Mapping[int, Any], *bad: int) -> dict[Any, Any]:
+def build_responses(good: Mapping[int, Any], *bad: int) -> dict[Any, Any]:
     """The answers of an operation: good ones with their documents, the others as problems."""
     told: dict[Any, Any] = {
         (status, "application/json"): OpenApiResponse(serializer) for status, serializer in good.items()
@@ -160,7 +160,7 @@ def tell(good: Mapping[int, Any], *bad: int) -> dict[Any, Any]:
     return told
 
 
-def tell_header(name: str, text: str, *statuses: int, kind: Any = str) -> OpenApiParameter:
+def build_header(name: str, text: str, *statuses: int, kind: Any = str) -> OpenApiParameter:
     return OpenApiParameter(
         name, kind, OpenApiParameter.HEADER, description=text, response=list(statuses) or True
     )

@@ -20,12 +20,22 @@ from django_meetergo.contrib.rest_framework import problems
 from django_meetergo.contrib.rest_framework.base import (
     TOKEN,
     WITH_BODY,
-    PublicDoor,
+    PublicView,
+    build_header,
+    build_responses,
     document,
     find_by_token,
     find_user,
-    tell,
-    tell_header,
+)
+from django_meetergo.contrib.rest_framework.booking_form import (
+    IDEMPOTENCY_HEADER,
+    IDEMPOTENCY_PATTERN,
+    ApiBookingForm,
+    build_form,
+    fold_key,
+    list_form_errors,
+    read_key,
+    validate_request,
 )
 from django_meetergo.contrib.rest_framework.catalogue import (
     HORIZON,
@@ -38,40 +48,32 @@ from django_meetergo.contrib.rest_framework.problems import INVALID, Problem, in
 from django_meetergo.contrib.rest_framework.serializers import (
     BookingRequestSerializer,
     BookingSerializer,
-    FreeTimeSerializer,
+    SlotSerializer,
     find_address,
     find_pause,
 )
-from django_meetergo.contrib.rest_framework.wishes import (
-    KEY,
-    KEY_PATTERN,
-    WishForm,
-    build_form,
-    check_wish,
-    fold_key,
-    list_form_errors,
-    read_key,
-)
 from django_meetergo.exceptions import (
     BookingAlreadyOpen,
-    ClientKeyReused,
+    IdempotencyKeyReused,
     InvalidRequest,
     StartNotOffered,
     TooManyBookings,
 )
 from django_meetergo.models import Booking, MeetingType
-from django_meetergo.services import availability, bookings, looking
-from django_meetergo.services.clients import client_for
-from django_meetergo.visitors import name_visitor
+from django_meetergo.services import polling
+from django_meetergo.services.availability.alternatives import list_alternatives
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.clients import build_client
+from django_meetergo.visitors import identify_visitor
 
 State, Reason = Booking.State, Booking.Reason
 
-KEY_SCHEMA = {"type": "string", "pattern": KEY_PATTERN}
-LOCATION = tell_header("Location", "The booking's own address.", 201, 202)
-PAUSE = tell_header("Retry-After", "Seconds after which to look again.", 200, 202, 429, 503, kind=int)
+KEY_SCHEMA = {"type": "string", "pattern": IDEMPOTENCY_PATTERN}
+LOCATION = build_header("Location", "The booking's own address.", 201, 202)
+PAUSE = build_header("Retry-After", "Seconds after which to look again.", 200, 202, 429, 503, kind=int)
 
 
-class BookingDoor(PublicDoor):
+class BookingView(PublicView):
     """What shows one booking."""
 
     def show_booking(self, booking: Booking, status: int = 200, **headers: str) -> Response:
@@ -81,29 +83,29 @@ class BookingDoor(PublicDoor):
         return self.show(BookingSerializer, booking, status=status, headers=headers)
 
     def address_of(self, booking: Booking) -> str:
-        token = links.sign(booking.public_id, salt=links.BOOKING)
+        token = links.sign(booking.public_id, salt=links.BOOKING_SALT)
         return find_address(BookingSerializer(context=self.get_context()), "booking", token)
 
 
-class BookingList(BookingDoor):
+class BookingList(BookingView):
     throttle_scope = "meetergo-book"
 
     @document(
         operation_id="book",
         parameters=[
             OpenApiParameter(
-                KEY,
+                IDEMPOTENCY_HEADER,
                 KEY_SCHEMA,
                 OpenApiParameter.HEADER,
                 description="Names this submission, so that sending it twice books once. "
                 "If left out, one is made and returned.",
             ),
-            tell_header(KEY, "The key of this submission.", 201, 202, 409, 410, 422, 503),
+            build_header(IDEMPOTENCY_HEADER, "The key of this submission.", 201, 202, 409, 410, 422, 503),
             LOCATION,
-            tell_header("Retry-After", "Seconds after which to look again.", 202, 429, 503, kind=int),
+            build_header("Retry-After", "Seconds after which to look again.", 202, 429, 503, kind=int),
         ],
         request=BookingRequestSerializer,
-        responses=tell({201: BookingSerializer, 202: BookingSerializer}, *WITH_BODY, 409, 410),
+        responses=build_responses({201: BookingSerializer, 202: BookingSerializer}, *WITH_BODY, 409, 410),
     )
     def post(self, request: Any) -> Response:
         """Book a time.
@@ -111,8 +113,8 @@ class BookingList(BookingDoor):
         201: it stands. 202: it is being checked, waits for a confirmation, or waits for the service; look
         again at its address. Sent again with the same key and content, it answers how the first one stands.
         """
-        key = read_key(request.headers.get(KEY))
-        self.headers[KEY] = key
+        key = read_key(request.headers.get(IDEMPOTENCY_HEADER))
+        self.headers[IDEMPOTENCY_HEADER] = key
         wish = self.read(BookingRequestSerializer)
         meeting_type = find_meeting_type(wish["meeting_type"])
         if meeting_type is None:
@@ -125,7 +127,7 @@ class Submission:
     """One booking request on its way through the service."""
 
     def __init__(
-        self, door: BookingDoor, meeting_type: MeetingType, wish: Mapping[str, Any], key: str
+        self, door: BookingView, meeting_type: MeetingType, wish: Mapping[str, Any], key: str
     ) -> None:
         self.door, self.meeting_type, self.wish, self.key = door, meeting_type, wish, key
         self.user = find_user(door.request)
@@ -138,7 +140,7 @@ class Submission:
 
     def send(self) -> Response:
         form = build_form(self.meeting_type, self.wish)
-        check_wish(form, self.wish)
+        validate_request(form, self.wish)
         if self.wish["start"] > self.now + HORIZON:
             raise invalid("start", _("This is too far ahead."))
         replaces = self.find_replaced()
@@ -148,7 +150,7 @@ class Submission:
             raise self.lost() from None
         except BookingAlreadyOpen as error:
             raise self.already_open(error.booking, replaces) from None
-        except ClientKeyReused:
+        except IdempotencyKeyReused:
             raise Problem(problems.KEY_REUSED) from None
         except TooManyBookings:
             raise Throttled(wait=3600) from None
@@ -157,15 +159,15 @@ class Submission:
             raise invalid(field, error) from None
         return self.answer(booking, form)
 
-    def book(self, form: WishForm, replaces: Booking | None) -> Booking:
+    def book(self, form: ApiBookingForm, replaces: Booking | None) -> Booking:
         given = form.cleaned_data
-        return bookings.book_appointment(
+        return book_appointment(
             meeting_type=self.meeting_type,
             start=self.wish["start"],
             duration=self.duration,
             channel=given.get("channel") or self.wish.get("channel", ""),
             location=form.chosen_location or self.wish.get("location", ""),
-            attendee=bookings.AttendeeData(
+            attendee=AttendeeData(
                 email=given["email"],
                 first_name=given["first_name"],
                 last_name=given["last_name"],
@@ -178,11 +180,11 @@ class Submission:
             custom_fields=form.answers,
             user=self.user,
             subject=self.find_subject(),
-            queue_consent=self.wish["queue"],
+            defer_consent=self.wish["queue"],
             replaces=replaces if replaces and replaces.state == State.PENDING else None,
-            client_key=fold_key(self.key),
-            visitor=name_visitor(self.user, self.door.request.META),
-            client=client_for(self.meeting_type.connection, "write"),
+            idempotency_key=fold_key(self.key),
+            visitor=identify_visitor(self.user, self.door.request.META),
+            client=build_client(self.meeting_type.connection, "write"),
             now=self.now,
         )
 
@@ -191,7 +193,7 @@ class Submission:
         token = self.wish.get("replaces")
         if not token:
             return None
-        public_id = links.unsign(token, salt=links.BOOKING)
+        public_id = links.unsign(token, salt=links.BOOKING_SALT)
         rows = Booking.objects.filter(meeting_type=self.meeting_type)
         booking = rows.filter(public_id=public_id).first() if public_id else None
         if booking is None:
@@ -208,13 +210,13 @@ class Submission:
 
     # What comes of it
 
-    def answer(self, booking: Booking, form: WishForm) -> Response:
+    def answer(self, booking: Booking, form: ApiBookingForm) -> Response:
         if booking.state == State.CLOSED:
             self.refuse(booking, form)
         status = 201 if booking.state == State.CONFIRMED else 202
         return self.door.show_booking(booking, status, Location=self.door.address_of(booking))
 
-    def refuse(self, booking: Booking, form: WishForm) -> NoReturn:
+    def refuse(self, booking: Booking, form: ApiBookingForm) -> NoReturn:
         """The problem that a closed booking is, with what can be done about it."""
         address = self.door.address_of(booking)
         if booking.reason == Reason.SLOT_TAKEN:
@@ -250,19 +252,19 @@ def offer_alternatives(
     """Up to four fresh times near a lost one, as members of a problem; options are the service's."""
     if start <= now:
         return {"alternatives": []}
-    found = availability.list_alternatives(
+    found = list_alternatives(
         meeting_type=meeting_type,
         start=start,
         duration=duration,
         zone=zone,
-        client=client_for(meeting_type.connection, "view"),
+        client=build_client(meeting_type.connection, "view"),
         now=now,
         **options,
     )
-    return {"alternatives": FreeTimeSerializer(describe_times(found, zone), many=True).data}
+    return {"alternatives": SlotSerializer(describe_times(found, zone), many=True).data}
 
 
-def list_refusals(booking: Booking, form: WishForm) -> dict[str, Any]:
+def list_refusals(booking: Booking, form: ApiBookingForm) -> dict[str, Any]:
     """What meetergo refused, at our names for it and in words of ours."""
     form.add_refusals(booking.field_errors)
     errors: dict[str, Any] = list_form_errors(form)
@@ -279,32 +281,32 @@ def find_booking(token: str) -> Booking:
     rows = Booking.objects.select_related(
         "meeting_type", "attendee__appointment__meeting_type", "replaced_by"
     ).defer("meeting_type__raw", "attendee__raw", "attendee__appointment__raw")
-    return find_by_token(rows, token, salt=links.BOOKING)
+    return find_by_token(rows, token, salt=links.BOOKING_SALT)
 
 
-class BookingDetail(BookingDoor):
+class BookingDetail(BookingView):
     throttle_scope = "meetergo-token"
 
     @document(
         operation_id="get_booking",
         parameters=[TOKEN, PAUSE],
-        responses=tell({200: BookingSerializer}, 404),
+        responses=build_responses({200: BookingSerializer}, 404),
     )
     def get(self, request: Any, token: str) -> Response:
         """How a booking stands. While it is open, `Retry-After` says when to look again."""
         return self.show_booking(find_booking(token))
 
 
-class BookingCheck(BookingDoor):
+class BookingCheck(BookingView):
     throttle_scope = "meetergo-token"
 
     @document(
         operation_id="check_booking",
         parameters=[TOKEN, PAUSE],
         request=None,
-        responses=tell({200: BookingSerializer}, 404),
+        responses=build_responses({200: BookingSerializer}, 404),
     )
     def post(self, request: Any, token: str) -> Response:
         """Ask the service now how an open booking stands, if nobody has just done so."""
-        looking.look_at_booking(booking=find_booking(token), now=clock.now())
+        polling.refresh_booking_status(booking=find_booking(token), now=clock.now())
         return self.show_booking(find_booking(token))

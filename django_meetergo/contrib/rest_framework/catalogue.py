@@ -15,9 +15,8 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 
-from django_meetergo import pages
 from django_meetergo.conf import get_settings
-from django_meetergo.contrib.rest_framework.base import PublicDoor, document, tell
+from django_meetergo.contrib.rest_framework.base import PublicView, build_responses, document
 from django_meetergo.contrib.rest_framework.pagination import PARAMETERS, Pages
 from django_meetergo.contrib.rest_framework.problems import (
     BOOKED_ELSEWHERE,
@@ -32,13 +31,17 @@ from django_meetergo.contrib.rest_framework.serializers import (
     MeetingTypeSerializer,
 )
 from django_meetergo.models import MeetingType
-from django_meetergo.services import availability
-from django_meetergo.services.clients import client_for
+from django_meetergo.presentation.month import midnight, parse_day
+from django_meetergo.presentation.page_urls import parse_link
+from django_meetergo.presentation.time_choice import WINDOW
+from django_meetergo.services.availability.slots import list_slots
+from django_meetergo.services.clients import build_client
+from django_meetergo.timezones import choose_zone, find_zone
 
 MAX_DAYS = 62
 DAYS = 31
 #: Free times are looked for up to so far ahead; the pages stop earlier.
-HORIZON = pages.WINDOW + timedelta(days=31)
+HORIZON = WINDOW + timedelta(days=31)
 
 
 def find_meeting_type(slug: str) -> MeetingType | None:
@@ -52,7 +55,7 @@ def check_bookable(meeting_type: MeetingType) -> None:
     if not meeting_type.enabled or meeting_type.missing_since:
         raise Problem(GONE)
     if meeting_type.needs_own_page:
-        link = pages.read_link(meeting_type.booking_url)
+        link = parse_link(meeting_type.booking_url)
         members: dict[str, Any] = {"url": link.url} if link else {}
         raise Problem(BOOKED_ELSEWHERE, **members)
 
@@ -60,7 +63,7 @@ def check_bookable(meeting_type: MeetingType) -> None:
 SLUG = OpenApiParameter("slug", str, OpenApiParameter.PATH)
 
 
-class MeetingTypeList(PublicDoor):
+class MeetingTypeList(PublicView):
     throttle_scope = "meetergo-read"
     cache_control = "max-age=60"
     pagination_class = Pages
@@ -69,11 +72,11 @@ class MeetingTypeList(PublicDoor):
     @document(
         operation_id="list_meeting_types",
         parameters=PARAMETERS,
-        responses=tell({200: MeetingTypeSerializer(many=True)}, 404, 422),
+        responses=build_responses({200: MeetingTypeSerializer(many=True)}, 404, 422),
     )
     def get(self, request: Any) -> Response:
-        """Everything that can be booked, by slug. 404 where the site has a list of its own (`INDEX`)."""
-        if not get_settings().INDEX:
+        """Everything that can be booked, by slug. 404 where the site has a list of its own (`SHOW_INDEX`)."""
+        if not get_settings().SHOW_INDEX:
             raise NotFound
         rows = MeetingType.objects.bookable().defer("raw").prefetch_related("hosts")
         paginator = Pages()
@@ -84,14 +87,14 @@ class MeetingTypeList(PublicDoor):
         return answer
 
 
-class MeetingTypeDetail(PublicDoor):
+class MeetingTypeDetail(PublicView):
     throttle_scope = "meetergo-read"
     cache_control = "max-age=60"
 
     @document(
         operation_id="get_meeting_type",
         parameters=[SLUG],
-        responses=tell({200: MeetingTypeDetailSerializer}, 404, 410),
+        responses=build_responses({200: MeetingTypeDetailSerializer}, 404, 410),
     )
     def get(self, request: Any, slug: str) -> Response:
         """One meeting type, and what to ask an attendee for."""
@@ -116,11 +119,11 @@ class Span:
 
     @property
     def start(self) -> datetime:
-        return pages.midnight(self.first, self.zone)
+        return midnight(self.first, self.zone)
 
     @property
     def end(self) -> datetime:
-        return pages.midnight(self.last + timedelta(days=1), self.zone)
+        return midnight(self.last + timedelta(days=1), self.zone)
 
 
 SPAN = [
@@ -143,8 +146,8 @@ DURATION = OpenApiParameter(
 def read_zone(text: str, field: str = "timezone") -> ZoneInfo:
     """The zone of that name, the site's for none."""
     if not text:
-        return pages.choose_zone(django_settings.TIME_ZONE)
-    zone = pages.find_zone(text)
+        return choose_zone(django_settings.TIME_ZONE)
+    zone = find_zone(text)
     if zone is None:
         raise invalid(field, _("This is not a time zone; use a name like Europe/Berlin."))
     return zone
@@ -166,7 +169,7 @@ def read_day(query: Any, name: str, default: date) -> date:
     text = query.get(name)
     if text is None:
         return default
-    day = pages.parse_day(text)
+    day = parse_day(text)
     if day is None or not 1970 <= day.year < 2200:
         raise invalid(name, _("Write a day like 2026-12-01."))
     return day
@@ -187,13 +190,13 @@ def list_times(
     meeting_type: MeetingType, duration: int, span: Span, now: datetime, *, moving: str = ""
 ) -> dict[str, Any]:
     """What ``AvailabilitySerializer`` shows. Raises when nothing at all is known."""
-    found = availability.list_slots(
+    found = list_slots(
         meeting_type=meeting_type,
         start=span.start,
         end=min(span.end, now + HORIZON),
         duration=duration,
         moving=moving,
-        client=client_for(meeting_type.connection, "view"),
+        client=build_client(meeting_type.connection, "view"),
         now=now,
     )
     if found.failed and not found.times:
@@ -215,13 +218,13 @@ def describe_times(times: Any, zone: ZoneInfo) -> list[dict[str, Any]]:
     return [{"start": free.start.astimezone(zone), "seats_left": free.seats_left} for free in times]
 
 
-class Availability(PublicDoor):
+class Availability(PublicView):
     throttle_scope = "meetergo-availability"
 
     @document(
         operation_id="list_free_times",
         parameters=[SLUG, *SPAN, DURATION],
-        responses=tell({200: AvailabilitySerializer}, 404, 409, 410, 422),
+        responses=build_responses({200: AvailabilitySerializer}, 404, 409, 410, 422),
     )
     def get(self, request: Any, slug: str) -> Response:
         """Free times. Costs the service nothing while they are fresh; `as_of` and `stale` say how fresh."""

@@ -11,23 +11,23 @@ from django.utils import timezone as clock
 from django.utils.translation import gettext as _
 from rest_framework.response import Response
 
-from django_meetergo import links, pages
+from django_meetergo import links, timezones
 from django_meetergo.contrib.rest_framework import problems
 from django_meetergo.contrib.rest_framework.base import (
     TOKEN,
     WITH_BODY,
-    PublicDoor,
+    PublicView,
+    build_header,
+    build_responses,
     document,
     find_by_token,
     find_user,
-    tell,
-    tell_header,
 )
 from django_meetergo.contrib.rest_framework.booking import offer_alternatives
 from django_meetergo.contrib.rest_framework.catalogue import HORIZON, SPAN, list_times, read_span
 from django_meetergo.contrib.rest_framework.problems import Problem, invalid, unavailable
 from django_meetergo.contrib.rest_framework.serializers import (
-    SOON,
+    POLL_SOON,
     AvailabilitySerializer,
     CancelSerializer,
     Document,
@@ -39,22 +39,27 @@ from django_meetergo.contrib.rest_framework.serializers import (
 )
 from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, MeetingType
-from django_meetergo.services import availability, changes, looking
-from django_meetergo.services.clients import client_for
+from django_meetergo.services import polling
+from django_meetergo.services.availability.slots import is_offered
+from django_meetergo.services.changes.policy import apply_policy, is_group
+from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
+from django_meetergo.services.clients import build_client
 
 Kind, State, Actor = AppointmentChange.Kind, AppointmentChange.State, AppointmentChange.Actor
-PAUSE = tell_header("Retry-After", "Seconds after which to look again.", 200, 202, 429, 503, kind=int)
+RETRY_SECONDS = build_header(
+    "Retry-After", "Seconds after which to look again.", 200, 202, 429, 503, kind=int
+)
 
 
 def find_attendee(token: str) -> Attendee:
     rows = Attendee.objects.select_related("appointment__meeting_type").defer("raw", "appointment__raw")
-    return find_by_token(rows, token, salt=links.MANAGE)
+    return find_by_token(rows, token, salt=links.MANAGE_SALT)
 
 
 def find_last_change(attendee: Attendee) -> AppointmentChange | None:
     """The newest change that concerns this attendee; in groups each has their own."""
     rows = attendee.appointment.changes.all()
-    if changes.is_group(attendee.appointment):
+    if is_group(attendee.appointment):
         rows = rows.filter(attendee=attendee)
     return rows.first()
 
@@ -80,8 +85,8 @@ def find_bookable_type(attendee: Attendee) -> MeetingType | None:
 def describe(attendee: Attendee, change: AppointmentChange | None, now: datetime) -> dict[str, Any]:
     """What ``ManagedSerializer`` shows, but for the page's address."""
     appointment, meeting_type = attendee.appointment, attendee.appointment.meeting_type
-    move = changes.ask_policy(Kind.RESCHEDULE, attendee, now)
-    give_up = changes.ask_policy(Kind.CANCEL, attendee, now)
+    move = apply_policy(Kind.RESCHEDULE, attendee, now)
+    give_up = apply_policy(Kind.CANCEL, attendee, now)
     is_free = change is None or not change.is_open
     until = [decision.until for decision in (move, give_up) if decision.allowed and decision.until]
     return {
@@ -103,55 +108,55 @@ def describe(attendee: Attendee, change: AppointmentChange | None, now: datetime
 
 
 def choose_zone(attendee: Attendee) -> ZoneInfo:
-    return pages.choose_zone(attendee.timezone, django_settings.TIME_ZONE)
+    return timezones.choose_zone(attendee.timezone, django_settings.TIME_ZONE)
 
 
-class ManageDoor(PublicDoor):
+class ManageView(PublicView):
     """What shows one attendee's appointment."""
 
     throttle_scope = "meetergo-token"
 
     def show_attendee(self, attendee: Attendee, status: int = 200, **headers: str) -> Response:
         change = find_last_change(attendee)
-        page = find_page(Document(context=self.get_context()), links.manage, attendee)
+        page = find_page(Document(context=self.get_context()), links.get_manage_path, attendee)
         if change is not None and change.is_open:
-            headers["Retry-After"] = str(SOON)
+            headers["Retry-After"] = str(POLL_SOON)
         shown = {**describe(attendee, change, clock.now()), "page": page}
         return self.show(ManagedSerializer, shown, status=status, headers=headers)
 
 
-class ManageDetail(ManageDoor):
+class ManageDetail(ManageView):
     @document(
         operation_id="get_own_appointment",
-        parameters=[TOKEN, PAUSE],
-        responses=tell({200: ManagedSerializer}, 404),
+        parameters=[TOKEN, RETRY_SECONDS],
+        responses=build_responses({200: ManagedSerializer}, 404),
     )
     def get(self, request: Any, token: str) -> Response:
         """The appointment as it stands, and what may be done with it."""
         return self.show_attendee(find_attendee(token))
 
 
-class ManageCheck(ManageDoor):
+class ManageCheck(ManageView):
     @document(
         operation_id="check_own_appointment",
-        parameters=[TOKEN, PAUSE],
+        parameters=[TOKEN, RETRY_SECONDS],
         request=None,
-        responses=tell({200: ManagedSerializer}, 404),
+        responses=build_responses({200: ManagedSerializer}, 404),
     )
     def post(self, request: Any, token: str) -> Response:
         """Ask the service now how a change on its way is doing, if nobody has just done so."""
         change = find_last_change(find_attendee(token))
-        looking.look_at_change(change=change, now=clock.now())
+        polling.refresh_change_status(change=change, now=clock.now())
         return self.show_attendee(find_attendee(token))
 
 
-class ManageAvailability(ManageDoor):
+class ManageAvailability(ManageView):
     throttle_scope = "meetergo-availability"
 
     @document(
         operation_id="list_free_times_to_move_to",
         parameters=[TOKEN, *SPAN],
-        responses=tell({200: AvailabilitySerializer}, 404, 409, 422),
+        responses=build_responses({200: AvailabilitySerializer}, 404, 409, 422),
     )
     def get(self, request: Any, token: str) -> Response:
         """Times this appointment could be moved to: it does not stand in its own way."""
@@ -169,14 +174,14 @@ class ManageAvailability(ManageDoor):
 # Changing it
 
 
-class ManageCancel(ManageDoor):
+class ManageCancel(ManageView):
     throttle_scope = "meetergo-change"
 
     @document(
         operation_id="cancel_own_appointment",
-        parameters=[TOKEN, PAUSE],
+        parameters=[TOKEN, RETRY_SECONDS],
         request=CancelSerializer,
-        responses=tell({200: ManagedSerializer, 202: ManagedSerializer}, *WITH_BODY, 404, 409),
+        responses=build_responses({200: ManagedSerializer, 202: ManagedSerializer}, *WITH_BODY, 404, 409),
     )
     def post(self, request: Any, token: str) -> Response:
         """Give the appointment up; sent twice, it is cancelled once. 202: on its way, look again."""
@@ -192,14 +197,14 @@ class ManageCancel(ManageDoor):
         return self.show_attendee(find_attendee(token), 202 if change.is_open else 200)
 
 
-class ManageReschedule(ManageDoor):
+class ManageReschedule(ManageView):
     throttle_scope = "meetergo-change"
 
     @document(
         operation_id="reschedule_own_appointment",
-        parameters=[TOKEN, PAUSE],
+        parameters=[TOKEN, RETRY_SECONDS],
         request=RescheduleSerializer,
-        responses=tell({200: ManagedSerializer, 202: ManagedSerializer}, *WITH_BODY, 404, 409),
+        responses=build_responses({200: ManagedSerializer, 202: ManagedSerializer}, *WITH_BODY, 404, 409),
     )
     def post(self, request: Any, token: str) -> Response:
         """Move the appointment; its length stays, and so does its old time if the new one is lost."""
@@ -215,17 +220,17 @@ class ManageReschedule(ManageDoor):
 def check_move(attendee: Attendee, start: datetime, now: datetime) -> None:
     """Raise what can be known before anything is asked for: state, policy, and the times on offer."""
     appointment, meeting_type = attendee.appointment, find_bookable_type(attendee)
-    decision = changes.ask_policy(Kind.RESCHEDULE, attendee, now)
+    decision = apply_policy(Kind.RESCHEDULE, attendee, now)
     if not decision.allowed or meeting_type is None:
         raise Problem(problems.CHANGE_NOT_ALLOWED, reason=decision.reason or "unavailable")
     if not now < start <= now + HORIZON or start == appointment.start:
         return  # refused at its field when the move is asked for
-    offered = availability.is_offered(
+    offered = is_offered(
         meeting_type=meeting_type,
         start=start,
         duration=count_minutes(appointment),
         moving=appointment.remote_id,
-        client=client_for(appointment.connection, "view"),
+        client=build_client(appointment.connection, "view"),
         now=now,
     )
     if offered is False:
@@ -235,9 +240,9 @@ def check_move(attendee: Attendee, start: datetime, now: datetime) -> None:
 def request_cancel(appointment: Appointment, **options: Any) -> AppointmentChange:
     """Cancel through the service; raises what became of it unless it is done or on its way."""
     try:
-        change = changes.cancel_appointment(
+        change = cancel_appointment(
             appointment=appointment,
-            client=client_for(appointment.connection, "write"),
+            client=build_client(appointment.connection, "write"),
             now=clock.now(),
             **options,
         )
@@ -254,10 +259,10 @@ def request_move(appointment: Appointment, start: datetime, **options: Any) -> A
     if start > now + HORIZON:
         raise invalid("start", _("This is too far ahead."))
     try:
-        change = changes.reschedule_appointment(
+        change = reschedule_appointment(
             appointment=appointment,
             start=start,
-            client=client_for(appointment.connection, "write"),
+            client=build_client(appointment.connection, "write"),
             now=now,
             **options,
         )
@@ -293,9 +298,9 @@ def lost(appointment: Appointment, start: datetime, attendee: Attendee | None) -
         appointment.meeting_type,
         start,
         count_minutes(appointment),
-        choose_zone(attendee) if attendee else pages.choose_zone(django_settings.TIME_ZONE),
+        choose_zone(attendee) if attendee else timezones.choose_zone(django_settings.TIME_ZONE),
         clock.now(),
         moving=appointment.remote_id,
-        stands_at=appointment.start,
+        current_start=appointment.start,
     )
     return Problem(problems.SLOT_TAKEN, **offer)

@@ -13,33 +13,34 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from django_meetergo import links, pages
+from django_meetergo import links
+from django_meetergo.contrib.rest_framework.booking_form import TYPES, describe_fields
 from django_meetergo.contrib.rest_framework.instants import (
     FlagField,
     InstantField,
     NumberField,
     TextField,
 )
-from django_meetergo.contrib.rest_framework.wishes import TYPES, describe_fields
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking, Host, MeetingType
-from django_meetergo.services.changes import MAX_REASON
-from django_meetergo.services.wishes import LIMITS, MAX_ANSWER, MAX_ANSWERS, MAX_OTHERS
+from django_meetergo.presentation.page_urls import parse_link
+from django_meetergo.services.booking.validation import LIMITS, MAX_ANSWER_LENGTH, MAX_ANSWERS, MAX_GUESTS
+from django_meetergo.services.changes.requests import MAX_REASON
 
 #: Seconds after which a client should look again.
-LOOK_AGAIN: dict[tuple[str, str], int] = {
-    (Booking.State.RECEIVED, Booking.Reason.QUEUED): 30,
-    (Booking.State.UNKNOWN, Booking.Reason.PERSON): 300,
+POLL_INTERVALS: dict[tuple[str, str], int] = {
+    (Booking.State.RECEIVED, Booking.Reason.DEFERRED): 30,
+    (Booking.State.UNKNOWN, Booking.Reason.NEEDS_STAFF): 300,
     (Booking.State.PENDING, Booking.Reason.ATTENDEE): 15,
     (Booking.State.PENDING, Booking.Reason.HOST): 60,
     (Booking.State.PENDING, Booking.Reason.BOTH): 60,
 }
-SOON = 5
+POLL_SOON = 5
 SOME_ID = str(UUID(int=0))
 
 
 def find_pause(booking: Booking) -> int | None:
     """Seconds until it is worth looking again; None when nothing will change by itself."""
-    return LOOK_AGAIN.get((booking.state, booking.reason), SOON) if booking.is_open else None
+    return POLL_INTERVALS.get((booking.state, booking.reason), POLL_SOON) if booking.is_open else None
 
 
 def find_address(serializer: serializers.Serializer, name: str, *args: str) -> str:
@@ -102,7 +103,7 @@ class MeetingTypeSerializer(Document):
         return list(dict.fromkeys(row.allowed_channels))
 
     def get_booking_url(self, row: MeetingType) -> str | None:
-        link = pages.read_link(row.booking_url)
+        link = parse_link(row.booking_url)
         return link.url if link else None
 
     @extend_schema_field(HostNameSerializer(many=True))
@@ -133,7 +134,7 @@ class MeetingTypeDetailSerializer(MeetingTypeSerializer):
         return describe_fields(row)
 
 
-class FreeTimeSerializer(Document):
+class SlotSerializer(Document):
     start = InstantField()
     seats_left = serializers.IntegerField(allow_null=True, help_text="Null where seats are not counted.")
 
@@ -149,7 +150,7 @@ class AvailabilitySerializer(Document):
         help_text="The service does not answer just now; the times come from an earlier answer."
     )
     complete = serializers.BooleanField(help_text="False when nothing is known about a part of the days.")
-    times = FreeTimeSerializer(many=True)
+    times = SlotSerializer(many=True)
 
 
 # Booking
@@ -158,9 +159,13 @@ class AvailabilitySerializer(Document):
 @extend_schema_field(
     {
         "oneOf": [
-            {"type": "string", "maxLength": MAX_ANSWER},
+            {"type": "string", "maxLength": MAX_ANSWER_LENGTH},
             {"type": "boolean"},
-            {"type": "array", "items": {"type": "string", "maxLength": MAX_ANSWER}, "maxItems": MAX_ANSWERS},
+            {
+                "type": "array",
+                "items": {"type": "string", "maxLength": MAX_ANSWER_LENGTH},
+                "maxItems": MAX_ANSWERS,
+            },
         ]
     }
 )
@@ -168,7 +173,7 @@ class AnswerField(serializers.Field):  # type: ignore[misc]
     """A text, a yes or no, or several texts: what the inputs of a form can send."""
 
     default_error_messages = {"invalid": _("Write a text, true or false, or a list of texts.")}
-    text = TextField(allow_blank=True, max_length=MAX_ANSWER)
+    text = TextField(allow_blank=True, max_length=MAX_ANSWER_LENGTH)
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, bool):
@@ -208,7 +213,7 @@ class BookingRequestSerializer(Document):
     channel = TextField(required=False, allow_blank=True, max_length=64)
     location = TextField(required=False, allow_blank=True, max_length=500)
     other_emails = serializers.ListField(
-        child=TextField(min_length=1, max_length=LIMITS["email"]), required=False, max_length=MAX_OTHERS
+        child=TextField(min_length=1, max_length=LIMITS["email"]), required=False, max_length=MAX_GUESTS
     )
     receive_reminders = FlagField(required=False, default=True)
     privacy = FlagField(
@@ -252,7 +257,7 @@ class BookedSerializer(Document):
 
 def describe_booked(attendee: Attendee) -> dict[str, Any]:
     appointment = attendee.appointment
-    link = pages.read_link(appointment.meeting_link, schemes=("https", "http"))
+    link = parse_link(appointment.meeting_link, schemes=("https", "http"))
     return {
         "status": Appointment.Status.CANCELLED
         if attendee.status == Attendee.Status.REMOVED
@@ -286,7 +291,7 @@ class BookingSerializer(Document):
     token = serializers.SerializerMethodField(help_text="Whoever holds it may see this booking.")
     url = serializers.SerializerMethodField()
     page = serializers.SerializerMethodField(help_text="The page that shows it, if the site has one.")
-    reference = serializers.CharField(source="marker")
+    reference = serializers.CharField()
     state = serializers.ChoiceField(choices=Booking.State.values)
     reason = serializers.ChoiceField(choices=Booking.Reason.values)
     is_open = serializers.BooleanField(help_text="The state may still change by itself.")
@@ -302,13 +307,13 @@ class BookingSerializer(Document):
     replaced_by = serializers.SerializerMethodField(help_text="The address of the booking that took over.")
 
     def get_token(self, row: Booking) -> str:
-        return links.sign(row.public_id, salt=links.BOOKING)
+        return links.sign(row.public_id, salt=links.BOOKING_SALT)
 
     def get_url(self, row: Booking) -> str:
         return find_address(self, "booking", self.get_token(row))
 
     def get_page(self, row: Booking) -> str | None:
-        return find_page(self, links.booking, row)
+        return find_page(self, links.get_booking_path, row)
 
     def get_look_again_in(self, row: Booking) -> int | None:
         return find_pause(row)
@@ -323,14 +328,14 @@ class BookingSerializer(Document):
     def get_manage(self, row: Booking) -> dict[str, Any] | None:
         if row.attendee is None:
             return None
-        token = links.sign(row.attendee.public_id, salt=links.MANAGE)
-        page = find_page(self, links.manage, row.attendee)
+        token = links.sign(row.attendee.public_id, salt=links.MANAGE_SALT)
+        page = find_page(self, links.get_manage_path, row.attendee)
         return {"token": token, "url": find_address(self, "manage", token), "page": page}
 
     def get_replaced_by(self, row: Booking) -> str | None:
         if row.replaced_by is None:
             return None
-        return find_address(self, "booking", links.sign(row.replaced_by.public_id, salt=links.BOOKING))
+        return find_address(self, "booking", links.sign(row.replaced_by.public_id, salt=links.BOOKING_SALT))
 
 
 # An attendee's own appointment
@@ -471,7 +476,7 @@ class InvalidSerializer(ProblemSerializer):
 
 
 class ConflictSerializer(ProblemSerializer):
-    alternatives = FreeTimeSerializer(
+    alternatives = SlotSerializer(
         many=True, required=False, help_text="Free times near the lost one, at most four, soonest first."
     )
     booking = serializers.CharField(

@@ -9,7 +9,7 @@ from rest_framework.settings import api_settings
 from rest_framework.throttling import ScopedRateThrottle
 
 from django_meetergo.conf import get_settings
-from django_meetergo.visitors import find_address
+from django_meetergo.visitors import get_client_address
 
 #: A site changes them under the same names in ``REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]``; None lifts one.
 RATES = {
@@ -36,4 +36,4 @@ class SchedulingThrottle(ScopedRateThrottle):  # type: ignore[misc]
         return rate
 
     def get_ident(self, request: Any) -> str:
-        return find_address(request.META)
+        return get_client_address(request.META)

@@ -10,13 +10,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from django_meetergo.conf import connection_names
-from django_meetergo.models import Account, MeetingType
-from django_meetergo.services import health
-from django_meetergo.services.clients import client_for
+from django_meetergo.conf import list_connection_names
+from django_meetergo.models import Connection, MeetingType
+from django_meetergo.services.clients import build_client
+from django_meetergo.services.doctor import check_service, explain_day, probe
+from django_meetergo.services.health import BAD, FAIR, GOOD, UNTOLD, Fact, collect_facts, get_verdict
 
-MARKS = {health.GOOD: "ok", health.FAIR: "look", health.BAD: "BAD", health.UNTOLD: "?"}
-VERDICTS = {health.GOOD: "All is well.", health.FAIR: "It works; look at the lines marked “look”."}
+MARKS = {GOOD: "ok", FAIR: "look", BAD: "BAD", UNTOLD: "?"}
+VERDICTS = {GOOD: "All is well.", FAIR: "It works; look at the lines marked “look”."}
 
 
 class Command(BaseCommand):
@@ -42,37 +43,37 @@ class Command(BaseCommand):
         elif options["probe"]:
             self.probe(options["probe"], options["email"], as_json=options["json"])
         else:
-            names = [options["connection"]] if options["connection"] else connection_names()
+            names = [options["connection"]] if options["connection"] else list_connection_names()
             self.examine(names, as_json=options["json"])
 
     def examine(self, names: Iterable[str], *, as_json: bool) -> None:
         now = timezone.now()
-        found: dict[str, list[health.Fact]] = {}
+        found: dict[str, list[Fact]] = {}
         for name in names:
             # The answers come first: what they show about clock and key is among the facts.
             answers = self.ask(name, now)
-            found[name] = health.collect_facts(connection=name, now=now) + answers
+            found[name] = collect_facts(connection=name, now=now) + answers
         if not found:
             raise CommandError("No connection has a credential. Set MEETERGO['API_KEY'].")
-        verdict = health.judge([fact for facts in found.values() for fact in facts])
+        verdict = get_verdict([fact for facts in found.values() for fact in facts])
         if as_json:
             told = {name: [asdict(fact) for fact in facts] for name, facts in found.items()}
             self.stdout.write(json.dumps({"level": verdict, "connections": told}, indent=2))
         else:
             self.print_facts(found)
-        if verdict == health.BAD:
+        if verdict == BAD:
             raise CommandError("Something must be done.", returncode=1)
         if not as_json:
             self.stdout.write(self.style.SUCCESS(VERDICTS[verdict]))
 
-    def ask(self, name: str, now: datetime) -> list[health.Fact]:
+    def ask(self, name: str, now: datetime) -> list[Fact]:
         try:
-            client = client_for(name, "sync")
+            client = build_client(name, "sync")
         except ImproperlyConfigured:
             return []  # the facts say so
-        return health.ask_meetergo(connection=name, client=client, now=now)
+        return check_service(connection=name, client=client, now=now)
 
-    def print_facts(self, found: dict[str, list[health.Fact]]) -> None:
+    def print_facts(self, found: dict[str, list[Fact]]) -> None:
         for name, facts in found.items():
             self.stdout.write(self.style.MIGRATE_HEADING(name))
             for fact in facts:
@@ -93,11 +94,11 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(f"{day!r} is not a day; write it like 2026-12-31.") from error
         meeting_type, zone = self.find_type(slug), timezone.get_current_timezone()
-        report = health.explain_day(
+        report = explain_day(
             meeting_type=meeting_type,
             day=asked,
             zone=zone,
-            client=client_for(meeting_type.connection, "view"),
+            client=build_client(meeting_type.connection, "view"),
             now=timezone.now(),
         )
         if as_json:
@@ -117,10 +118,10 @@ class Command(BaseCommand):
     def probe(self, slug: str, email: str | None, *, as_json: bool) -> None:
         meeting_type = self.find_type(slug)
         email = email or self.find_own_address(meeting_type)
-        report = health.probe(
+        report = probe(
             meeting_type=meeting_type,
             email=email,
-            client=client_for(meeting_type.connection, "write"),
+            client=build_client(meeting_type.connection, "write"),
             now=timezone.now(),
         )
         if as_json:
@@ -132,7 +133,7 @@ class Command(BaseCommand):
             raise CommandError("The probe did not go through.", returncode=1)
 
     def find_own_address(self, meeting_type: MeetingType) -> str:
-        account = Account.objects.filter(connection=meeting_type.connection).first()
+        account = Connection.objects.filter(connection=meeting_type.connection).first()
         hosts = meeting_type.hosts.exclude(email="")
         own = hosts.filter(remote_id=account.user_id).first() if account else None
         chosen = own or hosts.first()

@@ -5,11 +5,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from django_meetergo.conf import connection_names
+from django_meetergo.conf import list_connection_names
 from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import SyncRun
-from django_meetergo.services import directory, sync
-from django_meetergo.services.clients import client_for
+from django_meetergo.services.clients import build_client
+from django_meetergo.services.sync import directory
+from django_meetergo.services.sync.appointments import sync_appointments
+from django_meetergo.services.sync.drift import find_drift
 
 
 class Command(BaseCommand):
@@ -31,7 +33,7 @@ class Command(BaseCommand):
         parser.add_argument("--connection", help="only this connection; all of them by default")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for connection in [options["connection"]] if options["connection"] else connection_names():
+        for connection in [options["connection"]] if options["connection"] else list_connection_names():
             talk = options["verbosity"] > 0
             if options["check"]:
                 self.check_drift(connection, options["kind"], talk=talk)
@@ -41,8 +43,8 @@ class Command(BaseCommand):
     def check_drift(self, connection: str, kind: str, *, talk: bool) -> None:
         """Ids and field names, never anybody's data."""
         try:
-            drift = sync.find_drift(
-                connection=connection, client=client_for(connection, "sync"), now=timezone.now(), kind=kind
+            drift = find_drift(
+                connection=connection, client=build_client(connection, "sync"), now=timezone.now(), kind=kind
             )
         except RemoteError as error:
             raise CommandError(f"{connection}: the lists could not be read. {error}") from error
@@ -61,13 +63,13 @@ class Command(BaseCommand):
     def sync(self, connection: str, kind: str, *, talk: bool, silent: bool) -> None:
         try:
             types = directory.sync_directory(
-                connection=connection, client=client_for(connection, "sync"), now=timezone.now()
+                connection=connection, client=build_client(connection, "sync"), now=timezone.now()
             )
         except RemoteError as error:
             raise CommandError(f"{connection}: the meeting types could not be read. {error}") from error
-        run = sync.sync_appointments(
+        run = sync_appointments(
             connection=connection,
-            client=client_for(connection, "sync"),
+            client=build_client(connection, "sync"),
             now=timezone.now(),
             kind=kind,
             silent=silent,

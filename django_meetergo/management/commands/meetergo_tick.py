@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections
 from django.utils import timezone
 
-from django_meetergo.services import work
+from django_meetergo.services import scheduler
 
 
 class Command(BaseCommand):
@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         while True:
-            done = work.run_due(timezone.now())
+            done = scheduler.run_due(timezone.now())
             if options["verbosity"] > 0:
                 for name, number in done.items():
                     self.stdout.write(f"{name}: {number}")

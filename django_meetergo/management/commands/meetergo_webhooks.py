@@ -4,10 +4,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from django_meetergo.conf import DEFAULT
+from django_meetergo.conf import DEFAULT_CONNECTION
 from django_meetergo.exceptions import InvalidRequest, PermissionRefused, RemoteError, WebhookLimitReached
-from django_meetergo.services import webhooks
-from django_meetergo.services.clients import client_for
+from django_meetergo.services.clients import build_client
+from django_meetergo.services.webhooks.registration import build_endpoint, ensure_webhook, remove_webhook
 
 PLACES = 6
 
@@ -17,7 +17,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=["list", "ensure", "remove"])
-        parser.add_argument("--connection", default=DEFAULT)
+        parser.add_argument("--connection", default=DEFAULT_CONNECTION)
 
     def handle(self, *args: Any, **options: Any) -> None:
         act = getattr(self, options["action"])
@@ -38,19 +38,19 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def list(self, connection: str) -> None:
-        own = webhooks.build_endpoint(connection)
-        hooks = client_for(connection, "sync").list_webhooks()
+        own = build_endpoint(connection)
+        hooks = build_client(connection, "sync").list_webhooks()
         for hook in hooks:
             whose = "this site" if hook.endpoint == own else "somebody else"
             self.stdout.write(f"{hook.id}  {whose}  {', '.join(hook.event_types)}")
         self.stdout.write(f"{len(hooks)} of {PLACES} places are used.")
 
     def ensure(self, connection: str) -> None:
-        hook = webhooks.ensure_webhook(connection=connection, client=client_for(connection, "sync"))
+        hook = ensure_webhook(connection=connection, client=build_client(connection, "sync"))
         self.stdout.write(f"meetergo calls this site as webhook {hook.id}.")
 
     def remove(self, connection: str) -> None:
-        if webhooks.remove_webhook(connection=connection, client=client_for(connection, "sync")):
+        if remove_webhook(connection=connection, client=build_client(connection, "sync")):
             self.stdout.write("meetergo no longer calls this site.")
         else:
             self.stdout.write("meetergo did not call this site.")

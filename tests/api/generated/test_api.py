@@ -28,7 +28,7 @@ from django_meetergo import links
 from django_meetergo.contrib.rest_framework.published import FILE
 from django_meetergo.models import Appointment, Attendee, Booking, MeetingType
 from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory
-from tests.api.conftest import PERSON
+from tests.api.conftest import NEEDS_STAFF
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -58,12 +58,12 @@ class World:
 
     def __init__(self, kit: Any) -> None:
         self.kit = kit
-        self.starts = [start.isoformat() for start in kit.free_starts(days=60)]
+        self.starts = [start.isoformat() for start in kit.list_free_starts(days=60)]
         for number in range(12):
             row = AppointmentFactory(meeting_type=MeetingType.objects.order_by("pk")[number % 3])
             AttendeeFactory(appointment=row)
         self.tokens = [
-            links.sign(public_id, salt=links.MANAGE)
+            links.sign(public_id, salt=links.MANAGE_SALT)
             for public_id in Attendee.objects.values_list("public_id", flat=True)
         ]
         self.ids = [str(public_id) for public_id in Appointment.objects.values_list("public_id", flat=True)]
@@ -73,7 +73,9 @@ class World:
         """Something that is really there."""
         if path.startswith("/bookings/"):
             public_ids = list(Booking.objects.values_list("public_id", flat=True)[:20])
-            return {"token": links.sign(dice.choice(public_ids), salt=links.BOOKING)} if public_ids else {}
+            return (
+                {"token": links.sign(dice.choice(public_ids), salt=links.BOOKING_SALT)} if public_ids else {}
+            )
         if path.startswith("/manage/"):
             return {"token": dice.choice(self.tokens)}
         if path.startswith("/appointments/"):
@@ -85,7 +87,7 @@ class World:
         if isinstance(body, dict) and "start" in body:
             body["start"] = dice.choice(self.starts)
             if "meeting_type" in body:
-                body |= {**PERSON, "email": f"{dice.random()}@example.com", "meeting_type": "intro-call"}
+                body |= {**NEEDS_STAFF, "email": f"{dice.random()}@example.com", "meeting_type": "intro-call"}
                 for name in {"duration", "channel", "location", "timezone", "answers", "other_emails"}:
                     body.pop(name, None)
 
@@ -94,7 +96,7 @@ class World:
 def world(site, person, monkeypatch):
     person("root", is_superuser=True)
     # So many requests in a minute would be held back by our own budget, which has tests of its own.
-    monkeypatch.setattr("django_meetergo.remote.budget.Budget.take", lambda *_, **__: None)
+    monkeypatch.setattr("django_meetergo.remote.rate_limit.RateLimiter.take", lambda *_, **__: None)
     return World(site)
 
 

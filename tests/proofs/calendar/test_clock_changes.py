@@ -13,8 +13,11 @@ from django.utils import translation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from django_meetergo import pages
-from django_meetergo.services.availability import FreeTime, FreeTimes
+from django_meetergo.formatting import describe_when
+from django_meetergo.presentation.page_urls import PageUrl
+from django_meetergo.presentation.slots import SlotChoice, parse_start
+from django_meetergo.presentation.time_choice import TimeChoice, TimeQuery, choose_time
+from django_meetergo.services.availability.store import Slot, SlotList
 
 ZONES = (
     "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Auckland", "Australia/Lord_Howe",
@@ -44,26 +47,26 @@ def wall(instant: datetime, zone: ZoneInfo) -> datetime:
     return instant.replace(tzinfo=None) + distance
 
 
-def choose(times: list[datetime], zone: ZoneInfo, **asked: date) -> pages.TimeChoice:
+def choose(times: list[datetime], zone: ZoneInfo, **asked: date) -> TimeChoice:
     """The first step for somebody who looks a minute before the first of the times."""
-    free = [FreeTime(start=time) for time in times]
+    free = [Slot(start=time) for time in times]
 
-    def look(start: datetime, end: datetime) -> FreeTimes:
-        return FreeTimes(times=tuple(one for one in free if start <= one.start < end), as_of=None)
+    def look(start: datetime, end: datetime) -> SlotList:
+        return SlotList(times=tuple(one for one in free if start <= one.start < end), as_of=None)
 
-    address = pages.Address("/book/")
-    return pages.choose_time(
+    address = PageUrl("/book/")
+    return choose_time(
         look=look,
         now=times[0] - timedelta(minutes=1),
         zone=zone,
         duration=30,
-        asked=pages.Asked(**asked),
+        asked=TimeQuery(**asked),
         address=address,
         onward=address,
     )
 
 
-def list_slots(choice: pages.TimeChoice) -> list[pages.Slot]:
+def list_slots(choice: TimeChoice) -> list[SlotChoice]:
     return [slot for part in choice.parts for slot in part.slots]
 
 
@@ -99,7 +102,7 @@ def test_on_the_day_of_a_clock_change_each_time_is_on_its_day_once(
 def test_on_the_day_of_a_clock_change_both_clocks_are_told(host: str, day: date, visitor: str) -> None:
     here, there = ZoneInfo(visitor), ZoneInfo(host)
     for start in quarter_hours(host, day):
-        when = pages.describe_when(start, start + timedelta(minutes=30), here, host_zone=there)
+        when = describe_when(start, start + timedelta(minutes=30), here, host_zone=there)
         assert when.day == f"{wall(start, here):%A} {wall(start, here).day} {wall(start, here):%B %Y}"
         assert when.span.startswith(f"{wall(start, here):%H:%M}")
         assert f"{wall(start, there):%H:%M}–" in when.there
@@ -124,9 +127,9 @@ def test_any_time_is_shown_on_its_day_and_comes_back_as_the_same_instant(
         choice = choose([start], here)
         (slot,) = list_slots(choice)
         (free,) = [day for week in choice.month.weeks for day in week if day and day.href]
-        when = pages.describe_when(start, start + STEP, here, host_zone=there)
+        when = describe_when(start, start + STEP, here, host_zone=there)
 
-    assert pages.parse_start(slot.value) == start
+    assert parse_start(slot.value) == start
     assert (choice.day, free.date) == (wall(start, here).date(),) * 2
     assert slot.label == f"{wall(start, here):%H:%M}"
     assert when.span.startswith(slot.label)

@@ -16,10 +16,10 @@ from typing import NamedTuple
 from tests.proofs.model.policies import (
     A_GAP_LATER,
     CONFIRMED,
+    NEEDS_STAFF,
     NEVER,
     NOT_BOOKED,
     OURS,
-    PERSON,
     RECEIVED,
     SENDING,
     SLOT_TAKEN,
@@ -29,7 +29,7 @@ from tests.proofs.model.policies import (
     Policy,
 )
 
-OPEN = frozenset({RECEIVED, SENDING, UNKNOWN, PERSON})
+OPEN = frozenset({RECEIVED, SENDING, UNKNOWN, NEEDS_STAFF})
 CLOSED = frozenset({SLOT_TAKEN, NOT_BOOKED, UNREACHABLE})
 
 #: POSTs that one wish may cost. The protocol allows five; the second shows all that can go wrong.
@@ -62,7 +62,7 @@ class Setting:
 
     policy: Policy = OURS
     shared: bool = False  # a group slot takes several people, an exclusive one takes the first
-    markers: bool = True  # whether lists give our references back
+    references: bool = True  # whether lists give our references back
     same_slot: bool = False  # whether the second wish is for the time of the first
     bounded: bool = True  # whether requests take effect, if at all, before SETTLE is over
     begun: bool = False  # whether the group exists, with other people in it, before the attendee joins
@@ -75,7 +75,7 @@ class Setting:
         words = [
             self.policy.name,
             "shared" if self.shared else "exclusive",
-            "markers" if self.markers else "no markers",
+            "references" if self.references else "no markers",
             "same slot again" if self.same_slot else "another slot",
             "in time" if self.bounded else "any delay",
             "repeats" if self.repeats else "",
@@ -197,7 +197,7 @@ def doing(world: World, number: int, what: str) -> World:
 
 
 def attendee_moves(world: World, setting: Setting) -> Iterator[Move]:
-    """A form accepted: "one transaction: open_key, slot_key set, event row"."""
+    """A form accepted: "one transaction: open_booking_key, slot_key set, event row"."""
     number = len(world.wishes)
     if number < WISHES and may_choose(world, setting.policy):
         says = "the attendee submits the form" if number == 0 else "the attendee chooses again"
@@ -207,11 +207,11 @@ def attendee_moves(world: World, setting: Setting) -> Iterator[Move]:
 
 
 def may_choose(world: World, policy: Policy) -> bool:
-    """Whether the keys allow it: "open_key held by another booking: no row"."""
+    """Whether the keys allow it: "open_booking_key held by another booking: no row"."""
     if not world.wishes:
         return True
     last = world.wishes[-1]
-    tired = not policy.open_key and last.state == UNKNOWN
+    tired = not policy.open_booking_key and last.state == UNKNOWN
     return tired or (last.told in CLOSED and last.state in CLOSED)
 
 
@@ -315,7 +315,7 @@ def look(world: World, setting: Setting, number: int, hand: int) -> Iterator[Mov
 
 def candidates(world: World, setting: Setting, number: int) -> list[int]:
     """The match: "exact marker", else "same type, same instant, same e-mail, in time, not claimed"."""
-    matches = has_marker if setting.markers else looks_alike
+    matches = has_marker if setting.references else looks_alike
     return [
         place
         for place, item in enumerate(world.appointments)
@@ -339,7 +339,7 @@ def watch_moves(world: World, setting: Setting, number: int, wish: Wish) -> Iter
         return
     places = candidates(world, setting, number)
     found = [place for place in places if goes_first(world, setting, number, place)]
-    if len(found) == 1 or (found and setting.markers):
+    if len(found) == 1 or (found and setting.references):
         says = f"a sync or a webhook shows an appointment of {name(number)}, which is adopted"
         yield Move(PROGRAM, says, adopt(world, number, found[0]))
     elif found and not wish.asked:
@@ -352,12 +352,12 @@ def may_watch(world: World, setting: Setting, number: int) -> bool:
     wish, policy = world.wishes[number], setting.policy
     if wish.attempts == 0 or (wish.state in CLOSED and not policy.watches):
         return False
-    return setting.markers or wish.state not in CLOSED or policy.watches_by_likeness
+    return setting.references or wish.state not in CLOSED or policy.watches_by_likeness
 
 
 def goes_first(world: World, setting: Setting, number: int, place: int) -> bool:
     """Where two wishes look alike, what was made since the younger was sent is the younger one's."""
-    if setting.markers or not setting.policy.youngest_first:
+    if setting.references or not setting.policy.youngest_first:
         return True
     return not any(
         later.attempts and later.state != CONFIRMED and place in candidates(world, setting, number + step)
@@ -387,13 +387,13 @@ def surplus_moves(world: World, setting: Setting, number: int, wish: Wish) -> It
     if wish.state != CONFIRMED:
         return
     extra = find_surplus(world, setting, number)
-    if extra and not setting.markers and not wish.asked:
+    if extra and not setting.references and not wish.asked:
         yield Move(
             PROGRAM,
             f"a person is asked about a surplus of {name(number)}",
             with_wish(world, number, asked=True),
         )
-    if extra and setting.markers and not wish.change:
+    if extra and setting.references and not wish.change:
         yield Move(
             PROGRAM,
             f"a cancel of the surplus of {name(number)} is stored",
@@ -507,12 +507,12 @@ def settle(world: World, number: int, state: str) -> World:
 def write_partial(world: World, policy: Policy, number: int, worker: Worker) -> World:
     """A part seen: "reads stay incomplete at settle_at + 5 min: unknown(person), never not_booked"."""
     over = worker.when == A_GAP_LATER
-    return release(with_wish(world, number, state=PERSON if over else UNKNOWN), number)
+    return release(with_wish(world, number, state=NEEDS_STAFF if over else UNKNOWN), number)
 
 
 def write_several(world: World, policy: Policy, number: int, worker: Worker) -> World:
     """Several seen: "two candidates: unknown(person)"."""
-    return release(with_wish(world, number, state=PERSON), number)
+    return release(with_wish(world, number, state=NEEDS_STAFF), number)
 
 
 WRITERS = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 RECEIVED = "received"
 SENDING = "sending"
 UNKNOWN = "unknown"
-PERSON = "unknown(person)"
+NEEDS_STAFF = "unknown(person)"
 CONFIRMED = "confirmed"
 SLOT_TAKEN = "closed(slot_taken)"
 NOT_BOOKED = "closed(not_booked)"
@@ -38,7 +38,7 @@ class Policy:
     reads: int = 2  # "two complete negative reads"
     waits: bool = True  # "the second after settle_at"
     when_absent: str = NOT_BOOKED  # "there is no automatic second POST after an unknown"
-    open_key: bool = True  # "refused by open_key" while the first is unclear
+    open_booking_key: bool = True  # "refused by open_booking_key" while the first is unclear
     watches: bool = True  # "closed ones without attendee stay watched"
     watches_by_likeness: bool = True  # by the second match rule too, where markers are not given back
     youngest_first: bool = True  # of two wishes that look alike, the one sent last has the better claim
@@ -64,7 +64,7 @@ FORGETS = Policy(name="forget what is unclear", after_timeout=NOT_BOOKED, after_
 SENDS_FIRST = Policy(name="send, then commit", commit_first=False)
 BELIEVES = Policy(name="take no answer for a yes", after_timeout=CONFIRMED)
 UNFENCED = Policy(name="no fencing", fenced=False)
-NO_OPEN_KEY = Policy(name="choose again while unknown", open_key=False)
+NO_OPEN_KEY = Policy(name="choose again while unknown", open_booking_key=False)
 
 LOOKS_AWAY = Policy(name="do not watch what is closed", watches=False)
 WATCHES_MARKERS = Policy(name="watch by marker only", watches_by_likeness=False)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tests.proofs.model.model import CLOSED, OPEN, Appointment, Setting, Wish, World
-from tests.proofs.model.policies import CONFIRMED, PERSON
+from tests.proofs.model.policies import CONFIRMED, NEEDS_STAFF
 
 #: Whether a world keeps a promise. Quiet is a world in which only others could still do something.
 Promise = Callable[[World, Setting, bool], bool]
 
 
 def before_a_person(wish: Wish) -> bool:
-    return wish.asked or wish.state == PERSON
+    return wish.asked or wish.state == NEEDS_STAFF
 
 
 def made_by(world: World, number: int) -> list[Appointment]:
@@ -76,7 +76,7 @@ def comes_to_an_end(world: World, setting: Setting, quiet: bool) -> bool:
     """I4: when nothing moves any more, every form is answered or before a person."""
     if not quiet:
         return True
-    return all(wish.state == PERSON or wish.told == wish.state not in OPEN for wish in world.wishes)
+    return all(wish.state == NEEDS_STAFF or wish.told == wish.state not in OPEN for wish in world.wishes)
 
 
 def has_written_first(world: World, setting: Setting, quiet: bool) -> bool:

@@ -12,15 +12,15 @@ from tests.proofs.model.promises import ENDS, PROMISES, Promise
 
 #: The provider keeps to its time: both kinds of slot, markers or none, another slot or the same again.
 BOUNDED = tuple(
-    Setting(shared=shared, markers=markers, same_slot=same_slot, begun=shared)
-    for shared, markers, same_slot in product((False, True), repeat=3)
+    Setting(shared=shared, references=references, same_slot=same_slot, begun=shared)
+    for shared, references, same_slot in product((False, True), repeat=3)
 )
 
 #: Requests may land at any time, even long after the attendee was told. Without markers the same slot is
 #: the harder case: only there can two wishes be mistaken for each other.
 UNBOUNDED = tuple(
-    Setting(shared=shared, markers=markers, same_slot=not markers, begun=shared, bounded=False)
-    for shared, markers in product((False, True), repeat=2)
+    Setting(shared=shared, references=references, same_slot=not references, begun=shared, bounded=False)
+    for shared, references in product((False, True), repeat=2)
 )
 
 #: Something on the way delivers one request twice, so that one wish can make two appointments.
@@ -74,8 +74,8 @@ def make_mistakes(policy: Policy, exclusive: str, shared: str, worlds=BOUNDED, *
     ]
 
 
-USUAL = {"markers": True, "same_slot": False}
-HIDDEN = {"markers": False}
+USUAL = {"references": True, "same_slot": False}
+HIDDEN = {"references": False}
 
 #: Each policy with what it breaks for exclusive and for shared slots.
 MISTAKES = (
@@ -94,7 +94,7 @@ MISTAKES = (
     *make_mistakes(policies.NO_OPEN_KEY, OPEN_ONCE, OPEN_ONCE, **USUAL),
     *make_mistakes(policies.DROPS, ANSWERED, ANSWERED, **USUAL),
     *make_mistakes(policies.SPINS, ENDS, ENDS, **USUAL),
-    *make_mistakes(policies.OLDEST_FIRST, OVER, OVER, markers=False, same_slot=True),
+    *make_mistakes(policies.OLDEST_FIRST, OVER, OVER, references=False, same_slot=True),
     *make_mistakes(policies.DATES_GROUPS, "", OVER, **HIDDEN),
     *make_mistakes(policies.LOOKS_AWAY, PHANTOM, PHANTOM, UNBOUNDED, **USUAL),
     *make_mistakes(policies.WATCHES_MARKERS, PHANTOM, PHANTOM, UNBOUNDED, **HIDDEN),

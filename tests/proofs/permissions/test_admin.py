@@ -15,10 +15,10 @@ from django.utils import timezone
 
 from django_meetergo import links
 from django_meetergo.models import (
-    Account,
     AppointmentChange,
     Attendee,
     Booking,
+    Connection,
     ErasedPerson,
     Event,
     Host,
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.django_db
 LOGIN, NO, YES, ELSEWHERE = "login", "no", "yes", "elsewhere"
 
 MODELS = [
-    "account", "appointment", "appointmentchange", "booking", "erasedperson", "event", "host", "meetingtype",
-    "syncrun", "webhookdelivery",
+    "connection", "appointment", "appointmentchange", "booking", "erasedperson", "event", "host",
+    "meetingtype", "syncrun", "webhookdelivery",
 ]  # fmt: skip
 
 #: Acts: address, and the permission that each needs beside seeing the row.
@@ -43,16 +43,16 @@ ACTS = {
     "appointment_fetch": "sync_appointment",
     "appointment_link": "link_appointment",
     "booking_retry": "retry_booking",
-    "booking_settle": "settle_booking",
+    "booking_reconcile": "reconcile_booking",
     "booking_decline": "decline_booking",
     "appointmentchange_retry": "retry_appointmentchange",
     "webhookdelivery_replay": "replay_webhookdelivery",
-    "account_sync": "sync_account",
+    "connection_sync": "sync_connection",
 }
 
 #: Pages of ours: address and the one permission they need.
 PAGES = {
-    "account_health": "health_account",
+    "connection_health": "health_connection",
     "booking_call": "add_booking",
     "appointment_batch": "view_appointment",
 }
@@ -65,7 +65,7 @@ def rows(meetergo_sandbox: Any) -> dict[str, Any]:
     attendee = AttendeeFactory()
     appointment = attendee.appointment
     made = {
-        "account": Account.objects.create(),
+        "connection": Connection.objects.create(),
         "appointment": appointment,
         "appointmentchange": AppointmentChange.objects.create(
             appointment=appointment, kind="cancel", requested_by="host", previous_start=appointment.start,
@@ -96,7 +96,7 @@ def addresses(rows: dict[str, Any]) -> dict[str, str]:
     for name in ACTS:
         model = name.partition("_")[0]
         found[name] = reverse(f"admin:meetergo_{name}") + f"?ids={rows[model].pk}"
-    found["account_health"] = reverse("admin:meetergo_account_health")
+    found["connection_health"] = reverse("admin:meetergo_connection_health")
     found["booking_call"] = reverse("admin:meetergo_booking_call")
     found["appointment_batch"] = reverse(
         "admin:meetergo_appointment_batch", args=[rows["appointmentchange"].batch]
@@ -149,7 +149,7 @@ def attendee(row: Attendee) -> Client:
     row.save()
     client = Client()
     client.force_login(row.user)
-    assert client.get(links.manage(row)).status_code == 200
+    assert client.get(links.get_manage_path(row)).status_code == 200
     return client
 
 
@@ -178,7 +178,7 @@ def test_no_role_sees_or_does_more_or_less_than_it_may(rows):
     for kind in ("add_", "change_", "delete_"):
         held = [name for name in everything if name.startswith(kind)]
         roles.append((f"{kind}*", staff(*held), set(held)))
-    for codename in [*ACTS.values(), "health_account"]:
+    for codename in [*ACTS.values(), "health_connection"]:
         roles.append((codename, staff(codename), {codename}))
         roles.append((f"sees all, {codename}", staff(*views, codename), {*views, codename}))
 
@@ -190,11 +190,11 @@ def test_no_role_sees_or_does_more_or_less_than_it_may(rows):
 
 @pytest.mark.parametrize("answered", [True, False])
 def test_the_matrix_sees_a_door_that_is_open_or_shut_by_mistake(rows, monkeypatch, answered):
-    from django_meetergo.admin.base import OurAdmin
+    from django_meetergo.admin.base import MeetergoAdmin
 
-    monkeypatch.setattr(OurAdmin, "may", lambda *args: answered)
+    monkeypatch.setattr(MeetergoAdmin, "may", lambda *args: answered)
     views = [f"view_{model}" for model in MODELS]
-    boss = [*views, *ACTS.values(), "health_account", "add_booking"]
+    boss = [*views, *ACTS.values(), "health_connection", "add_booking"]
 
     wrong = list_mismatches(staff(*views), set(views), rows, "sees all")
     wrong += list_mismatches(staff(*boss), set(boss), rows, "does all")
@@ -204,11 +204,11 @@ def test_the_matrix_sees_a_door_that_is_open_or_shut_by_mistake(rows, monkeypatc
 
 def test_the_table_names_every_address_of_ours(rows):
     """A view that is added later must be added to the policy."""
-    from django_meetergo.admin.base import OurAdmin
+    from django_meetergo.admin.base import MeetergoAdmin
 
     known = set(addresses(rows))
     for model, model_admin in admin.site._registry.items():
-        if isinstance(model_admin, OurAdmin):
+        if isinstance(model_admin, MeetergoAdmin):
             names = {pattern.name for pattern in model_admin.get_urls() if pattern.name}
             assert {name.removeprefix("meetergo_") for name in names} - {"view_on_site"} <= known, model
 

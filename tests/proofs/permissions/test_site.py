@@ -21,7 +21,7 @@ from django_meetergo.contrib.rest_framework import permissions
 from django_meetergo.contrib.rest_framework.throttling import RATES
 from django_meetergo.contrib.rest_framework.urls import urlpatterns as rest_patterns
 from django_meetergo.models import Appointment, Booking
-from django_meetergo.services.bookings import AttendeeData, book_appointment
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.urls import urlpatterns
 from django_meetergo.views import common
 
@@ -72,7 +72,7 @@ class Role:
 @pytest.fixture
 def site(meetergo_sandbox: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     # Six roles at one address guess more links than one person may.
-    monkeypatch.setattr(common, "WRONG_LINKS", replace(common.WRONG_LINKS, times=10_000))
+    monkeypatch.setattr(common, "WRONG_LINK_LIMIT", replace(common.WRONG_LINK_LIMIT, times=10_000))
     settings.ROOT_URLCONF = "tests.api.urls"
     settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": dict.fromkeys(RATES)}
     meetergo_sandbox.sync_directory()
@@ -88,7 +88,7 @@ def book(site: Any, email: str, number: int) -> Booking:
     person = AttendeeData(email=email, first_name=email.partition("@")[0].title(), last_name="Doe")
     return book_appointment(
         meeting_type=site.meeting_type(),
-        start=site.free_starts()[number],
+        start=site.list_free_starts()[number],
         attendee=person,
         client=site.client(),
         now=site.now(),
@@ -110,7 +110,7 @@ def signed_in(*codenames: str, **options: Any) -> Client:
 @pytest.fixture
 def roles(site: Any, jane: Booking) -> list[Role]:
     joe = book(site, "joe@example.com", 6)
-    own = links.sign(joe.attendee.public_id, salt=links.MANAGE).partition("~")[2]
+    own = links.sign(joe.attendee.public_id, salt=links.MANAGE_SALT).partition("~")[2]
     view = "view_appointment"
     every = frozenset({*permissions.VIEW, *permissions.CANCEL, *permissions.RESCHEDULE, *permissions.SYNC})
     return [
@@ -135,8 +135,8 @@ def expect(name: str, role: Role) -> str:
 
 def list_calls(jane: Booking, role: Role) -> dict[str, tuple[str, Any]]:
     """Address and body (None: a GET) of everything, as this role would try it."""
-    booking = role.token(links.sign(jane.public_id, salt=links.BOOKING))
-    attendee = role.token(links.sign(jane.attendee.public_id, salt=links.MANAGE))
+    booking = role.token(links.sign(jane.public_id, salt=links.BOOKING_SALT))
+    attendee = role.token(links.sign(jane.attendee.public_id, salt=links.MANAGE_SALT))
     slug = jane.meeting_type.slug
     of = {
         **{name: ([booking], body) for name, body in OF_BOOKING.items()},
@@ -221,7 +221,7 @@ def test_a_link_shows_its_own_appointment_and_no_other(site, jane, roles):
     joe = Booking.objects.get(email="joe@example.com")
     for mine, other in ((jane, joe), (joe, jane)):
         for name in ("manage", "ics", "cancel", "reschedule", "rest:manage"):
-            token = links.sign(mine.attendee.public_id, salt=links.MANAGE)
+            token = links.sign(mine.attendee.public_id, salt=links.MANAGE_SALT)
             page = Client().get(address(name, [token])).content.decode()
             assert other.first_name not in page
             assert other.email not in page

@@ -9,9 +9,12 @@ import pytest
 
 from django_meetergo.exceptions import ChangeNotAllowed
 from django_meetergo.models import Appointment, AppointmentChange, Event, WebhookDelivery
-from django_meetergo.services import settling, sync, webhooks, work
-from django_meetergo.services.bookings import AttendeeData, book_appointment
-from django_meetergo.services.changes import cancel_appointment, reschedule_appointment
+from django_meetergo.services import scheduler
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.booking.reconciliation import reconcile_booking
+from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
+from django_meetergo.services.sync.appointments import sync_appointments
+from django_meetergo.services.webhooks.receive import receive_delivery
 
 
 @pytest.fixture
@@ -38,10 +41,10 @@ def book(kit, start, person="jane", **options):
 
 def test_webhook_sync_and_move_meet_on_one_appointment(kit, at_once, rounds):
     """Whatever the order, mirror and service agree and each transition has one event."""
-    starts = kit.free_starts()
+    starts = kit.list_free_starts()
     booking = book(kit, starts[0])
     appointment = booking.attendee.appointment
-    work.run_due(kit.now(), periodic=False)
+    scheduler.run_due(kit.now(), periodic=False)
     dice = random.Random(1)
     for _ in range(rounds):
         target = dice.choice([start for start in starts[:8] if start != appointment.start])
@@ -53,13 +56,13 @@ def test_webhook_sync_and_move_meet_on_one_appointment(kit, at_once, rounds):
                     appointment=current, start=target, client=kit.client(), now=kit.now()
                 )
             if what == "webhook":
-                kit.knock_for_all()
-                return work.run_due(kit.now(), periodic=False)
-            return sync.sync_appointments(connection="default", client=kit.client("sync"), now=kit.now())
+                kit.reread_all()
+                return scheduler.run_due(kit.now(), periodic=False)
+            return sync_appointments(connection="default", client=kit.client("sync"), now=kit.now())
 
         at_once(act, dice.sample(["move", "webhook", "webhook", "sync"], 4))
-        kit.knock_for_all()
-        work.run_due(kit.now(), periodic=False)
+        kit.reread_all()
+        scheduler.run_due(kit.now(), periodic=False)
         appointment = Appointment.objects.get(pk=appointment.pk)
         [remote] = kit.appointments()
         assert (appointment.start, appointment.status) == (remote.start, "confirmed")
@@ -73,22 +76,22 @@ def test_a_knock_that_comes_many_times_at_once_is_noted_once_with_its_count(kit,
     for number in range(rounds):
         body = json.dumps({"webhookType": "booking_created", "id": f"one-{number}"}).encode()
         at_once(
-            lambda _, body=body: webhooks.receive_delivery(connection="default", body=body, now=kit.now()),
+            lambda _, body=body: receive_delivery(connection="default", body=body, now=kit.now()),
             range(16),
         )
-        assert WebhookDelivery.objects.get(remote_id=f"one-{number}").hits == 16
+        assert WebhookDelivery.objects.get(remote_id=f"one-{number}").receive_count == 16
 
 
 def test_two_sweepers_settle_one_lost_booking_once(kit, at_once, rounds):
     """Both look, one adopts; nobody says that it was not booked."""
-    for number, start in enumerate(kit.free_starts()[: min(rounds, 12)]):
-        kit.forget_times()  # lost answers open the circuit, which is not what is tested here
+    for number, start in enumerate(kit.list_free_starts()[: min(rounds, 12)]):
+        kit.clear_availability()  # lost answers open the circuit, which is not what is tested here
         kit.fail_next(kind="drop_after")
         booking = book(kit, start, f"person{number}")
         assert booking.state == "unknown"
         now = kit.travel(seconds=3)
 
-        at_once(lambda _, now=now: work.run_due(now, periodic=False), range(3))
+        at_once(lambda _, now=now: scheduler.run_due(now, periodic=False), range(3))
 
         booking.refresh_from_db()
         assert booking.state == "confirmed"
@@ -100,22 +103,22 @@ def test_two_sweepers_settle_one_lost_booking_once(kit, at_once, rounds):
 def test_two_sweepers_never_call_a_booking_absent_before_its_time(kit, at_once, rounds):
     """Their looks count once each, however close together."""
     kit.fail_next(kind="drop_before")
-    booking = book(kit, kit.free_starts()[0])
+    booking = book(kit, kit.list_free_starts()[0])
 
     for _ in range(min(rounds, 10)):
         now = kit.travel(seconds=9)
         at_once(
-            lambda _, now=now: settling.settle_booking(booking=booking, client=kit.client("reread"), now=now),
+            lambda _, now=now: reconcile_booking(booking=booking, client=kit.client("reread"), now=now),
             range(4),
         )
         booking.refresh_from_db()
-        assert booking.state == ("unknown" if now < booking.settle_at else booking.state)
-    assert booking.first_negative_at
+        assert booking.state == ("unknown" if now < booking.outcome_deadline else booking.state)
+    assert booking.first_absent_at
 
 
 def test_a_cancel_and_a_move_at_once_are_one_change(kit, at_once, rounds):
     """One wins; the other is shown it, or refused because the state has moved on."""
-    starts = kit.free_starts()
+    starts = kit.list_free_starts()
     for number in range(min(rounds, 8)):
         appointment = book(kit, starts[number * 2], f"person{number}").attendee.appointment
 
@@ -132,7 +135,11 @@ def test_a_cancel_and_a_move_at_once_are_one_change(kit, at_once, rounds):
 
         done = AppointmentChange.objects.filter(appointment=appointment, state="done")
         assert 1 <= done.count() <= 2
-        assert not AppointmentChange.objects.filter(appointment=appointment).exclude(open_key=None).exists()
+        assert (
+            not AppointmentChange.objects.filter(appointment=appointment)
+            .exclude(open_change_key=None)
+            .exists()
+        )
         remote = kit.sandbox.ledger.appointments[appointment.remote_id]
         stored = Appointment.objects.get(pk=appointment.pk)
         assert (stored.is_cancelled, stored.start) == (remote.is_cancelled, remote.start)

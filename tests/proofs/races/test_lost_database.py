@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_meetergo import links
 from django_meetergo.models import Appointment, Booking
 from django_meetergo.remote import transport
-from django_meetergo.services import work
+from django_meetergo.services import scheduler
 from tests.pages.conftest import Visitor
 
 DETAILS = "/book/intro-call/details/"
@@ -64,7 +64,7 @@ def visitor(live_meetergo_sandbox):
 
 
 def work_later(**later):
-    work.run_due(now=timezone.now() + timedelta(**later), periodic=False)
+    scheduler.run_due(now=timezone.now() + timedelta(**later), periodic=False)
 
 
 def count_posts(sandbox):
@@ -91,7 +91,7 @@ def test_a_booking_on_its_way_is_being_checked_and_then_found(visitor, live_meet
     work_later(minutes=3)
     booking = Booking.objects.get()
     assert booking.state == Booking.State.CONFIRMED
-    assert links.booking(booking) == answer["Location"]
+    assert links.get_booking_path(booking) == answer["Location"]
     assert count_posts(live_meetergo_sandbox) == 1
 
 
@@ -107,7 +107,7 @@ def test_a_form_sent_again_after_that_books_nothing_more(visitor, live_meetergo_
 
 def test_a_cancel_on_its_way_is_being_checked_and_then_seen(visitor, strike):
     visitor.book()
-    manage = links.manage(Booking.objects.get().attendee)
+    manage = links.get_manage_path(Booking.objects.get().attendee)
     outage = strike("POST", "/booking/confirm/cancel/{id}/{secret}")
     answer = visitor.post(f"{manage}cancel/")
     assert (answer.status_code, answer["Location"]) == (303, manage)

@@ -6,10 +6,10 @@ from collections import Counter
 
 from django_meetergo.exceptions import StartNotOffered
 from django_meetergo.models import Appointment, Booking, WebhookDelivery
-from django_meetergo.services import work
-from django_meetergo.services.availability import list_alternatives
-from django_meetergo.services.bookings import AttendeeData, book_appointment
-from django_meetergo.services.changes import cancel_appointment
+from django_meetergo.services import scheduler
+from django_meetergo.services.availability.alternatives import list_alternatives
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.changes.requests import cancel_appointment
 
 VISITORS = 16
 
@@ -46,7 +46,7 @@ def make_teller(book):
 def test_sixteen_people_want_one_time(live_meetergo_sandbox, at_once):
     """One is booked, fifteen are told with other times to choose from, and one POST has left."""
     kit = live_meetergo_sandbox
-    start = kit.free_starts()[0]
+    start = kit.list_free_starts()[0]
 
     told = Counter(at_once(make_teller(make_booker(kit, start)), range(VISITORS)))
 
@@ -68,7 +68,7 @@ def test_sixteen_people_want_one_time(live_meetergo_sandbox, at_once):
 def test_one_form_is_submitted_by_two_tabs(live_meetergo_sandbox, at_once):
     """Two submissions of one form are one booking and one POST."""
     kit = live_meetergo_sandbox
-    book = make_booker(kit, kit.free_starts()[0], client_key="one-form")
+    book = make_booker(kit, kit.list_free_starts()[0], idempotency_key="one-form")
 
     bookings = at_once(lambda _: book("jane"), range(8))
 
@@ -81,7 +81,7 @@ def test_the_last_seat_of_a_group(live_meetergo_sandbox, at_once):
     """The service decides who gets the last seats; nobody is told both things."""
     kit = live_meetergo_sandbox
     meeting_type = kit.meeting_type("group-class")
-    start = kit.free_starts("group-class")[0]
+    start = kit.list_free_starts("group-class")[0]
 
     def book(person):
         return book_appointment(
@@ -103,11 +103,11 @@ def test_the_last_seat_of_a_group(live_meetergo_sandbox, at_once):
 def test_several_ticks_at_once_do_each_thing_once(live_meetergo_sandbox, at_once):
     """Bookings that wait for the workers are sent once, however many workers look."""
     kit = live_meetergo_sandbox
-    starts = kit.free_starts()
+    starts = kit.list_free_starts()
     for number, start in enumerate(starts[:6]):
         make_booker(kit, start, send=False)(number)
 
-    at_once(lambda _: work.run_due(kit.now(), periodic=False), range(4))
+    at_once(lambda _: scheduler.run_due(kit.now(), periodic=False), range(4))
 
     assert set(Booking.objects.values_list("state", flat=True)) == {"confirmed"}
     assert kit.posts() == 6
@@ -116,7 +116,7 @@ def test_several_ticks_at_once_do_each_thing_once(live_meetergo_sandbox, at_once
 def test_a_link_used_by_many_hands_cancels_once(live_meetergo_sandbox, at_once):
     """One change wins, the others are shown it."""
     kit = live_meetergo_sandbox
-    booking = make_booker(kit, kit.free_starts()[0])("jane")
+    booking = make_booker(kit, kit.list_free_starts()[0])("jane")
     appointment = booking.attendee.appointment
 
     changes = at_once(
@@ -131,7 +131,7 @@ def test_answer_and_webhook_race_for_one_attendee(live_meetergo_sandbox, at_once
     """Whoever is first, there is one appointment with one attendee and one booking."""
     kit = live_meetergo_sandbox
     settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 1000}
-    for round_number, start in enumerate(kit.free_starts()[:4]):
+    for round_number, start in enumerate(kit.list_free_starts()[:4]):
         kit.fail_next(kind="slow", seconds=0.05)
         book = make_booker(kit, start)
 
@@ -139,8 +139,8 @@ def test_answer_and_webhook_race_for_one_attendee(live_meetergo_sandbox, at_once
             if what == "book":
                 return book(number)
             for _ in range(8):
-                kit.knock_for_all()
-                work.run_due(kit.now(), periodic=False)
+                kit.reread_all()
+                scheduler.run_due(kit.now(), periodic=False)
             return None
 
         booking, *_ = at_once(act, ["book", "look", "look"])

@@ -12,8 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from django_meetergo.models import Appointment, Attendee, Booking
 from django_meetergo.sandbox.control import take_slot
-from django_meetergo.services import bookings, changes, sync, webhooks, work
-from django_meetergo.services.bookings import AttendeeData
+from django_meetergo.services import scheduler
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
+from django_meetergo.services.sync.appointments import sync_appointments
+from django_meetergo.services.webhooks.receive import BOOKING_EVENTS
 from tests.proofs.stateful.clock import BEGINNING
 from tests.proofs.stateful.oracle import Oracle
 from tests.proofs.stateful.world import BOOK, CONNECTION, ENDPOINT, Kill, Stall, World
@@ -103,7 +106,7 @@ class Clinic(RuleBasedStateMachine):
         self.world.sandbox.configure(hide_marker=hides_markers)
         for person, (slug, start) in zip(PEOPLE, wishes, strict=False):
             self.submit(self.fill_in(person, slug, start))
-        self.world.act(work.run_due, now=self.now, periodic=False)
+        self.world.act(scheduler.run_due, now=self.now, periodic=False)
 
     def fill_in(self, person, slug, start, **more):
         attendee = AttendeeData(
@@ -113,7 +116,7 @@ class Clinic(RuleBasedStateMachine):
             "meeting_type": self.world.kit.meeting_type(slug),
             "start": start,
             "attendee": attendee,
-            "client_key": uuid4().hex,
+            "idempotency_key": uuid4().hex,
             **more,
         }
         self.forms.append(form)
@@ -123,7 +126,7 @@ class Clinic(RuleBasedStateMachine):
         if fault:
             self.world.arm(BOOK, fault[0], **fault[1])
         client = self.world.kit.client()
-        self.world.act(bookings.book_appointment, accident, **form, **more, client=client, now=self.now)
+        self.world.act(book_appointment, accident, **form, **more, client=client, now=self.now)
 
     @rule(person=people, slug=slugs, start=starts, send=st.integers(0, 5).map(bool), accident=accidents())
     def book(self, person, slug, start, send, accident):
@@ -140,7 +143,7 @@ class Clinic(RuleBasedStateMachine):
     )
     def book_in_bad_times(self, person, slug, start, consent, fault, accident):
         """The same while the service has its troubles."""
-        form = self.fill_in(person, slug, start, queue_consent=consent)
+        form = self.fill_in(person, slug, start, defer_consent=consent)
         self.submit(form, fault, accident)
 
     @precondition(lambda self: self.forms)
@@ -168,7 +171,7 @@ class Clinic(RuleBasedStateMachine):
     def cancel(self, number, as_attendee, everybody, fault, accident):
         """The host or an attendee cancels; in a group, mostly one place is given up."""
         self.change(
-            changes.cancel_appointment, CANCEL, number, as_attendee, fault, accident,
+            cancel_appointment, CANCEL, number, as_attendee, fault, accident,
             cancel_all=everybody and not as_attendee,
         )  # fmt: skip
 
@@ -182,7 +185,7 @@ class Clinic(RuleBasedStateMachine):
     )
     def move(self, number, start, as_attendee, fault, accident):
         """The host or an attendee moves an appointment."""
-        self.change(changes.reschedule_appointment, MOVE, number, as_attendee, fault, accident, start=start)
+        self.change(reschedule_appointment, MOVE, number, as_attendee, fault, accident, start=start)
 
     def change(self, do, routes, number, as_attendee, fault, accident, **how):
         attendee = choose(Attendee.objects.select_related("appointment__meeting_type"), number)
@@ -246,7 +249,7 @@ class Clinic(RuleBasedStateMachine):
             self.world.sandbox.deliveries.drop_waiting()
         self.world.act(self.world.kit.deliver, accident, duplicate=duplicate, shuffle=shuffle)
 
-    @rule(number=which, event=st.sampled_from(webhooks.BOOKING_EVENTS), start=starts)
+    @rule(number=which, event=st.sampled_from(BOOKING_EVENTS), start=starts)
     def forge(self, number, event, start):
         """A delivery that nobody at meetergo wrote, about an appointment of ours or none."""
         known = choose(Appointment.objects.all(), number)
@@ -264,13 +267,13 @@ class Clinic(RuleBasedStateMachine):
     def tick(self, seconds, accident):
         """The clock goes on a little and the workers look."""
         self.world.travel(seconds)
-        self.world.act(work.run_due, accident, now=self.now, periodic=False)
+        self.world.act(scheduler.run_due, accident, now=self.now, periodic=False)
 
     @rule(minutes=st.sampled_from([2, 6, 20, 61, 300]), accident=accidents())
     def let_time_pass(self, minutes, accident):
         """Nobody works; then one tick with all that comes round by itself."""
         self.world.travel(minutes * 60)
-        self.world.act(work.run_due, accident, now=self.now)
+        self.world.act(scheduler.run_due, accident, now=self.now)
 
     @rule(
         kind=st.sampled_from(["near", "near", "full"]),
@@ -283,7 +286,7 @@ class Clinic(RuleBasedStateMachine):
             self.world.arm(LIST, fault[0], **fault[1])
         client = self.world.kit.client("sync")
         self.world.act(
-            sync.sync_appointments,
+            sync_appointments,
             accident,
             connection=CONNECTION,
             client=client,
@@ -302,7 +305,7 @@ class Clinic(RuleBasedStateMachine):
     def something_is_lost(self, what):
         """The cache, the site's receivers for a while, or the key; a new key is a step of its own."""
         if what == "cache":
-            self.world.kit.forget_times()
+            self.world.kit.clear_availability()
         elif what == "receivers":
             self.world.deaf = 2
         elif self.world.key_works:

@@ -21,7 +21,8 @@ from django_meetergo.models import (
     WebhookDelivery,
 )
 from django_meetergo.sandbox.clock import parse_instant, print_instant
-from django_meetergo.services import events, mirror
+from django_meetergo.services import events
+from django_meetergo.services.matching import REFERENCE_KEY
 from tests.proofs.stateful.world import World
 
 UNCLEAR = ("", BookingAttempt.Outcome.UNKNOWN)
@@ -29,8 +30,8 @@ UNCLEAR = ("", BookingAttempt.Outcome.UNKNOWN)
 EVIDENCE = frozenset({"confirmed", "pending"})
 #: What every step looks at; whole rows would be half of its time.
 COLUMNS = (
-    "pk", "marker", "state", "reason", "attendee_id", "attendee__appointment__remote_id",
-    "meeting_type_id", "email_folded", "open_key", "slot_key", "closed_at", "settle_at",
+    "pk", "reference", "state", "reason", "attendee_id", "attendee__appointment__remote_id",
+    "meeting_type_id", "email_folded", "open_booking_key", "slot_hold_key", "closed_at", "outcome_deadline",
 )  # fmt: skip
 FINGERPRINT = ("pk", "remote_id", "start", "status", "digest", "missing_since", "remote_updated_at")
 
@@ -86,15 +87,15 @@ class Oracle:
         self.memory.read += len(fresh)
         for entry in fresh:
             attendee = entry.get("attendee") or {}
-            marker = (attendee.get("notes") or {}).get(mirror.MARKER_KEY)
-            if marker and entry.get("change") in {"appointment_created", "attendee_added"}:
-                self.memory.made[marker].add((entry["appointmentId"], attendee["id"]))
+            reference = (attendee.get("notes") or {}).get(REFERENCE_KEY)
+            if reference and entry.get("change") in {"appointment_created", "attendee_added"}:
+                self.memory.made[reference].add((entry["appointmentId"], attendee["id"]))
 
     # I1, I2
 
     def check_bookings(self, bookings: list[Any]) -> Iterator[str]:
         for booking in bookings:
-            early = booking.reason == "not_booked" and booking.closed_at < booking.settle_at
+            early = booking.reason == "not_booked" and booking.closed_at < booking.outcome_deadline
             if early:
                 yield f"I4: {show(booking)} before the service's time was up"
             if (booking.state == "confirmed") != (booking.attendee_id is not None):
@@ -109,33 +110,33 @@ class Oracle:
             yield f"I2: {show(booking)} names an appointment the service never had"
         if self.hides_markers or remote_id in self.world.forgotten:
             return
-        made = {appointment for appointment, _ in self.memory.made[booking.marker]}
-        if remote_id not in made | self.find_copies(booking.marker):
+        made = {appointment for appointment, _ in self.memory.made[booking.reference]}
+        if remote_id not in made | self.find_copies(booking.reference):
             yield f"I2: {show(booking)} names {remote_id}, which was not made for it"
 
     @property
     def hides_markers(self) -> bool:
         return self.world.sandbox.settings.hide_marker
 
-    def find_seats(self, *, standing: bool = True) -> dict[str, list[str]]:
+    def find_seats(self, *, active: bool = True) -> dict[str, list[str]]:
         """The appointments in which each reference has a seat now."""
         seats: dict[str, list[str]] = defaultdict(list)
-        for one in self.world.appointments(standing=standing):
+        for one in self.world.appointments(active=active):
             for person in one.attendees:
-                if marker := person.answers.get(mirror.MARKER_KEY):
-                    seats[marker].append(one.id)
+                if reference := person.answers.get(REFERENCE_KEY):
+                    seats[reference].append(one.id)
         return seats
 
-    def find_copies(self, marker: str) -> set[str]:
-        return set(self.find_seats(standing=False)[marker])
+    def find_copies(self, reference: str) -> set[str]:
+        return set(self.find_seats(active=False)[reference])
 
     # I5, I6, I7
 
     def check_attempts(self, bookings: list[Any], attempts: dict[int, list[str]]) -> Iterator[str]:
         for booking in bookings:
             outcomes = attempts[booking.pk]
-            if self.world.posts[booking.marker] > len(outcomes):
-                posts = self.world.posts[booking.marker]
+            if self.world.posts[booking.reference] > len(outcomes):
+                posts = self.world.posts[booking.reference]
                 yield f"I5: {show(booking)} has {outcomes}, the service saw {posts} POSTs"
             if sum(outcome in UNCLEAR for outcome in outcomes) > 1:
                 yield f"I6: {show(booking)} has several unclear attempts: {outcomes}"
@@ -214,7 +215,7 @@ class Oracle:
                 "remote_id", flat=True
             )
         )
-        for one in self.world.appointments(standing=False):
+        for one in self.world.appointments(active=False):
             heard = self.world.delivered.get(one.id, "")
             if heard >= print_instant(one.updated_at) and one.id not in given_up:
                 yield from self.compare(one, "although its delivery was accepted and worked on")
@@ -232,21 +233,21 @@ class Oracle:
 
     def check_i3(self) -> Iterator[str]:
         seats = self.find_seats()
-        bookings = {booking.marker: booking for booking in Booking.objects.all()}
-        for marker, standing in seats.items():
-            booking = bookings[marker]
-            if len(standing) > 1 and not self.hides_markers:
-                yield f"I1: {len(standing)} appointments stand for {show(booking)}"
+        bookings = {booking.reference: booking for booking in Booking.objects.all()}
+        for reference, active in seats.items():
+            booking = bookings[reference]
+            if len(active) > 1 and not self.hides_markers:
+                yield f"I1: {len(active)} appointments stand for {show(booking)}"
             # Rule two may find two that look alike; then it is for a person, and stays so.
-            left_to_person = self.hides_markers and booking.reason == "person"
+            left_to_person = self.hides_markers and booking.reason == "needs_staff"
             if booking.state != "confirmed" and not left_to_person:
-                yield f"I3: {show(booking)} although {standing} stands at the service"
+                yield f"I3: {show(booking)} although {active} stands at the service"
 
     def check_i4(self) -> Iterator[str]:
         pending = self.world.sandbox.ledger.pending
         for booking in Booking.objects.open():
             lives = booking.provisional_id in pending
-            for_a_person = booking.state == "unknown" and booking.reason == "person"
+            for_a_person = booking.state == "unknown" and booking.reason == "needs_staff"
             if not for_a_person and not (booking.state == "pending" and lives):
                 yield f"I4: {show(booking)} is stuck, next look at {booking.next_at}"
 
@@ -275,7 +276,7 @@ class Oracle:
         return remote.is_cancelled or left
 
     def check_i8(self) -> Iterator[str]:
-        for one in self.world.appointments(standing=False):
+        for one in self.world.appointments(active=False):
             yield from self.compare(one, "at rest")
 
     def compare(self, one: Any, when: str) -> Iterator[str]:
@@ -307,7 +308,7 @@ def check_open_keys(bookings: list[Any]) -> Iterator[str]:
         if number > 1:
             yield f"I7: {number} open bookings of {wish}"
     for row in bookings:
-        if row.state not in Booking.OPEN and (row.open_key or row.slot_key):
+        if row.state not in Booking.OPEN and (row.open_booking_key or row.slot_hold_key):
             yield f"I7: {show(row)} still holds a key"
 
 
@@ -316,7 +317,7 @@ def count_kind(told: list[Any], kind: str, *, of: int = 1) -> Counter[int]:
 
 
 def show(booking: Any) -> str:
-    return f"booking {booking.pk} ({booking.marker}) is {booking.state}/{booking.reason}"
+    return f"booking {booking.pk} ({booking.reference}) is {booking.state}/{booking.reason}"
 
 
 def as_utc(text: str) -> datetime:

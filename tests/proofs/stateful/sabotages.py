@@ -9,16 +9,22 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import transaction
 
+from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import OutcomeUnknown
 from django_meetergo.models import Appointment, Booking, WebhookDelivery
 from django_meetergo.models.leases import LeasedQuerySet
-from django_meetergo.services import bookings, mirror, settling, sync, webhooks
+from django_meetergo.services.booking import reconciliation, sending
+from django_meetergo.services.booking.sending import send_attempt
+from django_meetergo.services.mirror.appointments import AppointmentDraft, record_missing
+from django_meetergo.services.sync.appointments import SyncWalk, list_unseen
+from django_meetergo.services.webhooks import apply, receive
 
 
 def retry_on_timeout(patch: pytest.MonkeyPatch) -> None:
     """Send once more when the answer was lost."""
-    attempt = bookings.attempt
+    attempt = send_attempt
 
     def attempt_again(booking: Any, lease: Any, client: Any, watch: Any) -> Any:
         create_booking = client.create_booking
@@ -32,7 +38,7 @@ def retry_on_timeout(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(client, "create_booking", insist)
         return attempt(booking, lease, client, watch)
 
-    patch.setattr(bookings, "attempt", attempt_again)
+    patch.setattr(sending, "send_attempt", attempt_again)
 
 
 def send_before_commit(patch: pytest.MonkeyPatch) -> None:
@@ -40,18 +46,20 @@ def send_before_commit(patch: pytest.MonkeyPatch) -> None:
 
     def begin_attempt(booking: Booking, now: Any) -> Any:
         lease = Booking.objects.filter(state="received").claim(
-            booking.pk, now=now, lease=bookings.get_settings().lease
+            booking.pk, now=now, lease=get_settings().lease
         )
         if lease is not None:
-            Booking.objects.filter(pk=booking.pk).update(settle_at=now + bookings.get_settings().settle)
+            Booking.objects.filter(pk=booking.pk).update(
+                outcome_deadline=now + get_settings().outcome_deadline
+            )
         return lease
 
-    patch.setattr(bookings, "begin_attempt", begin_attempt)
+    patch.setattr(sending, "begin_attempt", begin_attempt)
 
 
 def choose_again_while_unknown(patch: pytest.MonkeyPatch) -> None:
     """One look that finds nothing is proof enough."""
-    patch.setattr(settling, "is_settled", lambda booking, now: True)
+    patch.setattr(reconciliation, "is_proven_absent", lambda booking, now: True)
 
 
 def dedupe_on_seen(patch: pytest.MonkeyPatch) -> None:
@@ -60,12 +68,12 @@ def dedupe_on_seen(patch: pytest.MonkeyPatch) -> None:
     def put_off(held: Any, *given: Any) -> None:
         held.update(state=WebhookDelivery.State.APPLIED, lease_token=None, lease_until=None, next_at=None)
 
-    patch.setattr(webhooks, "put_off", put_off)
+    patch.setattr(apply, "postpone_deliveries", put_off)
 
 
 def trust_the_webhook_body(patch: pytest.MonkeyPatch) -> None:
     """Believe what a delivery says of a cancellation."""
-    receive_delivery = webhooks.receive_delivery
+    receive_delivery = receive.receive_delivery
 
     def believe(*, connection: str, body: bytes, now: Any) -> None:
         receive_delivery(connection=connection, body=body, now=now)
@@ -74,22 +82,22 @@ def trust_the_webhook_body(patch: pytest.MonkeyPatch) -> None:
             known = Appointment.objects.filter(remote_id=told["id"])
             known.update(status=Appointment.Status.CANCELLED)
 
-    patch.setattr(webhooks, "receive_delivery", believe)
+    patch.setattr(receive, "receive_delivery", believe)
 
 
 def absence_deletes(patch: pytest.MonkeyPatch) -> None:
     """What a list does not show is gone; nobody looks it up."""
 
-    def look_up_suspects(walk: sync.Walk) -> None:
-        for appointment in sync.list_suspects(walk.run, walk.seen):
-            mirror.record_missing(appointment=appointment, now=walk.watch.now())
+    def look_up_suspects(walk: SyncWalk) -> None:
+        for appointment in list_unseen(walk.run, walk.seen):
+            record_missing(appointment=appointment, now=walk.watch.now())
 
-    patch.setattr(sync.Walk, "look_up_suspects", look_up_suspects)
+    patch.setattr(SyncWalk, "look_up_suspects", look_up_suspects)
 
 
 def no_open_key(patch: pytest.MonkeyPatch) -> None:
     """Nothing says that a person has one wish of a kind at a time."""
-    patch.setattr(Booking, "hash_open_key", lambda wish: uuid4().hex)
+    patch.setattr(Booking, "hash_open_booking_key", lambda wish: uuid4().hex)
 
 
 def no_fencing(patch: pytest.MonkeyPatch) -> None:
@@ -102,29 +110,29 @@ def no_fencing(patch: pytest.MonkeyPatch) -> None:
         held = rows.filter(pk=lease.pk)
         return bool(held.update(lease_token=None, lease_until=None, **changes))
 
-    patch.setattr(bookings, "take_result", take_result)
+    patch.setattr(sending, "lock_result", take_result)
     patch.setattr(LeasedQuerySet, "finish", finish)
 
 
 def no_events(patch: pytest.MonkeyPatch) -> None:
     """Cancellations are mirrored without a word."""
-    events = mirror.Draft.events
+    events = AppointmentDraft.events
 
     def keep_quiet(draft: Any, people: Any, *, silent: bool) -> Any:
         return [event for event in events(draft, people, silent=silent) if "cancelled" not in event.kind]
 
-    patch.setattr(mirror.Draft, "events", keep_quiet)
+    patch.setattr(AppointmentDraft, "events", keep_quiet)
 
 
 def call_inside_a_transaction(patch: pytest.MonkeyPatch) -> None:
     """Look for a lost booking while its row is locked."""
-    look_for = settling.look_for
+    search_lists = reconciliation.search_lists
 
     def look_locked(booking: Any, client: Any) -> Any:
-        with settling.transaction.atomic():
-            return look_for(booking, client)
+        with transaction.atomic():
+            return search_lists(booking, client)
 
-    patch.setattr(settling, "look_for", look_locked)
+    patch.setattr(reconciliation, "search_lists", look_locked)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,20 +24,26 @@ from django.dispatch import Signal
 
 from django_meetergo import clock as site_clock
 from django_meetergo.exceptions import MeetergoError, RemoteError
-from django_meetergo.models import Account, AppointmentChange, Booking, Event, WebhookDelivery
+from django_meetergo.models import AppointmentChange, Booking, Connection, Event, WebhookDelivery
 from django_meetergo.models.leases import Leased
-from django_meetergo.remote import budget, transport
-from django_meetergo.sandbox import books, control, ledger, orders
+from django_meetergo.remote import transport
+from django_meetergo.remote.circuit_breaker import CircuitBreaker, reset_local_state
+from django_meetergo.remote.rate_limit import RateLimiter
+from django_meetergo.sandbox import bookings, control, requests, state
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.clock import Clock
 from django_meetergo.sandbox.faults import Fault, HangUp
+from django_meetergo.sandbox.http import Answer
 from django_meetergo.sandbox.records import Appointment, Provisional, Refused, Token
 from django_meetergo.sandbox.seed import ADMIN_TOKEN, ALL_SCOPES, OWNER
-from django_meetergo.sandbox.wire import Answer
-from django_meetergo.services import availability, clients, events, mirror, sync, webhooks, work
+from django_meetergo.services import clients, events, scheduler
+from django_meetergo.services.availability import refresh
+from django_meetergo.services.matching import REFERENCE_KEY
+from django_meetergo.services.sync.appointments import sync_appointments
+from django_meetergo.services.webhooks.receive import BOOKING_EVENTS, find_connection, receive_delivery
 from django_meetergo.testing.guards import OpenTransaction
 from django_meetergo.testing.kit import BOOK, SandboxKit
-from django_meetergo.testing.wire import SandboxWire
+from django_meetergo.testing.sandbox_adapter import SandboxAdapter
 from tests.proofs.stateful.clock import Ticks, VirtualCache
 
 CONNECTION = "default"
@@ -78,7 +84,7 @@ class Stall:
     naps: int
 
 
-class RoomyBudget(budget.Budget):
+class RoomyBudget(RateLimiter):
     """Waits after a 429 like its parent and counts no permits: the limit itself has its own proof."""
 
     def _take(self, reserve: int) -> bool:
@@ -113,9 +119,9 @@ class World:
         self.sandbox.deliveries.transport = self.carry
         self.patch_time(patch)
         self.spare_empty_reads(patch)
-        patch.setitem(transport.WIRES, BASE_URL, SandboxWire(self.wsgi))
+        patch.setitem(transport.ADAPTERS, BASE_URL, SandboxAdapter(self.wsgi))
         patch.setattr(self.sandbox, "_apply_later", self.apply_later)
-        for module in (books, control, ledger, orders):
+        for module in (state, control, bookings, requests):
             patch.setattr(module, "uuid4", self.make_id)
         connection.execute_wrappers.append(self.on_statement)
         self.alarm = Alarm(self)
@@ -123,7 +129,7 @@ class World:
         for signal in events.SIGNALS.values():
             signal.connect(self.hear)
         self.forget_everything()
-        self.kit.forget_times()
+        self.kit.clear_availability()
         self.kit.sync_directory()
 
     def close(self) -> None:
@@ -142,32 +148,32 @@ class World:
             "SITE_URL": "https://site.example",
             "WEBHOOK_TOKENS": [TOKEN],
             "BACKGROUND": "cron",
-            "QUEUE_WHEN_DOWN": True,
-            "DIRECTORY_EVERY": 10**9,
+            "DEFER_WHEN_DOWN": True,
+            "DIRECTORY_SYNC_INTERVAL": 10**9,
         }
 
     def patch_time(self, patch: pytest.MonkeyPatch) -> None:
         """Every clock and every nap of the services is the sandbox's. Deadlines on a wire stay real."""
         napping = SimpleNamespace(monotonic=self.time, time=self.time, sleep=self.sleep)
         patch.setattr(site_clock, "time", napping)
-        patch.setattr(availability, "time", napping)
+        patch.setattr(refresh, "time", napping)
         patch.setattr(
             transport, "time", SimpleNamespace(monotonic=transport.time.monotonic, sleep=self.sleep)
         )
-        patch.setattr(clients, "Budget", partial(RoomyBudget, now=self.time, sleep=self.sleep))
-        patch.setattr(clients, "Circuit", partial(budget.Circuit, now=self.time))
+        patch.setattr(clients, "RateLimiter", partial(RoomyBudget, now=self.time, sleep=self.sleep))
+        patch.setattr(clients, "CircuitBreaker", partial(CircuitBreaker, now=self.time))
         patch.setattr(VirtualCache, "clock", staticmethod(self.time))
 
     def spare_empty_reads(self, patch: pytest.MonkeyPatch) -> None:
         """Ask cheaply whether a kind of work has any rows: reading none is half of all the time."""
-        run_work = work.run_work
+        run_work = scheduler.run_due_rows
 
-        def run_work_if_any(kind: work.Work, watch: Any) -> int:
+        def run_work_if_any(kind: scheduler.DueRows, watch: Any) -> int:
             with self.backstage():
                 is_idle = not kind.rows().due(watch.now()).exists()
             return 0 if is_idle else run_work(kind, watch)
 
-        patch.setattr(work, "run_work", run_work_if_any)
+        patch.setattr(scheduler, "run_due_rows", run_work_if_any)
 
     # Examples
 
@@ -184,15 +190,15 @@ class World:
         self.sandbox.reset()
         for planted in list(self.sandbox.ledger.appointments):
             self.sandbox.ledger.forget(planted)
-        self.sandbox.ledger.add_webhook(ENDPOINT, list(webhooks.BOOKING_EVENTS))
-        self.kit.forget_times()
+        self.sandbox.ledger.add_webhook(ENDPOINT, list(BOOKING_EVENTS))
+        self.kit.clear_availability()
         mail.outbox = []
         clear_tables()
         with self.backstage():
-            Account.objects.update_or_create(
+            Connection.objects.update_or_create(
                 connection=CONNECTION,
                 defaults={
-                    "is_admin": True, "user_id": OWNER, "gives_markers_back": None,
+                    "is_admin": True, "user_id": OWNER, "echoes_references": None,
                     "directory_synced_at": self.kit.now(),
                 },
             )  # fmt: skip
@@ -265,17 +271,17 @@ class World:
             return
         if f"{method} {path}" != BOOK:
             return
-        marker = json.loads(sent)["attendee"]["notes"][mirror.MARKER_KEY]
-        self.posts[marker] += 1
-        booking = Booking.objects.filter(marker=marker).first()
+        reference = json.loads(sent)["attendee"]["notes"][REFERENCE_KEY]
+        self.posts[reference] += 1
+        booking = Booking.objects.filter(reference=reference).first()
         if booking is None or booking.state != "sending":
             state = booking and booking.state
             self.violations.append(f"I5: a POST left for a booking that is {state}, not sending")
             return
         outcomes = list(booking.attempts.values_list("outcome", flat=True))
-        if self.posts[marker] > len(outcomes):
+        if self.posts[reference] > len(outcomes):
             self.violations.append(
-                f"I5: POST {self.posts[marker]} left with {len(outcomes)} attempts on paper"
+                f"I5: POST {self.posts[reference]} left with {len(outcomes)} attempts on paper"
             )
         if any(outcome == "unknown" for outcome in outcomes):
             self.violations.append(f"I6: a POST left while an earlier one was unclear: {outcomes}")
@@ -299,9 +305,9 @@ class World:
     def carry(self, endpoint: str, body: bytes) -> int:
         """A delivery at our letterbox: by the service function, without the page around it."""
         token = urlsplit(endpoint).path.split("/")[2]
-        found = webhooks.find_connection(token)
+        found = find_connection(token)
         assert found is not None
-        webhooks.receive_delivery(connection=found, body=body, now=self.kit.now())
+        receive_delivery(connection=found, body=body, now=self.kit.now())
         document = json.loads(body)
         if document.get("updatedAt"):
             known = self.delivered.get(document["id"], "")
@@ -360,7 +366,7 @@ class World:
         try:
             return do(**given)
         except Killed:
-            budget.forget_alone()
+            reset_local_state()
         except RemoteError:
             raise
         except MeetergoError:
@@ -401,8 +407,8 @@ class World:
     def key_works(self) -> bool:
         return not self.sandbox.ledger.tokens[self.settings.MEETERGO["API_KEY"]].expired
 
-    def appointments(self, *, standing: bool = True) -> list[Appointment]:
-        return self.kit.appointments(standing=standing)
+    def appointments(self, *, active: bool = True) -> list[Appointment]:
+        return self.kit.appointments(active=active)
 
     def upcoming(self) -> list[Appointment]:
         now = self.kit.now()
@@ -413,10 +419,10 @@ class World:
 
     def double(self, remote: Appointment) -> None:
         """The service makes an appointment a second time, as after a request doubled on its way."""
-        ledger = self.sandbox.ledger
+        bookings = self.sandbox.ledger
         people = [replace(person, id=f"{person.id[:30]}-again") for person in remote.attendees]
-        ledger.put(
-            ledger.meeting_types[remote.meeting_type_id],
+        bookings.put(
+            bookings.meeting_types[remote.meeting_type_id],
             host_ids=list(remote.host_ids),
             start=remote.start,
             minutes=int(remote.length.total_seconds() // 60),
@@ -451,7 +457,7 @@ class World:
         with self.backstage():
             due = find_due(Booking.OPEN)
         if due and due <= self.kit.now():
-            work.run_due(self.kit.now(), periodic=False)
+            scheduler.run_due(self.kit.now(), periodic=False)
 
     def do_all_work(self) -> None:
         """Follow the clock from due row to due row; bookings that wait for a yes are looked up once."""
@@ -463,7 +469,7 @@ class World:
                     return
                 due = looked_at + timedelta(seconds=1)
             self.travel(max((due - self.kit.now()).total_seconds(), 0.1))
-            self.act(work.run_due, now=self.kit.now(), periodic=False)
+            self.act(scheduler.run_due, now=self.kit.now(), periodic=False)
         self.violations.append("I4: the work does not come to an end")
 
     def sync_all(self) -> None:
@@ -471,9 +477,7 @@ class World:
         for kind in ("near", "full"):
             for _ in range(3):
                 now, client = self.kit.now(), self.kit.client("sync")
-                run = self.act(
-                    sync.sync_appointments, connection=CONNECTION, client=client, now=now, kind=kind
-                )
+                run = self.act(sync_appointments, connection=CONNECTION, client=client, now=now, kind=kind)
                 if run is not None and run.state == "done":
                     break
                 self.travel(61)  # somebody's lease has to run out first

@@ -32,8 +32,8 @@ from django_meetergo.exceptions import (
 )
 from django_meetergo.remote import payloads
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.transport import WIRES, Credential, Transport
-from django_meetergo.remote.wire import close_connections
+from django_meetergo.remote.pools import close_connections
+from django_meetergo.remote.transport import ADAPTERS, Credential, Transport
 from tests.remote.scripted import Script, Visit, answer, answering, recorded, running, self_signed, sending
 
 DEADLINE = 0.4
@@ -358,11 +358,11 @@ class Breaking(BaseAdapter):
 def test_an_exception_nobody_expected_leaves_the_outcome_open():
     """Only what is known to be harmless is called harmless."""
     for failure in (RuntimeError("?"), MemoryError(), requests.ConnectionError("?"), OSError("?")):
-        WIRES["http://strange"] = Breaking(failure)
+        ADAPTERS["http://strange"] = Breaking(failure)
         try:
             raised, _seconds = ending_of(book, "http://strange")
         finally:
-            del WIRES["http://strange"]
+            del ADAPTERS["http://strange"]
         assert type(raised) is OutcomeUnknown
 
 

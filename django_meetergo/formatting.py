@@ -1,0 +1,174 @@
+"""Words for times, people and channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from django.utils import dateformat
+from django.utils.translation import get_language, gettext, pgettext, pgettext_lazy
+
+from django_meetergo.timezones import find_zone, format_offset, name_place
+
+if TYPE_CHECKING:
+    from django_meetergo.models import Host
+
+
+def format_time(moment: datetime) -> str:
+    """The wall time, by the clock of the language."""
+    # Django calls its American English both "en" and "en-us"; other Englishes write 14:30.
+    clock = "g:i A" if get_language() in {"en", "en-us"} else pgettext("time format", "H:i")
+    return format_pattern(moment.time(), clock)
+
+
+def format_pattern(what: date | time, pattern: str) -> str:
+    """A day or a time of day by one of Django's patterns, in the active language."""
+    # Two moments are equal wherever their clocks stand; their days need not be.
+    plain = what.date() if isinstance(what, datetime) else what
+    return format_cached(plain, pattern, get_language())
+
+
+@lru_cache(maxsize=4096)
+def format_cached(what: date | time, pattern: str, language: str | None) -> str:
+    """Kept, since each page writes the same few again."""
+    if isinstance(what, time):
+        return dateformat.time_format(what, pattern)
+    return dateformat.format(what, pattern)
+
+
+def format_hour(hour: int) -> str:
+    """“09:00”; the last hour of a day ends at “24:00”, or “12:00 AM”."""
+    clock = format_time(datetime(2000, 1, 1, hour % 24))  # noqa: DTZ001 - a clock's face has no zone
+    return clock.replace("00:00", "24:00") if hour == 24 else clock
+
+
+def format_day(day: date) -> str:
+    """“Thursday 3 December”"""
+    return format_pattern(day, pgettext("date format", "l j F"))
+
+
+def format_weekday(day: date) -> str:
+    """“Thursday”"""
+    return format_pattern(day, "l")
+
+
+def format_short_day(day: date) -> str:
+    """“3 December”"""
+    return format_pattern(day, pgettext("date format", "j F"))
+
+
+def format_full_day(day: date) -> str:
+    """“Thursday 3 December 2026”"""
+    return format_pattern(day, pgettext("date format", "l j F Y"))
+
+
+def format_month(day: date) -> str:
+    """“December 2026”"""
+    return format_pattern(day, pgettext("date format", "F Y"))
+
+
+def format_span(start: datetime, end: datetime) -> str:
+    """“14:00–14:30”"""
+    return f"{format_time(start)}–{format_time(end)}"
+
+
+def format_moment(moment: datetime, zone: ZoneInfo) -> str:
+    """“Thursday 3 December, 09:30”, in the zone."""
+    local = moment.astimezone(zone)
+    words = {"day": format_day(local.date()), "time": format_time(local)}
+    return gettext("%(day)s, %(time)s") % words
+
+
+@dataclass(frozen=True, kw_only=True)
+class When:
+    """A span of time in words: the visitor's line, and the host's where the clocks there differ."""
+
+    day: str
+    span: str
+    zone: str
+    there: str = ""
+
+
+def describe_when(
+    start: datetime,
+    end: datetime,
+    zone: ZoneInfo,
+    *,
+    host_zone: ZoneInfo | None = None,
+    host_name: str = "",
+) -> When:
+    local, local_end = start.astimezone(zone), end.astimezone(zone)
+    return When(
+        day=format_full_day(local.date()),
+        span=format_span(local, local_end),
+        zone=gettext("%(place)s time, %(offset)s")
+        % {"place": name_place(zone), "offset": format_offset(local)},
+        there=describe_at_host(local, local_end, host_zone, host_name) if host_zone else "",
+    )
+
+
+def describe_at_host(local: datetime, local_end: datetime, host_zone: ZoneInfo, host_name: str) -> str:
+    """The same span by the host's clock; empty when that shows the same."""
+    there, there_end = local.astimezone(host_zone), local_end.astimezone(host_zone)
+    if there.utcoffset() == local.utcoffset():
+        return ""
+    words = {
+        "day": format_day(there.date()),
+        "span": format_span(there, there_end),
+        "place": name_place(host_zone),
+        "host": host_name,
+    }
+    if there.date() == local.date():
+        if host_name:
+            return gettext("%(span)s in %(place)s, where %(host)s is") % words
+        return gettext("%(span)s in %(place)s") % words
+    if host_name:
+        return gettext("%(day)s, %(span)s in %(place)s, where %(host)s is") % words
+    return gettext("%(day)s, %(span)s in %(place)s") % words
+
+
+def name_hosts(hosts: Iterable[Host]) -> str:
+    """The name of the one host there is; with several, or an unknown name, nothing is said."""
+    names = [host.name for host in hosts]
+    return names[0] if len(names) == 1 else ""
+
+
+def find_host_zone(hosts: Iterable[Host]) -> ZoneInfo | None:
+    """The zone all hosts share, if it is known."""
+    names = {host.timezone for host in hosts}
+    return find_zone(names.pop()) if len(names) == 1 else None
+
+
+# How people meet
+
+CHANNELS = {
+    "local": pgettext_lazy("channel", "On site"),
+    "in_person": pgettext_lazy("channel", "On site"),
+    "local-attendee": pgettext_lazy("channel", "At your place"),
+    "phone": pgettext_lazy("channel", "Phone call"),
+    "phone-incoming": pgettext_lazy("channel", "Phone call: you call us"),
+    "whatsapp": pgettext_lazy("channel", "WhatsApp call"),
+    "zoom": pgettext_lazy("channel", "Video call with Zoom"),
+    "google": pgettext_lazy("channel", "Video call with Google Meet"),
+    "google_meet": pgettext_lazy("channel", "Video call with Google Meet"),
+    "teams": pgettext_lazy("channel", "Video call with Microsoft Teams"),
+    "teamsForBusiness2": pgettext_lazy("channel", "Video call with Microsoft Teams"),
+    "teams2ForExchange": pgettext_lazy("channel", "Video call with Microsoft Teams"),
+    "webex": pgettext_lazy("channel", "Video call with Webex"),
+    "connect": pgettext_lazy("channel", "Video call"),
+    "custom": "",
+    "resource": "",
+}
+ON_SITE = frozenset({"local", "in_person"})
+NEEDS_PHONE = frozenset({"phone", "whatsapp"})
+
+
+def name_channel(channel: str) -> str:
+    """How people meet. Kinds of video call we have no words for are called just that."""
+    if not channel:
+        return ""
+    return str(CHANNELS.get(channel, pgettext("channel", "Video call")))

@@ -1,0 +1,56 @@
+"""What we know about each connection, and whom we must not remember."""
+
+import secrets
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from django_meetergo.fields import EncryptedTextField
+
+CANARY_TEXT = "the keys fit"
+
+
+def make_salt() -> str:
+    return secrets.token_hex(16)
+
+
+class Connection(models.Model):
+    """One row per connection: what we learnt about it, its salt and a canary for lost keys."""
+
+    connection = models.CharField(_("connection"), max_length=64, unique=True, default="default")
+    salt = models.CharField(max_length=64, default=make_salt, editable=False)
+    canary = EncryptedTextField(default=CANARY_TEXT, editable=False)
+    user_id = models.CharField(_("acts as"), max_length=128, blank=True)
+    is_admin = models.BooleanField(_("may read everybody's"), default=False)
+    refused_since = models.DateTimeField(_("credential refused since"), null=True)
+    echoes_references = models.BooleanField(_("gives markers back"), null=True)
+    webhook_remote_id = models.CharField(_("webhook id"), max_length=128, blank=True)
+    webhooks_used = models.PositiveSmallIntegerField(_("webhooks in use"), null=True)
+    clock_skew = models.FloatField(_("clock skew in seconds"), null=True)
+    directory_synced_at = models.DateTimeField(_("meeting types read"), null=True)
+    last_drift = models.JSONField(_("last drift"), null=True)
+
+    class Meta:
+        verbose_name = _("account")
+        verbose_name_plural = _("accounts")
+        permissions = [
+            ("health_connection", "Can see the health page"),
+            ("sync_connection", "Can ask for a sync"),
+        ]
+
+    def __str__(self) -> str:
+        return self.connection
+
+
+class ErasedPerson(models.Model):
+    """A salted digest of an address that was erased: meetergo may name it again, we do not store it."""
+
+    digest = models.CharField(max_length=64, unique=True)
+    erased_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("erased person")
+        verbose_name_plural = _("erased people")
+
+    def __str__(self) -> str:
+        return self.digest[:12]

@@ -1,0 +1,126 @@
+"""Follow bookings that wait for a confirmation."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from django_meetergo.clock import Stopwatch
+from django_meetergo.conf import get_settings
+from django_meetergo.exceptions import (
+    ChangeNotAllowed,
+    NotFound,
+    OutcomeUnknown,
+    RemoteError,
+)
+from django_meetergo.models import Booking, BookingAttempt
+from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.remote.payloads import (
+    AppointmentDocument,
+)
+from django_meetergo.services.booking.outcomes import PENDING_POLL_MINUTES, adopt_best, close_booking
+from django_meetergo.services.booking.search import (
+    list_host_ids,
+    list_provisional,
+    search_lists,
+)
+
+State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
+PENDING_HOURLY = timedelta(hours=1)
+PENDING_FOR = timedelta(hours=48)
+PENDING_AFTER = timedelta(hours=6)
+
+
+def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
+    """See whether a provisional booking has been confirmed, declined, or has lapsed."""
+    pending = Booking.objects.filter(state=State.PENDING)
+    lease = pending.claim(booking.pk, now=now, lease=get_settings().lease)
+    booking = Booking.objects.select_related("meeting_type").get(pk=booking.pk)
+    if lease is None:
+        return booking
+    status = find_provisional_status(booking, client)
+    if status != "pending":
+        found = search_lists(booking, client)
+        made = [one for one in found.candidates if isinstance(one, AppointmentDocument)]
+        adopted = adopt_best(booking=booking, documents=made, now=now)
+        if adopted is not None:
+            return adopted
+        if not found.complete:
+            status = None
+    with transaction.atomic():
+        stored = Booking.objects.select_for_update().filter(pk=booking.pk, lease_token=lease.token).first()
+        if stored is None:
+            return Booking.objects.get(pk=booking.pk)
+        return record_pending_status(stored, status, now)
+
+
+def record_pending_status(booking: Booking, status: str | None, now: datetime) -> Booking:
+    """``status`` is meetergo's word for it, or None when it could not be read."""
+    if status == "declined_by_host":
+        return close_booking(booking, Reason.DECLINED, now=now)
+    if status in {"expired", ""}:
+        return close_booking(booking, Reason.LAPSED, now=now)
+    since = booking.pending_since or now
+    booking.lease_token = booking.lease_until = None
+    booking.tries += 1
+    booking.next_at = schedule_pending_poll(since, now)
+    booking.save()
+    return booking
+
+
+def schedule_pending_poll(since: datetime, now: datetime) -> datetime:
+    plan = [since + timedelta(minutes=minutes) for minutes in PENDING_POLL_MINUTES]
+    ahead = [moment for moment in plan if moment > now]
+    if ahead:
+        return ahead[0]
+    # A request that outlives every known time limit still ends one day, and somebody must notice.
+    return now + (PENDING_HOURLY if now < since + PENDING_FOR else PENDING_AFTER)
+
+
+def find_provisional_status(booking: Booking, client: MeetergoClient) -> str | None:
+    """``pending``, ``confirmed``, ``expired`` or ``declined_by_host``; "" when gone, None when unread."""
+    try:
+        for status in ("pending", "declined_by_host", "expired", "confirmed"):
+            if has_provisional(booking, status, client):
+                return status
+    except RemoteError:
+        return None
+    return ""
+
+
+def has_provisional(booking: Booking, status: str, client: MeetergoClient) -> bool:
+    return any(
+        document.id == booking.provisional_id
+        for host_id in list_host_ids(booking)
+        for document in list_provisional(booking, host_id, client, status=status)
+    )
+
+
+def decline_booking(*, booking: Booking, client: MeetergoClient, now: datetime, reason: str = "") -> Booking:
+    """Say no, as the host, to a booking that waits for one. What meetergo then holds decides.
+
+    Raises RemoteError when the request certainly did nothing.
+    """
+    if booking.state != State.PENDING or booking.reason not in {Reason.HOST, Reason.BOTH}:
+        raise ChangeNotAllowed("This booking does not wait for a host.", reason="not_waiting")
+    watch = Stopwatch(now)
+    with transaction.atomic(durable=True):
+        pending = Booking.objects.filter(state=State.PENDING)
+        lease = pending.claim(booking.pk, now=now, lease=get_settings().lease)
+    if lease is None:
+        raise ChangeNotAllowed("This booking is being looked up; try again in a minute.", reason="busy")
+    try:
+        client.decline_provisional_booking(booking.provisional_id, reason=reason)
+    except (OutcomeUnknown, NotFound):
+        # Declined already, confirmed meanwhile, or an answer that was lost: the lists know.
+        Booking.objects.finish(lease, next_at=watch.now())
+        return check_pending(booking=booking, client=client, now=watch.now())
+    except RemoteError:
+        Booking.objects.finish(lease)
+        raise
+    with transaction.atomic():
+        stored = Booking.objects.select_for_update().filter(pk=booking.pk, lease_token=lease.token).first()
+        if stored is None:
+            return Booking.objects.get(pk=booking.pk)
+        return close_booking(stored, Reason.DECLINED, now=watch.now())

@@ -1,0 +1,119 @@
+"""Write attendees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django_meetergo.models import (
+    Attendee,
+    fold_email,
+)
+from django_meetergo.remote.payloads import (
+    AttendeeDocument,
+)
+from django_meetergo.services.matching import REFERENCE_KEY
+from django_meetergo.services.mirror.rows import save_rows
+
+if TYPE_CHECKING:
+    from django_meetergo.services.mirror.appointments import AppointmentDraft
+
+ATTENDEE_COLUMNS = (
+    "remote_id", "first_name", "last_name", "email", "email_folded", "phone", "company", "timezone",
+    "language", "status", "custom_fields", "digest", "synced_at",
+)  # fmt: skip
+
+
+@dataclass
+class AttendeeChanges:
+    """Who came and who went, as far as one document tells."""
+
+    joined: list[Attendee] = field(default_factory=list)
+    left: list[Attendee] = field(default_factory=list)
+
+
+def write_attendees(drafts: list[AppointmentDraft], now: datetime) -> dict[str, AttendeeChanges]:
+    known = [draft.row.pk for draft in drafts if not draft.is_new]
+    stored: dict[int, list[Attendee]] = {}
+    for attendee in Attendee.objects.filter(appointment_id__in=known) if known else ():
+        stored.setdefault(attendee.appointment_id, []).append(attendee)
+    changed: list[Attendee] = []
+    people = {}
+    for draft in drafts:
+        people[draft.document.id] = compare_attendees(draft, stored.get(draft.row.pk, []), changed, now)
+    save_rows(Attendee, changed, ATTENDEE_COLUMNS)
+    return people
+
+
+def compare_attendees(
+    draft: AppointmentDraft, stored: list[Attendee], changed: list[Attendee], now: datetime
+) -> AttendeeChanges:
+    """Sort one appointment's people into joined and left; rows to be written are added to ``changed``."""
+    people = AttendeeChanges()
+    present = set()
+    for document in draft.document.attendees:
+        attendee = find_attendee(stored, document)
+        if attendee is None:
+            attendee = Attendee(appointment=draft.row, connection=draft.row.connection)
+            people.joined.append(attendee)
+        elif attendee.remote_id is None:
+            # Known from the answer to our own booking until now; its event has the same key.
+            people.joined.append(attendee)
+        copy_attendee(attendee, document, now)
+        changed.append(attendee)
+        present.add(document.id)
+    for attendee in stored:
+        gone = attendee.remote_id is not None and attendee.remote_id not in present
+        if gone and attendee.status == Attendee.Status.ATTENDING:
+            attendee.status = Attendee.Status.REMOVED
+            people.left.append(attendee)
+            changed.append(attendee)
+    return people
+
+
+def find_attendee(stored: list[Attendee], document: AttendeeDocument) -> Attendee | None:
+    """The row of this person: by meetergo's id, else the one that waits for it under the same address."""
+    for attendee in stored:
+        if attendee.remote_id == document.id:
+            return attendee
+    folded = fold_email(document.email)
+    for attendee in stored:
+        if attendee.remote_id is None and attendee.email_folded == folded:
+            return attendee
+    return None
+
+
+def copy_attendee(attendee: Attendee, document: AttendeeDocument, now: datetime) -> None:
+    attendee.remote_id = document.id
+    attendee.first_name = document.first_name[:150]
+    attendee.last_name = document.last_name[:150]
+    attendee.email = document.email[:254]
+    attendee.email_folded = fold_email(attendee.email)
+    attendee.phone = document.phone[:64]
+    attendee.company = document.company[:200] or attendee.company
+    attendee.timezone = document.timezone[:64]
+    attendee.language = document.language[:16]
+    attendee.status = Attendee.Status.ATTENDING
+    attendee.custom_fields = merge_answers(attendee.custom_fields, document.answers)
+    attendee.synced_at = now
+
+
+def format_answer(answer: Any) -> str:
+    """An answer as meetergo keeps it: text, several choices side by side."""
+    if isinstance(answer, bool):
+        return "true" if answer else "false"
+    return ", ".join(format_answer(one) for one in answer) if isinstance(answer, list) else str(answer)
+
+
+def merge_answers(stored: dict[str, Any], told: dict[str, str]) -> dict[str, Any]:
+    """meetergo's answers, which are text, with our own typed values where they say the same.
+
+    A list may leave the answers out; what we know stays then.
+    """
+    answers = {
+        key: stored[key] if key in stored and format_answer(stored[key]) == text else text
+        for key, text in told.items()
+        if key != REFERENCE_KEY
+    }
+    return answers or stored

@@ -1,0 +1,21 @@
+"""Insert and update many rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def save_rows(model: type[Any], rows: list[Any], columns: Sequence[str]) -> None:
+    """Insert what is new and update what is not, in one statement each."""
+    new = [row for row in rows if row.pk is None]
+    known = [row for row in rows if row.pk is not None]
+    if new:
+        model.objects.bulk_create(new)
+    if known:
+        model.objects.bulk_update(known, columns)
+
+
+def find_by_remote_id(model: type[Any], connection: str, ids: set[str]) -> dict[str, Any]:
+    rows = model.objects.filter(connection=connection, remote_id__in=ids - {""})
+    return {row.remote_id: row for row in rows}

@@ -1,0 +1,107 @@
+"""The wire, cut short: requests to the service end in a sandbox of this process."""
+
+from __future__ import annotations
+
+import io
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3 import HTTPHeaderDict, HTTPResponse
+from urllib3.exceptions import ProtocolError
+
+from django_meetergo.sandbox.faults import Hang, HangUp
+
+
+class RefusedHost(AssertionError):
+    """A test was about to call a real host."""
+
+
+class SandboxAdapter(BaseAdapter):
+    """Answers like the network would, from a WSGI callable."""
+
+    def __init__(self, wsgi: Any) -> None:
+        super().__init__()
+        self.wsgi = wsgi
+        self._builder = HTTPAdapter()
+
+    def send(  # type: ignore[override]
+        self, request: requests.PreparedRequest, **kwargs: Any
+    ) -> requests.Response:
+        """The response, or what ``requests`` raises when a server hangs up or says nothing."""
+        try:
+            status, headers, body = call_wsgi(self.wsgi, request)
+        except Hang as hang:
+            raise requests.ReadTimeout("the sandbox says nothing", request=request) from hang
+        except HangUp as hangup:
+            aborted = ProtocolError("the sandbox hung up", ConnectionResetError())
+            raise requests.ConnectionError(aborted, request=request) from hangup
+        raw = HTTPResponse(
+            body=io.BytesIO(body), headers=HTTPHeaderDict(headers), status=status, preload_content=False
+        )
+        return self._builder.build_response(request, raw)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+class ClosedAdapter(BaseAdapter):
+    """Refuses: tests do not call real hosts."""
+
+    def send(  # type: ignore[override]
+        self, request: requests.PreparedRequest, **kwargs: Any
+    ) -> requests.Response:
+        host = urlsplit(request.url or "").hostname
+        raise RefusedHost(f"A test was about to call {host}. Use the fixture meetergo_sandbox.")
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def call_wsgi(wsgi: Any, request: requests.PreparedRequest) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Status, headers and body that a WSGI callable answers."""
+    answered: dict[str, Any] = {}
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+        answered.update(status=int(status.split()[0]), headers=headers)
+
+    chunks = wsgi(build_environ(request), start_response)
+    try:
+        body = b"".join(chunks)
+    finally:
+        if hasattr(chunks, "close"):
+            chunks.close()
+    return answered.get("status", HTTPStatus.INTERNAL_SERVER_ERROR), answered.get("headers", []), body
+
+
+def build_environ(request: requests.PreparedRequest) -> dict[str, Any]:
+    parts = urlsplit(request.url or "")
+    body = request.body or b""
+    body = body.encode() if isinstance(body, str) else body
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(parts.path).decode("latin-1"),
+        "QUERY_STRING": parts.query,
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "8787",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    for name, value in request.headers.items():
+        value = value.decode() if isinstance(value, bytes) else value
+        key = name.upper().replace("-", "_")
+        environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
+    environ.setdefault("CONTENT_TYPE", "")
+    environ["HTTP_HOST"] = "127.0.0.1:8787"
+    return environ

@@ -1,0 +1,96 @@
+"""The page that shows how a booking ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone as clock
+from django.views.decorators.http import require_http_methods
+
+from django_meetergo import links
+from django_meetergo.models import Booking
+from django_meetergo.presentation.context import build_slot_reader
+from django_meetergo.presentation.form_token import make_token
+from django_meetergo.presentation.forms import BookingForm, get_details
+from django_meetergo.presentation.month import midnight
+from django_meetergo.presentation.page_urls import PageUrl
+from django_meetergo.presentation.slots import build_slots
+from django_meetergo.services import polling
+from django_meetergo.services.availability.alternatives import SEARCH_SPAN, choose_alternatives
+from django_meetergo.timezones import choose_zone
+from django_meetergo.views import outcome_screens
+from django_meetergo.views.common import (
+    METHODS,
+    find_by_token,
+    find_zone,
+    forget_details,
+    keep_details,
+    page,
+    redirect_after_post,
+    show,
+    show_not_found,
+    token_page,
+)
+from django_meetergo.views.csrf import handle_csrf_failure
+
+State, Reason = Booking.State, Booking.Reason
+
+
+@page
+@token_page
+@require_http_methods(METHODS)
+@handle_csrf_failure
+def outcome(request: HttpRequest, token: str, *, doubt: str) -> HttpResponse:
+    """One booking's present state. A POST looks at meetergo now, then shows it."""
+    rows = Booking.objects.select_related(
+        "meeting_type", "attendee__appointment", "replaced_by__meeting_type"
+    )
+    booking = find_by_token(rows, token, salt=links.BOOKING_SALT)
+    if booking is None:
+        return show_not_found(request)
+    if request.method == "POST":
+        if not doubt:
+            polling.refresh_booking_status(booking=booking, now=clock.now())
+        return redirect_after_post(request.path)
+    return show_outcome(request, booking)
+
+
+def show_outcome(request: HttpRequest, booking: Booking) -> HttpResponse:
+    zone = choose_zone(booking.timezone, find_zone(request).key)
+    context = outcome_screens.describe_outcome(booking, zone)
+    if outcome_screens.offers_alternatives(booking):
+        context |= describe_alternatives(booking, zone)
+    response = show(request, "meetergo/outcome.html", context)
+    if booking.state == State.CLOSED:
+        keep_details(response, get_details(booking), secure=request.is_secure())
+    elif booking.state == State.CONFIRMED:
+        forget_details(response)
+    return response
+
+
+def describe_alternatives(booking: Booking, zone: ZoneInfo) -> Mapping[str, Any]:
+    """Near times for somebody who has none, from the times at hand; what they typed goes along."""
+    meeting_type, now = booking.meeting_type, clock.now()
+    if booking.start <= now or not meeting_type.enabled or meeting_type.missing_since:
+        return {}
+    wanted = booking.start.astimezone(zone)
+    day = midnight(wanted.date(), zone)
+    found = build_slot_reader(meeting_type, booking.duration, now)(day, day + SEARCH_SPAN)
+    times = [free for free in found.times if free.start != booking.start]
+    free = choose_alternatives(times, wanted, zone)
+    form = BookingForm(initial=get_details(booking), meeting_type=meeting_type)
+    return {
+        "alternatives": build_slots(free, zone, duration=booking.duration, with_day=True),
+        # Consent is given anew each time, so a site that asks for it gets the form instead of one click.
+        "typed": form.list_hidden() if "privacy" not in form.fields else [],
+        "token": make_token(),
+        "action": PageUrl(
+            reverse("meetergo:details", args=[meeting_type.slug]),
+            {"subject": outcome_screens.describe_subject(booking)},
+        ).to(),
+        "asks_first": "privacy" in form.fields,
+    }

@@ -1,0 +1,109 @@
+"""Five hundred readers want the same free times, of which there is no copy yet.
+
+They are threads of several processes with one cache between them. One of them asks the service; the others
+wait for its answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from django.db import connections
+from django.utils import timezone
+
+from django_meetergo.exceptions import RemoteError
+from django_meetergo.models import MeetingType
+from django_meetergo.sandbox import server
+from django_meetergo.sandbox.app import Sandbox
+from django_meetergo.services.availability.refresh import fetch_window
+from django_meetergo.services.availability.slots import list_slots
+from django_meetergo.services.availability.store import EPOCH, NO_ANSWER, WINDOW, document_cache
+from django_meetergo.services.clients import build_client
+from tests.harness import workers
+
+SLUG = "intro-call"
+MOST_WAIT = 2.0
+ANSWER_TAKES = 0.3
+
+
+def main(arguments: Sequence[str]) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog="python -m tests.harness herd")
+    parser.add_argument("--readers", type=int, default=500)
+    parser.add_argument("--processes", type=int, default=4)
+    return workers.try_alone(run, parser, arguments, SABOTAGES)
+
+
+def run(*, readers: int, processes: int = 4, sabotage: str | None = None) -> dict[str, Any]:
+    """The figures of one trial, on an empty database."""
+    sandbox = Sandbox(rate_limit=False)
+    with server.start(sandbox) as running, workers.shared_cache() as caches:
+        workers.read_directory(running.url)
+        sandbox.faults.add("GET /v4/booking-availability", "slow", times=-1, seconds=ANSWER_TAKES)
+        site = workers.make_site(running.url, caches, SABOTAGES[sabotage] if sabotage else {})
+        with workers.hire(site, processes) as hired:
+            reads = [hired.send(read_all, readers // processes) for _ in range(processes)]
+            hired.begin()
+            found = [one for read in reads for one in read.result()]
+        calls = sum(
+            entry["route"] == "/v4/booking-availability" for entry in sandbox.journal.entries(kind="request")
+        )
+    waits = sorted(wait for wait, _ in found)
+    empty = sum(not times for _, times in found)
+    return {
+        "part": "herd",
+        "processes": processes,
+        "sabotage": sabotage,
+        "readers": len(found),
+        "calls": calls,
+        "wait_median_ms": round(waits[len(waits) // 2] * 1000),
+        "wait_max_ms": round(waits[-1] * 1000),
+        "violations": [
+            *([f"{calls} calls for one document"] if calls != 1 else []),
+            *([f"somebody waited {waits[-1]:.2f} s"] if waits[-1] > MOST_WAIT else []),
+            *([f"{empty} readers were shown nothing"] if empty else []),
+        ],
+    }
+
+
+def read_all(readers: int) -> list[tuple[float, int]]:
+    """Let so many threads of this process read at once; how long each took and how many times it saw."""
+    kind, now = MeetingType.objects.get(slug=SLUG), timezone.now()
+    start = EPOCH + ((now - EPOCH) // WINDOW + 1) * WINDOW
+    group_by = threading.Barrier(readers)
+
+    def read(_: int) -> tuple[float, int]:
+        document_cache().get("")  # a server's threads have their connections already
+        group_by.wait()
+        try:
+            started = time.monotonic()
+            client = build_client("default", "view")
+            free = list_slots(
+                meeting_type=kind, start=start, end=start + WINDOW / 2, client=client, now=timezone.now()
+            )
+            return time.monotonic() - started, len(free.times)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(readers) as pool:
+        return list(pool.map(read, range(readers)))
+
+
+# Controls: with one of these the trial has to fail
+
+
+def everybody(window: Any, *, client: Any, now: Any) -> Any:
+    try:
+        return fetch_window(window, client=client, now=now)
+    except RemoteError:
+        return NO_ANSWER
+
+
+SABOTAGES: dict[str, dict[str, Any]] = {
+    "no-lock": {"django_meetergo.services.availability.refresh.fetch_once_per_process": everybody},
+    "slow-look": {"django_meetergo.services.availability.refresh.WAIT_STEP_SECONDS": 2.5},
+}

@@ -1,0 +1,463 @@
+"""What evidence does, whenever it turns up."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+
+from django_meetergo.exceptions import CircuitOpen
+from django_meetergo.models import Appointment, AppointmentChange, Booking, Connection
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.booking.outcomes import adopt
+from django_meetergo.services.booking.sending import begin_attempt, build_payload, mark_slot_taken
+
+pytestmark = pytest.mark.django_db
+
+LIST = "GET /v4/appointment/paginated"
+
+
+def let_time_pass(kit, *seconds):
+    for moment in seconds or (3, 20, 60, 60, 60):
+        kit.run_due(after=moment)
+
+
+def copy_at_service(kit, remote):
+    """The service made the same appointment a second time, as after a request that was doubled on its way."""
+    ledger = kit.sandbox.ledger
+    return ledger.put(
+        ledger.meeting_types[remote.meeting_type_id],
+        host_ids=list(remote.host_ids),
+        start=remote.start,
+        minutes=30,
+        attendees=[type(person)(**{**vars(person), "id": f"{person.id}-2"}) for person in remote.attendees],
+    )
+
+
+def test_a_request_that_lands_after_all_is_confirmed_and_told(meetergo_sandbox, book):
+    """Closed as not booked, then the service carried it out: the booking is confirmed and a mail says so."""
+    kit = meetergo_sandbox
+    kit.fail_next(kind="drop_after")
+    kit.fail_next(LIST, "list_lag", times=-1, seconds=100_000)
+    booking = book()
+    let_time_pass(kit)
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("closed", "not_booked")
+    assert "not booked" in mail.outbox[-1].subject
+
+    kit.sandbox.faults.clear()
+    kit.reread_all()
+    kit.run_due(after=3)
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+    assert "booked after all" in mail.outbox[-1].subject
+    assert "/manage/" in mail.outbox[-1].body
+    assert len(mail.outbox) == 2
+
+
+def test_without_references_a_booking_is_known_by_type_time_and_address(meetergo_sandbox, book):
+    """An account that hides what we send still gives the booking back."""
+    meetergo_sandbox.sandbox.configure(hide_marker=True)
+    meetergo_sandbox.fail_next(kind="drop_after")
+    booking = book()
+
+    let_time_pass(meetergo_sandbox, 3)
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+
+
+def test_an_older_appointment_of_the_same_person_is_not_taken_for_the_lost_one(meetergo_sandbox, book):
+    """What stood before the request was sent cannot be its fruit."""
+    kit = meetergo_sandbox
+    kit.sandbox.configure(hide_marker=True)
+    first = book("group-class")
+    kit.travel(minutes=10)
+    kit.fail_next(kind="drop_before")
+    second = book("group-class", start=first.start)
+
+    let_time_pass(kit)
+
+    second.refresh_from_db()
+    assert (second.state, second.reason) == ("closed", "not_booked")
+
+
+def test_what_one_wish_got_twice_is_taken_back_once(meetergo_sandbox, book):
+    """With our exact reference on both, the announced one stays and the other is cancelled."""
+    kit = meetergo_sandbox
+    booking = book()
+    kit.run_due()
+    [remote] = kit.appointments()
+    copy_at_service(kit, remote)
+
+    kit.reread_all()
+    let_time_pass(kit, 3, 3)
+
+    [active] = kit.appointments()
+    assert active.id == remote.id
+    booking.refresh_from_db()
+    assert booking.attendee.appointment.remote_id == remote.id
+    assert AppointmentChange.objects.get().state == "done"
+
+
+def test_two_of_a_lost_answer_leave_the_older_one(meetergo_sandbox, book):
+    """Nothing was announced yet: the first that was made is adopted."""
+    kit = meetergo_sandbox
+    kit.fail_next(kind="drop_after")
+    booking = book()
+    [remote] = kit.appointments()
+    kit.travel(seconds=1)
+    copy_at_service(kit, remote)
+
+    let_time_pass(kit, 3, 3)
+
+    assert [one.id for one in kit.appointments()] == [remote.id]
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+
+
+def test_two_lookalikes_are_for_a_person(meetergo_sandbox, book):
+    """Without the reference nothing is cancelled by a machine."""
+    kit = meetergo_sandbox
+    kit.sandbox.configure(hide_marker=True)
+    kit.fail_next(kind="drop_after")
+    booking = book()
+    copy_at_service(kit, kit.appointments()[0])
+
+    let_time_pass(kit)
+
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("unknown", "needs_staff")
+    assert len(kit.appointments()) == 2
+    assert not AppointmentChange.objects.exists()
+
+
+def test_an_account_is_learnt_from_our_own_bookings(meetergo_sandbox, book):
+    """Whether references come back is seen, not assumed."""
+    assert not Connection.objects.filter(echoes_references=True).exists()
+
+    book()
+    meetergo_sandbox.run_due()
+
+    assert Connection.objects.get().echoes_references is True
+
+
+def test_adopting_twice_is_adopting_once(meetergo_sandbox, book):
+    """The same evidence again changes nothing."""
+    booking = book()
+    meetergo_sandbox.run_due()
+    document = meetergo_sandbox.client().get_appointment(booking.attendee.appointment.remote_id)
+
+    again = adopt(booking=booking, evidence=document, now=meetergo_sandbox.now())
+
+    assert again.attendee_id == booking.attendee_id
+    assert Appointment.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("slug", "ending", "words"),
+    [("checkup", "expire", "lapsed"), ("second-opinion", "decline", "declined")],
+)
+def test_the_end_of_waiting_is_mailed(meetergo_sandbox, book, slug, ending, words):
+    """Who left the page is told how it ended, with a way on."""
+    booking = book(slug)
+    getattr(meetergo_sandbox, ending)(booking)
+    let_time_pass(meetergo_sandbox, 90)
+
+    [message] = mail.outbox
+    assert words in message.subject
+    assert message.to == ["jane.doe@example.com"]
+    assert "https://" in message.body
+
+
+def test_a_mail_server_that_is_away_gets_another_try(meetergo_sandbox, book, monkeypatch):
+    """The event stays due until the mail is out; nothing else is undone."""
+    booking = book("checkup")
+    meetergo_sandbox.expire(booking)
+    with monkeypatch.context() as away:
+        away.setattr(mail.EmailMessage, "send", refuse)
+        let_time_pass(meetergo_sandbox, 90)
+    booking.refresh_from_db()
+    assert booking.reason == "lapsed"
+
+    let_time_pass(meetergo_sandbox, 10)
+
+    assert len(mail.outbox) == 1
+
+
+def refuse(*args, **kwargs):
+    raise ConnectionRefusedError
+
+
+def test_a_confirmation_after_it_lapsed_still_counts(meetergo_sandbox, book):
+    """Closed here, confirmed there: the booking is confirmed and told."""
+    kit = meetergo_sandbox
+    booking = book("checkup")
+    Booking.objects.filter(pk=booking.pk).update(
+        state="closed", reason="lapsed", open_booking_key=None, slot_hold_key=None, next_at=None
+    )
+    kit.confirm(booking)
+
+    kit.reread_all()
+    kit.run_due(after=3)
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+
+
+def test_choosing_again_while_waiting_replaces_the_first_choice(meetergo_sandbox, book):
+    """The old wish gives way and is still watched."""
+    kit = meetergo_sandbox
+    first = book("checkup")
+    second = book("checkup", start=kit.list_free_starts("checkup")[3], replaces=first)
+
+    first.refresh_from_db()
+    assert (first.state, first.reason, first.replaced_by) == ("closed", "replaced", second)
+    assert second.state == "pending"
+
+    kit.confirm(first)
+    kit.reread_all()
+    kit.run_due(after=3)
+    first.refresh_from_db()
+    assert first.state == "confirmed"
+
+
+def test_a_signed_in_person_may_choose_again_without_saying_so(meetergo_sandbox, book, django_user_model):
+    """Their own pending choice gives way."""
+    user = django_user_model.objects.create_user("jane")
+    first = book("checkup", user=user)
+    second = book("checkup", start=meetergo_sandbox.list_free_starts("checkup")[3], user=user)
+
+    first.refresh_from_db()
+    assert (first.reason, second.state) == ("replaced", "pending")
+
+
+def test_an_unclear_booking_is_never_replaced(meetergo_sandbox, book):
+    """Its appointment may exist already."""
+    from django_meetergo.exceptions import BookingAlreadyOpen
+
+    meetergo_sandbox.fail_next(kind="drop_after")
+    first = book()
+
+    with pytest.raises(BookingAlreadyOpen):
+        book(start=meetergo_sandbox.list_free_starts()[4], replaces=first)
+
+    first.refresh_from_db()
+    assert first.state == "unknown"
+
+
+def test_a_worker_that_lost_its_lease_writes_nothing_but_evidence(meetergo_sandbox, book, jane):
+    """The sweeper has moved on; a late refusal does not close what it may still find."""
+    from django_meetergo.exceptions import SlotUnavailable
+
+    kit = meetergo_sandbox
+    booking = book_appointment(
+        meeting_type=kit.meeting_type(), start=kit.list_free_starts()[0], attendee=jane,
+        client=kit.client(), now=kit.now(), send=False,
+    )  # fmt: skip
+    lease = begin_attempt(booking, kit.now())
+    kit.run_due(after=61)
+    booking.refresh_from_db()
+    assert booking.state == "unknown"
+
+    mark_slot_taken(booking, lease, SlotUnavailable("taken", status=400), kit.client(), kit.now())
+
+    booking.refresh_from_db()
+    assert booking.state == "unknown"
+
+
+def test_a_process_that_died_while_sending_is_settled_by_looking(meetergo_sandbox, book, jane):
+    """Nothing was sent: it ends as not booked, without a second request."""
+
+    kit = meetergo_sandbox
+    booking = book_appointment(
+        meeting_type=kit.meeting_type(), start=kit.list_free_starts()[0], attendee=jane,
+        client=kit.client(), now=kit.now(), send=False,
+    )  # fmt: skip
+    begin_attempt(booking, kit.now())
+
+    let_time_pass(kit, 61, 30, 30, 31, 31)
+
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("closed", "not_booked")
+    assert kit.posts() == 0
+    assert timedelta() < booking.closed_at - booking.created_at < timedelta(minutes=5)
+
+
+def test_a_seat_in_a_group_is_found_though_the_group_is_older(meetergo_sandbox, book):
+    """The appointment is as old as its first attendee; that says nothing of the others."""
+    kit = meetergo_sandbox
+    kit.sandbox.configure(hide_marker=True)
+    start = kit.list_free_starts("group-class")[0]
+    kit.steal_slot(start, "group-class")
+    kit.travel(minutes=10)
+    kit.clear_availability()
+    kit.fail_next(kind="drop_after")
+    booking = book("group-class", start=start)
+
+    let_time_pass(kit)
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+
+
+def test_what_was_cancelled_before_we_found_it_is_not_announced_as_booked(meetergo_sandbox, book):
+    """The timeline says cancelled, and nothing after it."""
+    from django_meetergo.models import Event
+
+    kit = meetergo_sandbox
+    kit.fail_next(kind="drop_after")
+    booking = book()
+    kit.client().cancel_appointment(kit.appointments()[0].id)
+
+    let_time_pass(kit, 3)
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+    kinds = list(Event.objects.filter(kind__startswith="appointment").values_list("kind", flat=True))
+    assert kinds == ["appointment_cancelled"]
+
+
+def test_a_request_that_waits_for_days_is_still_looked_after(meetergo_sandbox, book):
+    """However late it ends, its person can choose again then."""
+    kit = meetergo_sandbox
+    kit.sandbox.configure(provisional_hours=1000)
+    booking = book("second-opinion")
+    for _ in range(70):
+        kit.run_due(after=3600)
+    booking.refresh_from_db()
+    assert (booking.state, booking.next_at is None) == ("pending", False)
+
+    kit.expire(booking)
+    let_time_pass(kit, 6 * 3600 + 1)
+
+    booking.refresh_from_db()
+    assert (booking.reason, booking.open_booking_key) == ("lapsed", None)
+
+
+def test_what_was_moved_before_we_found_it_is_found_all_the_same(meetergo_sandbox, book):
+    """Nobody is told that nothing was booked while the appointment stands at another time."""
+    kit = meetergo_sandbox
+    kit.fail_next(kind="drop_after")
+    booking = book()
+    [remote] = kit.appointments()
+    target = kit.list_free_starts()[9]
+    kit.client().reschedule_appointment(remote.id, target)
+
+    let_time_pass(kit)
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+    assert booking.attendee.appointment.start == target
+
+
+def test_a_moved_lookalike_without_reference_is_for_a_person(meetergo_sandbox, book):
+    """Probably ours, certainly not nothing."""
+    kit = meetergo_sandbox
+    kit.sandbox.configure(hide_marker=True)
+    kit.fail_next(kind="drop_after")
+    booking = book()
+    kit.client().reschedule_appointment(kit.appointments()[0].id, kit.list_free_starts()[9])
+
+    let_time_pass(kit)
+
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("unknown", "needs_staff")
+
+
+def test_a_late_landing_without_reference_is_no_phantom(meetergo_sandbox, book):
+    """However long it was on its way, the wish that was given up gets it."""
+    kit = meetergo_sandbox
+    kit.sandbox.configure(hide_marker=True)
+    kit.fail_next(kind="drop_before")
+    booking = book()
+    let_time_pass(kit)
+    booking.refresh_from_db()
+    assert booking.reason == "not_booked"
+
+    kit.travel(minutes=30)
+    kit.client().create_booking(build_payload(booking))
+    kit.reread_all()
+    kit.run_due(after=3)
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+
+
+def test_a_lost_race_is_no_open_question(meetergo_sandbox, book):
+    """Told plainly that the time was taken; an appointment made later elsewhere is not this wish's."""
+    kit = meetergo_sandbox
+    kit.sandbox.configure(hide_marker=True)
+    kit.fail_next(kind="status_before", status=400, body='{"message": "slot-occupied"}')
+    booking = book()
+    assert booking.reason == "slot_taken"
+
+    kit.client().create_booking(build_payload(booking))
+    kit.reread_all()
+    kit.run_due(after=3)
+
+    booking.refresh_from_db()
+    assert booking.reason == "slot_taken"
+
+
+@pytest.mark.parametrize("after", [{"minutes": 16}, {"days": 20}])
+def test_a_wish_that_nobody_sent_in_time_is_given_up(meetergo_sandbox, jane, after):
+    """Workers that were away for long do not surprise people with old bookings."""
+    kit = meetergo_sandbox
+    booking = book_appointment(
+        meeting_type=kit.meeting_type(), start=kit.list_free_starts()[0], attendee=jane,
+        client=kit.client(), now=kit.now(), send=False,
+    )  # fmt: skip
+    kit.travel(**after)
+
+    kit.run_due()
+
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("closed", "unreachable")
+    assert kit.posts() == 0
+
+
+def test_a_wish_that_was_given_up_waits_again_only_if_its_person_has_no_other(meetergo_sandbox, book):
+    """A provisional booking that turns up late does not make two open wishes of one person."""
+    from django_meetergo.remote.payloads import BookingProvisional
+
+    kit = meetergo_sandbox
+    first = book("checkup")
+    Booking.objects.filter(pk=first.pk).update(
+        state="closed", reason="not_booked", open_booking_key=None, slot_hold_key=None, provisional_id=""
+    )
+    again = adopt(
+        booking=first, evidence=BookingProvisional(provisional_id="p-1", awaits="attendee"), now=kit.now()
+    )
+    assert (again.state, bool(again.open_booking_key)) == ("pending", True)
+
+    Booking.objects.filter(pk=first.pk).update(state="closed", reason="not_booked", open_booking_key=None)
+    second = book("checkup", start=kit.list_free_starts("checkup")[4])
+    again = adopt(
+        booking=first, evidence=BookingProvisional(provisional_id="p-1", awaits="attendee"), now=kit.now()
+    )
+
+    assert (again.state, again.reason, again.provisional_id) == ("closed", "replaced", "p-1")
+    second.refresh_from_db()
+    assert second.state == "pending"
+
+
+def test_many_lost_answers_do_not_stop_the_looks_that_settle_them(meetergo_sandbox, book):
+    """Five in half a minute hold back what is written; what became of them is found out all the same."""
+    kit = meetergo_sandbox
+    bookings = []
+    for number, start in enumerate(kit.list_free_starts()[:5]):
+        kit.fail_next(kind="drop_after")
+        person = AttendeeData(email=f"person{number}@example.com", first_name="Jane")
+        bookings.append(book(start=start, attendee=person))
+    assert {booking.state for booking in bookings} == {"unknown"}
+    with pytest.raises(CircuitOpen):
+        kit.client().circuit.check("POST")
+
+    kit.run_due(after=3)
+
+    for booking in bookings:
+        booking.refresh_from_db()
+    assert {booking.state for booking in bookings} == {"confirmed"}
