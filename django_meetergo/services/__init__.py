@@ -207,9 +207,9 @@ def sync_appointments(
 ) -> SyncRun:
     """Bring the mirror of one connection up to date and return the run: done, failed, or still open.
 
-    ``kind`` is ``near`` (from yesterday to 60 days ahead) or ``full`` (everything). An interrupted run resumes
-    where it stopped; it stays open while another process works on it. ``silent=True`` imports history
-    without sending signals.
+    ``kind`` is ``near`` (from yesterday to 60 days ahead) or ``full`` (everything). An interrupted run
+    resumes where it stopped; it stays open while another process works on it. ``silent=True`` imports
+    history without sending signals.
 
     ::
 
