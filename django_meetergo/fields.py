@@ -1,4 +1,4 @@
-"""A text column that is stored encrypted.
+"""Text columns: compared exactly, and stored encrypted.
 
 ``cryptography`` is imported on first use: it would double what this app adds to the start of a process.
 """
@@ -76,6 +76,19 @@ def decrypt(token: str) -> str:
             "Decrypting a stored value failed: no key in ENCRYPTION_KEYS fits. The value reads as empty."
         )
         return UnreadableText(token)
+
+
+class ExactCharField(models.CharField):  # type: ignore[type-arg]
+    """A text that identifies something: equal only if every character is, on every database.
+
+    MariaDB's default collations ignore case, accents and trailing spaces.
+    """
+
+    def db_parameters(self, connection: Any) -> Any:
+        parameters = super().db_parameters(connection)
+        if connection.vendor == "mysql":
+            parameters["collation"] = "utf8mb4_nopad_bin"
+        return parameters
 
 
 class EncryptedTextField(models.TextField):  # type: ignore[type-arg]

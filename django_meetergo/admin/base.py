@@ -219,8 +219,8 @@ def fold_name(name: str) -> str:
 def starts_with(column: str, text: str) -> Q:
     """A prefix, found by the column's index on every database."""
     match = Q(**{f"{column}__startswith": text})
-    if connection.vendor == "sqlite":
-        # Its LIKE passes the index by; the bounds do not.
+    if connection.vendor != "postgresql":
+        # LIKE uses no index on SQLite and MariaDB; the bounds do.
         match &= Q(**{f"{column}__gte": text, f"{column}__lt": f"{text}\U0010ffff"})
     return match
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
@@ -29,8 +30,10 @@ from django_meetergo.presentation.page_urls import PageUrl, build_calendar_links
 from django_meetergo.presentation.slots import parse_start
 from django_meetergo.presentation.time_choice import WINDOW, TimeQuery
 from django_meetergo.timezones import choose_zone
-from django_meetergo.transactions import DATABASE_LOST
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
 from django_meetergo.visitors import Limit, get_client_address
+
+logger = logging.getLogger(__name__)
 
 View = Callable[..., HttpResponse]
 T = TypeVar("T", bound=models.Model)
@@ -61,7 +64,10 @@ def page(view: View) -> View:
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return view(request, *args, **kwargs)
-        except DATABASE_LOST:
+        except DATABASE_ERRORS as error:
+            if not is_database_away(error):
+                raise
+            logger.exception("The database is away; the page %s answers 503.", view.__name__)
             return show(request, "meetergo/database_down.html", status=503)
 
     return transaction.non_atomic_requests(answer)

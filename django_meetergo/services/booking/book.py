@@ -34,7 +34,7 @@ from django_meetergo.services.booking.outcomes import close_booking
 from django_meetergo.services.booking.rebooking import make_agreement
 from django_meetergo.services.booking.sending import is_slot_booked, send_booking
 from django_meetergo.services.events import record_booking_event
-from django_meetergo.transactions import DATABASE_LOST
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
 from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,9 @@ def send_now(booking: Booking, client: MeetergoClient, now: datetime) -> Booking
     """
     try:
         return send_booking(booking=booking, client=client, now=now, somebody_waits=True)
-    except DATABASE_LOST:
+    except DATABASE_ERRORS as error:
+        if not is_database_away(error):
+            raise
         logger.exception("The database went away while booking %s was on its way.", booking.reference)
         return booking
 

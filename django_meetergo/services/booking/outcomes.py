@@ -39,7 +39,7 @@ def adopt(*, booking: Booking, evidence: Evidence, now: datetime) -> Booking:
 
     def take() -> Booking:
         # A lease that was lost does not matter here: late success is still success.
-        rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+        rows = Booking.objects.select_for_update()
         stored = rows.get(pk=booking.pk)
         if isinstance(evidence, BookingProvisional | ProvisionalDocument):
             return mark_pending(stored, evidence, now)

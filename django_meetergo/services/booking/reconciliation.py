@@ -61,7 +61,7 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
         candidates = 2 if moved.candidates else candidates
         found = Found((), complete=moved.complete)
     with transaction.atomic():
-        held = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+        held = Booking.objects.select_for_update()
         held = held.filter(lease_token=lease.token, state=State.UNKNOWN)
         stored = held.filter(pk=booking.pk).first()
         if stored is None:

@@ -81,7 +81,7 @@ def close_if_expired(booking: Booking, now: datetime) -> bool:
     if now < get_send_deadline(booking):
         return False
     with transaction.atomic():
-        rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+        rows = Booking.objects.select_for_update()
         stored = rows.filter(pk=booking.pk, state=State.RECEIVED).first()
         if stored is not None:
             close_booking(stored, Reason.UNREACHABLE, now=now)
@@ -171,7 +171,7 @@ def build_payload(booking: Booking) -> BookingPayload:
 
 def lock_result(booking: Booking, lease: Lease) -> Booking | None:
     """The row, locked, while the lease is still ours."""
-    rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+    rows = Booking.objects.select_for_update()
     return rows.filter(pk=booking.pk, lease_token=lease.token).first()
 
 
@@ -220,11 +220,7 @@ def reserve_other_slot(booking: Booking, client: MeetergoClient, now: datetime) 
     """Reserve the nearest time that was agreed to, for who lost theirs to another of our visitors."""
     next_starts = list_next_starts(booking, client=client, now=now)
     with transaction.atomic():
-        stored = (
-            Booking.objects.select_for_update(of=("self",))
-            .filter(pk=booking.pk, state=State.RECEIVED)
-            .first()
-        )
+        stored = Booking.objects.select_for_update().filter(pk=booking.pk, state=State.RECEIVED).first()
         if stored is not None and not any(try_next_slot(stored, start, now) for start in next_starts):
             close_booking(stored, Reason.SLOT_TAKEN, now=now)
     wake_workers()

@@ -16,7 +16,7 @@ from django_meetergo.models import Appointment, AppointmentChange, Attendee
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.changes.policy import ensure_allowed, is_group
 from django_meetergo.services.changes.sending import send_change
-from django_meetergo.transactions import DATABASE_LOST
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
 from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
@@ -136,7 +136,9 @@ def store_change(
         return change
     try:
         return send_change(change=change, client=client, now=now)
-    except DATABASE_LOST:
+    except DATABASE_ERRORS as error:
+        if not is_database_away(error):
+            raise
         # The call may have been carried out. It stands on paper, and whoever finds its lease lapsed looks.
         logger.exception("The database went away while change %s was on its way.", change.pk)
         return change
