@@ -92,6 +92,8 @@ def run_with_retries(do: Callable[[], T]) -> T:
             if attempt == MAX_ATTEMPTS or is_too_late or not can_be_repeated(error):
                 raise
             if not isinstance(error, IntegrityError):
+                # A session that the server has ended: the next attempt opens another.
+                connection.close_if_unusable_or_obsolete()
                 time.sleep(random.uniform(0, PAUSE_SECONDS * 2**attempt))  # noqa: S311 - spreads the load
     raise AssertionError("unreachable")
 
