@@ -1,7 +1,7 @@
 """Cache, broker and database of a deployed site fail in turn while people book.
 
-Nothing may be lost or booked twice, no page may take longer than its deadline, and the only server error that a
-visitor sees is the page that says the database is away.
+Nothing may be lost or booked twice, no page may take longer than its deadline, and the only server error
+that a visitor sees is the page that says the database is away.
 """
 
 from __future__ import annotations
