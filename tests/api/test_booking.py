@@ -181,7 +181,7 @@ def test_a_key_that_others_could_choose_too_is_refused(front_end, key):
 
 def test_a_lost_time_comes_with_four_fresh_ones(front_end, site):
     start = front_end.list_starts()[3]
-    site.steal_slot(datetime.fromisoformat(start))
+    site.occupy_slot(datetime.fromisoformat(start))
     answer = front_end.book(start=start)
     assert (answer.status_code, kind(answer)) == (409, "slot-taken")
     alternatives = [free["start"] for free in answer.json()["alternatives"]]
@@ -356,9 +356,9 @@ def test_looking_changes_nothing(front_end, site):
     """A GET asks the service nothing about a booking."""
     site.fail_next(kind="drop_after")
     answer = front_end.book()
-    calls = len(site.sandbox.journal.entries())
+    calls = len(site.sandbox.request_log.entries())
     assert front_end.get(answer["Location"]).json()["state"] == "unknown"
-    assert len(site.sandbox.journal.entries()) == calls
+    assert len(site.sandbox.request_log.entries()) == calls
 
 
 @pytest.mark.parametrize("token", ["x", "x~y", "0" * 32, "%00", "%F0%9F%99%82~x"])

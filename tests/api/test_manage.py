@@ -49,7 +49,7 @@ def test_it_is_moved_to_a_time_on_offer(front_end, managed, site):
 def test_a_new_time_that_is_lost_leaves_the_old_one_standing(front_end, managed, site):
     before = Appointment.objects.get().start
     start = list_new_starts(front_end, managed)[5]
-    site.steal_slot(datetime.fromisoformat(start))
+    site.occupy_slot(datetime.fromisoformat(start))
     answer = front_end.post(managed + "reschedule/", {"start": start})
     assert (answer.status_code, kind(answer)) == (409, "slot-taken")
     assert len(answer.json()["alternatives"]) == 4
@@ -62,7 +62,7 @@ def test_alternatives_are_times_to_which_that_appointment_can_be_moved(front_end
     before = Appointment.objects.get().start
     beside, lost = before + timedelta(minutes=15), before + timedelta(minutes=45)
     list_new_starts(front_end, managed)
-    site.steal_slot(lost, "consultation")
+    site.occupy_slot(lost, "consultation")
     refused = front_end.post(managed + "reschedule/", {"start": lost.isoformat()})
     assert kind(refused) == "slot-taken"
     offered = [datetime.fromisoformat(free["start"]) for free in refused.json()["alternatives"]]
