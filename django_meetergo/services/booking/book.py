@@ -28,6 +28,7 @@ from django_meetergo.models import (
 )
 from django_meetergo.models.bookings import make_idempotency_key
 from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.services.availability.holds import renew_holds_stamp
 from django_meetergo.services.availability.slots import is_offered
 from django_meetergo.services.booking import validation
 from django_meetergo.services.booking.outcomes import close_booking
@@ -203,6 +204,7 @@ def reserve_slot(wish: Booking, now: datetime, *, replaces: Booking | None = Non
                 wish.save(update_fields=["slot_hold_key"])
     except IntegrityError:
         return resolve_conflict(wish, now, replaces)
+    renew_holds_stamp(wish.connection)
     return wish
 
 

@@ -96,7 +96,7 @@ class World:
 def world(site, person, monkeypatch):
     person("root", is_superuser=True)
     # So many requests in a minute would be held back by our own budget, which has tests of its own.
-    monkeypatch.setattr("django_meetergo.remote.rate_limit.RateLimiter.take", lambda *_, **__: None)
+    monkeypatch.setattr("django_meetergo.remote.rate_limit.RateLimiter.acquire", lambda *_, **__: None)
     return World(site)
 
 
