@@ -24,8 +24,9 @@ from django.utils.crypto import get_random_string
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
+from django_meetergo.cache import cache
 from django_meetergo.services.availability.slots import are_current
-from django_meetergo.services.availability.store import Source, document_cache
+from django_meetergo.services.availability.store import Source
 from django_meetergo.services.sync import directory
 from django_meetergo.timezones import COMMON_ZONES
 
@@ -78,7 +79,7 @@ class FirstVisit:
 
     def find(self) -> PagePart | None:
         """The part that was kept for it, if it is still true."""
-        kept = document_cache().get(self.key)
+        kept = cache.get(self.key)
         if not kept or kept["version"] != self.version:
             return None
         part = PagePart(**kept["part"])
@@ -88,7 +89,7 @@ class FirstVisit:
         """Keep it for the next ones; not where a copy it should show could not be had."""
         if part.sources:
             kept = {"version": self.version, "part": vars(part)}
-            document_cache().set(self.key, kept, KEEP_SECONDS)
+            cache.set(self.key, kept, KEEP_SECONDS)
 
 
 def get_first_visit(request: HttpRequest, zone: ZoneInfo, now: datetime, *shown: object) -> FirstVisit | None:

@@ -13,6 +13,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
+from django_meetergo.cache import cache
 from django_meetergo.models import MeetingType
 from django_meetergo.presentation.page_cache import get_first_visit, render_page_part
 from django_meetergo.services.availability import demand, store
@@ -21,7 +22,6 @@ from django_meetergo.services.availability.refresh import fetch_window
 from django_meetergo.services.availability.store import (
     Window,
     add_stamp,
-    document_cache,
     flag_document,
     get_document,
     pack,
@@ -93,18 +93,18 @@ def test_nothing_outlives_its_minute(visitor: Any, site: Any, half_past: Any) ->
 def test_a_view_of_a_kept_page_is_a_view(visitor: Any, half_past: Any) -> None:
     """Free times that nobody rendered anew are looked at all the same: that decides what is refreshed."""
     visitor.get(PAGE)
-    demand.recent_views.forget()
-    document_cache().delete(demand.CACHE_KEY)
+    demand.recent_views.clear()
+    cache.delete(demand.CACHE_KEY)
     assert is_kept(visitor)
-    assert demand.read_interest(document_cache())
+    assert demand.read_interest()
 
 
 def test_a_kept_page_asks_for_a_refresh_as_any_other(visitor: Any, site: Any, half_past: Any) -> None:
     start = datetime.fromisoformat(visitor.list_starts("intro-call")[0])
     window = find_window(site, start)
-    flag_document(window, marked=True)
+    flag_document(window, outdated=True)
     visitor.get(PAGE)
-    document_cache().delete(f"{window.key}:asked")
+    cache.delete(f"{window.key}:asked")
     rings: list[Any] = []
     work_due.connect(lambda **ring: rings.append(ring), weak=False, dispatch_uid="counts")
     try:

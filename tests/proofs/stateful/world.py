@@ -26,8 +26,8 @@ from django_meetergo import clock as site_clock
 from django_meetergo.exceptions import MeetergoError, RemoteError
 from django_meetergo.models import AppointmentChange, Booking, Connection, Event, WebhookDelivery
 from django_meetergo.models.leases import Leased
-from django_meetergo.remote import transport
-from django_meetergo.remote.circuit_breaker import CircuitBreaker, reset_local_state
+from django_meetergo.remote import circuit_breaker, rate_limit, transport
+from django_meetergo.remote.circuit_breaker import CircuitBreaker
 from django_meetergo.remote.rate_limit import RateLimiter
 from django_meetergo.sandbox import bookings, control, requests, state
 from django_meetergo.sandbox.app import Sandbox
@@ -87,7 +87,7 @@ class Stall:
 class UnlimitedRateLimiter(RateLimiter):
     """Waits after a 429 like its parent and counts no permits: the limit itself has its own tests."""
 
-    def _take(self, reserve: int) -> bool:
+    def _try_acquire(self, reserved: int) -> bool:
         return not self._is_blocked(self.cache.get(self._block_key))
 
 
@@ -366,7 +366,8 @@ class World:
         try:
             return do(**given)
         except Killed:
-            reset_local_state()
+            rate_limit.reset_local_state()
+            circuit_breaker.reset_local_state()
         except RemoteError:
             raise
         except MeetergoError:
