@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from django_meetergo.models import Appointment, Attendee, Booking
-from django_meetergo.sandbox.control import occupy_slot
+from django_meetergo.sandbox import changes
+from django_meetergo.sandbox.control import PROVISIONAL_ACTIONS
+from django_meetergo.sandbox.scenarios import occupy_slot
 from django_meetergo.services import scheduler
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
@@ -219,7 +221,7 @@ class Clinic(RuleBasedStateMachine):
         state = self.world.sandbox.state
         kind = state.meeting_types[remote.meeting_type_id]
         if what == "move":
-            self.world.let_service(state.move, remote, start)
+            self.world.let_service(changes.move, state, remote, start)
         elif what == "lose":
             self.world.lose(remote)
         elif what == "double":
@@ -229,7 +231,7 @@ class Clinic(RuleBasedStateMachine):
         else:
             person = choose(remote.attendees, number)
             self.world.let_service(
-                state.cancel, remote, source="host", by=remote.host_ids[0],
+                changes.cancel, state, remote, source="host", by=remote.host_ids[0],
                 attendee_id=person and person.id, everyone=what == "cancel",
             )  # fmt: skip
 
@@ -238,7 +240,7 @@ class Clinic(RuleBasedStateMachine):
     def answer_provisional(self, number, answer):
         """Somebody says yes or no to a waiting booking, or nobody does."""
         waiting = choose(self.world.waiting(), number)
-        self.world.let_service(getattr(self.world.sandbox.state, answer), waiting.id)
+        self.world.let_service(PROVISIONAL_ACTIONS[answer], self.world.sandbox.state, waiting.id)
 
     # The post
 
