@@ -74,7 +74,7 @@ def test_a_refused_reschedule_says_why_and_the_old_time_stays(superuser, sandbox
     start = appointment.start
     target = sandbox.list_free_starts("intro-call")[10]
     superuser.choose_action("appointment", "reschedule", [appointment])
-    sandbox.steal_slot(target)
+    sandbox.occupy_slot(target)
 
     result = superuser.post(
         "appointment_reschedule", ids=appointment.pk, confirmed="yes",

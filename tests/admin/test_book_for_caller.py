@@ -87,7 +87,7 @@ def test_the_same_form_sent_twice_books_once(superuser, sandbox):
 def test_a_taken_time_leads_back_to_the_times(superuser, sandbox):
     steps = CallerSteps(superuser, sandbox)
     query = steps.choose_time()
-    sandbox.steal_slot(sandbox.list_free_starts()[0])
+    sandbox.occupy_slot(sandbox.list_free_starts()[0])
 
     result = steps.book(query)
 

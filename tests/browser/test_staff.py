@@ -53,11 +53,11 @@ def add_appointment(service: Any, name: str, start: datetime, type_id: str) -> N
     """Add an appointment that was booked at meetergo."""
     first, last = name.split()
     email = f"{first}.{last}@example.com".lower()
-    ledger = service.sandbox.ledger
+    state = service.sandbox.state
     person = Attendee(email, email, first, last, name, timezone="Europe/Lisbon", language="en")
-    with ledger.lock:
-        ledger.put(
-            ledger.meeting_types[type_id], host_ids=[ANNA], start=start, minutes=30, attendees=[person]
+    with state.lock:
+        state.add_appointment(
+            state.meeting_types[type_id], host_ids=[ANNA], start=start, minutes=30, attendees=[person]
         )
 
 
@@ -146,7 +146,7 @@ def test_appointments_of_today_are_rescheduled_and_cancelled(
     select_rows(receptionist, "Paul Ferreira")
     choose_action(receptionist, "Reschedule…")
     times.select_option(index=2)
-    service.steal_slot(datetime.fromisoformat(times.input_value()))
+    service.occupy_slot(datetime.fromisoformat(times.input_value()))
     receptionist.press("Yes, reschedule 1 appointment")
     receptionist.expect_title("Refused")
     expect(row(receptionist, "Paul Ferreira")).to_contain_text(
@@ -217,7 +217,7 @@ def test_a_dead_delivery_is_applied_again(
         digest="d", event_type="booking_created", remote_id=today[0].remote_id, state="dead", tries=11,
         received_at=timezone.now(), message="Unreachable: no usable answer",
     )  # fmt: skip
-    open_list(receptionist, "Accounts")
+    open_list(receptionist, "Connections")
     receptionist.press("System status", role="link")
     expect(row(receptionist, "Webhooks given up")).to_contain_text("1")
     screenshots("health")
