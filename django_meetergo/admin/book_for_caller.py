@@ -61,7 +61,7 @@ class CallerDetailsForm(BookingForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in ("website", "privacy", "rebook", *self.NARROWING):
+        for name in ("website", "privacy", "rebook", *self.REBOOK_RESTRICTIONS):
             self.fields.pop(name, None)
         # Staff reads these, and they are not about staff.
         self.fields["receive_reminders"].label = _("Reminders before the appointment")

@@ -84,7 +84,7 @@ def look(desk: Any) -> Any:
             desk.page.emulate_media(color_scheme=scheme)
             if desk.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 faults.append(f"{name}-{way}: scrolls sideways")
-            desk.shoot(f"staff-{name}-{way}")
+            desk.take_screenshot(f"staff-{name}-{way}")
         desk.page.set_viewport_size(WAYS[0][1])
         desk.page.emulate_media(color_scheme="light")
 
