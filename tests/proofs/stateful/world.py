@@ -431,12 +431,12 @@ class World:
 
     def delete_appointment(self, remote: Appointment) -> None:
         """Delete an appointment at meetergo."""
-        self.sandbox.state.forget(remote.id)
+        self.sandbox.state.delete_appointment(remote.id)
         self.forgotten.add(remote.id)
 
     def call_service(self, do: Callable[..., Any], /, *given: Any, **named: Any) -> None:
         """Change something at meetergo itself; a refusal is ignored."""
-        with suppress(Refused, HangUp):
+        with suppress(Refused, ConnectionClosed):
             do(*given, **named)
 
     # Rest
