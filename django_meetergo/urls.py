@@ -1,4 +1,4 @@
-"""Where everything answers, below wherever a site includes it."""
+"""URL patterns of the booking pages and of the webhook endpoint, for ``include()``."""
 
 from django.urls import path
 

@@ -49,7 +49,7 @@ def test_the_appointment_is_rescheduled_to_a_free_time(front_end, managed, site)
 def test_a_taken_new_time_leaves_the_appointment_unchanged(front_end, managed, site):
     before = Appointment.objects.get().start
     start = list_new_starts(front_end, managed)[5]
-    site.steal_slot(datetime.fromisoformat(start))
+    site.occupy_slot(datetime.fromisoformat(start))
     answer = front_end.post(managed + "reschedule/", {"start": start})
     assert (answer.status_code, get_problem_type(answer)) == (409, "slot-taken")
     assert len(answer.json()["alternatives"]) == 4
@@ -62,7 +62,7 @@ def test_alternatives_can_be_booked_by_rescheduling(front_end, site):
     before = Appointment.objects.get().start
     beside, taken = before + timedelta(minutes=15), before + timedelta(minutes=45)
     list_new_starts(front_end, managed)
-    site.steal_slot(taken, "consultation")
+    site.occupy_slot(taken, "consultation")
     refused = front_end.post(managed + "reschedule/", {"start": taken.isoformat()})
     assert get_problem_type(refused) == "slot-taken"
     offered = [datetime.fromisoformat(slot["start"]) for slot in refused.json()["alternatives"]]

@@ -84,7 +84,7 @@ def test_it_books_from_a_page_that_is_served_elsewhere(page: Any, service: Any) 
 
 def test_a_lost_time_is_said_and_others_are_offered(page: Any, service: Any) -> None:
     start = page.locator("select").input_value()
-    service.steal_slot(parse_datetime(start))
+    service.occupy_slot(parse_datetime(start))
     page.get_by_role("button").click()
     expect(page.get_by_role("status")).to_have_text("This time is no longer free.")
     expect(page.locator("option")).to_have_count(4)

@@ -165,7 +165,7 @@ def test_times_of_a_while_ago_are_asked_for_again_before_going_on(service: Any, 
     label = person.page.locator(TIMES).nth(2)
     time, value = read_time(label), label.locator("input").input_value()
     label.click()
-    service.steal_slot(datetime.fromisoformat(value))
+    service.occupy_slot(datetime.fromisoformat(value))
     service.clear_availability()
     person.page.clock.fast_forward(61_000)
     person.press("Continue")
@@ -286,7 +286,7 @@ def test_who_comes_back_after_a_while_sees_fresh_times_and_keeps_the_choice(
     label, other = person.page.locator(TIMES).nth(2), person.page.locator(TIMES).nth(1)
     value, gone = label.locator("input").input_value(), other.locator("input").input_value()
     label.click()
-    service.steal_slot(datetime.fromisoformat(gone))
+    service.occupy_slot(datetime.fromisoformat(gone))
     service.clear_availability()
 
     hide(person, True)

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | None = None) -> dict[str, Any]:
     """The figures of one trial, on an empty database: one process in four books, the others are workers."""
     sandbox = Sandbox(rate_limit=False)
-    for kind in sandbox.ledger.meeting_types.values():
+    for kind in sandbox.state.meeting_types.values():
         kind.horizon = None
     door = Door(sandbox.wsgi, dice=random.Random(seed), sandbox=sandbox)
     sandbox.wsgi = door  # type: ignore[method-assign]
@@ -135,7 +135,7 @@ class Door:
     def plan(self, number: int) -> None:
         """What meets a booking's n-th request; with others on the way, it may meet theirs."""
         if number == 1 or self.dice.random() < 0.5:
-            self.sandbox.faults.add(BOOK, "steal_slot")
+            self.sandbox.faults.add(BOOK, "occupy_slot")
         if self.dice.random() < 0.1:
             self.sandbox.faults.add(BOOK, "drop_after")
 

@@ -19,7 +19,7 @@ def test_with_a_flood_of_forged_deliveries_the_mirror_says_what_the_service_says
     kit, dice = meetergo_sandbox, random.Random(7)
     kit.register_webhook()
     for start in kit.list_free_starts()[:12]:
-        kit.steal_slot(start)
+        kit.occupy_slot(start)
     letterbox = build_endpoint("default").removeprefix("https://clinic.example")
     for remote in kit.appointments():
         lie = {

@@ -88,14 +88,14 @@ def test_opening_every_link_in_every_page_and_mail_changes_nothing(full_site):
     own = [links.get_booking_path(booking) for booking in Booking.objects.all()]
     own += [links.get_manage_path(booking.attendee) for booking in Booking.objects.exclude(attendee=None)]
     mailed = set().union(*(find_addresses(message.body) for message in mail.outbox))
-    journal = full_site.sandbox.journal
-    before, last = take_fingerprint(), len(journal.entries())
+    request_log = full_site.sandbox.request_log
+    before, last = take_fingerprint(), len(request_log.entries())
 
     seen = crawl({*own, *mailed, "/book/"})
 
     assert len(seen) > 50
     assert any("/cancel/" in address for address in seen)
     assert take_fingerprint() == before
-    after = journal.entries(since=last)
+    after = request_log.entries(since=last)
     assert {entry["method"] for entry in after if entry["kind"] == "request"} <= {"GET"}
     assert not [entry for entry in after if entry["kind"] == "applied"]

@@ -236,7 +236,7 @@ def test_a_lost_time_is_told_with_others_and_everything_typed(visitor, site):
     """Whoever loses the race is told so, and one click takes another time."""
     start = visitor.list_starts("intro-call")[2]
     form = visitor.fill_in("intro-call", start)
-    site.steal_slot(datetime.fromisoformat(start))
+    site.occupy_slot(datetime.fromisoformat(start))
     answer = visitor.post(DETAILS, **form)
     assert answer.status_code == 409
     text, page = read(answer), answer.content.decode()
@@ -255,7 +255,7 @@ def test_a_lost_time_is_told_with_others_and_everything_typed(visitor, site):
 def test_what_was_typed_for_a_lost_time_waits_in_the_next_form(visitor, site):
     start = visitor.list_starts("intro-call")[2]
     form = visitor.fill_in("intro-call", start, last_name="Unusual")
-    site.steal_slot(datetime.fromisoformat(start))
+    site.occupy_slot(datetime.fromisoformat(start))
     answer = visitor.post(DETAILS, **form)
     assert "Unusual" not in answer.cookies["meetergo_details"].value
     page = visitor.text(DETAILS, start=visitor.list_starts("intro-call")[0])

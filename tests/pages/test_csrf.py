@@ -121,12 +121,12 @@ def test_a_look_that_is_not_surely_theirs_shows_the_page_and_asks_nobody(
     site.fail_next("GET /v4/appointment/{id}", "drop_before", times=2)
     visitor.post(f"{pages[1]}cancel/")
     for path in pages:
-        asked = len(site.sandbox.journal.entries())
+        asked = len(site.sandbox.request_log.entries())
         answer = strict.post(path)
         assert (answer.status_code, answer["Location"]) == (303, path)
-        assert len(site.sandbox.journal.entries()) == asked
+        assert len(site.sandbox.request_log.entries()) == asked
         visitor.post(path)
-        assert len(site.sandbox.journal.entries()) > asked
+        assert len(site.sandbox.request_log.entries()) > asked
 
 
 def test_the_zone_is_not_set_by_another_site(strict: Any) -> None:

@@ -79,7 +79,7 @@ def test_an_appointment_is_moved_after_asking(visitor, path, site, attendee):
 
 def test_a_move_that_loses_its_time_leaves_the_old_one(visitor, path, site, attendee):
     start = list_new_starts(visitor, path)[3]
-    site.steal_slot(datetime.fromisoformat(start))
+    site.occupy_slot(datetime.fromisoformat(start))
     visitor.post(f"{path}reschedule/", start=start)
     text = read(visitor.get(path))
     assert "Your old time is still booked." in text

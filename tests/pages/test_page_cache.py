@@ -63,7 +63,7 @@ def test_a_time_that_is_gone_is_gone_at_once(visitor: Any, site: Any, half_past:
 
 def test_a_refresh_is_seen_at_once(visitor: Any, site: Any, half_past: Any) -> None:
     start = datetime.fromisoformat(visitor.list_starts("intro-call")[0])
-    site.steal_slot(start)
+    site.occupy_slot(start)
     fetch_window(find_window(site, start), client=site.client("view"), now=half_past.now, refresh_cache=True)
     assert start not in map(datetime.fromisoformat, visitor.list_starts("intro-call"))
 
@@ -75,7 +75,7 @@ def find_window(site: Any, start: datetime) -> Window:
 
 def test_what_the_directory_says_now_is_shown_at_once(visitor: Any, site: Any, half_past: Any) -> None:
     visitor.get(PAGE)
-    for meeting_type in site.sandbox.ledger.meeting_types.values():
+    for meeting_type in site.sandbox.state.meeting_types.values():
         meeting_type.enabled = False
     site.sync_directory()
     assert visitor.get(PAGE).status_code == 410

@@ -39,11 +39,11 @@ def test_a_warm_page_costs_one_statement_at_most_and_no_call(
 ) -> None:
     """It is kept to the end of a minute: one of two views that come at once is shown without a query."""
     visitor.get("/book/intro-call/")
-    asked = len(site.sandbox.journal.entries())
+    asked = len(site.sandbox.request_log.entries())
     with django_assert_max_num_queries(2):
         visitor.get("/book/intro-call/")
         visitor.get("/book/intro-call/")
-    assert len(site.sandbox.journal.entries()) == asked
+    assert len(site.sandbox.request_log.entries()) == asked
 
 
 def test_times_at_hand_cost_two_statements_and_no_call(
@@ -53,10 +53,10 @@ def test_times_at_hand_cost_two_statements_and_no_call(
     (day,) = set(
         re.findall(r'class="mg-day-chosen" href="\?date=([\d-]+)', visitor.text("/book/intro-call/"))
     )
-    asked = len(site.sandbox.journal.entries())
+    asked = len(site.sandbox.request_log.entries())
     with django_assert_num_queries(2):
         visitor.get("/book/intro-call/", date=day)
-    assert len(site.sandbox.journal.entries()) == asked
+    assert len(site.sandbox.request_log.entries()) == asked
 
 
 def test_times_not_at_hand_cost_one_call_a_document(

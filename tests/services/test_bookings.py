@@ -108,7 +108,7 @@ def test_incomplete_looks_end_before_a_person_and_never_as_not_booked(meetergo_s
 
 def test_a_taken_time_is_told_and_nothing_is_booked(meetergo_sandbox, book):
     """Who loses the race is told so at once."""
-    meetergo_sandbox.fail_next(kind="steal_slot")
+    meetergo_sandbox.fail_next(kind="occupy_slot")
 
     booking = book()
 

@@ -32,7 +32,7 @@ def finish(kit, booking):
 def test_the_nearest_free_time_is_booked_and_named(kit, book):
     """The mail says which time it became."""
     start = kit.list_free_starts()[4]
-    kit.fail_next(kind="steal_slot")
+    kit.fail_next(kind="occupy_slot")
 
     booking = book(start=start, rebook={})
     assert (booking.state, booking.reason) == ("received", "")
@@ -49,7 +49,7 @@ def test_the_nearest_free_time_is_booked_and_named(kit, book):
 
 def test_at_most_three_attempts_and_then_it_is_told(kit, book):
     """Nobody is tried for ever."""
-    kit.fail_next(kind="steal_slot", times=9)
+    kit.fail_next(kind="occupy_slot", times=9)
 
     booking = finish(kit, book(start=kit.list_free_starts()[4], rebook={}))
 
@@ -60,7 +60,7 @@ def test_at_most_three_attempts_and_then_it_is_told(kit, book):
 
 def test_without_consent_nothing_else_is_booked(kit, book):
     """The site's offer alone is not enough."""
-    kit.fail_next(kind="steal_slot")
+    kit.fail_next(kind="occupy_slot")
 
     assert book().reason == "slot_taken"
     assert kit.posts() == 1
@@ -68,14 +68,14 @@ def test_without_consent_nothing_else_is_booked(kit, book):
 
 def test_without_the_sites_offer_a_tick_means_nothing(meetergo_sandbox, book):
     """A forged field books nothing."""
-    meetergo_sandbox.fail_next(kind="steal_slot")
+    meetergo_sandbox.fail_next(kind="occupy_slot")
 
     assert book(rebook={"weekdays": [0]}).reason == "slot_taken"
 
 
 def test_what_was_narrowed_is_kept_to(kit, book):
     """Weekdays and hours are the attendee's, by their own clock."""
-    kit.fail_next(kind="steal_slot")
+    kit.fail_next(kind="occupy_slot")
     start = kit.list_free_starts()[4]
     weekday = (start.astimezone(BERLIN).weekday() + 1) % 5
 
@@ -97,7 +97,7 @@ def test_an_empty_agreement_is_refused(kit, book):
 
 def test_no_second_attempt_while_the_first_is_unclear(kit, book):
     """A lost answer is looked for; only a definite no leads on."""
-    kit.fail_next(kind="steal_slot")
+    kit.fail_next(kind="occupy_slot")
     kit.fail_next(kind="drop_after", after=1)
     booking = book(start=kit.list_free_starts()[4], rebook={})
 
@@ -113,7 +113,7 @@ def test_no_second_attempt_while_the_first_is_unclear(kit, book):
 def test_who_loses_to_another_visitor_of_ours_gets_another_time_too(kit, book):
     """No call leaves for the time that another one holds, and the next one is booked."""
     start = kit.list_free_starts()[4]
-    kit.fail_next(kind="steal_slot")
+    kit.fail_next(kind="occupy_slot")
     first = book(start=start, rebook={})
     assert first.state == "received"
     held = first.start
@@ -135,7 +135,7 @@ def test_two_losers_of_one_race_never_take_each_others_next_time(kit, book):
     start = kit.list_free_starts()[4]
     bookings = []
     for name in ("ann", "ben", "cem"):
-        kit.fail_next(kind="steal_slot")
+        kit.fail_next(kind="occupy_slot")
         kit.clear_availability()
         kit.travel(seconds=1)
         person = AttendeeData(email=f"{name}@example.com", first_name=name)

@@ -25,9 +25,9 @@ def let_time_pass(kit, *seconds):
 
 def copy_at_service(kit, remote):
     """The service made the same appointment a second time, as after a request that was doubled on its way."""
-    ledger = kit.sandbox.ledger
-    return ledger.put(
-        ledger.meeting_types[remote.meeting_type_id],
+    state = kit.sandbox.state
+    return state.add_appointment(
+        state.meeting_types[remote.meeting_type_id],
         host_ids=list(remote.host_ids),
         start=remote.start,
         minutes=30,
@@ -59,7 +59,7 @@ def test_a_request_that_lands_after_all_is_confirmed_and_told(meetergo_sandbox, 
 
 def test_without_references_a_booking_is_known_by_type_time_and_address(meetergo_sandbox, book):
     """An account that hides what we send still gives the booking back."""
-    meetergo_sandbox.sandbox.configure(hide_marker=True)
+    meetergo_sandbox.sandbox.configure(hide_answers=True)
     meetergo_sandbox.fail_next(kind="drop_after")
     booking = book()
 
@@ -72,7 +72,7 @@ def test_without_references_a_booking_is_known_by_type_time_and_address(meetergo
 def test_an_older_appointment_of_the_same_person_is_not_taken_for_the_lost_one(meetergo_sandbox, book):
     """What stood before the request was sent cannot be its fruit."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     first = book("group-class")
     kit.travel(minutes=10)
     kit.fail_next(kind="drop_before")
@@ -121,7 +121,7 @@ def test_two_of_a_lost_answer_leave_the_older_one(meetergo_sandbox, book):
 def test_two_lookalikes_are_for_a_person(meetergo_sandbox, book):
     """Without the reference nothing is cancelled by a machine."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     kit.fail_next(kind="drop_after")
     booking = book()
     copy_at_service(kit, kit.appointments()[0])
@@ -289,9 +289,9 @@ def test_a_process_that_died_while_sending_is_settled_by_looking(meetergo_sandbo
 def test_a_seat_in_a_group_is_found_though_the_group_is_older(meetergo_sandbox, book):
     """The appointment is as old as its first attendee; that says nothing of the others."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     start = kit.list_free_starts("group-class")[0]
-    kit.steal_slot(start, "group-class")
+    kit.occupy_slot(start, "group-class")
     kit.travel(minutes=10)
     kit.clear_availability()
     kit.fail_next(kind="drop_after")
@@ -356,7 +356,7 @@ def test_what_was_moved_before_we_found_it_is_found_all_the_same(meetergo_sandbo
 def test_a_moved_lookalike_without_reference_is_for_a_person(meetergo_sandbox, book):
     """Probably ours, certainly not nothing."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     kit.fail_next(kind="drop_after")
     booking = book()
     kit.client().reschedule_appointment(kit.appointments()[0].id, kit.list_free_starts()[9])
@@ -370,7 +370,7 @@ def test_a_moved_lookalike_without_reference_is_for_a_person(meetergo_sandbox, b
 def test_a_late_landing_without_reference_is_no_phantom(meetergo_sandbox, book):
     """However long it was on its way, the wish that was given up gets it."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     kit.fail_next(kind="drop_before")
     booking = book()
     let_time_pass(kit)
@@ -389,7 +389,7 @@ def test_a_late_landing_without_reference_is_no_phantom(meetergo_sandbox, book):
 def test_a_lost_race_is_no_open_question(meetergo_sandbox, book):
     """Told plainly that the time was taken; an appointment made later elsewhere is not this wish's."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     kit.fail_next(kind="status_before", status=400, body='{"message": "slot-occupied"}')
     booking = book()
     assert booking.reason == "slot_taken"

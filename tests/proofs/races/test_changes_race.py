@@ -140,7 +140,7 @@ def test_a_cancel_and_a_move_at_once_are_one_change(kit, at_once, rounds):
             .exclude(open_change_key=None)
             .exists()
         )
-        remote = kit.sandbox.ledger.appointments[appointment.remote_id]
+        remote = kit.sandbox.state.appointments[appointment.remote_id]
         stored = Appointment.objects.get(pk=appointment.pk)
         assert (stored.is_cancelled, stored.start) == (remote.is_cancelled, remote.start)
         if not remote.is_cancelled:

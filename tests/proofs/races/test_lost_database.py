@@ -68,7 +68,7 @@ def work_later(**later):
 
 
 def count_posts(sandbox):
-    calls = sandbox.sandbox.journal.entries(kind="request")
+    calls = sandbox.sandbox.request_log.entries(kind="request")
     return sum((call["method"], call["path"]) == ("POST", "/v4/booking") for call in calls)
 
 

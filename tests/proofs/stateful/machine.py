@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from django_meetergo.models import Appointment, Attendee, Booking
-from django_meetergo.sandbox.control import take_slot
+from django_meetergo.sandbox.control import occupy_slot
 from django_meetergo.services import scheduler
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
@@ -40,7 +40,7 @@ SOON, LATE = (1.0, 20.0, 100.0), (400.0, 4000.0)
 
 def write_faults() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
     """How a write may end badly."""
-    plain = [(kind, {}) for kind in ("drop_before", "drop_after", "garbage", "empty", "steal_slot", "cut")]
+    plain = [(kind, {}) for kind in ("drop_before", "drop_after", "garbage", "empty", "occupy_slot", "cut")]
     before = [("status_before", {"status": status}) for status in (500, 503, 429)]
     after = [("status_after", {"status": status}) for status in (500, 503, 429) if status not in BELIEVED]
     delayed = [("delayed_apply", {"seconds": seconds}) for seconds in (*SOON, *LATE)]
@@ -98,12 +98,12 @@ class Clinic(RuleBasedStateMachine):
     # Visitors
 
     @initialize(
-        hides_markers=st.sampled_from([False, False, True]),
+        hides_answers=st.sampled_from([False, False, True]),
         wishes=st.lists(st.tuples(st.sampled_from(TYPES), st.sampled_from(STARTS)), max_size=3),
     )
-    def open(self, hides_markers, wishes):
+    def open(self, hides_answers, wishes):
         """A few have booked. One account in three does not give our references back: rule two has to do."""
-        self.world.sandbox.configure(hide_marker=hides_markers)
+        self.world.sandbox.configure(hide_answers=hides_answers)
         for person, (slug, start) in zip(PEOPLE, wishes, strict=False):
             self.submit(self.fill_in(person, slug, start))
         self.world.act(scheduler.run_due, now=self.now, periodic=False)
@@ -209,27 +209,27 @@ class Clinic(RuleBasedStateMachine):
         """Somebody books elsewhere what we may still show as free."""
         hosts = self.world.kit.meeting_type(slug).hosts.values_list("remote_id", flat=True)
         if start > self.now:
-            take_slot(self.world.sandbox.ledger, min(hosts), start)
+            occupy_slot(self.world.sandbox.state, min(hosts), start)
 
     @precondition(lambda self: self.world.upcoming())
     @rule(number=which, start=starts, what=st.sampled_from(["move", "cancel", "leave", "double", "lose"]))
     def at_meetergo_itself(self, number, start, what):
         """In the dashboard, where we are not asked: moved, cancelled, one seat given up, doubled, deleted."""
         remote = choose(self.world.upcoming(), number)
-        ledger = self.world.sandbox.ledger
-        kind = ledger.meeting_types[remote.meeting_type_id]
+        state = self.world.sandbox.state
+        kind = state.meeting_types[remote.meeting_type_id]
         if what == "move":
-            self.world.let_service(ledger.move, remote, start)
+            self.world.let_service(state.move, remote, start)
         elif what == "lose":
             self.world.lose(remote)
         elif what == "double":
             # Without our exact reference nobody may take it back.
-            if not kind.is_group and not self.oracle.hides_markers:
+            if not kind.is_group and not self.oracle.hides_answers:
                 self.world.double(remote)
         else:
             person = choose(remote.attendees, number)
             self.world.let_service(
-                ledger.cancel, remote, source="host", by=remote.host_ids[0],
+                state.cancel, remote, source="host", by=remote.host_ids[0],
                 attendee_id=person and person.id, everyone=what == "cancel",
             )  # fmt: skip
 
@@ -238,7 +238,7 @@ class Clinic(RuleBasedStateMachine):
     def answer_provisional(self, number, answer):
         """Somebody says yes or no to a waiting booking, or nobody does."""
         waiting = choose(self.world.waiting(), number)
-        self.world.let_service(getattr(self.world.sandbox.ledger, answer), waiting.id)
+        self.world.let_service(getattr(self.world.sandbox.state, answer), waiting.id)
 
     # The post
 
@@ -246,7 +246,7 @@ class Clinic(RuleBasedStateMachine):
     def deliver(self, duplicate, shuffle, accident):
         """Webhooks arrive, perhaps twice, in any order, or never."""
         if not duplicate:
-            self.world.sandbox.deliveries.drop_waiting()
+            self.world.sandbox.deliveries.drop_pending()
         self.world.act(self.world.kit.deliver, accident, duplicate=duplicate, shuffle=shuffle)
 
     @rule(number=which, event=st.sampled_from(BOOKING_EVENTS), start=starts)

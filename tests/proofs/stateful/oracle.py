@@ -1,6 +1,6 @@
 """What must be true: after every step, and once everything has come to rest.
 
-The sandbox's ledger and journal say what really happened; our tables are judged by them.
+The sandbox's state and request log say what really happened; our tables are judged by them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Memory:
     attendees: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     moves: Counter[int] = field(default_factory=Counter)
     answers: int = 0
-    read: int = 0  # entries of the journal
+    read: int = 0  # entries of the request log
     made: dict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     attempts: int = 0
 
@@ -83,7 +83,7 @@ class Oracle:
 
     def read_journal(self) -> None:
         """Which appointments each of our references has led to."""
-        fresh = self.world.sandbox.journal.entries(since=self.memory.read)
+        fresh = self.world.sandbox.request_log.entries(since=self.memory.read)
         self.memory.read += len(fresh)
         for entry in fresh:
             attendee = entry.get("attendee") or {}
@@ -105,18 +105,18 @@ class Oracle:
 
     def check_confirmed(self, booking: Any) -> Iterator[str]:
         remote_id = booking.attendee__appointment__remote_id
-        ledger = self.world.sandbox.ledger
-        if remote_id not in ledger.appointments and remote_id not in self.world.forgotten:
+        state = self.world.sandbox.state
+        if remote_id not in state.appointments and remote_id not in self.world.forgotten:
             yield f"I2: {show(booking)} names an appointment the service never had"
-        if self.hides_markers or remote_id in self.world.forgotten:
+        if self.hides_answers or remote_id in self.world.forgotten:
             return
         made = {appointment for appointment, _ in self.memory.made[booking.reference]}
         if remote_id not in made | self.find_copies(booking.reference):
             yield f"I2: {show(booking)} names {remote_id}, which was not made for it"
 
     @property
-    def hides_markers(self) -> bool:
-        return self.world.sandbox.settings.hide_marker
+    def hides_answers(self) -> bool:
+        return self.world.sandbox.settings.hide_answers
 
     def find_seats(self, *, active: bool = True) -> dict[str, list[str]]:
         """The appointments in which each reference has a seat now."""
@@ -156,9 +156,9 @@ class Oracle:
             yield f"I9: the mirror changed although nobody was asked: {changed}"
         if gone := set(self.memory.rows) - set(rows):
             yield f"I9: mirrored rows are gone: {gone}"
-        ledger = self.world.sandbox.ledger
+        state = self.world.sandbox.state
         for pk, remote_id, start, status, digest, missing_since, updated_at in mirrored:
-            if missing_since and remote_id in ledger.appointments:
+            if missing_since and remote_id in state.appointments:
                 yield f"I9: {remote_id} is held to be missing, and the service has it"
             if digest and (print_instant(start), status == "cancelled") not in self.told_of(remote_id):
                 yield f"I9: {remote_id} is mirrored as {start} {status}, which no answer said"
@@ -236,15 +236,15 @@ class Oracle:
         bookings = {booking.reference: booking for booking in Booking.objects.all()}
         for reference, active in seats.items():
             booking = bookings[reference]
-            if len(active) > 1 and not self.hides_markers:
+            if len(active) > 1 and not self.hides_answers:
                 yield f"I1: {len(active)} appointments stand for {show(booking)}"
             # Rule two may find two that look alike; then it is for a person, and stays so.
-            left_to_person = self.hides_markers and booking.reason == "needs_staff"
+            left_to_person = self.hides_answers and booking.reason == "needs_staff"
             if booking.state != "confirmed" and not left_to_person:
                 yield f"I3: {show(booking)} although {active} stands at the service"
 
     def check_i4(self) -> Iterator[str]:
-        pending = self.world.sandbox.ledger.pending
+        pending = self.world.sandbox.state.pending
         for booking in Booking.objects.open():
             lives = booking.provisional_id in pending
             for_a_person = booking.state == "unknown" and booking.reason == "needs_staff"
@@ -262,9 +262,9 @@ class Oracle:
         remote_id = change.appointment.remote_id
         if remote_id in self.world.forgotten:
             return True
-        remote = self.world.sandbox.ledger.appointments[remote_id]
+        remote = self.world.sandbox.state.appointments[remote_id]
         if change.kind == AppointmentChange.Kind.RESCHEDULE:
-            entries = self.world.sandbox.journal.entries(kind="applied")
+            entries = self.world.sandbox.request_log.entries(kind="applied")
             return any(
                 entry.get("appointmentId") == remote_id
                 and entry["change"] == "appointment_rescheduled"

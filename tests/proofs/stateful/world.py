@@ -32,7 +32,7 @@ from django_meetergo.remote.rate_limit import RateLimiter
 from django_meetergo.sandbox import bookings, control, requests, state
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.clock import Clock
-from django_meetergo.sandbox.faults import Fault, HangUp
+from django_meetergo.sandbox.faults import ConnectionClosed, Fault
 from django_meetergo.sandbox.http import Answer
 from django_meetergo.sandbox.records import Appointment, Provisional, Refused, Token
 from django_meetergo.sandbox.seed import ADMIN_TOKEN, ALL_SCOPES, OWNER
@@ -188,9 +188,9 @@ class World:
         self.use_key(ADMIN_TOKEN)
         self.ticks.rewind()
         self.sandbox.reset()
-        for planted in list(self.sandbox.ledger.appointments):
-            self.sandbox.ledger.forget(planted)
-        self.sandbox.ledger.add_webhook(ENDPOINT, list(BOOKING_EVENTS))
+        for planted in list(self.sandbox.state.appointments):
+            self.sandbox.state.delete_appointment(planted)
+        self.sandbox.state.add_webhook(ENDPOINT, list(BOOKING_EVENTS))
         self.kit.clear_availability()
         mail.outbox = []
         clear_tables()
@@ -393,19 +393,19 @@ class World:
         return self.sandbox.faults.add(route, kind, **options)
 
     def expire_key(self) -> None:
-        for token in self.sandbox.ledger.tokens.values():
+        for token in self.sandbox.state.tokens.values():
             token.expired = True
 
     def renew_key(self) -> None:
         """Somebody enters a new key; the old one stays refused."""
-        number = len(self.sandbox.ledger.tokens)
+        number = len(self.sandbox.state.tokens)
         key = f"rgo-{number:032d}"
-        self.sandbox.ledger.tokens[key] = Token(key, OWNER, ALL_SCOPES)
+        self.sandbox.state.tokens[key] = Token(key, OWNER, ALL_SCOPES)
         self.use_key(key)
 
     @property
     def key_works(self) -> bool:
-        return not self.sandbox.ledger.tokens[self.settings.MEETERGO["API_KEY"]].expired
+        return not self.sandbox.state.tokens[self.settings.MEETERGO["API_KEY"]].expired
 
     def appointments(self, *, active: bool = True) -> list[Appointment]:
         return self.kit.appointments(active=active)
@@ -415,13 +415,13 @@ class World:
         return [one for one in self.appointments() if one.start > now]
 
     def waiting(self) -> list[Provisional]:
-        return list(self.sandbox.ledger.pending.values())
+        return list(self.sandbox.state.pending.values())
 
     def double(self, remote: Appointment) -> None:
         """The service makes an appointment a second time, as after a request doubled on its way."""
-        bookings = self.sandbox.ledger
+        bookings = self.sandbox.state
         people = [replace(person, id=f"{person.id[:30]}-again") for person in remote.attendees]
-        bookings.put(
+        bookings.add_appointment(
             bookings.meeting_types[remote.meeting_type_id],
             host_ids=list(remote.host_ids),
             start=remote.start,
@@ -431,12 +431,12 @@ class World:
 
     def lose(self, remote: Appointment) -> None:
         """The service forgets an appointment."""
-        self.sandbox.ledger.forget(remote.id)
+        self.sandbox.state.delete_appointment(remote.id)
         self.forgotten.add(remote.id)
 
     def let_service(self, do: Callable[..., Any], /, *given: Any, **named: Any) -> None:
         """Something that happens at the service itself, which may find it impossible by now."""
-        with suppress(Refused, HangUp):
+        with suppress(Refused, ConnectionClosed):
             do(*given, **named)
 
     # Rest
