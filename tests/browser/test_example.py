@@ -19,7 +19,7 @@ from django_meetergo.models import Booking
 from tests.browser.policy import OtherOrigin
 
 MANUAL = Path(__file__).parents[2] / "docs" / "rest-api.rst"
-LINES = 30
+LINES = 40
 
 
 def read_example() -> str:
