@@ -201,7 +201,7 @@ def judge(sandbox: Sandbox, door: Door, stored: int) -> dict[str, Any]:
         ledger = sorted(booking.attempts.all(), key=lambda one: one.number)
         attempts += len(ledger)
         lost += any(one.outcome == Outcome.SLOT_TAKEN for one in ledger)
-        starts = [one.start for one in ledger if one.start != agreement.wished]
+        starts = [one.start for one in ledger if one.start != agreement.requested_start]
         outside += [booking.pk for start in starts if not is_within(agreement, start)]
         if len(ledger) > MOST_ATTEMPTS or door.asked[booking.reference] > MOST_ATTEMPTS:
             often.append(booking.pk)
@@ -234,7 +234,7 @@ def judge(sandbox: Sandbox, door: Door, stored: int) -> dict[str, Any]:
 def is_within(agreement: Any, start: datetime) -> bool:
     """Reckoned here once more, by the words of the agreement."""
     local = start.astimezone(BERLIN)
-    days = abs((start - agreement.wished).total_seconds()) / 86400
+    days = abs((start - agreement.requested_start).total_seconds()) / 86400
     hours = range(agreement.hours[0], agreement.hours[1])
     return days <= 7 and local.weekday() in agreement.weekdays and local.hour in hours
 

@@ -101,10 +101,10 @@ SETTINGS: dict[str, Any] = {
 
 def build_sandbox(variation: str) -> Sandbox:
     sandbox = Sandbox(rate_limit=False)
-    for meeting_type in sandbox.ledger.meeting_types.values():
+    for meeting_type in sandbox.state.meeting_types.values():
         meeting_type.horizon = None
     if variation == "no-references":
-        sandbox.settings.hide_marker = True
+        sandbox.settings.hide_answers = True
     return sandbox
 
 
