@@ -1,4 +1,4 @@
-"""A cancel or a move on its way."""
+"""Cancels and reschedules in progress."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from django_meetergo.models.leases import Leased
 
 
 class AppointmentChange(Leased):
-    """Somebody asked for an appointment to be cancelled or moved, and this is how far it got.
+    """A request to cancel or reschedule an appointment, and its progress.
 
-    At most one is open per appointment, or per attendee in groups: ``open_change_key`` is unique and empty
-    once the change has ended.
+    At most one of a kind is open per appointment, or per attendee in groups: ``open_change_key`` is unique and
+    NULL once the change has ended. A cancel may wait behind an open reschedule.
     """
 
     class Kind(models.TextChoices):

@@ -1,4 +1,4 @@
-"""What knocked at the letterbox."""
+"""Webhook deliveries."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -7,7 +7,7 @@ from django_meetergo.models.leases import Leased
 
 
 class WebhookDelivery(Leased):
-    """A webhook that arrived: a hint to look, never a fact. The body is not kept."""
+    """A webhook delivery: a reason to re-read an appointment, never a fact. The body is not stored."""
 
     class State(models.TextChoices):
         PENDING = "pending", _("waiting")

@@ -1,4 +1,4 @@
-"""Rows that a worker can take, one worker at a time."""
+"""Rows that one worker at a time may claim."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.db.models import Q
 
 @dataclass(frozen=True)
 class Lease:
-    """Proof that a row is ours until its lease runs out."""
+    """Proof that a worker holds a row until the lease expires."""
 
     pk: int
     token: UUID
@@ -23,32 +23,41 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 class LeasedQuerySet(models.QuerySet[Row]):
-    """A set of rows that knows which are due, and how one is taken and given back."""
+    """Rows that can be due, claimed by a worker and released again."""
 
     def due(self, now: datetime) -> Self:
-        """Rows whose time has come and that nobody holds."""
+        """Return the rows whose ``next_at`` has passed and that no worker holds."""
         return self.filter(Q(lease_until=None) | Q(lease_until__lt=now), next_at__lte=now)
 
     def claim(self, pk: int, *, now: datetime, lease: timedelta, **changes: Any) -> Lease | None:
-        """Take a row of this set, narrowed to one state; None if another was faster."""
+        """Claim a row of this set and write ``changes`` with the claim; None when another worker holds it.
+
+        Narrow the set to the states in which the row may be claimed.
+        """
         free = Q(lease_until=None) | Q(lease_until__lt=now)
         token = uuid4()
         won = self.filter(free, pk=pk).update(lease_token=token, lease_until=now + lease, **changes)
         return Lease(pk, token) if won else None
 
     def finish(self, lease: Lease, **changes: Any) -> bool:
-        """Write a result and give the row back; False, and nothing written, if the lease was lost."""
+        """Write a result and release the row. Return False, and write nothing, when the lease was lost."""
         held = self.filter(pk=lease.pk, lease_token=lease.token)
         return bool(held.update(lease_token=None, lease_until=None, **changes))
 
 
 class Leased(models.Model):
-    """Work that survives a crash: whoever finds the lease run out goes on with it."""
+    """Work that survives a crash: when its lease expires, another worker may claim it.
+
+    ``tries`` counts sends and other work, ``polls`` counts re-reads, ``failing_since`` is the time of the first
+    of the present series of failures. ``services.retry`` computes all three and ``next_at``.
+    """
 
     lease_token = models.UUIDField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
     next_at = models.DateTimeField(null=True, db_index=True, editable=False)
     tries = models.PositiveIntegerField(default=0, editable=False)
+    polls = models.PositiveIntegerField(default=0, editable=False)
+    failing_since = models.DateTimeField(null=True, editable=False)
 
     objects = LeasedQuerySet.as_manager()
 

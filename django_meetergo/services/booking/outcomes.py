@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
@@ -21,12 +21,11 @@ from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.matching import REFERENCE_KEY, choose_candidates, list_references
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.confirmations import record_attendee_of_booking, record_confirmation
+from django_meetergo.services.retry import BOOKING_PENDING, BOOKING_SEARCH
 from django_meetergo.transactions import run_with_retries
 
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
 Evidence = BookingConfirmed | BookingProvisional | AppointmentDocument | ProvisionalDocument
-#: Minutes after which a waiting booking is looked up, and hourly from then on.
-PENDING_POLL_MINUTES = (1, 5, 15)
 #: What the host reads on an appointment that one wish got twice.
 SURPLUS_REASON = "Booked twice by mistake"
 
@@ -64,7 +63,7 @@ def mark_confirmed(
     link_attendee(booking, attendee)
     release_keys(booking)
     booking.state, booking.reason, booking.attendee = State.CONFIRMED, Reason.NONE, attendee
-    booking.next_at, booking.tries, booking.closed_at = reread_at, 0, None
+    booking.next_at, booking.tries, booking.polls, booking.closed_at = reread_at, 0, 0, None
     booking.save()
     end_last_attempt(booking, Outcome.CONFIRMED, now)
     if was_closed:
@@ -99,8 +98,8 @@ def mark_pending(
         return booking
     booking.state = State.PENDING
     booking.reason = choose_pending_reason(booking, evidence.awaits)
-    booking.pending_since, booking.closed_at, booking.tries = now, None, 0
-    booking.next_at = now + timedelta(minutes=PENDING_POLL_MINUTES[0])
+    booking.pending_since, booking.closed_at, booking.polls = now, None, 0
+    booking.next_at = BOOKING_PENDING.find_next(0, now, since=now)
     booking.lease_token = booking.lease_until = None
     booking.save()
     end_last_attempt(booking, Outcome.PROVISIONAL, now)
@@ -142,6 +141,16 @@ def close_booking(booking: Booking, reason: str, *, now: datetime, message: str 
     booking.save()
     step = str(booking.attempts.count())
     record_booking_event(booking, Event.Kind.BOOKING_CLOSED, now=now, step=step)
+    return booking
+
+
+def leave_to_staff(booking: Booking, now: datetime) -> Booking:
+    """Stop looking for an open booking and leave it to staff. The caller holds the row locked."""
+    for name, value in BOOKING_SEARCH.then.items():
+        setattr(booking, name, value)
+    booking.lease_token = booking.lease_until = None
+    booking.save()
+    record_booking_event(booking, Event.Kind.BOOKING_NEEDS_STAFF, now=now)
     return booking
 
 

@@ -19,17 +19,17 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import (
     AppointmentDocument,
 )
-from django_meetergo.services.booking.outcomes import PENDING_POLL_MINUTES, adopt_best, close_booking
+from django_meetergo.services.booking.outcomes import adopt_best, close_booking, leave_to_staff
 from django_meetergo.services.booking.search import (
     list_host_ids,
     list_provisional,
     search_lists,
 )
+from django_meetergo.services.retry import BOOKING_PENDING
 
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
-PENDING_HOURLY = timedelta(hours=1)
-PENDING_FOR = timedelta(hours=48)
-PENDING_AFTER = timedelta(hours=6)
+#: A request that meetergo neither confirms nor ends is closed so long after its start.
+KEPT_AFTER_START = timedelta(days=7)
 
 
 def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
@@ -61,21 +61,13 @@ def record_pending_status(booking: Booking, status: str | None, now: datetime) -
         return close_booking(booking, Reason.DECLINED, now=now)
     if status in {"expired", ""}:
         return close_booking(booking, Reason.LAPSED, now=now)
-    since = booking.pending_since or now
+    if now >= booking.start + KEPT_AFTER_START:
+        return close_booking(booking, Reason.LAPSED, now=now) if status else leave_to_staff(booking, now)
     booking.lease_token = booking.lease_until = None
-    booking.tries += 1
-    booking.next_at = schedule_pending_poll(since, now)
+    booking.polls += 1
+    booking.next_at = BOOKING_PENDING.find_next(booking.polls, now, since=booking.pending_since)
     booking.save()
     return booking
-
-
-def schedule_pending_poll(since: datetime, now: datetime) -> datetime:
-    plan = [since + timedelta(minutes=minutes) for minutes in PENDING_POLL_MINUTES]
-    ahead = [moment for moment in plan if moment > now]
-    if ahead:
-        return ahead[0]
-    # A request that outlives every known time limit still ends one day, and somebody must notice.
-    return now + (PENDING_HOURLY if now < since + PENDING_FOR else PENDING_AFTER)
 
 
 def find_provisional_status(booking: Booking, client: MeetergoClient) -> str | None:

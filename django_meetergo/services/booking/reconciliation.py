@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
 
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import (
@@ -17,7 +16,12 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import (
     AppointmentDocument,
 )
-from django_meetergo.services.booking.outcomes import adopt_best, close_booking, end_last_attempt
+from django_meetergo.services.booking.outcomes import (
+    adopt_best,
+    close_booking,
+    end_last_attempt,
+    leave_to_staff,
+)
 from django_meetergo.services.booking.search import (
     Found,
     search_lists,
@@ -26,14 +30,9 @@ from django_meetergo.services.booking.search import (
 from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.matching import choose_candidates, list_references
 from django_meetergo.services.mirror.appointments import record_appointment
+from django_meetergo.services.retry import BOOKING_OUTCOME, BOOKING_REREAD
 
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
-#: Seconds after sending at which we look for a booking whose answer was lost, before it must be settled.
-EARLY_READ_SECONDS = (2, 20)
-#: Two looks that find nothing count only with this much between them.
-MIN_GAP = timedelta(seconds=30)
-#: Reads that stay incomplete for so long after the booking should be settled need a person.
-STAFF_AFTER = timedelta(minutes=5)
 
 
 def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
@@ -84,18 +83,17 @@ def mark_interrupted(booking: Booking, now: datetime) -> bool:
 def record_no_match(booking: Booking, *, candidates: int, complete: bool, now: datetime) -> Booking:
     """What a look that did not find exactly one candidate means."""
     booking.lease_token = booking.lease_until = None
-    outcome_deadline = booking.outcome_deadline or now
-    if candidates > 1 or (not complete and now >= outcome_deadline + STAFF_AFTER):
-        booking.reason, booking.next_at = Reason.NEEDS_STAFF, None
-        booking.save()
-        return booking
+    if candidates > 1 or (not complete and BOOKING_OUTCOME.is_over(now, booking.outcome_deadline)):
+        return leave_to_staff(booking, now)
     if complete and is_proven_absent(booking, now):
         end_last_attempt(booking, Outcome.ABSENT, now)
         return close_booking(booking, Reason.NOT_BOOKED, now=now)
     if complete and booking.first_absent_at is None:
         booking.first_absent_at = now
-    booking.tries += 1
-    booking.next_at = schedule_next_read(booking, now)
+    booking.polls += 1
+    booking.next_at = BOOKING_OUTCOME.find_next(
+        now, deadline=booking.outcome_deadline, first_absent_at=booking.first_absent_at
+    )
     booking.save()
     return booking
 
@@ -103,23 +101,9 @@ def record_no_match(booking: Booking, *, candidates: int, complete: bool, now: d
 def is_proven_absent(booking: Booking, now: datetime) -> bool:
     """Two complete looks found nothing, apart from each other, the second after meetergo's time was up."""
     first, outcome_deadline = booking.first_absent_at, booking.outcome_deadline
-    return bool(first and outcome_deadline and now >= outcome_deadline and now - first >= get_min_gap())
-
-
-def get_min_gap() -> timedelta:
-    """Half a minute, or less where a site has shortened the time meetergo is given."""
-    return min(MIN_GAP, get_settings().outcome_deadline / 4)
-
-
-def schedule_next_read(booking: Booking, now: datetime) -> datetime:
-    """The next time of the schedule that is still ahead."""
-    outcome_deadline = booking.outcome_deadline or now
-    sent_at = outcome_deadline - get_settings().outcome_deadline
-    early = [sent_at + timedelta(seconds=seconds) for seconds in EARLY_READ_SECONDS]
-    plan = [*early, outcome_deadline, outcome_deadline + get_min_gap()]
-    if booking.first_absent_at:
-        plan.append(booking.first_absent_at + get_min_gap())
-    return min((moment for moment in plan if moment > now), default=now + get_min_gap())
+    return bool(
+        first and outcome_deadline and now >= outcome_deadline and now - first >= BOOKING_OUTCOME.get_gap()
+    )
 
 
 def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
@@ -134,14 +118,12 @@ def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -
         document = client.get_appointment(appointment.remote_id)
     except (NotFound, PermissionRefused):
         # Not there yet, or not for our eyes. Sync and webhooks will bring it if it can be read at all.
-        wait = timedelta(seconds=min(5 * 4**booking.tries, 3600))
-        give_up = booking.tries >= 5
-        Booking.objects.finish(lease, tries=F("tries") + 1, next_at=None if give_up else now + wait)
+        Booking.objects.finish(lease, **(BOOKING_REREAD.plan(booking, now) or BOOKING_REREAD.then))
         return booking
     with transaction.atomic():
         record_appointment(connection=booking.connection, document=document, now=now)
         learn_reference_echo(booking, document)
-        Booking.objects.finish(lease, next_at=None, tries=0)
+        Booking.objects.finish(lease, next_at=None, tries=0, polls=0)
     booking.refresh_from_db()
     return booking
 
