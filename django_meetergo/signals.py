@@ -1,13 +1,14 @@
-"""What a site may listen to.
+"""The public signals.
 
-They are sent after commit, at least once each, with ``event_key`` (a stable text: the same
-transition always carries the same key), ``connection`` and the records named below. A receiver that raises
-is asked again later; what it raises never undoes the mirror.
+They are sent after commit and at least once each, with ``event_key`` (a stable text: the same transition
+always carries the same key), ``connection`` (its name) and the records named below. What a receiver raises
+never undoes the mirror. Only the receiver that failed is called again, with growing delays for up to three
+days; the admin shows which one failed and why.
 """
 
 from django.dispatch import Signal
 
-#: ``appointment``, ``attendee`` (or None), ``booking`` (or None): an appointment stands.
+#: ``appointment``, ``attendee`` (or None), ``booking`` (or None): somebody has an appointment.
 appointment_booked = Signal()
 #: ``appointment``, ``previous_start`` (aware datetime): its time changed.
 appointment_rescheduled = Signal()
@@ -19,3 +20,5 @@ attendee_removed = Signal()
 booking_pending = Signal()
 #: ``booking``: it ended without an appointment; ``booking.reason`` says why.
 booking_closed = Signal()
+#: ``booking``: it could not be reconciled automatically and is left to staff. Sent once for a booking.
+booking_needs_staff = Signal()

@@ -13,8 +13,8 @@ from django_meetergo.models.leases import Leased
 class AppointmentChange(Leased):
     """A request to cancel or reschedule an appointment, and its progress.
 
-    At most one of a kind is open per appointment, or per attendee in groups: ``open_change_key`` is unique and
-    NULL once the change has ended. A cancel may wait behind an open reschedule.
+    At most one of a kind is open per appointment, or per attendee in groups: ``open_change_key`` is unique
+    and NULL once the change has ended. A cancel may wait behind an open reschedule.
     """
 
     class Kind(models.TextChoices):

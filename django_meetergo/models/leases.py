@@ -48,8 +48,8 @@ class LeasedQuerySet(models.QuerySet[Row]):
 class Leased(models.Model):
     """Work that survives a crash: when its lease expires, another worker may claim it.
 
-    ``tries`` counts sends and other work, ``polls`` counts re-reads, ``failing_since`` is the time of the first
-    of the present series of failures. ``services.retry`` computes all three and ``next_at``.
+    ``tries`` counts sends and other work, ``polls`` counts re-reads, ``failing_since`` is the time of the
+    first of the present series of failures. ``services.retry`` computes all three and ``next_at``.
     """
 
     lease_token = models.UUIDField(null=True, editable=False)

@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 
 from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
+from django_meetergo.exceptions import CircuitOpen, RateLimitReached
 from django_meetergo.models import AppointmentChange, Booking, SyncRun, WebhookDelivery
 from django_meetergo.models.leases import Leased
 
@@ -25,15 +26,19 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 MAX_RETRY_AFTER = 5 * MINUTE
 #: The smallest part of a delay that jitter may leave.
 MIN_JITTER = 0.1
+#: No request left this site: the rate limit, the circuit breaker or a refused credential held it back.
+HELD_BACK = (RateLimitReached, CircuitOpen)
+#: Column values of a row whose present state has not failed yet.
+FRESH: Mapping[str, Any] = {"tries": 0, "polls": 0, "failing_since": None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
     """How long one kind of row waits between failed tries, and what it becomes when they are used up.
 
-    ``delays`` are seconds; the last one repeats. With ``jitter`` each wait is drawn at random up to its delay,
-    so that rows that failed together do not come back together. An ``anchored`` policy is a fixed schedule:
-    its delays add up from the moment the row began to wait, however often it was tried in between.
+    ``delays`` are seconds; the last one repeats. With ``jitter`` each wait is drawn at random up to its
+    delay, so that rows that failed together do not come back together. An ``anchored`` policy is a fixed
+    schedule: its delays add up from the moment the row began to wait, however often it was tried in between.
     ``max_tries`` and ``give_up_after`` (seconds since the first failure) end it, whichever comes first.
     ``counter`` names the column that counts: ``tries`` for sends and other work, ``polls`` for re-reads.
     ``then`` holds the column values of a row that is given up.
@@ -49,14 +54,25 @@ class RetryPolicy:
     then: Mapping[str, Any] = field(default_factory=dict)
 
     def plan(
-        self, row: Leased, now: datetime, error: Exception | None = None, *, is_counted: bool = False
+        self,
+        row: Leased,
+        now: datetime,
+        error: Exception | None = None,
+        *,
+        is_counted: bool = False,
+        is_held_back: bool = False,
     ) -> dict[str, Any] | None:
         """Return the column values that make a failed row wait for its next try; None when it is given up.
 
-        ``is_counted`` says that the counter already includes the try that has just failed.
+        ``is_counted`` says that the counter already includes the try that has just failed. A try is not
+        counted when its call was held back on our side, or when ``is_held_back`` says that it says nothing
+        about this row.
         """
-        count = getattr(row, self.counter) + (0 if is_counted else 1)
-        since = row.failing_since if count > 1 and row.failing_since else now
+        since = row.failing_since or now
+        count = getattr(row, self.counter)
+        if (is_held_back or isinstance(error, HELD_BACK)) and not self.is_too_old(since, now):
+            return {"failing_since": since, "next_at": SUSPENDED.find_next(1, now, error=error)}
+        count += 0 if is_counted else 1
         next_at = self.find_next(count, now, since=since, error=error)
         if next_at is None:
             return None
@@ -69,7 +85,7 @@ class RetryPolicy:
         since = since or now
         if self.max_tries is not None and count >= self.max_tries:
             return None
-        if self.give_up_after is not None and (now - since).total_seconds() >= self.give_up_after:
+        if self.is_too_old(since, now):
             return None
         if self.anchored:
             return self.find_anchored(now, since)
@@ -77,6 +93,10 @@ class RetryPolicy:
         if self.jitter:
             delay *= random.uniform(MIN_JITTER, 1)  # noqa: S311 - spreads load, guards nothing
         return now + timedelta(seconds=max(delay, self.limit_retry_after(error)))
+
+    def is_too_old(self, since: datetime, now: datetime) -> bool:
+        """Whether a series of failures that began at ``since`` has lasted for too long."""
+        return self.give_up_after is not None and (now - since).total_seconds() >= self.give_up_after
 
     def find_anchored(self, now: datetime, since: datetime) -> datetime:
         elapsed = (now - since).total_seconds()
@@ -149,12 +169,16 @@ BOOKING_SEARCH = RetryPolicy(
     counter="polls",
     then={"state": Booking.State.UNKNOWN, "reason": Booking.Reason.NEEDS_STAFF, "next_at": None},
 )
-#: A booking that waits for a confirmation: after 1, 5 and 15 minutes, hourly for two days, then every 6 hours.
+#: A booking that waits for a confirmation: after 1, 5, 15 minutes, hourly for two days, then every 6 hours.
 BOOKING_PENDING = RetryPolicy(
     delays=(MINUTE, 4 * MINUTE, 10 * MINUTE, *[HOUR] * 48, 6 * HOUR),
     jitter=False,
     anchored=True,
     counter="polls",
+)
+#: A booking that waits for a confirmation, when its state cannot be read.
+BOOKING_PENDING_UNREAD = RetryPolicy(
+    delays=(MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR), give_up_after=3 * DAY, counter="polls"
 )
 #: A confirmed booking whose appointment is read for its link and its host. Sync brings what is given up.
 BOOKING_REREAD = RetryPolicy(

@@ -101,7 +101,8 @@ def describe(attendee: Attendee, change: AppointmentChange | None, now: datetime
         "email": attendee.email,
         "previous_start": appointment.previous_start,
         "may_reschedule": is_free and move.allowed and find_bookable_type(attendee) is not None,
-        "may_cancel": is_free and give_up.allowed,
+        # While a move is open a cancel is accepted, and sent after it.
+        "may_cancel": give_up.allowed and (is_free or change is None or change.kind != Kind.CANCEL),
         "may_until": min(until, default=None),
         "change": change,
     }
@@ -248,8 +249,6 @@ def request_cancel(appointment: Appointment, **options: Any) -> AppointmentChang
         )
     except (ChangeNotAllowed, InvalidRequest) as error:
         refuse(error)
-    if change.kind != Kind.CANCEL:
-        raise Problem(problems.CHANGE_IN_PROGRESS)
     return check_change(change)
 
 
@@ -268,14 +267,14 @@ def request_move(appointment: Appointment, start: datetime, **options: Any) -> A
         )
     except (ChangeNotAllowed, InvalidRequest) as error:
         refuse(error)
-    if change.kind != Kind.RESCHEDULE or change.target_start != start:
-        raise Problem(problems.CHANGE_IN_PROGRESS)
     return check_change(change)
 
 
 def refuse(error: ChangeNotAllowed | InvalidRequest) -> NoReturn:
     if isinstance(error, InvalidRequest):
         raise invalid(error.field, error) from None
+    if error.reason == "change_in_progress":
+        raise Problem(problems.CHANGE_IN_PROGRESS) from None
     raise Problem(problems.CHANGE_NOT_ALLOWED, reason=error.reason or "not_allowed") from None
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
-from django_meetergo.models import Attendee, Booking, BookingAttempt, Event
+from django_meetergo.models import Appointment, Attendee, Booking, BookingAttempt, Event
 from django_meetergo.remote.payloads import (
     AppointmentDocument,
     BookingConfirmed,
@@ -37,6 +37,7 @@ def adopt(*, booking: Booking, evidence: Evidence, now: datetime) -> Booking:
     """
 
     def take() -> Booking:
+        lock_appointment(booking.connection, evidence)
         # A lease that was lost does not matter here: late success is still success.
         rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
         stored = rows.get(pk=booking.pk)
@@ -45,6 +46,14 @@ def adopt(*, booking: Booking, evidence: Evidence, now: datetime) -> Booking:
         return mark_confirmed(stored, evidence, now)
 
     return run_with_retries(take)
+
+
+def lock_appointment(connection: str, evidence: Evidence) -> None:
+    """Lock the appointment before the booking: everything that locks both does so in this order."""
+    if isinstance(evidence, BookingConfirmed | AppointmentDocument):
+        remote_id = evidence.appointment_id if isinstance(evidence, BookingConfirmed) else evidence.id
+        rows = Appointment.objects.select_for_update().filter(connection=connection, remote_id=remote_id)
+        list(rows.values_list("pk", flat=True))
 
 
 def mark_confirmed(
@@ -63,7 +72,8 @@ def mark_confirmed(
     link_attendee(booking, attendee)
     release_keys(booking)
     booking.state, booking.reason, booking.attendee = State.CONFIRMED, Reason.NONE, attendee
-    booking.next_at, booking.tries, booking.polls, booking.closed_at = reread_at, 0, 0, None
+    booking.tries, booking.polls, booking.failing_since = 0, 0, None
+    booking.next_at, booking.closed_at = reread_at, None
     booking.save()
     end_last_attempt(booking, Outcome.CONFIRMED, now)
     if was_closed:
@@ -98,7 +108,8 @@ def mark_pending(
         return booking
     booking.state = State.PENDING
     booking.reason = choose_pending_reason(booking, evidence.awaits)
-    booking.pending_since, booking.closed_at, booking.polls = now, None, 0
+    booking.pending_since, booking.closed_at = now, None
+    booking.polls, booking.failing_since = 0, None
     booking.next_at = BOOKING_PENDING.find_next(0, now, since=now)
     booking.lease_token = booking.lease_until = None
     booking.save()
@@ -142,6 +153,15 @@ def close_booking(booking: Booking, reason: str, *, now: datetime, message: str 
     step = str(booking.attempts.count())
     record_booking_event(booking, Event.Kind.BOOKING_CLOSED, now=now, step=step)
     return booking
+
+
+def give_up_search(booking: Booking, now: datetime) -> None:
+    """Leave an open booking to staff that cannot be looked for."""
+    with transaction.atomic():
+        rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+        stored = rows.filter(pk=booking.pk, state__in=[State.SENDING, State.UNKNOWN, State.PENDING]).first()
+        if stored is not None:
+            leave_to_staff(stored, now)
 
 
 def leave_to_staff(booking: Booking, now: datetime) -> Booking:

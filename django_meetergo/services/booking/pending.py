@@ -64,7 +64,7 @@ def record_pending_status(booking: Booking, status: str | None, now: datetime) -
     if now >= booking.start + KEPT_AFTER_START:
         return close_booking(booking, Reason.LAPSED, now=now) if status else leave_to_staff(booking, now)
     booking.lease_token = booking.lease_until = None
-    booking.polls += 1
+    booking.polls, booking.failing_since = booking.polls + 1, None
     booking.next_at = BOOKING_PENDING.find_next(booking.polls, now, since=booking.pending_since)
     booking.save()
     return booking

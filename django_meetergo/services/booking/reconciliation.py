@@ -90,7 +90,7 @@ def record_no_match(booking: Booking, *, candidates: int, complete: bool, now: d
         return close_booking(booking, Reason.NOT_BOOKED, now=now)
     if complete and booking.first_absent_at is None:
         booking.first_absent_at = now
-    booking.polls += 1
+    booking.polls, booking.failing_since = booking.polls + 1, None
     booking.next_at = BOOKING_OUTCOME.find_next(
         now, deadline=booking.outcome_deadline, first_absent_at=booking.first_absent_at
     )
@@ -101,9 +101,9 @@ def record_no_match(booking: Booking, *, candidates: int, complete: bool, now: d
 def is_proven_absent(booking: Booking, now: datetime) -> bool:
     """Two complete looks found nothing, apart from each other, the second after meetergo's time was up."""
     first, outcome_deadline = booking.first_absent_at, booking.outcome_deadline
-    return bool(
-        first and outcome_deadline and now >= outcome_deadline and now - first >= BOOKING_OUTCOME.get_gap()
-    )
+    if first is None or outcome_deadline is None:
+        return False
+    return now >= outcome_deadline and now - first >= BOOKING_OUTCOME.get_gap()
 
 
 def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:

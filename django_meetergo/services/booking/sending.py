@@ -80,9 +80,12 @@ def send_booking(
 
 
 def close_if_expired(booking: Booking, now: datetime) -> bool:
-    """Give up a wish that nobody sent in time: who waited for it has been waiting for too long."""
-    if now < get_send_deadline(booking):
-        return False
+    """Close a booking as unreachable that could not be sent in time. Return whether that was done."""
+    return now >= get_send_deadline(booking) and close_unsent(booking, now)
+
+
+def close_unsent(booking: Booking, now: datetime) -> bool:
+    """Close a booking as unreachable that has not been sent. Return whether that was done."""
     with transaction.atomic():
         rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
         stored = rows.filter(pk=booking.pk, state=State.RECEIVED).first()
@@ -192,10 +195,9 @@ def mark_unknown(booking: Booking, lease: Lease, error: RemoteError, now: dateti
         if stored is None:
             return
         stored.state, stored.lease_token, stored.lease_until = State.UNKNOWN, None, None
-        stored.tries = stored.polls = 0
-        stored.next_at = BOOKING_OUTCOME.find_next(
-            now, deadline=stored.outcome_deadline, first_absent_at=None
-        )
+        stored.tries, stored.polls, stored.failing_since = 0, 0, None
+        deadline = stored.outcome_deadline
+        stored.next_at = BOOKING_OUTCOME.find_next(now, deadline=deadline, first_absent_at=None)
         stored.save()
         record_booking_event(stored, Event.Kind.BOOKING_UNCLEAR, now=now, step=str(stored.attempts.count()))
     wake_workers()
