@@ -8,13 +8,13 @@ days; the admin shows which one failed and why.
 
 from django.dispatch import Signal
 
-#: ``appointment``, ``attendee`` (or None), ``booking`` (or None): somebody has an appointment.
+#: ``appointment``, ``attendee`` (or None), ``booking`` (or None): an appointment was booked.
 appointment_booked = Signal()
 #: ``appointment``, ``previous_start`` (aware datetime): its time changed.
 appointment_rescheduled = Signal()
 #: ``appointment``: it was cancelled.
 appointment_cancelled = Signal()
-#: ``appointment``, ``attendee``: one person left, the appointment goes on.
+#: ``appointment``, ``attendee``: one person left; the appointment takes place.
 attendee_removed = Signal()
 #: ``booking``: it waits for a confirmation.
 booking_pending = Signal()

@@ -7,14 +7,14 @@ from django_meetergo.models.leases import Leased
 
 
 class WebhookDelivery(Leased):
-    """A webhook delivery: a reason to re-read an appointment, never a fact. The body is not stored."""
+    """A received webhook. It is only a reason to re-read the appointment; its body is not stored."""
 
     class State(models.TextChoices):
         PENDING = "pending", _("waiting")
         APPLIED = "applied", _("applied")
         IGNORED = "ignored", _("nothing to do")
         UNCONFIRMED = "unconfirmed", _("not confirmed by meetergo")
-        DEAD = "dead", _("given up")
+        DEAD = "dead", _("failed")
 
     connection = models.CharField(max_length=64, default="default")
     digest = models.CharField(max_length=64, editable=False)

@@ -13,7 +13,7 @@ from django.db.models import Q
 
 @dataclass(frozen=True)
 class Lease:
-    """Proof that a worker holds a row until the lease expires."""
+    """Proof that a worker holds a row until its lease expires."""
 
     pk: int
     token: UUID
@@ -23,24 +23,24 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 class LeasedQuerySet(models.QuerySet[Row]):
-    """Rows that can be due, claimed by a worker and released again."""
+    """Find due rows, claim one, and release it with a result."""
 
     def due(self, now: datetime) -> Self:
-        """Return the rows whose ``next_at`` has passed and that no worker holds."""
+        """Return rows that are due and that no worker holds."""
         return self.filter(Q(lease_until=None) | Q(lease_until__lt=now), next_at__lte=now)
 
     def claim(self, pk: int, *, now: datetime, lease: timedelta, **changes: Any) -> Lease | None:
-        """Claim a row of this set and write ``changes`` with the claim; None when another worker holds it.
+        """Claim a row of this queryset and apply ``changes``; None if another worker holds it.
 
-        Narrow the set to the states in which the row may be claimed.
+        Filter the queryset by state first: a row that has left the state is not claimed.
         """
         free = Q(lease_until=None) | Q(lease_until__lt=now)
         token = uuid4()
-        won = self.filter(free, pk=pk).update(lease_token=token, lease_until=now + lease, **changes)
-        return Lease(pk, token) if won else None
+        updated = self.filter(free, pk=pk).update(lease_token=token, lease_until=now + lease, **changes)
+        return Lease(pk, token) if updated else None
 
     def finish(self, lease: Lease, **changes: Any) -> bool:
-        """Write a result and release the row. Return False, and write nothing, when the lease was lost."""
+        """Store a result and release the row; return False, and store nothing, if the lease was lost."""
         held = self.filter(pk=lease.pk, lease_token=lease.token)
         return bool(held.update(lease_token=None, lease_until=None, **changes))
 

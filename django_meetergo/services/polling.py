@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 
-from django_meetergo.conf import get_settings
+from django_meetergo.cache import cache
 from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import AppointmentChange, Booking
 from django_meetergo.services.booking.pending import check_pending
@@ -23,7 +22,8 @@ MIN_POLL_SECONDS = 5
 
 def may_poll(kind: str, pk: int) -> bool:
     """Whether nobody has polled this row within the last few seconds. The answer counts as a poll."""
-    return caches[get_settings().CACHE].add(f"meetergo:poll:{kind}:{pk}", 1, MIN_POLL_SECONDS)
+    allowed: bool = cache.add(f"meetergo:poll:{kind}:{pk}", 1, MIN_POLL_SECONDS)
+    return allowed
 
 
 def refresh_booking_status(*, booking: Booking, now: datetime) -> None:

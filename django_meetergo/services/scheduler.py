@@ -93,7 +93,7 @@ def reconcile_change(change: AppointmentChange, now: datetime) -> None:
 
 
 def apply_deliveries(delivery: WebhookDelivery, now: datetime) -> None:
-    client = build_client(delivery.connection, "reread")
+    client = build_client(delivery.connection, "deliveries")
     apply.apply_deliveries(connection=delivery.connection, client=client, now=now)
 
 

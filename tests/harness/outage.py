@@ -94,9 +94,9 @@ def finish(worker: Future[Any], hired: workers.Crew) -> None:
 
 def make_site(url: str, caches: dict[str, Any], scale: float, sabotage: str | None) -> workers.Site:
     long_times = {
-        "availability.FRESH": 60,
-        "availability.STALE": 900,
-        "settling.GIVE_UP": 300,
+        "availability.store.FRESH": 60,
+        "availability.store.STALE": 900,
+        "booking.reconciliation.STAFF_AFTER": 300,
     }
     patches: dict[str, Any] = {
         f"django_meetergo.services.{name}": timedelta(seconds=seconds / scale)
@@ -224,7 +224,7 @@ def judge(
     since = datetime.fromtimestamp((opened or ended) + UNDER_WAY, UTC)
     writes = [
         entry["path"]
-        for entry in sandbox.journal.entries(kind="request")
+        for entry in sandbox.request_log.entries(kind="request")
         if entry["method"] != "GET"
         and since <= datetime.fromisoformat(entry["at"]) <= datetime.fromtimestamp(ended, UTC)
     ]
@@ -271,7 +271,7 @@ def was_told(booking: Booking) -> bool:
 
 def count_standing(sandbox: Sandbox) -> dict[str, int]:
     found: dict[str, int] = {}
-    for appointment in sandbox.ledger.appointments.values():
+    for appointment in sandbox.state.appointments.values():
         for attendee in () if appointment.is_cancelled else appointment.attendees:
             for reference in re.findall(r"MG-[\w-]+", str(attendee.answers)):
                 found[reference] = found.get(reference, 0) + 1

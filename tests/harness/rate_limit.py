@@ -22,7 +22,7 @@ from django_meetergo.models import MeetingType
 from django_meetergo.remote.rate_limit import RateLimiter
 from django_meetergo.sandbox import limits, server
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.sandbox.control import fill
+from django_meetergo.sandbox.scenarios import add_appointments
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.availability.store import WINDOW
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
@@ -37,7 +37,7 @@ CALLS_A_MINUTE = 24  # of all visitors together, about
 MOST_WAIT = 0.25
 SLUGS = ("intro-call", "consultation", "next-therapist", "second-opinion")
 
-take = RateLimiter.take
+take = RateLimiter.acquire
 waits: list[tuple[str, float]] = []
 
 
@@ -63,11 +63,11 @@ def run(
     """The figures of one trial, on an empty database."""
     sandbox = Sandbox(rate_limit=True)
     sandbox.limit = Limit(minute)
-    fill(sandbox.ledger, APPOINTMENTS)
+    add_appointments(sandbox.state, APPOINTMENTS)
     with server.start(sandbox) as running, workers.shared_cache(cache) as caches:
         site = make_site(running.url, caches, minute, sabotage)
         workers.read_directory(running.url)
-        since = len(sandbox.journal.entries())
+        since = len(sandbox.request_log.entries())
         visitors = processes - WORKERS
         with workers.hire(site, processes) as hired:
             busy = [hired.send(workers.work, 0.5) for _ in range(WORKERS)]
@@ -80,7 +80,7 @@ def run(
             hired.stop.set()
             for worker in busy:
                 worker.result()
-        entries = sandbox.journal.entries(since=since, kind="request")
+        entries = sandbox.request_log.entries(since=since, kind="request")
     moments = [datetime.fromisoformat(entry["at"]).timestamp() for entry in entries]
     pages = sum(entry["route"] == "/v4/appointment/paginated" for entry in entries)
     most = count_most(moments, minute)
@@ -129,7 +129,7 @@ class Limit(limits.RateLimit):
 
 def make_site(url: str, caches: dict[str, Any], minute: float, sabotage: str | None) -> workers.Site:
     patches: dict[str, Any] = {
-        "django_meetergo.remote.rate_limit.RateLimiter.take": take_timed,
+        "django_meetergo.remote.rate_limit.RateLimiter.acquire": take_timed,
         "django_meetergo.services.sync.appointments.PAGE_SIZE": PAGE,
     }
     if minute != 60:
@@ -207,11 +207,12 @@ def take_freely(self: RateLimiter, priority: str) -> None:
 
 
 SABOTAGES: dict[str, dict[str, Any]] = {
-    "no-budget": {"django_meetergo.remote.rate_limit.RateLimiter.take": take_freely},
+    "no-budget": {"django_meetergo.remote.rate_limit.RateLimiter.acquire": take_freely},
     "no-lanes": {
         "django_meetergo.remote.rate_limit.RESERVED_PERMITS": {
             "sync": 0,
             "planned": 0,
+            "deliveries": 0,
             "view": 0,
             "write": 0,
             "reread": 0,

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | None = None) -> dict[str, Any]:
     """The figures of one trial, on an empty database: one process in four books, the others are workers."""
     sandbox = Sandbox(rate_limit=False)
-    for kind in sandbox.ledger.meeting_types.values():
+    for kind in sandbox.state.meeting_types.values():
         kind.horizon = None
     door = Door(sandbox.wsgi, dice=random.Random(seed), sandbox=sandbox)
     sandbox.wsgi = door  # type: ignore[method-assign]
@@ -86,8 +86,9 @@ def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | Non
 def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> workers.Site:
     patches: dict[str, Any] = {
         # Neither the request limit nor the circuit is what is tried here, and pauses are a hundredth.
-        "django_meetergo.remote.rate_limit.RateLimiter.take": workers.take_freely,
-        "django_meetergo.remote.circuit_breaker.FAILURES_TO_OPEN": 10**6,
+        "django_meetergo.remote.rate_limit.RateLimiter.acquire": workers.take_freely,
+        "django_meetergo.remote.circuit_breaker.FAILURE_RATE": 2,
+        "django_meetergo.remote.circuit_breaker.FAILURES_IN_A_ROW": 10**6,
         "django_meetergo.services.booking.sending.BOOKING_NEXT_SLOT": retry.RetryPolicy(delays=(0.15,)),
         "django_meetergo.services.booking.sending.BOOKING_OUTCOME": retry.OutcomeSchedule(early=(0.1, 0.3)),
         "django_meetergo.services.booking.reconciliation.BOOKING_OUTCOME": retry.OutcomeSchedule(
@@ -139,7 +140,7 @@ class Door:
     def plan(self, number: int) -> None:
         """What meets a booking's n-th request; with others on the way, it may meet theirs."""
         if number == 1 or self.dice.random() < 0.5:
-            self.sandbox.faults.add(BOOK, "steal_slot")
+            self.sandbox.faults.add(BOOK, "occupy_slot")
         if self.dice.random() < 0.1:
             self.sandbox.faults.add(BOOK, "drop_after")
 
@@ -205,7 +206,7 @@ def judge(sandbox: Sandbox, door: Door, stored: int) -> dict[str, Any]:
         ledger = sorted(booking.attempts.all(), key=lambda one: one.number)
         attempts += len(ledger)
         lost += any(one.outcome == Outcome.SLOT_TAKEN for one in ledger)
-        starts = [one.start for one in ledger if one.start != agreement.wished]
+        starts = [one.start for one in ledger if one.start != agreement.requested_start]
         outside += [booking.pk for start in starts if not is_within(agreement, start)]
         if len(ledger) > MOST_ATTEMPTS or door.asked[booking.reference] > MOST_ATTEMPTS:
             often.append(booking.pk)
@@ -222,7 +223,7 @@ def judge(sandbox: Sandbox, door: Door, stored: int) -> dict[str, Any]:
         "lost": lost,
         "attempts": attempts,
         "posts": sum(door.asked.values()),
-        "unclear_answers": BookingAttempt.objects.filter(evidence="OutcomeUnknown").count(),
+        "unclear_answers": BookingAttempt.objects.filter(error_type="OutcomeUnknown").count(),
         "violations": [
             *(f"booking {pk} tried a time outside of what was agreed" for pk in outside[:5]),
             *(f"booking {pk} was tried too often" for pk in often[:5]),
@@ -238,7 +239,7 @@ def judge(sandbox: Sandbox, door: Door, stored: int) -> dict[str, Any]:
 def is_within(agreement: Any, start: datetime) -> bool:
     """Reckoned here once more, by the words of the agreement."""
     local = start.astimezone(BERLIN)
-    days = abs((start - agreement.wished).total_seconds()) / 86400
+    days = abs((start - agreement.requested_start).total_seconds()) / 86400
     hours = range(agreement.hours[0], agreement.hours[1])
     return days <= 7 and local.weekday() in agreement.weekdays and local.hour in hours
 

@@ -111,7 +111,7 @@ def test_a_reschedule_that_loses_its_slot_keeps_the_old_time(meetergo_sandbox, b
     """The refusal says why; both sides keep the old time."""
     target = meetergo_sandbox.list_free_starts()[4]
     before = reload(booked).start
-    meetergo_sandbox.fail_next(MOVE_AS_HOST, "steal_slot")
+    meetergo_sandbox.fail_next(MOVE_AS_HOST, "occupy_slot")
 
     change = move(booked, target)
 

@@ -28,7 +28,7 @@ def deliver(kit, **body):
 def test_an_appointment_made_elsewhere_arrives_by_webhook(meetergo_sandbox):
     """The delivery leads to a read, and the read writes the row."""
     start = meetergo_sandbox.list_free_starts()[3]
-    meetergo_sandbox.steal_slot(start)
+    meetergo_sandbox.occupy_slot(start)
     [remote] = meetergo_sandbox.appointments()
 
     deliver(meetergo_sandbox, webhookType="booking_created", id=remote.id)
@@ -158,7 +158,7 @@ def test_deliveries_that_wait_for_our_request_limit_are_not_counted_as_failed(me
     kit = meetergo_sandbox
     kit.sync_directory()
     for start in kit.list_free_starts()[:4]:
-        kit.steal_slot(start)
+        kit.occupy_slot(start)
     settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 2}
     kit.clear_availability()
     kit.reread_all()
@@ -178,7 +178,7 @@ def test_an_appointment_that_cannot_be_stored_stops_no_other(meetergo_sandbox, m
     kit = meetergo_sandbox
     kit.sync_directory()
     for start in kit.list_free_starts()[:3]:
-        kit.steal_slot(start)
+        kit.occupy_slot(start)
     poisoned, *others = kit.appointments()
     write = write_appointments
 

@@ -39,6 +39,7 @@ from django_meetergo.services.sync.runs import (
     LeaseLost,
     finish_run,
     note_skipped,
+    note_skipped_items,
     open_run,
     release_when_stopped,
 )
@@ -193,8 +194,7 @@ class AppointmentSync:
         """Store a page and the checkpoint together. An appointment that cannot be stored is skipped."""
         if answer.unreadable:
             self.is_whole = False
-            where = f"page {page + 1} of the list of {owner or 'the credential'}"
-            note_skipped(self.run, "page", where, f"{answer.unreadable} entries could not be read")
+            note_skipped_items(self.run, answer.skipped)
 
         def store(documents: Sequence[AppointmentDocument]) -> None:
             self.store_documents(documents, owner, page, answer)

@@ -7,16 +7,20 @@ from datetime import datetime
 from itertools import count
 from uuid import uuid4
 
-from django.core.cache import caches
-
+from django_meetergo.cache import cache
 from django_meetergo.clock import Stopwatch
-from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import InvalidRequest, NotFound, PermissionRefused
 from django_meetergo.models import Connection, MeetingType, SyncRun
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import HostDocument, MeetingTypeDocument
 from django_meetergo.services.mirror.directory import record_hosts, record_meeting_types
-from django_meetergo.services.sync.runs import finish_run, note_skipped, open_run, release_when_stopped
+from django_meetergo.services.sync.runs import (
+    finish_run,
+    note_skipped,
+    note_skipped_items,
+    open_run,
+    release_when_stopped,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +49,9 @@ def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[
     """Read and store the meeting types with their hosts, and what the credential may see."""
     connection = run.connection
     types = client.list_meeting_types()
+    note_skipped_items(run, types.skipped)
     acting = get_acting_user(client)
-    users = {user.id: user for user in list_users(acting, client)}
+    users = {user.id: user for user in list_users(run, acting, client)}
     members = {document.id: list_members(run, document, client) for document in types}
     everybody = {host.id: host for hosts in members.values() for host in hosts} | users
     hosts = record_hosts(connection=connection, documents=list(everybody.values()), now=now, refresh=True)
@@ -58,7 +63,13 @@ def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[
         ]
         for document in types
     }
-    rows = record_meeting_types(connection=connection, documents=types, hosts_of=hosts_of, now=now)
+    rows = record_meeting_types(
+        connection=connection,
+        documents=types,
+        hosts_of=hosts_of,
+        unreadable={item.id for item in types.skipped},
+        now=now,
+    )
     learnt = {
         "directory_synced_at": now,
         "user_id": acting.id if acting else "",
@@ -71,16 +82,13 @@ def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[
 
 def get_version() -> str:
     """Return a text that changes whenever the directory was read; part of the keys of cached pages."""
-    version: str = caches[get_settings().CACHE].get(VERSION_KEY, "")
+    version: str = cache.get(VERSION_KEY, "")
     return version
 
 
 def renew_version() -> None:
-    """Invalidate the cached pages. They expire within a minute anyway, so a lost cache does no harm."""
-    try:
-        caches[get_settings().CACHE].set(VERSION_KEY, uuid4().hex, None)
-    except Exception:
-        logger.exception("The cached pages could not be invalidated after a sync of the directory.")
+    """Invalidate the rendered pages. Without a cache there are none, and later ones expire in a minute."""
+    cache.set(VERSION_KEY, uuid4().hex, None)
 
 
 def get_acting_user(client: MeetergoClient) -> HostDocument | None:
@@ -91,7 +99,7 @@ def get_acting_user(client: MeetergoClient) -> HostDocument | None:
         return None
 
 
-def list_users(acting: HostDocument | None, client: MeetergoClient) -> list[HostDocument]:
+def list_users(run: SyncRun, acting: HostDocument | None, client: MeetergoClient) -> list[HostDocument]:
     """Return whom the credential may see: the company for an admin, else the acting user, else nobody."""
     users = [acting] if acting else []
     if acting and not acting.is_admin:
@@ -100,7 +108,8 @@ def list_users(acting: HostDocument | None, client: MeetergoClient) -> list[Host
         for offset in count(0, PAGE_SIZE):
             page = client.list_users(limit=PAGE_SIZE, offset=offset)
             users.extend(page.hosts)
-            if len(page.hosts) < PAGE_SIZE:
+            note_skipped_items(run, page.skipped)
+            if len(page.hosts) + len(page.skipped) < PAGE_SIZE:
                 break
     except PermissionRefused:
         # An admin whose plan or scope does not include the company.

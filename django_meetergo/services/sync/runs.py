@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import Lease, SyncRun
+from django_meetergo.remote.payloads import SkippedItem
 from django_meetergo.services.retry import SYNC
 from django_meetergo.wakeup import wake_workers
 
@@ -105,6 +106,12 @@ def finish_run(run: SyncRun, lease: Lease, now: datetime, **changes: Any) -> Non
         skipped=run.skipped,
         **changes,
     )
+
+
+def note_skipped_items(run: SyncRun, items: Iterable[SkippedItem]) -> None:
+    """Add the items of a list that could not be read to the run's list."""
+    for item in items:
+        note_skipped(run, item.kind, item.id, item.reason)
 
 
 def note_skipped(run: SyncRun, kind: str, remote_id: str, reason: object) -> None:
