@@ -235,7 +235,7 @@ def list_claimed_ids(connection: str, appointment_id: str) -> set[str]:
     linked = Attendee.objects.filter(
         connection=connection, appointment__remote_id=appointment_id, booking__isnull=False
     )
-    return set(linked.exclude(remote_id=None).values_list("remote_id", flat=True))
+    return {remote_id for remote_id in linked.values_list("remote_id", flat=True) if remote_id}
 
 
 # Seats

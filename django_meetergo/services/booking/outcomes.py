@@ -29,13 +29,12 @@ from django_meetergo.services.matching import (
 )
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.confirmations import record_attendee_of_booking, record_confirmation
+from django_meetergo.services.retry import BOOKING_PENDING, BOOKING_SEARCH
 from django_meetergo.transactions import run_with_retries
 
 logger = logging.getLogger(__name__)
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
 BookingResult = BookingConfirmed | BookingProvisional | AppointmentDocument | ProvisionalDocument
-#: Minutes after which a pending booking is polled; hourly from then on.
-PENDING_POLL_MINUTES = (1, 5, 15)
 #: A connection with a webhook gets a delivery of each booking within this time, and reads it then.
 WEBHOOK_GRACE = timedelta(seconds=5)
 #: The cancel reason that the host reads on an appointment that one booking got twice.
@@ -50,9 +49,8 @@ def adopt(*, booking: Booking, document: BookingResult, now: datetime) -> Bookin
     """
 
     def store() -> Booking:
+        lock_appointment(booking.connection, document)
         # No lease is needed: a success that arrives late is still a success.
-        if not isinstance(document, BookingProvisional | ProvisionalDocument):
-            lock_appointment(booking.connection, document)
         rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
         stored = rows.get(pk=booking.pk)
         if isinstance(document, BookingProvisional | ProvisionalDocument):
@@ -62,11 +60,12 @@ def adopt(*, booking: Booking, document: BookingResult, now: datetime) -> Bookin
     return run_with_retries(store)
 
 
-def lock_appointment(connection: str, document: BookingConfirmed | AppointmentDocument) -> None:
-    """Lock the mirrored appointment, if there is one: rows are locked in one order, bookings after it."""
-    remote_id = document.appointment_id if isinstance(document, BookingConfirmed) else document.id
-    rows = Appointment.objects.filter(connection=connection, remote_id=remote_id)
-    rows.select_for_update().values_list("pk", flat=True).first()
+def lock_appointment(connection: str, document: BookingResult) -> None:
+    """Lock the appointment before the booking: everything that locks both does so in this order."""
+    if isinstance(document, BookingConfirmed | AppointmentDocument):
+        remote_id = document.appointment_id if isinstance(document, BookingConfirmed) else document.id
+        rows = Appointment.objects.select_for_update().filter(connection=connection, remote_id=remote_id)
+        list(rows.values_list("pk", flat=True))
 
 
 def mark_confirmed(
@@ -87,7 +86,8 @@ def mark_confirmed(
     link_attendee(booking, attendee)
     release_keys(booking)
     booking.state, booking.reason, booking.attendee = State.CONFIRMED, Reason.NONE, attendee
-    booking.next_at, booking.tries, booking.closed_at = reread_at, 0, None
+    booking.tries, booking.polls, booking.failing_since = 0, 0, None
+    booking.next_at, booking.closed_at = reread_at, None
     booking.save()
     end_last_attempt(booking, Outcome.CONFIRMED, now)
     if was_closed:
@@ -128,8 +128,9 @@ def mark_pending(
         return booking
     booking.state = State.PENDING
     booking.reason = choose_pending_reason(booking, document.awaits)
-    booking.pending_since, booking.closed_at, booking.tries = now, None, 0
-    booking.next_at = now + timedelta(minutes=PENDING_POLL_MINUTES[0])
+    booking.pending_since, booking.closed_at = now, None
+    booking.polls, booking.failing_since = 0, None
+    booking.next_at = BOOKING_PENDING.find_next(0, now, since=now)
     booking.lease_token = booking.lease_until = None
     booking.save()
     end_last_attempt(booking, Outcome.PROVISIONAL, now)
@@ -173,6 +174,31 @@ def close_booking(booking: Booking, reason: str, *, now: datetime, message: str 
     return booking
 
 
+def give_up_search(booking: Booking, now: datetime) -> None:
+    """Leave an open booking to staff that cannot be looked for."""
+    with transaction.atomic():
+        rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+        stored = rows.filter(pk=booking.pk, state__in=[State.SENDING, State.UNKNOWN, State.PENDING]).first()
+        if stored is not None:
+            leave_to_staff(stored, now)
+
+
+def leave_to_staff(booking: Booking, now: datetime) -> Booking:
+    """Stop searching for a booking and leave it to staff. The caller holds the row locked.
+
+    A confirmed booking stays confirmed: staff find out which attendee of a group it is.
+    """
+    state = booking.state
+    for name, value in BOOKING_SEARCH.then.items():
+        setattr(booking, name, value)
+    if state == State.CONFIRMED:
+        booking.state = state
+    booking.lease_token = booking.lease_until = None
+    booking.save()
+    record_booking_event(booking, Event.Kind.BOOKING_NEEDS_STAFF, now=now)
+    return booking
+
+
 def end_last_attempt(booking: Booking, outcome: str, now: datetime, error_type: str = "") -> None:
     """Store the outcome of the last attempt that has none, once it is certain."""
     last = booking.attempts.exclude(outcome__in=BookingAttempt.DEFINITE).order_by("-number").first()
@@ -180,13 +206,6 @@ def end_last_attempt(booking: Booking, outcome: str, now: datetime, error_type: 
         last.outcome, last.ended_at = outcome, now
         last.error_type = error_type or last.error_type
         last.save()
-
-
-def leave_to_staff(booking: Booking) -> None:
-    """Store that only staff can decide about a booking. Its state stays: confirmed stays confirmed."""
-    booking.reason, booking.next_at = Reason.NEEDS_STAFF, None
-    booking.lease_token = booking.lease_until = None
-    booking.save()
 
 
 def adopt_documents(

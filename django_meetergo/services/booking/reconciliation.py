@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
 
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import RemoteError
@@ -30,17 +29,10 @@ from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.matching import list_references, match_documents, parse_stored
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.attendees import record_remote_ids
+from django_meetergo.services.retry import BOOKING_OUTCOME, BOOKING_REREAD
 
 logger = logging.getLogger(__name__)
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
-#: Seconds after sending at which a booking with a lost answer is searched for before its deadline.
-EARLY_READ_SECONDS = (2, 20)
-#: Two reads that find nothing prove absence only with this much time between them.
-MIN_GAP = timedelta(seconds=30)
-#: A booking whose lists still cannot be read this long after its deadline is left to staff.
-STAFF_AFTER = timedelta(minutes=5)
-#: A confirmed appointment that could not be read is read again this many times.
-MAX_REREADS = 5
 
 
 def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
@@ -96,17 +88,17 @@ def mark_interrupted(booking: Booking, now: datetime) -> bool:
 def record_no_match(booking: Booking, *, is_ambiguous: bool, is_complete: bool, now: datetime) -> Booking:
     """Store the result of a search that adopted nothing: wait, close, or leave to staff when ambiguous."""
     booking.lease_token = booking.lease_until = None
-    outcome_deadline = booking.outcome_deadline or now
-    if is_ambiguous or (not is_complete and now >= outcome_deadline + STAFF_AFTER):
-        leave_to_staff(booking)
-        return booking
+    if is_ambiguous or (not is_complete and BOOKING_OUTCOME.is_over(now, booking.outcome_deadline)):
+        return leave_to_staff(booking, now)
     if is_complete and is_proven_absent(booking, now):
         end_last_attempt(booking, Outcome.ABSENT, now)
         return close_booking(booking, Reason.NOT_BOOKED, now=now)
     if is_complete and booking.first_absent_at is None:
         booking.first_absent_at = now
-    booking.tries += 1
-    booking.next_at = schedule_next_read(booking, now)
+    booking.polls, booking.failing_since = booking.polls + 1, None
+    booking.next_at = BOOKING_OUTCOME.find_next(
+        now, deadline=booking.outcome_deadline, first_absent_at=booking.first_absent_at
+    )
     booking.save()
     return booking
 
@@ -114,23 +106,9 @@ def record_no_match(booking: Booking, *, is_ambiguous: bool, is_complete: bool, 
 def is_proven_absent(booking: Booking, now: datetime) -> bool:
     """Whether two complete searches found nothing: ``MIN_GAP`` apart, the second after the deadline."""
     first, outcome_deadline = booking.first_absent_at, booking.outcome_deadline
-    return bool(first and outcome_deadline and now >= outcome_deadline and now - first >= get_min_gap())
-
-
-def get_min_gap() -> timedelta:
-    """Return ``MIN_GAP``, or less when the site has shortened ``OUTCOME_DEADLINE``."""
-    return min(MIN_GAP, get_settings().outcome_deadline / 4)
-
-
-def schedule_next_read(booking: Booking, now: datetime) -> datetime:
-    """Return the next planned time of a search that is still in the future."""
-    outcome_deadline = booking.outcome_deadline or now
-    sent_at = outcome_deadline - get_settings().outcome_deadline
-    early = [sent_at + timedelta(seconds=seconds) for seconds in EARLY_READ_SECONDS]
-    plan = [*early, outcome_deadline, outcome_deadline + get_min_gap()]
-    if booking.first_absent_at:
-        plan.append(booking.first_absent_at + get_min_gap())
-    return min((moment for moment in plan if moment > now), default=now + get_min_gap())
+    if first is None or outcome_deadline is None:
+        return False
+    return now >= outcome_deadline and now - first >= BOOKING_OUTCOME.get_gap()
 
 
 def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
@@ -156,12 +134,12 @@ def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -
             return postpone_reread(booking, lease, error, now)
     with transaction.atomic():
         record_document(booking, document, now)
-        Booking.objects.finish(lease, next_at=None, tries=0)
+        Booking.objects.finish(lease, next_at=None, tries=0, polls=0)
     booking.refresh_from_db()
     is_identified = bool(booking.attendee and booking.attendee.remote_id)
     if booking.meeting_type.is_group and not is_identified:
         logger.warning("The attendee of booking %s is unknown; staff must decide.", booking.reference)
-        leave_to_staff(booking)
+        return leave_to_staff(booking, now)
     return booking
 
 
@@ -173,16 +151,15 @@ def record_document(booking: Booking, document: AppointmentDocument, now: dateti
 
 
 def postpone_reread(booking: Booking, lease: Lease, error: RemoteError, now: datetime) -> Booking:
-    """Read the appointment later, a few times. Sync and webhooks bring it if it can be read at all."""
-    wait = timedelta(seconds=max(min(5 * 4**booking.tries, 3600), error.retry_after or 0))
-    is_last = booking.tries >= MAX_REREADS
+    """Read the appointment later, a limited number of times. Sync and webhooks bring it if it can be read."""
+    plan = BOOKING_REREAD.plan(booking, now)
     logger.warning(
         "Appointment of booking %s could not be read (%s); %s.",
         booking.reference,
         type(error).__name__,
-        "the next sync reads it" if is_last else f"it is read again in {wait.total_seconds():.0f} s",
+        "it is read again later" if plan else "the next sync reads it",
     )
-    Booking.objects.finish(lease, tries=F("tries") + 1, next_at=None if is_last else now + wait)
+    Booking.objects.finish(lease, **(plan or BOOKING_REREAD.then))
     return booking
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,9 +24,9 @@ from django_meetergo.services.mirror.directory import list_hosts, record_hosts
 from django_meetergo.services.mirror.erasure import hash_erasure_digest, remove_erased_people
 from django_meetergo.services.mirror.fitting import MAX_ID, MAX_LINK, Skipped, fit_documents, fit_link
 from django_meetergo.services.mirror.rows import find_by_remote_id, save_rows
-from django_meetergo.transactions import DATABASE_LOST, run_with_retries
+from django_meetergo.services.one_by_one import handle_batch
+from django_meetergo.transactions import run_with_retries
 
-logger = logging.getLogger(__name__)
 Kind = Event.Kind
 
 
@@ -46,20 +45,24 @@ class RecordedAppointments:
         self, connection: str, documents: list[AppointmentDocument], *, now: datetime, silent: bool
     ) -> None:
         """Store documents in one transaction and add their rows."""
-        if documents:
-            written = run_with_retries(
-                lambda: write_appointments(connection, documents, now=now, silent=silent)
-            )
-            self.appointments |= written.appointments
-            self.written += written.written
+        written = run_with_retries(lambda: write_appointments(connection, documents, now=now, silent=silent))
+        self.appointments |= written.appointments
+        self.written += written.written
+
+    def require(self, ids: Iterable[str]) -> None:
+        """Raise UnreadableReply unless these appointments have a row."""
+        for remote_id in ids:
+            if remote_id not in self.appointments:
+                reasons = [one.reason for one in self.skipped if one.remote_id == remote_id[:MAX_ID]]
+                raise UnreadableReply(
+                    f"appointment {remote_id[:MAX_ID]} could not be stored: {'; '.join(reasons)}"
+                )
 
 
 def record_appointment(*, connection: str, document: AppointmentDocument, now: datetime) -> Appointment:
     """Store one document and return its row. Raises UnreadableReply when no row can hold it."""
     recorded = record_appointments(connection=connection, documents=[document], now=now)
-    if document.id not in recorded.appointments:
-        reasons = "; ".join(skipped.reason for skipped in recorded.skipped)
-        raise UnreadableReply(f"appointment {document.id[:MAX_ID]} could not be stored: {reasons}")
+    recorded.require([document.id])
     return recorded.appointments[document.id]
 
 
@@ -82,37 +85,15 @@ def record_appointments(
     recorded = RecordedAppointments(dict(known))
     changed = [document for document in latest.values() if is_changed(known.get(document.id), document)]
     fitting = remove_erased_people(connection, fit_documents(changed, recorded.skipped))
-    try:
-        recorded.add(connection, fitting, now=now, silent=silent)
-    except DATABASE_LOST:
-        raise
-    except Exception:
-        logger.warning(
-            "%d appointments could not be stored together; they are stored one by one.",
-            len(fitting),
-            exc_info=True,
-        )
-        for document in fitting:
-            record_one(recorded, connection, document, now=now, silent=silent)
+    failed = handle_batch(
+        fitting,
+        lambda chosen: recorded.add(connection, list(chosen), now=now, silent=silent),
+        what="appointments",
+    )
+    recorded.skipped += [
+        Skipped(remote_id=document.id, reason=describe_failure(error)) for document, error in failed
+    ]
     return recorded
-
-
-def record_one(
-    recorded: RecordedAppointments,
-    connection: str,
-    document: AppointmentDocument,
-    *,
-    now: datetime,
-    silent: bool,
-) -> None:
-    """Store one document, or add it to the skipped ones."""
-    try:
-        recorded.add(connection, [document], now=now, silent=silent)
-    except DATABASE_LOST:
-        raise
-    except Exception as error:
-        logger.exception("Appointment %s could not be stored and is skipped.", document.id)
-        recorded.skipped.append(Skipped(remote_id=document.id, reason=describe_failure(error)))
 
 
 def describe_failure(error: Exception) -> str:

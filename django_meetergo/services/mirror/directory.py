@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -76,11 +76,13 @@ def record_meeting_types(
     documents: Sequence[MeetingTypeDocument],
     hosts_of: dict[str, list[Host]],
     now: datetime,
+    unreadable: Collection[str] = (),
 ) -> list[MeetingType]:
     """Store the complete list of meeting types; those that it does not name are marked missing.
 
-    ``hosts_of`` maps a meeting type's id to its hosts. Appointments of a type that was not known when they
-    were stored are linked to it. Returns the rows; types whose id does not fit its column are left out.
+    ``hosts_of`` maps a meeting type's id to its hosts. ``unreadable`` are ids that the list names with a
+    document that cannot be read: their rows stay as they are. Appointments of a type that was not known when
+    they were stored are linked to it. Returns the rows; types whose id does not fit its column are left out.
     """
     documents = [document for document in documents if 0 < len(document.id) <= MAX_ID]
     known = find_by_remote_id(MeetingType, connection, {document.id for document in documents})
@@ -96,7 +98,8 @@ def record_meeting_types(
         for row in rows:
             row.hosts.set(hosts_of.get(row.remote_id, []))
         present = MeetingType.objects.filter(connection=connection, missing_since=None)
-        present.exclude(remote_id__in=[row.remote_id for row in rows]).update(missing_since=now)
+        named = [*(row.remote_id for row in rows), *unreadable]
+        present.exclude(remote_id__in=named).update(missing_since=now)
         link_appointments(connection, rows)
     return rows
 
