@@ -15,8 +15,9 @@ from django_meetergo.cache import cache
 from django_meetergo.conf import DEFAULT_CONNECTION
 from django_meetergo.models import Booking, MeetingType
 from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.sandbox import bookings, provisional
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.sandbox.control import occupy_slot
+from django_meetergo.sandbox.scenarios import occupy_slot
 from django_meetergo.services import scheduler
 from django_meetergo.services.availability.demand import recent_views
 from django_meetergo.services.availability.slots import list_slots
@@ -118,19 +119,19 @@ class SandboxKit:
 
     def confirm(self, booking: Booking) -> None:
         """The attendee opens the link in the mail."""
-        self.sandbox.state.confirm(booking.provisional_id)
+        bookings.confirm(self.sandbox.state, booking.provisional_id)
 
     def approve(self, booking: Booking) -> None:
         """The host agrees."""
-        self.sandbox.state.approve(booking.provisional_id)
+        bookings.approve(self.sandbox.state, booking.provisional_id)
 
     def expire(self, booking: Booking) -> None:
         """Nobody said yes in time."""
-        self.sandbox.state.expire(booking.provisional_id)
+        provisional.expire(self.sandbox.state, booking.provisional_id)
 
     def decline(self, booking: Booking, reason: str = "") -> None:
         """The host says no."""
-        self.sandbox.state.decline(booking.provisional_id, reason)
+        provisional.decline(self.sandbox.state, booking.provisional_id, reason)
 
     # Webhooks
 
@@ -143,10 +144,10 @@ class SandboxKit:
         deliveries = self.sandbox.deliveries
         if shuffle:
             deliveries.shuffle()
-        entries = deliveries.pump()
+        entries = deliveries.send_pending()
         for _ in range(duplicate - 1):
             deliveries.replay()
-            entries += deliveries.pump()
+            entries += deliveries.send_pending()
         return sum(200 <= entry.get("status", 0) < 300 for entry in entries)
 
     def reread_all(self) -> None:

@@ -219,7 +219,7 @@ def judge(sandbox: Sandbox, door: Door, stored: int) -> dict[str, Any]:
         "lost": lost,
         "attempts": attempts,
         "posts": sum(door.asked.values()),
-        "unclear_answers": BookingAttempt.objects.filter(evidence="OutcomeUnknown").count(),
+        "unclear_answers": BookingAttempt.objects.filter(error_type="OutcomeUnknown").count(),
         "violations": [
             *(f"booking {pk} tried a time outside of what was agreed" for pk in outside[:5]),
             *(f"booking {pk} was tried too often" for pk in often[:5]),
