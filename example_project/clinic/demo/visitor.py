@@ -145,7 +145,7 @@ class Visitor:
         self.read(response)
 
     def check_redirect(self, response: requests.Response) -> None:
-        """Raise ``UnexpectedPage`` unless a POST was answered by a redirect, which a reload does not repeat."""
+        """Raise ``UnexpectedPage`` unless a POST was answered by a redirect."""
         if [each.status_code for each in response.history] != [303]:
             heading = Page(response.text).heading
             raise UnexpectedPage(f"{response.url} answered {response.status_code} instead of 303: {heading}")
