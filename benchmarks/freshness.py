@@ -94,7 +94,7 @@ class SimulatedCache:
     def set(self, key: Any, value: Any, timeout: Any = 300) -> None:
         self.known[key] = value, self.clock() + timeout
 
-    def add(self, key: Any, value: Any, timeout: Any = 300) -> bool:
+    def add(self, key: Any, value: Any, timeout: Any = 300, **_: Any) -> bool:
         if self.get(key) is not None:
             return False
         self.set(key, value, timeout)
@@ -115,7 +115,7 @@ class Policy:
 
     def fetch(self, document: Document, priority: str) -> bool:
         try:
-            self.rate_limiter.take(priority)
+            self.rate_limiter.acquire(priority)
         except RateLimitReached:
             return False
         self.sent.append(self.now)
@@ -131,7 +131,7 @@ class Policy:
     def apply_webhook(self, document: Document) -> None:
         """Read the appointment once and remove its slot from the copy."""
         try:
-            self.rate_limiter.take("reread")
+            self.rate_limiter.acquire("reread")
         except RateLimitReached:
             return
         self.sent.append(self.now)

@@ -1,27 +1,23 @@
-"""Strangers: from which address they come, and how often one address may try something."""
+"""Limit how often one visitor may do something."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from django.core.cache import caches
-
+from django_meetergo.cache import cache
 from django_meetergo.conf import get_settings
-
-logger = logging.getLogger(__name__)
 
 
 def get_client_address(meta: Mapping[str, Any]) -> str:
-    """The caller's address: from the proxy's header where a site trusts one, else whoever is connected.
+    """Return the client's network address: from ``CLIENT_IP_HEADER`` if set, else ``REMOTE_ADDR``.
 
-    A proxy adds to the end of a list, so only its last entry was not written by the caller. Whoever has one
-    IPv6 address has the 2**64 beside it too, and is counted as one.
+    A proxy appends to the list in its header, so only the last entry cannot be forged by the client.
+    The whole /64 network of an IPv6 address counts as one client.
     """
     name = (get_settings().CLIENT_IP_HEADER or "REMOTE_ADDR").upper().replace("-", "_")
     if name != "REMOTE_ADDR":
@@ -40,15 +36,15 @@ def normalize_address(text: str) -> str:
 
 
 def identify_visitor(user: Any, meta: Mapping[str, Any]) -> str:
-    """As whom a visitor is counted: the signed-in person, else the address they come from."""
+    """Return the key that a visitor is counted under: the signed-in user, else the network address."""
     return f"user {user.pk}" if user is not None else get_client_address(meta)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """So many tries in a period of so many seconds, counted in the cache that all processes share.
+    """At most ``times`` tries per ``seconds``, counted in the shared cache.
 
-    It keeps robots off and is no promise: a cache that fails or forgets lets everybody through.
+    The limit deters bots and guarantees nothing: while the cache fails, nobody is limited.
     """
 
     name: str
@@ -56,22 +52,13 @@ class Limit:
     seconds: int
 
     def is_reached(self, who: str) -> bool:
-        try:
-            tries = caches[get_settings().CACHE].get(self._name_period(who), 0)
-        except Exception:  # every cache has its own errors, and none may shut the door
-            logger.exception("The cache failed; visitors are not counted.")
-            return False
-        return int(tries) >= self.times
+        tries: int = cache.get(self._name_period(who), 0)
+        return tries >= self.times
 
     def count(self, who: str) -> None:
-        key, cache = self._name_period(who), caches[get_settings().CACHE]
-        try:
-            cache.add(key, 0, self.seconds)
-            cache.incr(key)
-        except Exception:  # see is_reached(); ValueError where the count has just been forgotten
-            logger.exception("The cache failed; a visitor was not counted.")
+        cache.increment(self._name_period(who), self.seconds)
 
     def _name_period(self, who: str) -> str:
-        """One key a visitor and period. The address itself is not kept."""
+        """Return the cache key of a visitor and period. It contains a digest, not the address."""
         digest = hashlib.sha256(who.encode()).hexdigest()[:32]
         return f"meetergo:{self.name}:{digest}:{int(time.time()) // self.seconds}"

@@ -9,17 +9,17 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from django.core.cache import caches
 from django.test import Client
 
-from django_meetergo.conf import DEFAULT_CONNECTION, get_settings
+from django_meetergo.cache import cache
+from django_meetergo.conf import DEFAULT_CONNECTION
 from django_meetergo.models import Booking, MeetingType
-from django_meetergo.remote.circuit_breaker import reset_local_state
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.sandbox import bookings, provisional
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.scenarios import occupy_slot
 from django_meetergo.services import scheduler
+from django_meetergo.services.availability.demand import recent_views
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.sync import directory
@@ -101,13 +101,19 @@ class SandboxKit:
         self.sandbox.faults.add("*", "expire_key", times=-1)
 
     def clear_availability(self) -> None:
-        """Empty the cache: free times, the request budget and the circuit, as after a restart."""
-        caches[get_settings().CACHE].clear()
+        """Forget free times, pages, permits and the circuit. Other entries of the cache stay."""
+        cache.forget_entries()
+        cache.reset()
+        recent_views.clear()
         self.reset_rate_limit()
 
     def reset_rate_limit(self) -> None:
-        """A new minute: the request budget is whole and the circuit closed."""
-        reset_local_state()
+        """Free all permits of the rate limit and close the circuit."""
+        client = self.client()
+        if client.rate_limiter:
+            client.rate_limiter.reset()
+        if client.circuit:
+            client.circuit.reset()
 
     # Somebody's yes
 

@@ -37,7 +37,7 @@ CALLS_A_MINUTE = 24  # of all visitors together
 MOST_WAIT = 0.25
 SLUGS = ("intro-call", "consultation", "next-therapist", "second-opinion")
 
-take = RateLimiter.take
+take = RateLimiter.acquire
 waits: list[tuple[str, float]] = []
 
 
@@ -129,7 +129,7 @@ class Limit(limits.RateLimit):
 
 def make_site(url: str, caches: dict[str, Any], minute: float, sabotage: str | None) -> workers.Site:
     patches: dict[str, Any] = {
-        "django_meetergo.remote.rate_limit.RateLimiter.take": take_timed,
+        "django_meetergo.remote.rate_limit.RateLimiter.acquire": take_timed,
         "django_meetergo.services.sync.appointments.PAGE_SIZE": PAGE,
     }
     if minute != 60:
@@ -207,12 +207,13 @@ def take_freely(self: RateLimiter, priority: str) -> None:
 
 
 SABOTAGES: dict[str, dict[str, Any]] = {
-    "no-limit": {"django_meetergo.remote.rate_limit.RateLimiter.take": take_freely},
+    "no-limit": {"django_meetergo.remote.rate_limit.RateLimiter.acquire": take_freely},
     "no-priorities": {
         "django_meetergo.remote.rate_limit.RESERVED_PERMITS": {
             "sync": 0,
             "planned": 0,
             "view": 0,
+            "deliveries": 0,
             "write": 0,
             "reread": 0,
         }

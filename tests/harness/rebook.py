@@ -86,8 +86,9 @@ def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | Non
 def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> workers.Site:
     patches: dict[str, Any] = {
         # Without rate limit and circuit breaker, and with a hundredth of the pauses.
-        "django_meetergo.remote.rate_limit.RateLimiter.take": workers.take_freely,
-        "django_meetergo.remote.circuit_breaker.FAILURES_TO_OPEN": 10**6,
+        "django_meetergo.remote.rate_limit.RateLimiter.acquire": workers.take_freely,
+        "django_meetergo.remote.circuit_breaker.FAILURE_RATE": 2,
+        "django_meetergo.remote.circuit_breaker.FAILURES_IN_A_ROW": 10**6,
         "django_meetergo.services.booking.rebooking.PAUSE_SECONDS": (0.02, 0.15),
         "django_meetergo.services.booking.reconciliation.EARLY_READ_SECONDS": (0.1, 0.3),
     }
@@ -202,7 +203,7 @@ def judge(sandbox: Sandbox, recorder: Recorder, stored: int) -> dict[str, Any]:
         tries = sorted(booking.attempts.all(), key=lambda one: one.number)
         attempts += len(tries)
         lost += any(one.outcome == Outcome.SLOT_TAKEN for one in tries)
-        starts = [one.start for one in tries if one.start != agreement.wished]
+        starts = [one.start for one in tries if one.start != agreement.requested_start]
         outside += [booking.pk for start in starts if not is_within(agreement, start)]
         if len(tries) > MOST_ATTEMPTS or recorder.requests[booking.reference] > MOST_ATTEMPTS:
             often.append(booking.pk)
@@ -235,7 +236,7 @@ def judge(sandbox: Sandbox, recorder: Recorder, stored: int) -> dict[str, Any]:
 def is_within(agreement: Any, start: datetime) -> bool:
     """Return whether a start is within the agreement, computed independently of the app."""
     local = start.astimezone(BERLIN)
-    days = abs((start - agreement.wished).total_seconds()) / 86400
+    days = abs((start - agreement.requested_start).total_seconds()) / 86400
     hours = range(agreement.hours[0], agreement.hours[1])
     return days <= 7 and local.weekday() in agreement.weekdays and local.hour in hours
 

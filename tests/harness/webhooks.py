@@ -89,7 +89,7 @@ def run(
 def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> workers.Site:
     patches: dict[str, Any] = {
         # Without rate limit, and with a shorter wait for further deliveries.
-        "django_meetergo.remote.rate_limit.RateLimiter.take": workers.take_freely,
+        "django_meetergo.remote.rate_limit.RateLimiter.acquire": workers.take_freely,
         "django_meetergo.services.webhooks.receive.DEBOUNCE": timedelta(seconds=0.1),
     }
     return workers.make_site(url, caches, {**patches, **(SABOTAGES[sabotage] if sabotage else {})})

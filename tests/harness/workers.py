@@ -123,7 +123,7 @@ def make_site(url: str, caches: Mapping[str, Any], patches: Mapping[str, Any], *
 
 
 def take_freely(*_: Any) -> None:
-    """Replace ``RateLimiter.take``: every request gets a permit."""
+    """Replace ``RateLimiter.acquire``: every request gets a permit."""
 
 
 def wait_until(condition: Any, seconds: float) -> float | None:

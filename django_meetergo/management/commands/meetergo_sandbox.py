@@ -1,3 +1,5 @@
+"""Start the sandbox."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,0 +1,79 @@
+"""Management commands."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from django_meetergo.models import Appointment, MeetingType
+
+pytestmark = pytest.mark.django_db
+
+
+def test_sync_mirrors_everything_and_prints_the_counts(meetergo_sandbox, capsys):
+    call_command("meetergo_sync", "--kind", "full")
+
+    out = capsys.readouterr().out
+    assert MeetingType.objects.count() == 6
+    assert f"{Appointment.objects.count()} written" in out
+
+
+def test_sync_prints_nothing_with_verbosity_0(meetergo_sandbox, capsys):
+    call_command("meetergo_sync", verbosity=0)
+
+    assert capsys.readouterr().out == ""
+
+
+def test_sync_reports_a_refused_credential(meetergo_sandbox):
+    """The message names it, and the exit code is not 0."""
+    meetergo_sandbox.expire_key()
+
+    with pytest.raises(CommandError, match="API key has expired"):
+        call_command("meetergo_sync")
+
+
+def test_the_webhook_is_registered_listed_and_removed(meetergo_sandbox, capsys):
+    call_command("meetergo_webhooks", "ensure")
+    call_command("meetergo_webhooks", "list")
+    assert "1 of 6 webhooks are in use" in capsys.readouterr().out
+
+    call_command("meetergo_webhooks", "remove")
+    call_command("meetergo_webhooks", "list")
+    assert "0 of 6 webhooks are in use" in capsys.readouterr().out
+
+
+def test_registering_without_a_free_webhook_is_explained(meetergo_sandbox):
+    for number in range(6):
+        meetergo_sandbox.client().create_webhook(f"https://other{number}.example/hook", ["booking_created"])
+
+    with pytest.raises(CommandError, match="All 6 webhooks are in use"):
+        call_command("meetergo_webhooks", "ensure")
+
+
+def test_a_token_without_the_account_scope_is_explained(meetergo_sandbox, settings):
+    from django_meetergo.sandbox.seed import SCHEDULING_TOKEN
+
+    settings.MEETERGO = {**settings.MEETERGO, "API_KEY": SCHEDULING_TOKEN}
+
+    with pytest.raises(CommandError, match="account"):
+        call_command("meetergo_webhooks", "ensure")
+
+
+def test_a_missing_site_url_is_named(meetergo_sandbox, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "SITE_URL": ""}
+
+    with pytest.raises(CommandError, match="SITE_URL"):
+        call_command("meetergo_webhooks", "ensure")
+
+
+def test_a_check_that_finds_drift_exits_with_1_and_names_the_row(meetergo_sandbox, capsys):
+    call_command("meetergo_sync")
+    call_command("meetergo_sync", "--check")
+    row = Appointment.objects.active().first()
+    Appointment.objects.filter(pk=row.pk).update(location="Elsewhere")
+
+    with pytest.raises(CommandError) as failure:
+        call_command("meetergo_sync", "--check")
+
+    assert failure.value.returncode == 1
+    assert f"differs {row.remote_id}: location" in capsys.readouterr().out
