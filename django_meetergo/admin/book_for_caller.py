@@ -65,7 +65,7 @@ class CallerDetailsForm(BookingForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in ("website", "privacy", "rebook", *self.NARROWING):
+        for name in ("website", "privacy", "rebook", *self.REBOOK_RESTRICTIONS):
             self.fields.pop(name, None)
         # The visitors' labels and messages address the attendee; staff enter somebody else's details.
         self.fields["receive_reminders"].label = _("Reminders before the appointment")

@@ -35,6 +35,7 @@ class DirectoryAdmin(MeetergoAdmin):
 
 @admin.register(MeetingType)
 class MeetingTypeAdmin(DirectoryAdmin):
+    own_fields = ("calculation_method",)
     ordering = ("name", "pk")
     list_display = (
         "name",
@@ -57,7 +58,8 @@ class MeetingTypeAdmin(DirectoryAdmin):
                 "fields": (
                     "duration", "allowed_durations", "spots", "confirmation", "channel_name",
                     "allowed_channels",
-                    "locations", "host_names", "allows_guests", "allows_phone_only", "needs_own_page", "page",
+                    "locations", "host_names", "calculation_method",
+                    "allows_guests", "allows_phone_only", "needs_own_page", "page",
                 )
             },
         ),

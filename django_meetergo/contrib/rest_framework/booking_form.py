@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 from django_meetergo.contrib.rest_framework.problems import INVALID, KEY_INVALID, Problem
 from django_meetergo.models import MeetingType
 from django_meetergo.models.bookings import make_idempotency_key
-from django_meetergo.presentation.forms import BookingForm, name_question
+from django_meetergo.presentation.forms import BookingForm
+from django_meetergo.presentation.questions import name_question
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 IDEMPOTENCY_PATTERN = r"^[A-Za-z0-9._~-]{16,128}$"
@@ -42,7 +43,7 @@ class ApiBookingForm(BookingForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in self.BEHIND:
+        for name in self.HIDDEN:
             self.fields.pop(name, None)
 
 
