@@ -21,7 +21,7 @@ from benchmarks.figures import Goal, measure_cpu, report
 from django_meetergo.models import Appointment, Attendee, Event, Host
 from django_meetergo.remote.payloads import AppointmentDocument, parse_appointment_page
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.sandbox.control import fill
+from django_meetergo.sandbox.control import add_appointments
 from django_meetergo.sandbox.documents import appointment_document
 from django_meetergo.services.mirror.appointments import record_appointments
 
@@ -47,12 +47,12 @@ def main(arguments: Sequence[str]) -> int:
 def make_pages(number: int) -> list[dict[str, object]]:
     """Bodies of list answers, as the sandbox would send them."""
     sandbox = Sandbox(rate_limit=False)
-    fill(sandbox.ledger, number)
+    add_appointments(sandbox.state, number)
     documents = [
         appointment_document(
-            one, sandbox.ledger.meeting_types[one.meeting_type_id], sandbox.ledger.hosts_of(one.host_ids)
+            one, sandbox.state.meeting_types[one.meeting_type_id], sandbox.state.hosts_of(one.host_ids)
         )
-        for one in sandbox.ledger.appointments.values()
+        for one in sandbox.state.appointments.values()
     ][:number]
     return [
         {"appointments": documents[first : first + PAGE], "total": number} for first in range(0, number, PAGE)

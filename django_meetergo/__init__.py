@@ -1,3 +1,3 @@
-"""Scheduling for any Django site, with meetergo. Importing this package imports nothing else."""
+"""Embed the scheduling service meetergo in a Django site. Importing this package imports nothing else."""
 
 __version__ = "0.1.0"

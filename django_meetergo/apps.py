@@ -1,3 +1,5 @@
+"""The app configuration: registers the system checks and connects the background worker."""
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 

@@ -1,4 +1,7 @@
-"""Who hears the doorbell: a thread of this process, Celery or nobody, as ``BACKGROUND`` says then."""
+"""Run due work in the background: in a thread of this process or in Celery, as ``BACKGROUND`` says.
+
+With ``"cron"`` nothing in here runs; ``manage.py meetergo_tick`` does the work.
+"""
 
 from __future__ import annotations
 
@@ -15,43 +18,43 @@ from django_meetergo.wakeup import work_due
 
 logger = logging.getLogger(__name__)
 
-#: The longest the ticker sleeps: what comes round by itself is looked at this often.
+#: The thread checks for due rows at least this often, also when nobody wakes it.
 MAX_SLEEP_SECONDS = 30.0
 MIN_SLEEP_SECONDS = 0.05
 
 
 class BackgroundWorker:
-    """A daemon thread that does what is due, sleeps to the next due row, and wakes when it is called."""
+    """A daemon thread that runs due work, then sleeps until the next row is due or ``wake()`` is called."""
 
     def __init__(self) -> None:
-        self._called = threading.Event()
+        self._woken = threading.Event()
         self._lock = threading.Lock()
         self._pid: int | None = None
-        self._stopped = False
+        self._is_stopped = False
 
     def wake(self) -> None:
-        """Start the thread of this process if it has none, and let it look now."""
-        self._called.set()
+        """Start the thread if this process has none, and let it run due work now."""
+        self._woken.set()
         with self._lock:
-            # A forked worker inherits this object, but not its thread.
+            # A forked process inherits this object, but not its thread.
             if self._pid != os.getpid():
                 self._pid = os.getpid()
-                threading.Thread(target=self.run, name="meetergo-ticker", daemon=True).start()
+                threading.Thread(target=self.run, name="meetergo-background", daemon=True).start()
 
     def stop(self) -> None:
-        """Let the thread end with the round it is in."""
-        self._stopped = True
-        self._called.set()
+        """End the thread after the round it is in."""
+        self._is_stopped = True
+        self._woken.set()
 
     def run(self) -> None:
-        while not self._stopped:
-            self._called.clear()
-            nap = self.work()
-            if not self._stopped:
-                self._called.wait(timeout=nap)
+        while not self._is_stopped:
+            self._woken.clear()
+            seconds = self.run_once()
+            if not self._is_stopped:
+                self._woken.wait(timeout=seconds)
 
-    def work(self) -> float:
-        """One round; seconds to sleep after it."""
+    def run_once(self) -> float:
+        """Run everything that is due; return how many seconds to sleep until the next row is due."""
         from django.db import close_old_connections
 
         from django_meetergo.services import scheduler
@@ -62,8 +65,8 @@ class BackgroundWorker:
             now = datetime.now(UTC)
             next_due = scheduler.find_next_due(now)
         except Exception:
-            # A database that is away comes back; the thread must still be there then.
-            logger.exception("The background work stumbled; it goes on in %s seconds.", MAX_SLEEP_SECONDS)
+            # The thread must survive a database that is away for a while.
+            logger.exception("Background work failed; retrying in %s s.", MAX_SLEEP_SECONDS)
             return MAX_SLEEP_SECONDS
         finally:
             close_old_connections()
@@ -75,12 +78,16 @@ worker = BackgroundWorker()
 
 
 def connect_wake_ups() -> None:
-    """Connect the doorbell. A site's first request wakes what a former process has left behind."""
+    """Wake the worker when a service announces due work, and once at the first request of the process.
+
+    The first request picks up what an earlier process has left behind.
+    """
     work_due.connect(handle_wake_up, dispatch_uid="meetergo.background")
     request_started.connect(wake_on_first_request, dispatch_uid="meetergo.background")
 
 
 def handle_wake_up(*, skip_broker: bool = False, **kwargs: Any) -> None:
+    """Wake the thread, or publish a Celery task, as ``BACKGROUND`` says."""
     match get_settings().BACKGROUND:
         case "inline":
             worker.wake()

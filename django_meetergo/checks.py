@@ -1,4 +1,4 @@
-"""What can be seen to be wrong from the settings alone: no network, no queries."""
+"""System checks of the settings. They make no query and no call."""
 
 from __future__ import annotations
 
@@ -25,28 +25,34 @@ from django_meetergo.conf import (
 )
 
 PERSONAL, PLATFORM = "rgo-", "ak_live:"
-MIN_TOKEN = 24
-EXPIRES_SOON = 14
+MIN_TOKEN_LENGTH = 24
+EXPIRES_SOON_DAYS = 14
 REAL_HOST = "api.meetergo.com"
-DJANGOS_MAX_ENTRIES = 300
-ROOM_FOR_TIMES = 1000  # documents, locks and what else we keep; a site has its own entries besides
-MAX_QUESTIONS = 49  # meetergo takes 50 answers, and our own reference is one of them
+DEFAULT_MAX_ENTRIES = 300
+RESERVED_CACHE_ENTRIES = 1000  # availability documents, locks and limits; the site's own entries come on top
+MAX_QUESTIONS = 49  # meetergo accepts 50 answers, and our reference is one of them
 
 
 @register("meetergo")
 def check_settings(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     if not isinstance(get_raw_settings(), dict):
-        return [Error(f"{SETTING_NAME} is not a dictionary.", hint="Write it as a dict.", id="meetergo.E001")]
-    if unknown := list_unknown_keys():
-        hint = f"It knows: {', '.join(sorted(KNOWN_KEYS))}."
         return [
-            Error(f"{SETTING_NAME} has no setting {name}.", hint=hint, id="meetergo.E002") for name in unknown
+            Error(
+                f"{SETTING_NAME} is not a dictionary.",
+                hint='Set it to a dictionary, for example {"API_KEY": "…"}.',
+                id="meetergo.E001",
+            )
+        ]
+    if unknown := list_unknown_keys():
+        hint = f"Its keys are: {', '.join(sorted(KNOWN_KEYS))}."
+        return [
+            Error(f"{SETTING_NAME} has no key {name}.", hint=hint, id="meetergo.E002") for name in unknown
         ]
     settings = get_settings()
     return [
         *check_credentials(settings),
         *check_background(settings),
-        *check_letterbox(settings),
+        *check_webhooks(settings),
         *check_cache(settings),
         *check_expiry(settings),
         *check_encryption(settings),
@@ -65,7 +71,7 @@ def check_deployment(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     if settings.SANDBOX:
         found.append(
             Error(
-                f'{SETTING_NAME}["SANDBOX"] is on: nothing is booked for real.',
+                f'{SETTING_NAME}["SANDBOX"] is on: no real appointment is booked.',
                 hint="Remove it, and the sandbox's BASE_URL and API_KEY, from production.",
                 id="meetergo.E010",
             )
@@ -75,7 +81,7 @@ def check_deployment(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
         found.append(
             Error(
                 f'{SETTING_NAME}["BASE_URL"] is not https://{REAL_HOST}.',
-                hint="API keys and personal data would be sent there.",
+                hint="API keys and personal data would be sent to that host.",
                 id="meetergo.E011",
             )
         )
@@ -86,8 +92,8 @@ def check_credentials(settings: Settings) -> Iterator[CheckMessage]:
     if not settings.API_KEY and not settings.CONNECTIONS:
         yield Error(
             f'{SETTING_NAME} has no credential: set "API_KEY".',
-            hint="Create a token at my.meetergo.com/integrations, or try everything against the sandbox: "
-            "manage.py meetergo_sandbox prints a key to use.",
+            hint="Create a token at my.meetergo.com/integrations, or use the sandbox: "
+            "manage.py meetergo_sandbox prints a key.",
             id="meetergo.E003",
         )
     if settings.API_KEY:
@@ -95,8 +101,8 @@ def check_credentials(settings: Settings) -> Iterator[CheckMessage]:
     for name, given in settings.CONNECTIONS.items():
         if unknown := sorted(set(given) - CONNECTION_KEYS):
             yield Error(
-                f'{SETTING_NAME}["CONNECTIONS"]["{name}"] has no setting {", ".join(unknown)}.',
-                hint=f"It knows: {', '.join(sorted(CONNECTION_KEYS))}.",
+                f'{SETTING_NAME}["CONNECTIONS"]["{name}"] has no key {", ".join(unknown)}.',
+                hint=f"Its keys are: {', '.join(sorted(CONNECTION_KEYS))}.",
                 id="meetergo.E002",
             )
         yield from check_credential(
@@ -110,7 +116,7 @@ def check_credential(where: str, key: str, user_id: str) -> Iterator[CheckMessag
         if user_id:
             yield Error(
                 f'{place} has a personal token and a "USER_ID".',
-                hint="A personal token acts as its owner and is refused with a user id. Remove USER_ID.",
+                hint="A personal token acts as its owner; a user id is refused. Remove USER_ID.",
                 id="meetergo.E005",
             )
     elif key.startswith(PLATFORM):
@@ -137,23 +143,23 @@ def check_background(settings: Settings) -> Iterator[CheckMessage]:
         )
 
 
-def check_letterbox(settings: Settings) -> Iterator[CheckMessage]:
-    if any(len(token) < MIN_TOKEN for token in settings.WEBHOOK_TOKENS):
+def check_webhooks(settings: Settings) -> Iterator[CheckMessage]:
+    if any(len(token) < MIN_TOKEN_LENGTH for token in settings.WEBHOOK_TOKENS):
         yield checks.Warning(
-            f'{SETTING_NAME}["WEBHOOK_TOKENS"] has a token shorter than {MIN_TOKEN} characters.',
-            hint='Make one with python -c "import secrets; print(secrets.token_urlsafe(32))".',
+            f'{SETTING_NAME}["WEBHOOK_TOKENS"] has a token shorter than {MIN_TOKEN_LENGTH} characters.',
+            hint='Create one with python -c "import secrets; print(secrets.token_urlsafe(32))".',
             id="meetergo.W001",
         )
     if any("/" in token or "~" in token for token in settings.WEBHOOK_TOKENS):
         yield Error(
             f'{SETTING_NAME}["WEBHOOK_TOKENS"] has a token with a "/" or "~" in it.',
-            hint="It is a part of an address: use letters, digits, - and _.",
+            hint="The token is part of a URL: use letters, digits, - and _.",
             id="meetergo.E008",
         )
     if settings.SITE_URL.startswith("http://") and not settings.SANDBOX:
         yield checks.Warning(
             f'{SETTING_NAME}["SITE_URL"] is plain http.',
-            hint="meetergo calls https addresses only, and the address holds a secret.",
+            hint="meetergo calls https URLs only, and the webhook URL contains a secret.",
             id="meetergo.W002",
         )
 
@@ -168,44 +174,46 @@ def check_cache(settings: Settings) -> Iterator[CheckMessage]:
     private = ("locmem", "dummy", "filebased")
     if not django_settings.DEBUG and not settings.SANDBOX and any(f".{name}." in backend for name in private):
         yield checks.Warning(
-            "The cache of free times is not shared between processes.",
-            hint="Use Redis or the database cache; each process asks meetergo for itself until then.",
+            "The cache of availability is not shared between processes.",
+            hint="Use Redis or the database cache. Until then each process calls meetergo separately.",
             id="meetergo.W003",
         )
-    yield from check_room(django_settings.CACHES.get(settings.CACHE, {}), settings)
+    yield from check_cache_size(django_settings.CACHES.get(settings.CACHE, {}), settings)
 
 
-def check_room(given: Mapping[str, Any], settings: Settings) -> Iterator[CheckMessage]:
-    """A database cache that is full throws entries away at random, permits among them."""
-    known = {name.upper(): value for name, value in {**given, **given.get("OPTIONS", {})}.items()}
-    room = known.get("MAX_ENTRIES", DJANGOS_MAX_ENTRIES)
-    needed = 2 * settings.REQUESTS_PER_MINUTE + ROOM_FOR_TIMES
-    if ".db." in given.get("BACKEND", "") and room < needed:
+def check_cache_size(given: Mapping[str, Any], settings: Settings) -> Iterator[CheckMessage]:
+    """A full database cache drops entries at random, among them the counters of the rate limit."""
+    options = {name.upper(): value for name, value in {**given, **given.get("OPTIONS", {})}.items()}
+    max_entries = options.get("MAX_ENTRIES", DEFAULT_MAX_ENTRIES)
+    needed = 2 * settings.REQUESTS_PER_MINUTE + RESERVED_CACHE_ENTRIES
+    if ".db." in given.get("BACKEND", "") and max_entries < needed:
         yield checks.Warning(
-            f"The cache of free times keeps {room} entries, and {needed} may be needed.",
-            hint='Set "OPTIONS": {"MAX_ENTRIES": 10000}: a full one forgets which requests were made, and '
-            "meetergo refuses what is over its limit.",
+            f"The cache of availability holds {max_entries} entries, and {needed} may be needed.",
+            hint='Set "OPTIONS": {"MAX_ENTRIES": 10000}. A full cache loses count of the requests, and '
+            "meetergo refuses those over its limit.",
             id="meetergo.W007",
         )
 
 
 def check_expiry(settings: Settings) -> Iterator[CheckMessage]:
-    """By the day of this machine; the doctor tells it as well."""
+    """Warn before a credential expires, by the date of this machine."""
     dated = {f'{SETTING_NAME}["KEY_EXPIRES"]': settings.KEY_EXPIRES}
     for name, given in settings.CONNECTIONS.items():
         dated[f'{SETTING_NAME}["CONNECTIONS"]["{name}"]["KEY_EXPIRES"]'] = given.get("KEY_EXPIRES")
-    today = localdate() if django_settings.USE_TZ else date.today()  # noqa: DTZ011 - such a site has one zone
+    today = localdate() if django_settings.USE_TZ else date.today()  # noqa: DTZ011 - without USE_TZ a site has one time zone
     for place, day in dated.items():
         if day is None:
             continue
         if not isinstance(day, date) or isinstance(day, datetime):
             yield Error(
-                f"{place} is not a date.", hint="Write datetime.date(2027, 1, 31).", id="meetergo.E016"
+                f"{place} is not a date.",
+                hint="Use a date, for example datetime.date(2027, 1, 31).",
+                id="meetergo.E016",
             )
-        elif (day - today).days <= EXPIRES_SOON:
+        elif (day - today).days <= EXPIRES_SOON_DAYS:
             yield checks.Warning(
-                f"{place}: the key ends on {day.isoformat()}.",
-                hint="Make a new one at my.meetergo.com, put it into the settings and change the date.",
+                f"{place}: the credential expires on {day.isoformat()}.",
+                hint="Create a new one at my.meetergo.com, put it into the settings and change the date.",
                 id="meetergo.W005",
             )
 
@@ -218,21 +226,21 @@ def check_encryption(settings: Settings) -> Iterator[CheckMessage]:
             Fernet(key)
         except (ValueError, TypeError):
             yield Error(
-                f'{SETTING_NAME}["ENCRYPTION_KEYS"][{number}] is not a key.',
-                hint="Make one with cryptography.fernet.Fernet.generate_key(), and decode() it.",
+                f'{SETTING_NAME}["ENCRYPTION_KEYS"][{number}] is not a Fernet key.',
+                hint="Create one with cryptography.fernet.Fernet.generate_key().decode().",
                 id="meetergo.E017",
             )
 
 
 def check_databases(settings: Settings) -> Iterator[CheckMessage]:
-    """A new connection for each request costs more than the letterbox's whole answer."""
+    """Opening a database connection takes longer than answering a webhook."""
     given = django_settings.DATABASES.get("default", {})
     is_server = "sqlite" not in given.get("ENGINE", "sqlite")
     reuses = given.get("CONN_MAX_AGE", 0) != 0 or given.get("OPTIONS", {}).get("pool")
     if is_server and not reuses and not django_settings.DEBUG and not settings.SANDBOX:
         yield checks.Warning(
             "Every request opens a new database connection.",
-            hint='Set CONN_MAX_AGE to 60, or on PostgreSQL the option "pool"; keep 0 behind an outside pool '
+            hint='Set CONN_MAX_AGE to 60, or on PostgreSQL the option "pool"; behind an external pool keep 0 '
             "and silence this check.",
             id="meetergo.W006",
         )
@@ -246,14 +254,14 @@ def check_forms(settings: Settings) -> Iterator[CheckMessage]:
         except ImportError as error:
             yield Error(
                 f"{place} cannot be imported: {error}.",
-                hint='Write the dotted path of a form, such as "shop.forms.IntroForm".',
+                hint='Use the dotted path of a form, for example "shop.forms.IntroForm".',
                 id="meetergo.E012",
             )
             continue
         if not (isinstance(form, type) and issubclass(form, forms.Form)):
             yield Error(
                 f"{place} is not a form.",
-                hint="Derive it from django.forms.Form; a model form cannot be saved here.",
+                hint="Use a subclass of django.forms.Form; model forms are not supported.",
                 id="meetergo.E013",
             )
             continue
@@ -267,7 +275,7 @@ def check_questions(place: str, form: type[forms.Form]) -> Iterator[CheckMessage
     if files := [name for name, field in questions.items() if isinstance(field, forms.FileField)]:
         yield Error(
             f"{place} asks for files: {', '.join(files)}.",
-            hint="Answers travel to meetergo as text. Ask for the file on a page of your own.",
+            hint="meetergo stores answers as text. Request files on a page of your own.",
             id="meetergo.E015",
         )
 
@@ -276,6 +284,6 @@ def check_embed(settings: Settings) -> Iterator[CheckMessage]:
     if isinstance(settings.EMBED_HOSTS, str) or any("/" in host for host in settings.EMBED_HOSTS):
         yield checks.Warning(
             f'{SETTING_NAME}["EMBED_HOSTS"] is not a list of host names.',
-            hint='Write names only, without "https://": ["cal.meetergo.com"].',
+            hint='Use host names without "https://", for example ["cal.meetergo.com"].',
             id="meetergo.W004",
         )

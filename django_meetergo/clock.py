@@ -1,4 +1,4 @@
-"""Time that is handed in, and goes on while we work."""
+"""A clock that starts at a given time."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 
 
 class Stopwatch:
-    """A clock that shows ``now`` when it is made and keeps pace from there.
+    """A clock that shows ``now`` when it is created and runs from there.
 
-    Services are given a ``now`` and read no clock; one that waits for meetergo starts a stopwatch, so that
-    what it writes afterwards carries the time of the answer and a test can still decide when it is.
+    Services are handed ``now`` and read no clock. One that waits for an answer of meetergo creates a
+    stopwatch, so that what it stores afterwards carries the time of the answer, and tests still decide
+    what time it is.
     """
 
     def __init__(self, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""What a site may say in ``MEETERGO``, what we assume when it is silent, and the credential it adds up to."""
+"""The ``MEETERGO`` setting: its keys, their defaults, and the credential of each connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SETTING_NAME = "MEETERGO"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One field a key. Times are seconds unless the name says otherwise."""
+    """The keys of ``MEETERGO``. Durations are seconds unless the name says otherwise."""
 
     # The service
     API_KEY: str = field(default="", repr=False)
@@ -25,12 +25,12 @@ class Settings:
     CONNECTIONS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     BASE_URL: str = "https://api.meetergo.com"
     SANDBOX: bool = False
-    # How the service reaches us
+    # How meetergo and mails reach the site
     SITE_URL: str = ""
     WEBHOOK_TOKENS: Sequence[str] = field(default=(), repr=False)
     # Secrets at rest
     ENCRYPTION_KEYS: Sequence[str] = field(default=(), repr=False)
-    # Work and calls
+    # Background work and calls
     BACKGROUND: str = "inline"
     CACHE: str = "default"
     REQUESTS_PER_MINUTE: int = 90
@@ -67,7 +67,7 @@ class Settings:
 
     @property
     def lease(self) -> timedelta:
-        """How long a claimed row stays with its worker."""
+        """How long a worker may hold a claimed row."""
         return timedelta(seconds=self.LEASE)
 
 
@@ -76,36 +76,36 @@ CONNECTION_KEYS = frozenset({"API_KEY", "USER_ID", "KEY_EXPIRES"})
 
 
 def get_raw_settings() -> Mapping[str, Any]:
-    """The site's own words, unchecked."""
+    """Return ``MEETERGO`` as the site wrote it, unchecked."""
     return getattr(django_settings, SETTING_NAME, {})
 
 
 def list_unknown_keys() -> list[str]:
-    """Keys in ``MEETERGO`` that mean nothing to us, sorted."""
+    """Return the keys of ``MEETERGO`` that do not exist, sorted."""
     return sorted(set(get_raw_settings()) - KNOWN_KEYS)
 
 
-#: What the site said last and what that comes to: a page asks several times.
+#: The last value of the setting and its ``Settings``: a page asks for them several times.
 _cached: tuple[Mapping[str, Any], Settings] | None = None
 
 
 def get_settings() -> Settings:
-    """As the site says now, so ``override_settings`` needs no help from us.
+    """Return the current settings. ``override_settings`` takes effect at once.
 
-    Raises ImproperlyConfigured for a key we do not know: a misspelt promise must not pass in silence.
+    Unknown keys raise ``ImproperlyConfigured``, so a typo cannot silently disable a setting.
     """
     global _cached
     given, last = get_raw_settings(), _cached
     if last is None or last[0] != given:
         if unknown := list_unknown_keys():
-            raise ImproperlyConfigured(f"{SETTING_NAME} has no setting {', '.join(unknown)}.")
+            raise ImproperlyConfigured(f"{SETTING_NAME} has no key {', '.join(unknown)}.")
         _cached = last = dict(given), Settings(**given)
     return last[1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionSettings:
-    """One credential, by the name a site gave it."""
+    """The credential of one connection."""
 
     name: str
     api_key: str = field(repr=False)
@@ -114,7 +114,7 @@ class ConnectionSettings:
 
 
 def get_connection_settings(name: str = DEFAULT_CONNECTION) -> ConnectionSettings:
-    """The credential called ``name``; ImproperlyConfigured when there is none."""
+    """Return the credential of a connection; raise ``ImproperlyConfigured`` when there is none."""
     settings = get_settings()
     if name == DEFAULT_CONNECTION:
         given: Mapping[str, Any] = {
@@ -140,7 +140,7 @@ def get_connection_settings(name: str = DEFAULT_CONNECTION) -> ConnectionSetting
 
 
 def list_connection_names() -> list[str]:
-    """Every connection with a credential, the default one first."""
+    """Return the names of all connections with a credential, the default one first."""
     settings = get_settings()
     default = [DEFAULT_CONNECTION] if settings.API_KEY else []
     return default + [name for name in settings.CONNECTIONS if name != DEFAULT_CONNECTION]

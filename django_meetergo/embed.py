@@ -1,4 +1,4 @@
-"""Addresses of meetergo's own booking pages: only those a site allows, with what is known filled in."""
+"""URLs of meetergo's own booking pages: checked against ``EMBED_HOSTS``, with prefilled fields."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ ORIGIN = "https://cdn.meetergo.com"
 
 UNSAFE = re.compile(r"[\s\\\x00-\x1f\x7f]")
 
-#: Our words for what a booking page calls otherwise. Which spelling of the last name it reads is not told.
+#: Our names of fields, and the query parameters of a booking page. The documentation does not say which
+#: spelling of the last name the page reads, so both are sent.
 PREFILL_NAMES = {
     "first_name": ("firstname",),
     "firstname": ("firstname",),
@@ -25,19 +26,19 @@ PREFILL_NAMES = {
 }
 
 
-class AddressNotAllowed(ValueError):
-    """An address that may not be embedded. The message says which and why."""
+class EmbedUrlNotAllowed(ValueError):
+    """The URL may not be embedded. The message names it and the reason."""
 
 
-def check_address(url: str) -> str:
-    """The address, if it is https and its host is one of ``EMBED_HOSTS``; else AddressNotAllowed."""
+def validate_embed_url(url: str) -> str:
+    """Return the URL if it is https and its host is in ``EMBED_HOSTS``; else raise EmbedUrlNotAllowed."""
     hosts = [host.lower() for host in get_settings().EMBED_HOSTS]
     try:
         parts = urlsplit(url)
     except ValueError:
         parts = urlsplit("")
     if UNSAFE.search(url) or parts.scheme != "https" or parts.netloc.lower() not in hosts:
-        raise AddressNotAllowed(
+        raise EmbedUrlNotAllowed(
             f"{url!r} may not be embedded: it must begin with https:// and one of the hosts in "
             f'MEETERGO["EMBED_HOSTS"], which are {", ".join(hosts) or "none"}.'
         )
@@ -45,7 +46,7 @@ def check_address(url: str) -> str:
 
 
 def build_prefill(known: Mapping[str, Any]) -> dict[str, str]:
-    """What is known about a person, under the names that the booking page reads."""
+    """Return what is known about a visitor under the names of the booking page's query parameters."""
     return {
         remote: str(value)
         for name, value in known.items()
@@ -54,8 +55,8 @@ def build_prefill(known: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def build_address(url: str, known: Mapping[str, Any]) -> str:
-    """The address with everything that is known in it, where no visitor's own address can replace it."""
-    parts = urlsplit(check_address(url))
+def build_embed_url(url: str, known: Mapping[str, Any]) -> str:
+    """Return the URL with the known fields in its query, after those that it has already."""
+    parts = urlsplit(validate_embed_url(url))
     query = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **build_prefill(known)}
     return urlunsplit(parts._replace(query=urlencode(query)))

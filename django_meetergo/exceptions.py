@@ -1,31 +1,31 @@
 """
-What can go wrong, sorted by the caller's question: may I send this again?
+The exceptions of this app, grouped by whether a call may be sent again.
 
 MeetergoError
-├── RemoteError                  a call to meetergo did not succeed
-│   ├── Unreachable              never arrived: safe to send again
-│   │   ├── BudgetSpent          held back by our own request budget
-│   │   └── CircuitOpen          held back because meetergo has been failing
-│   ├── RateLimited              not carried out (429): send again later
-│   ├── OutcomeUnknown           may have been carried out: look before sending again
-│   │   └── UnreadableReply      answered in a shape we do not know: after a write, look first
-│   └── Refused                  answered with no
-│       ├── CredentialRefused    401: no, unknown or expired credential
-│       ├── PermissionRefused    403: role, scope or plan does not allow it
+├── RemoteError                  a call to meetergo failed
+│   ├── Unreachable              the request was never received: safe to send again
+│   │   ├── RateLimitReached     not sent: this site has used its share of requests
+│   │   └── CircuitOpen          not sent: the circuit breaker is open
+│   ├── RateLimited              429, not carried out: send again later
+│   ├── OutcomeUnknown           may have been carried out: read before sending again
+│   │   └── UnreadableReply      the answer cannot be parsed
+│   └── Refused                  not carried out: meetergo refused it
+│       ├── CredentialRefused    401: the credential is missing, unknown or expired
+│       ├── PermissionRefused    403: role, scope or plan do not allow it
 │       ├── NotFound             404: no such id
-│       ├── SlotUnavailable      the time is taken
-│       ├── InvalidDuration      the length is not offered
-│       ├── MissingHost          neither host nor queue was named
-│       ├── InvalidFields        fields were refused; ``fields`` says which
-│       └── WebhookLimitReached  406: all six webhook endpoints are in use
-└── NotAccepted                  refused on our side, before anything was sent or stored
-    ├── InvalidRequest           an argument cannot be right; ``field`` names it
-    ├── TooManyBookings          a stranger asks for more than one person needs
-    ├── StartNotOffered          the start is not among the free times
-    ├── MeetingTypeUnavailable   the meeting type is switched off or gone
-    ├── BookingAlreadyOpen       this person has another open booking of this type; ``booking``
-    ├── ClientKeyReused          the same key came with different content; ``booking``
-    └── ChangeNotAllowed         policy or state forbids the cancel or move; ``reason``
+│       ├── SlotUnavailable      the slot is taken
+│       ├── InvalidDuration      the duration is not offered
+│       ├── MissingHost          neither host nor queue was sent
+│       ├── InvalidFields        fields were refused; ``fields`` names them
+│       └── WebhookLimitReached  406: all webhook endpoints are in use
+└── NotAccepted                  refused by this app before anything was sent or stored
+    ├── InvalidRequest           an argument is invalid; ``field`` names it
+    ├── TooManyBookings          a limit for visitors is reached
+    ├── StartNotOffered          the start is not a free slot
+    ├── MeetingTypeUnavailable   the meeting type is disabled or no longer listed
+    ├── BookingAlreadyOpen       another booking of this type is open; ``booking``
+    ├── IdempotencyKeyReused     the key belongs to another request; ``booking``
+    └── ChangeNotAllowed         state or policy forbids the change; ``reason``
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ if TYPE_CHECKING:
 
 
 class MeetergoError(Exception):
-    """The base of everything this app raises about scheduling."""
+    """The base class of every exception of this app."""
 
 
 class RemoteError(MeetergoError):
-    """A call to meetergo did not succeed.
+    """A call to meetergo failed.
 
-    Carries what may be logged and nothing else: the method, the route template, the status (None when
-    there was no answer), meetergo's own words (hostile text) and, for a 429, the seconds to wait.
+    Every attribute may be logged: ``method``, ``route`` (the template, without ids), ``status`` (None
+    without an answer), ``message`` (meetergo's text, untrusted), ``retry_after`` (seconds, for a 429) and
+    ``fields`` (refused fields and meetergo's texts).
     """
 
     def __init__(
@@ -73,51 +74,51 @@ class RemoteError(MeetergoError):
 
 
 class Unreachable(RemoteError):
-    """The request certainly never reached meetergo: safe to send again."""
+    """meetergo never received the request: safe to send again."""
 
 
 class RateLimitReached(Unreachable):
-    """Held back by our own share of meetergo's request limit."""
+    """Not sent: this site has used its share of meetergo's request limit for now."""
 
 
 class CircuitOpen(Unreachable):
-    """Held back because meetergo has just failed several times, or refused the credential."""
+    """Not sent: meetergo has just failed several times, or has refused the credential."""
 
 
 class RateLimited(RemoteError):
-    """meetergo answered 429: not carried out, ``retry_after`` seconds if it said how long to wait."""
+    """429: not carried out. ``retry_after`` is the number of seconds to wait, if meetergo sent it."""
 
 
 class OutcomeUnknown(RemoteError):
-    """A write may or may not have been carried out. Look before sending again."""
+    """A write may or may not have been carried out. Read its result before sending it again."""
 
 
 class UnreadableReply(OutcomeUnknown):
-    """An answer in a shape we do not know. After a write this says nothing about what happened."""
+    """The answer cannot be parsed. After a write, its outcome is unknown."""
 
 
 class Refused(RemoteError):
-    """meetergo said no; nothing was carried out."""
+    """meetergo refused the request; nothing was carried out."""
 
 
 class CredentialRefused(Refused):
-    """401: the credential is missing, unknown, switched off or expired."""
+    """401: the credential is missing, unknown, disabled or expired."""
 
 
 class PermissionRefused(Refused):
-    """403: the credential's role, scope or plan does not allow this."""
+    """403: the credential's role, scope or plan do not allow this."""
 
 
 class NotFound(Refused):
-    """404: meetergo knows no such id."""
+    """404: meetergo has no object with this id."""
 
 
 class SlotUnavailable(Refused):
-    """The time has been taken, or was never offered."""
+    """The slot is taken, or was never offered."""
 
 
 class InvalidDuration(Refused):
-    """The length is not one the meeting type offers."""
+    """The meeting type does not offer this duration."""
 
 
 class MissingHost(Refused):
@@ -125,19 +126,19 @@ class MissingHost(Refused):
 
 
 class InvalidFields(Refused):
-    """Fields were refused; ``fields`` maps their names to meetergo's words."""
+    """Fields were refused; ``fields`` maps their names to meetergo's texts."""
 
 
 class WebhookLimitReached(Refused):
-    """406: the company already has six webhook endpoints."""
+    """406: the company has no webhook endpoint left; meetergo allows six."""
 
 
 class NotAccepted(MeetergoError):
-    """Refused on our side, before anything was sent or stored."""
+    """Refused by this app before anything was sent or stored."""
 
 
 class InvalidRequest(NotAccepted):
-    """An argument cannot be right; ``field`` names it and the text says what would be."""
+    """An argument is invalid; ``field`` names it and the message says what is valid."""
 
     def __init__(self, message: str, *, field: str) -> None:
         super().__init__(message)
@@ -145,19 +146,19 @@ class InvalidRequest(NotAccepted):
 
 
 class TooManyBookings(NotAccepted):
-    """More bookings from one address or for one person than a person needs; ask again tomorrow."""
+    """A limit for visitors is reached: too many bookings by or for one person."""
 
 
 class StartNotOffered(NotAccepted):
-    """The start is not among the free times of this meeting type."""
+    """The start is not a free slot of this meeting type."""
 
 
 class MeetingTypeUnavailable(NotAccepted):
-    """The meeting type is switched off, or meetergo no longer lists it."""
+    """The meeting type is disabled, or meetergo no longer lists it."""
 
 
 class BookingAlreadyOpen(NotAccepted):
-    """The same person has an open booking of this type. Show ``booking`` only to whoever made it."""
+    """Another booking of this type is still open. Show ``booking`` only to the person who made it."""
 
     def __init__(self, message: str, *, booking: Booking) -> None:
         super().__init__(message)
@@ -165,7 +166,7 @@ class BookingAlreadyOpen(NotAccepted):
 
 
 class IdempotencyKeyReused(NotAccepted):
-    """The same client key came before, with other content. Nothing was sent; ``booking`` is the first."""
+    """The idempotency key belongs to an earlier, different request: ``booking``. Nothing was sent."""
 
     def __init__(self, message: str, *, booking: Booking) -> None:
         super().__init__(message)
@@ -173,7 +174,7 @@ class IdempotencyKeyReused(NotAccepted):
 
 
 class ChangeNotAllowed(NotAccepted):
-    """The appointment's state or the site's policy forbids this; ``reason`` is a stable word."""
+    """The appointment's state or the site's policy forbids this change; ``reason`` is a stable code."""
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)

@@ -1,6 +1,6 @@
-"""A text column that is ciphertext in the database.
+"""A text column that is stored encrypted.
 
-The cipher is loaded when something is read or written: it is half of what the app would add to a boot.
+``cryptography`` is imported on first use: it would double what this app adds to the start of a process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def get_encryption_keys() -> tuple[str, ...]:
-    """The keys in force, the writing one first: the site's own, else derived from Django's."""
+    """Return the Fernet keys, the writing one first: from the setting, else from ``SECRET_KEY``."""
     own = tuple(get_settings().ENCRYPTION_KEYS)
     if own:
         return own
@@ -33,7 +33,7 @@ def get_encryption_keys() -> tuple[str, ...]:
 
 @lru_cache(maxsize=16)
 def derive_key(source: str) -> str:
-    """A Fernet key that follows from a Django secret key and from nothing else."""
+    """Derive a Fernet key from a Django secret key, and from nothing else."""
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -43,7 +43,7 @@ def derive_key(source: str) -> str:
 
 @lru_cache(maxsize=16)
 def build_cipher(keys: Sequence[str]) -> MultiFernet:
-    """A cipher that writes with the first key and reads with all."""
+    """Return a cipher that encrypts with the first key and decrypts with any of them."""
     from cryptography.fernet import Fernet, MultiFernet
 
     return MultiFernet([Fernet(key) for key in keys])
@@ -54,7 +54,7 @@ def encrypt(text: str) -> str:
 
 
 class UnreadableText(str):
-    """Stands in for ciphertext that no key opens: empty to read, and saved back untouched."""
+    """Ciphertext that no key decrypts: reads as an empty text, and is saved unchanged."""
 
     token: str
     __slots__ = ("token",)
@@ -66,18 +66,20 @@ class UnreadableText(str):
 
 
 def decrypt(token: str) -> str:
-    """The plain text, or an ``UnreadableText``: a lost key must not take the pages down with it."""
+    """Return the plain text, or an ``UnreadableText``: a lost key must not break pages."""
     from cryptography.fernet import InvalidToken
 
     try:
         return build_cipher(get_encryption_keys()).decrypt(token.encode()).decode()
     except InvalidToken:
-        logger.error("An encrypted value cannot be read: none of the encryption keys fits.")
+        logger.error(
+            "Decrypting a stored value failed: no key in ENCRYPTION_KEYS fits. The value reads as empty."
+        )
         return UnreadableText(token)
 
 
 class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
-    """Fernet ciphertext at rest. Empty text stays empty; the column cannot be searched."""
+    """A text that is stored as Fernet ciphertext. An empty text is stored as such; lookups do not work."""
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
         return decrypt(value) if value else value

@@ -1,4 +1,4 @@
-"""Words for times, people and channels."""
+"""Format dates, times, hosts and channels in the active language."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
 
 
 def format_time(moment: datetime) -> str:
-    """The wall time, by the clock of the language."""
-    # Django calls its American English both "en" and "en-us"; other Englishes write 14:30.
+    """Format the wall-clock time: “14:30” or “2:30 PM”, as the language prefers."""
+    # "en" and "en-us" are American English in Django; other variants of English write 14:30.
     clock = "g:i A" if get_language() in {"en", "en-us"} else pgettext("time format", "H:i")
     return format_pattern(moment.time(), clock)
 
 
 def format_pattern(what: date | time, pattern: str) -> str:
-    """A day or a time of day by one of Django's patterns, in the active language."""
-    # Two moments are equal wherever their clocks stand; their days need not be.
+    """Format a date or a time with one of Django's patterns, in the active language."""
+    # Aware datetimes that are equal may fall on different days: cache by the date alone.
     plain = what.date() if isinstance(what, datetime) else what
     return format_cached(plain, pattern, get_language())
 
 
 @lru_cache(maxsize=4096)
 def format_cached(what: date | time, pattern: str, language: str | None) -> str:
-    """Kept, since each page writes the same few again."""
+    """Cached, since every page formats the same few values."""
     if isinstance(what, time):
         return dateformat.time_format(what, pattern)
     return dateformat.format(what, pattern)
 
 
 def format_hour(hour: int) -> str:
-    """“09:00”; the last hour of a day ends at “24:00”, or “12:00 AM”."""
-    clock = format_time(datetime(2000, 1, 1, hour % 24))  # noqa: DTZ001 - a clock's face has no zone
+    """“09:00”; the end of a day is “24:00”, or “12:00 AM”."""
+    clock = format_time(datetime(2000, 1, 1, hour % 24))  # noqa: DTZ001 - only the hour is formatted
     return clock.replace("00:00", "24:00") if hour == 24 else clock
 
 
@@ -77,15 +77,15 @@ def format_span(start: datetime, end: datetime) -> str:
 
 
 def format_moment(moment: datetime, zone: ZoneInfo) -> str:
-    """“Thursday 3 December, 09:30”, in the zone."""
+    """“Thursday 3 December, 09:30”, in the time zone."""
     local = moment.astimezone(zone)
-    words = {"day": format_day(local.date()), "time": format_time(local)}
-    return gettext("%(day)s, %(time)s") % words
+    values = {"day": format_day(local.date()), "time": format_time(local)}
+    return gettext("%(day)s, %(time)s") % values
 
 
 @dataclass(frozen=True, kw_only=True)
 class When:
-    """A span of time in words: the visitor's line, and the host's where the clocks there differ."""
+    """A formatted span of time; ``there`` is the host's local time where it differs from the visitor's."""
 
     day: str
     span: str
@@ -112,11 +112,11 @@ def describe_when(
 
 
 def describe_at_host(local: datetime, local_end: datetime, host_zone: ZoneInfo, host_name: str) -> str:
-    """The same span by the host's clock; empty when that shows the same."""
+    """Format the span in the host's time zone; empty when its offset is the same."""
     there, there_end = local.astimezone(host_zone), local_end.astimezone(host_zone)
     if there.utcoffset() == local.utcoffset():
         return ""
-    words = {
+    values = {
         "day": format_day(there.date()),
         "span": format_span(there, there_end),
         "place": name_place(host_zone),
@@ -124,26 +124,26 @@ def describe_at_host(local: datetime, local_end: datetime, host_zone: ZoneInfo, 
     }
     if there.date() == local.date():
         if host_name:
-            return gettext("%(span)s in %(place)s, where %(host)s is") % words
-        return gettext("%(span)s in %(place)s") % words
+            return gettext("%(span)s in %(place)s, where %(host)s is") % values
+        return gettext("%(span)s in %(place)s") % values
     if host_name:
-        return gettext("%(day)s, %(span)s in %(place)s, where %(host)s is") % words
-    return gettext("%(day)s, %(span)s in %(place)s") % words
+        return gettext("%(day)s, %(span)s in %(place)s, where %(host)s is") % values
+    return gettext("%(day)s, %(span)s in %(place)s") % values
 
 
 def name_hosts(hosts: Iterable[Host]) -> str:
-    """The name of the one host there is; with several, or an unknown name, nothing is said."""
+    """Return the name of the only host; empty for several hosts or an unknown name."""
     names = [host.name for host in hosts]
     return names[0] if len(names) == 1 else ""
 
 
 def find_host_zone(hosts: Iterable[Host]) -> ZoneInfo | None:
-    """The zone all hosts share, if it is known."""
+    """Return the time zone that all hosts share, if it is known."""
     names = {host.timezone for host in hosts}
     return find_zone(names.pop()) if len(names) == 1 else None
 
 
-# How people meet
+# Channels
 
 CHANNELS = {
     "local": pgettext_lazy("channel", "On site"),
@@ -168,7 +168,7 @@ NEEDS_PHONE = frozenset({"phone", "whatsapp"})
 
 
 def name_channel(channel: str) -> str:
-    """How people meet. Kinds of video call we have no words for are called just that."""
+    """Return the name of a channel. An unknown one is a “Video call”."""
     if not channel:
         return ""
     return str(CHANNELS.get(channel, pgettext("channel", "Video call")))

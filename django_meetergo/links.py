@@ -1,7 +1,7 @@
-"""Signed addresses: whoever holds one may see and change one thing, and no key of ours is in it.
+"""Signed links: the holder of a link may see and change one booking or one attendee.
 
-A token is a public id and its signature. A forged one is refused before the database is asked.
-``SECRET_KEY_FALLBACKS`` keeps old links alive through a change of key; a new public id revokes them.
+A token is a public id and its signature, never a primary key. A forged token is refused without a query.
+Links stay valid through a change of ``SECRET_KEY`` by ``SECRET_KEY_FALLBACKS``; a new public id revokes them.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ SUBJECT_SALT = "meetergo.subject"
 
 
 def sign(public_id: UUID, *, salt: str) -> str:
-    """A token for one public id and one purpose, safe in a path."""
+    """Return a token for a public id and one purpose (the salt), safe in a URL path."""
     return Signer(salt=salt, sep="~").sign(public_id.hex)
 
 
 def unsign(token: str, *, salt: str) -> UUID | None:
-    """The public id, or None for anything that we did not sign for this purpose."""
+    """Return the public id; None for a token that was not signed for this purpose."""
     try:
         return UUID(hex=Signer(salt=salt, sep="~").unsign(token))
     except (BadSignature, ValueError):
@@ -41,30 +41,30 @@ def unsign(token: str, *, salt: str) -> UUID | None:
 
 
 def get_booking_path(booking: Booking) -> str:
-    """The path of the booking's outcome page."""
+    """Return the path of the booking's outcome page."""
     return reverse("meetergo:outcome", args=[sign(booking.public_id, salt=BOOKING_SALT)])
 
 
 def get_manage_path(attendee: Attendee) -> str:
-    """The path of the attendee's manage page."""
+    """Return the path of the attendee's manage page."""
     return reverse("meetergo:manage", args=[sign(attendee.public_id, salt=MANAGE_SALT)])
 
 
 def build_absolute_url(path: str) -> str:
-    """The path behind the site's own address, for mails and for meetergo; never from a Host header."""
+    """Return ``SITE_URL`` and the path, for mails and for meetergo. The Host header is not used."""
     return urljoin(get_settings().SITE_URL, path)
 
 
-# What a booking is about
+# The object that a booking belongs to
 
 
 def sign_subject(instance: models.Model) -> str:
-    """A token that ties a booking to an object of the site's own; nobody can choose another object."""
+    """Return a token that links a booking to an object of the site. Visitors cannot forge another one."""
     return Signer(salt=SUBJECT_SALT, sep="~").sign(f"{instance._meta.label_lower}:{instance.pk}")
 
 
 def find_subject(token: str) -> models.Model | None:
-    """The object of a token; None for one that we did not sign, or whose object is gone."""
+    """Return the object of a token; None for a forged token or a deleted object."""
     try:
         label, _, key = Signer(salt=SUBJECT_SALT, sep="~").unsign(token).partition(":")
         model: Any = apps.get_model(label)

@@ -1,19 +1,19 @@
-"""What a site may listen to.
+"""The public signals.
 
-They are sent after commit, at least once each, with ``event_key`` (a stable text: the same
-transition always carries the same key), ``connection`` and the records named below. A receiver that raises
-is asked again later; what it raises never undoes the mirror.
+Each is sent after commit and at least once, with ``event_key`` (a text that is the same whenever the same
+transition is sent), ``connection`` and the records named below. A receiver that raises is called again
+later; its exception undoes nothing.
 """
 
 from django.dispatch import Signal
 
-#: ``appointment``, ``attendee`` (or None), ``booking`` (or None): an appointment stands.
+#: ``appointment``, ``attendee`` (or None), ``booking`` (or None): an appointment was booked.
 appointment_booked = Signal()
 #: ``appointment``, ``previous_start`` (aware datetime): its time changed.
 appointment_rescheduled = Signal()
 #: ``appointment``: it was cancelled.
 appointment_cancelled = Signal()
-#: ``appointment``, ``attendee``: one person left, the appointment goes on.
+#: ``appointment``, ``attendee``: one person left; the appointment takes place.
 attendee_removed = Signal()
 #: ``booking``: it waits for a confirmation.
 booking_pending = Signal()

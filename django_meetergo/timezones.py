@@ -1,4 +1,4 @@
-"""Time zones: which is meant, what people call it, and the list to choose from."""
+"""Find, name and list time zones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMMON_ZONES = (
     "Asia/Seoul", "Asia/Tokyo", "Australia/Adelaide", "Australia/Sydney", "Pacific/Auckland",
 )  # fmt: skip
 
-#: Names that browsers and old settings still use, and what the place is called now.
+#: Outdated names that browsers still send, and the current ones.
 OLD_NAMES = {
     "America/Buenos_Aires": "America/Argentina/Buenos_Aires",
     "America/Godthab": "America/Nuuk",
@@ -71,23 +71,23 @@ def known_names() -> frozenset[str]:
 
 
 def find_zone(name: str | None) -> ZoneInfo | None:
-    """The zone of that name, under its present name; None for anything else."""
+    """Return the time zone of this name, or of the current name of an outdated one; else None."""
     name = OLD_NAMES.get(name or "", name or "")
     return ZoneInfo(name) if name in known_names() else None
 
 
 def choose_zone(*names: str | None) -> ZoneInfo:
-    """The first of the names that is a zone; UTC when none is."""
+    """Return the first of the names that is a time zone, else UTC."""
     return next((zone for name in names if (zone := find_zone(name))), ZoneInfo("UTC"))
 
 
 def name_place(zone: ZoneInfo) -> str:
-    """What people call it: the city."""
+    """Return the city: “New York” for ``America/New_York``."""
     return zone.key.rpartition("/")[2].replace("_", " ")
 
 
 def format_offset(moment: datetime) -> str:
-    """“GMT+1”, “GMT+5:30”, “GMT”: the distance of an aware moment's wall clock."""
+    """Return the UTC offset of an aware datetime: “GMT+1”, “GMT+5:30”, “GMT”."""
     minutes = round((moment.utcoffset() or timedelta()) / timedelta(minutes=1))
     if not minutes:
         return "GMT"
@@ -97,35 +97,35 @@ def format_offset(moment: datetime) -> str:
 
 
 def name_zone(zone: ZoneInfo, moment: datetime) -> str:
-    """“Berlin time (GMT+1)”, with the offset that holds at the moment."""
-    words = {"place": name_place(zone), "offset": format_offset(moment.astimezone(zone))}
-    return gettext("%(place)s time (%(offset)s)") % words
+    """“Berlin time (GMT+1)”, with the offset at this moment."""
+    values = {"place": name_place(zone), "offset": format_offset(moment.astimezone(zone))}
+    return gettext("%(place)s time (%(offset)s)") % values
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZoneOption:
-    """One line of the list of zones."""
+    """One option of the list of time zones."""
 
     name: str
     label: str
     is_chosen: bool
 
 
-def build_option(name: str, present: ZoneInfo, moment: datetime, *, whole: bool = False) -> ZoneOption:
+def build_option(name: str, current: ZoneInfo, moment: datetime, *, is_full: bool = False) -> ZoneOption:
     zone = ZoneInfo(name)
-    place = name.partition("/")[2].replace("_", " ").replace("/", ", ") if whole else name_place(zone)
+    place = name.partition("/")[2].replace("_", " ").replace("/", ", ") if is_full else name_place(zone)
     label = f"{place or name} ({format_offset(moment.astimezone(zone))})"
-    return ZoneOption(name=name, label=label, is_chosen=zone.key == present.key)
+    return ZoneOption(name=name, label=label, is_chosen=zone.key == current.key)
 
 
-def list_zones(present: ZoneInfo, moment: datetime) -> list[tuple[str, list[ZoneOption]]]:
-    """The common zones and the present one from west to east, then every zone by region."""
-    common = sorted({*COMMON_ZONES, present.key}, key=lambda name: sort_by_offset(name, moment))
-    groups = [(gettext("Often used"), [build_option(name, present, moment) for name in common])]
-    names = sorted(known_names() - set(OLD_NAMES) - {present.key})
+def list_zones(current: ZoneInfo, moment: datetime) -> list[tuple[str, list[ZoneOption]]]:
+    """Return groups of options: common zones and the current one from west to east, then all by region."""
+    common = sorted({*COMMON_ZONES, current.key}, key=lambda name: sort_by_offset(name, moment))
+    groups = [(gettext("Often used"), [build_option(name, current, moment) for name in common])]
+    names = sorted(known_names() - set(OLD_NAMES) - {current.key})
     for region, label in REGIONS.items():
         found = [name for name in names if name.startswith(f"{region}/")]
-        groups.append((str(label), [build_option(name, present, moment, whole=True) for name in found]))
+        groups.append((str(label), [build_option(name, current, moment, is_full=True) for name in found]))
     return groups
 
 

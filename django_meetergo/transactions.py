@@ -1,4 +1,4 @@
-"""Short transactions that may be run again."""
+"""Short transactions that are repeated on conflicts."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ T = TypeVar("T")
 
 MAX_ATTEMPTS = 3
 
-#: What is raised by a database that has gone away.
+#: What Django raises when the database has gone away.
 DATABASE_LOST = (OperationalError, InterfaceError)
 
 
 def run_with_retries(do: Callable[[], T]) -> T:
-    """The result of ``do`` in a transaction of its own, again when the database asks for it.
+    """Call ``do`` in a transaction of its own and return its result; repeat it after a conflict.
 
-    Deadlocks choose a victim, and two workers may insert one row: the second time, the other's work is
-    there to be seen. Inside a caller's transaction only a conflict of rows can be repeated, since a
-    deadlock has undone the caller's part as well.
+    Two workers may insert the same row, and a database may choose this transaction as the victim of a
+    deadlock. The next attempt sees what the other worker has committed. Within a caller's transaction only
+    an ``IntegrityError`` is repeated: a deadlock has rolled back the caller's part as well.
     """
     repeatable = (IntegrityError,) if connection.in_atomic_block else (IntegrityError, OperationalError)
     for attempt in range(1, MAX_ATTEMPTS + 1):

@@ -1,4 +1,4 @@
-"""Strangers: from which address they come, and how often one address may try something."""
+"""Limit how often one visitor may do something."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 def get_client_address(meta: Mapping[str, Any]) -> str:
-    """The caller's address: from the proxy's header where a site trusts one, else whoever is connected.
+    """Return the client's network address: from ``CLIENT_IP_HEADER`` if set, else ``REMOTE_ADDR``.
 
-    A proxy adds to the end of a list, so only its last entry was not written by the caller. Whoever has one
-    IPv6 address has the 2**64 beside it too, and is counted as one.
+    A proxy appends to the list in its header, so only the last entry cannot be forged by the client.
+    The whole /64 network of an IPv6 address counts as one client.
     """
     name = (get_settings().CLIENT_IP_HEADER or "REMOTE_ADDR").upper().replace("-", "_")
     if name != "REMOTE_ADDR":
@@ -40,15 +40,15 @@ def normalize_address(text: str) -> str:
 
 
 def identify_visitor(user: Any, meta: Mapping[str, Any]) -> str:
-    """As whom a visitor is counted: the signed-in person, else the address they come from."""
+    """Return the key that a visitor is counted under: the signed-in user, else the network address."""
     return f"user {user.pk}" if user is not None else get_client_address(meta)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """So many tries in a period of so many seconds, counted in the cache that all processes share.
+    """At most ``times`` tries per ``seconds``, counted in the shared cache.
 
-    It keeps robots off and is no promise: a cache that fails or forgets lets everybody through.
+    The limit deters bots and guarantees nothing: while the cache fails, nobody is limited.
     """
 
     name: str
@@ -58,8 +58,10 @@ class Limit:
     def is_reached(self, who: str) -> bool:
         try:
             tries = caches[get_settings().CACHE].get(self._name_period(who), 0)
-        except Exception:  # every cache has its own errors, and none may shut the door
-            logger.exception("The cache failed; visitors are not counted.")
+        except Exception:  # cache backends raise errors of their own; none may block visitors
+            logger.exception(
+                "Reading the limit %s from the cache failed; the visitor is not limited.", self.name
+            )
             return False
         return int(tries) >= self.times
 
@@ -68,10 +70,12 @@ class Limit:
         try:
             cache.add(key, 0, self.seconds)
             cache.incr(key)
-        except Exception:  # see is_reached(); ValueError where the count has just been forgotten
-            logger.exception("The cache failed; a visitor was not counted.")
+        except Exception:  # see is_reached(); ValueError when the counter has just expired
+            logger.exception(
+                "Counting a visitor for the limit %s failed; the visit is not counted.", self.name
+            )
 
     def _name_period(self, who: str) -> str:
-        """One key a visitor and period. The address itself is not kept."""
+        """Return the cache key of a visitor and period. It contains a digest, not the address."""
         digest = hashlib.sha256(who.encode()).hexdigest()[:32]
         return f"meetergo:{self.name}:{digest}:{int(time.time()) // self.seconds}"

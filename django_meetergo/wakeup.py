@@ -14,8 +14,8 @@ work_due = Signal()
 def wake_workers(*, skip_broker: bool = False) -> None:
     """Announce, after commit, that a row is due. Best effort: the periodic run finds the row anyway.
 
-    ``skip_broker`` wakes a thread of this process only and publishes nothing, because the service is waiting
-    for the answer to its webhook.
+    ``skip_broker`` wakes a thread of this process only and publishes nothing: meetergo waits for the answer
+    to its webhook.
     """
 
     # A plain closure: Django 5.2 cannot report a functools.partial that fails in here.

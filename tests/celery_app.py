@@ -1,4 +1,4 @@
-"""The Celery application of the service-backed tests; a worker finds its broker in ``CELERY_BROKER_URL``."""
+"""The Celery application of ``tests/services_real``. Workers connect to ``CELERY_BROKER_URL``."""
 
 import os
 

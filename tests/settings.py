@@ -1,4 +1,4 @@
-"""The smallest site the app runs in. SQLite by default; ``DATABASE_URL`` for the service-backed tests."""
+"""The settings of the test suite: a small site. SQLite by default, another database with ``DATABASE_URL``."""
 
 import django
 import environ
@@ -54,12 +54,12 @@ DATABASES = {"default": env.db_url("DATABASE_URL", default="sqlite://:memory:")}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-# From Django 6.1 on, a site names its mailers; before, it names one backend.
-LETTERBOX = "django.core.mail.backends.locmem.EmailBackend"
+# Django 6.1 replaces EMAIL_BACKEND with MAILERS.
+TEST_MAILER = "django.core.mail.backends.locmem.EmailBackend"
 if django.VERSION >= (6, 1):
-    MAILERS = {"default": {"BACKEND": LETTERBOX}}
+    MAILERS = {"default": {"BACKEND": TEST_MAILER}}
 else:
-    EMAIL_BACKEND = LETTERBOX
+    EMAIL_BACKEND = TEST_MAILER
 
 MEETERGO = {
     "API_KEY": "rgo-sandbox0000000000000000000000000",
@@ -69,9 +69,9 @@ MEETERGO = {
     "WEBHOOK_TOKENS": ["a-token-that-only-the-tests-know-about"],
     "BACKGROUND": "cron",
     "REQUESTS_PER_MINUTE": env.int("MEETERGO_REQUESTS_PER_MINUTE", default=90),
-    "OUTCOME_DEADLINE": env.float("MEETERGO_SETTLE", default=120),
+    "OUTCOME_DEADLINE": env.float("MEETERGO_OUTCOME_DEADLINE", default=120),
     "ENCRYPTION_KEYS": env.list("MEETERGO_ENCRYPTION_KEYS", default=[]),
     "LEASE": env.float("MEETERGO_LEASE", default=60),
-    # Tests fill in forms faster than people do; the ones about it set it themselves.
+    # Tests submit forms faster than people do.
     "MIN_FILL_SECONDS": 0,
 }

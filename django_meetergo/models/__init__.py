@@ -1,4 +1,4 @@
-"""What we remember. One file a subject; nothing in here telephones."""
+"""The database records, one file per subject. Models never call meetergo."""
 
 from django_meetergo.models.appointments import Appointment, Attendee
 from django_meetergo.models.bookings import Booking, BookingAttempt

@@ -1,14 +1,16 @@
-"""What meetergo made of a wish: appointments and the people in them."""
+"""Appointments and their attendees, mirrored from meetergo."""
 
 from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
 
+from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo import links
 from django_meetergo.fields import EncryptedTextField
 from django_meetergo.models.directory import Host, MeetingType
 from django_meetergo.models.mirrored import Mirrored
@@ -16,16 +18,51 @@ from django_meetergo.models.people import Person, index_names
 
 
 class AppointmentQuerySet(models.QuerySet["Appointment"]):
+    """Filters for appointments; they can be combined, as in ``.for_user(user).upcoming()``."""
+
     def active(self) -> AppointmentQuerySet:
-        """Appointments that will be held as far as we know."""
+        """Return appointments that are neither cancelled nor missing at meetergo.
+
+        ``Appointment.objects.active().filter(hosts__email="anna@clinic.example")``
+        """
         return self.filter(status=Appointment.Status.CONFIRMED, missing_since=None)
 
-    def upcoming(self, now: datetime) -> AppointmentQuerySet:
-        return self.active().filter(start__gte=now)
+    def upcoming(self, now: datetime | None = None) -> AppointmentQuerySet:
+        """Return active appointments that start at ``now`` (an aware datetime; by default: now) or later.
+
+        ``Appointment.objects.upcoming().order_by("start")[:5]``
+        """
+        return self.active().filter(start__gte=now or timezone.now())
+
+    def for_user(self, user: models.Model) -> AppointmentQuerySet:
+        """Return appointments that have this user of the site as an attendee who was not removed.
+
+        An anonymous user has none.
+
+        ``Appointment.objects.for_user(request.user).upcoming()``
+        """
+        return self._with_attendee(user=user.pk) if user.pk else self.none()
+
+    def for_subject(self, subject: models.Model) -> AppointmentQuerySet:
+        """Return appointments that were booked for this object of the site: ``subject=`` when booking.
+
+        ``Appointment.objects.for_subject(treatment).active()``
+        """
+        kind = ContentType.objects.get_for_model(subject)
+        return self._with_attendee(subject_type=kind, subject_id=str(subject.pk))
+
+    def _with_attendee(self, **columns: object) -> AppointmentQuerySet:
+        attending = Attendee.objects.filter(status=Attendee.Status.ATTENDING, **columns)
+        # A subquery: a join would repeat an appointment that several attendees match.
+        return self.filter(pk__in=attending.values("appointment"))
 
 
 class Appointment(Mirrored):
-    """A time that stands, or stood, in somebody's calendar at meetergo."""
+    """An appointment at meetergo, active or cancelled.
+
+    ``start`` and ``end`` are aware datetimes, ``duration`` is a timedelta. ``note`` is stored on this site
+    only. ``secret`` authorises calls on behalf of the attendee.
+    """
 
     class Status(models.TextChoices):
         CONFIRMED = "confirmed", _("confirmed")
@@ -49,14 +86,16 @@ class Appointment(Mirrored):
     cancelled_at = models.DateTimeField(_("cancelled at"), null=True, blank=True)
     cancelled_by = models.CharField(_("cancelled by"), max_length=64, blank=True)
     cancellation_reason = models.TextField(_("reason for cancelling"), blank=True)
-    rescheduled_at = models.DateTimeField(_("moved at"), null=True, blank=True)
-    reschedule_count = models.PositiveIntegerField(_("times moved"), default=0)
-    previous_start = models.DateTimeField(_("moved from"), null=True, blank=True)
+    rescheduled_at = models.DateTimeField(_("rescheduled at"), null=True, blank=True)
+    reschedule_count = models.PositiveIntegerField(_("times rescheduled"), default=0)
+    previous_start = models.DateTimeField(_("rescheduled from"), null=True, blank=True)
     secret = EncryptedTextField(blank=True, editable=False)
     hosts = models.ManyToManyField(Host, verbose_name=_("hosts"), related_name="appointments", blank=True)
     remote_created_at = models.DateTimeField(_("created at meetergo"), null=True, editable=False)
     remote_updated_at = models.DateTimeField(_("changed at meetergo"), null=True, editable=False)
-    note = models.TextField(_("note"), blank=True, help_text=_("Ours alone: meetergo does not see it."))
+    note = models.TextField(
+        _("note"), blank=True, help_text=_("Stored on this site only; meetergo does not receive it.")
+    )
 
     objects = AppointmentQuerySet.as_manager()
 
@@ -66,8 +105,8 @@ class Appointment(Mirrored):
         ordering = ["-start", "-pk"]
         permissions = [
             ("cancel_appointment", "Can cancel appointments"),
-            ("reschedule_appointment", "Can move appointments"),
-            ("sync_appointment", "Can fetch appointments again"),
+            ("reschedule_appointment", "Can reschedule appointments"),
+            ("sync_appointment", "Can re-read appointments"),
             ("link_appointment", "Can see the links of attendees"),
         ]
         constraints = [
@@ -100,7 +139,10 @@ class Appointment(Mirrored):
 
 
 class Attendee(Mirrored, Person):
-    """One person in one appointment. The remote id is unknown until the appointment has been read."""
+    """One person in one appointment.
+
+    ``remote_id`` is None until the appointment has been read: the answer to a booking names no attendee.
+    """
 
     class Status(models.TextChoices):
         ATTENDING = "attending", _("attending")
@@ -125,3 +167,11 @@ class Attendee(Mirrored, Person):
 
     def __str__(self) -> str:
         return self.full_name or self.email or self.phone
+
+    # Not get_absolute_url(): Django's "view on site" shows that to every user who may open the admin.
+    def get_manage_url(self) -> str:
+        """Return the path of the page where this attendee reschedules or cancels.
+
+        Whoever knows the path can do so: show it to the attendee only.
+        """
+        return links.get_manage_path(self)

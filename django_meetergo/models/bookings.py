@@ -1,4 +1,4 @@
-"""An attendee's wish, and every attempt to have it fulfilled."""
+"""Bookings that were requested on this site, and every attempt to send them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo import links
 from django_meetergo.models.appointments import Attendee
 from django_meetergo.models.directory import MeetingType
 from django_meetergo.models.leases import Leased, LeasedQuerySet
@@ -17,7 +18,10 @@ from django_meetergo.models.people import Person, fold_email, index_names
 
 
 def make_reference() -> str:
-    """A random 80-bit reference that travels with the booking and is neither secret nor personal."""
+    """Return a random 80-bit reference, for example ``MG-0123456789ABCDEF0123``.
+
+    It is sent with the booking and is neither secret nor personal.
+    """
     return f"MG-{secrets.token_hex(10).upper()}"
 
 
@@ -26,16 +30,21 @@ def make_idempotency_key() -> str:
 
 
 def hash_key(*parts: object) -> str:
+    """Return a hexadecimal SHA-256 digest of the parts, for unique columns."""
     return hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()
 
 
 class BookingQuerySet(LeasedQuerySet["Booking"]):
     def open(self) -> BookingQuerySet:
+        """Return bookings whose outcome is not final: received, sending, unknown or pending."""
         return self.filter(state__in=Booking.OPEN)
 
 
 class Booking(Leased, Person):
-    """What somebody asked us for. It ends confirmed, closed with a reason, or before a person."""
+    """A booking that was requested on this site.
+
+    Final states: confirmed, closed (with a reason), or unknown and left to staff.
+    """
 
     class State(models.TextChoices):
         RECEIVED = "received", _("received")
@@ -48,15 +57,15 @@ class Booking(Leased, Person):
     class Reason(models.TextChoices):
         NONE = "", "–"
         DEFERRED = "deferred", _("waiting for the service")
-        NEEDS_STAFF = "needs_staff", _("a person must look")
+        NEEDS_STAFF = "needs_staff", _("left to staff")
         ATTENDEE = "attendee", _("the attendee must confirm")
         HOST = "host", _("the host must agree")
         BOTH = "both", _("host and attendee must confirm")
         SLOT_TAKEN = "slot_taken", _("the time was taken")
         REFUSED = "refused", _("refused by the service")
         UNREACHABLE = "unreachable", _("the service was not reached")
-        NOT_BOOKED = "not_booked", _("settled: not booked")
-        LAPSED = "lapsed", _("the request lapsed")
+        NOT_BOOKED = "not_booked", _("not booked")
+        LAPSED = "lapsed", _("not confirmed in time")
         DECLINED = "declined", _("declined by the host")
         REPLACED = "replaced", _("replaced by another choice")
 
@@ -70,14 +79,14 @@ class Booking(Leased, Person):
     duration = models.PositiveIntegerField(_("duration in minutes"))
     channel = models.CharField(_("channel"), max_length=64, blank=True)
     location = models.CharField(_("place"), max_length=500, blank=True)
-    other_emails = models.JSONField(_("other people invited"), default=list, blank=True)
+    other_emails = models.JSONField(_("guests"), default=list, blank=True)
     receive_reminders = models.BooleanField(_("wants reminders"), default=True)
     skip_notifications = models.BooleanField(_("without e-mails"), default=False)
 
     state = models.CharField(_("state"), max_length=16, choices=State, default=State.RECEIVED)
     reason = models.CharField(_("reason"), max_length=16, choices=Reason, default=Reason.NONE, blank=True)
-    message = models.TextField(_("meetergo's words"), blank=True)
-    field_errors = models.JSONField(_("fields refused"), default=dict, blank=True)
+    message = models.TextField(_("meetergo's message"), blank=True)
+    field_errors = models.JSONField(_("refused fields"), default=dict, blank=True)
     defer_consent = models.BooleanField(_("may be sent later"), default=False)
     rebook_consent = models.JSONField(_("consent to another time"), null=True, blank=True)
     replaced_by = models.ForeignKey(
@@ -109,27 +118,35 @@ class Booking(Leased, Person):
         verbose_name_plural = _("bookings")
         ordering = ["-created_at", "-pk"]
         permissions = [
-            ("retry_booking", "Can send bookings that wait"),
-            ("reconcile_booking", "Can look for bookings at once"),
+            ("retry_booking", "Can send waiting bookings"),
+            ("reconcile_booking", "Can reconcile bookings"),
             ("decline_booking", "Can decline bookings that wait for a host"),
         ]
         indexes = index_names("booking")
         constraints = [
             models.UniqueConstraint(
-                fields=["connection", "idempotency_key"], name="meetergo_booking_client_key"
+                fields=["connection", "idempotency_key"], name="meetergo_booking_idempotency"
             )
         ]
 
     def __str__(self) -> str:
         return self.reference
 
+    # Not get_absolute_url(): Django's "view on site" shows that to every user who may open the admin.
+    def get_outcome_url(self) -> str:
+        """Return the path of the page that shows the outcome of this booking.
+
+        Whoever knows the path sees the booking: show it to the person who booked only.
+        """
+        return links.get_booking_path(self)
+
     def hash_open_booking_key(self) -> str:
-        """One open wish per person and meeting type."""
+        """Return the key that allows one open booking per person and meeting type."""
         person = fold_email(self.email) or self.phone
         return hash_key(self.connection, self.meeting_type_id, person)
 
     def hash_slot_hold_key(self) -> str | None:
-        """One open wish per host and start, where one host with one seat decides."""
+        """Return the key that allows one open booking per host and start, for one host with one seat."""
         host_id = self.meeting_type.only_host_id
         return hash_key(self.connection, host_id, int(self.start.timestamp())) if host_id else None
 
@@ -143,7 +160,7 @@ class Booking(Leased, Person):
 
 
 class BookingAttempt(models.Model):
-    """One POST that was sent, or may have been: the ledger is only ever appended to."""
+    """One POST that was sent or may have been sent. Rows are only added, never deleted."""
 
     class Outcome(models.TextChoices):
         SENDING = "", _("being sent")
@@ -151,11 +168,11 @@ class BookingAttempt(models.Model):
         PROVISIONAL = "provisional", _("to be confirmed")
         SLOT_TAKEN = "slot_taken", _("time taken")
         REFUSED = "refused", _("refused")
-        NOT_SENT = "not_sent", _("certainly not applied")
+        NOT_SENT = "not_sent", _("not sent")
         UNKNOWN = "unknown", _("unknown")
-        ABSENT = "absent", _("settled: not applied")
+        ABSENT = "absent", _("not applied")
 
-    #: Endings after which another attempt may be made.
+    #: Outcomes after which another attempt is safe.
     DEFINITE = (
         Outcome.CONFIRMED,
         Outcome.PROVISIONAL,

@@ -1,4 +1,4 @@
-"""A cancel or a move on its way."""
+"""Requests to cancel or reschedule an appointment."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from django_meetergo.models.leases import Leased
 
 
 class AppointmentChange(Leased):
-    """Somebody asked for an appointment to be cancelled or moved, and this is how far it got.
+    """A request to cancel or reschedule an appointment, and its state.
 
-    At most one is open per appointment, or per attendee in groups: ``open_change_key`` is unique and empty
-    once the change has ended.
+    At most one is open per appointment, or per attendee of a group: ``open_change_key`` is unique, and None
+    after the change has ended.
     """
 
     class Kind(models.TextChoices):
         CANCEL = "cancel", _("cancel")
-        RESCHEDULE = "reschedule", _("move")
+        RESCHEDULE = "reschedule", _("reschedule")
 
     class State(models.TextChoices):
         RECEIVED = "received", _("not sent yet")
@@ -44,10 +44,10 @@ class AppointmentChange(Leased):
     )
     previous_start = models.DateTimeField(_("start before"))
     target_start = models.DateTimeField(_("new start"), null=True)
-    cancel_all = models.BooleanField(_("for everybody"), default=False)
+    cancel_all = models.BooleanField(_("for all attendees"), default=False)
     reason = models.CharField(_("reason"), max_length=500, blank=True)
     outcome = models.CharField(_("why it was refused"), max_length=32, blank=True)
-    message = models.TextField(_("meetergo's words"), blank=True)
+    message = models.TextField(_("meetergo's message"), blank=True)
     open_change_key = models.CharField(max_length=64, null=True, unique=True, editable=False)
     batch = models.UUIDField(_("batch"), null=True, db_index=True, editable=False)
     created_at = models.DateTimeField(_("requested at"))
@@ -57,7 +57,7 @@ class AppointmentChange(Leased):
         verbose_name = _("change")
         verbose_name_plural = _("changes")
         ordering = ["-created_at", "-pk"]
-        permissions = [("retry_appointmentchange", "Can send changes that wait")]
+        permissions = [("retry_appointmentchange", "Can send waiting changes")]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.get_state_display()}"

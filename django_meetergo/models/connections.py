@@ -1,4 +1,4 @@
-"""What we know about each connection, and whom we must not remember."""
+"""What is known about each connection, and digests of erased people."""
 
 import secrets
 
@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.fields import EncryptedTextField
 
+#: Stored encrypted: reads as something else when the encryption keys do not fit.
 CANARY_TEXT = "the keys fit"
 
 
@@ -15,15 +16,15 @@ def make_salt() -> str:
 
 
 class Connection(models.Model):
-    """One row per connection: what we learnt about it, its salt and a canary for lost keys."""
+    """What was learnt about the credential of a connection, its salt, and a canary for lost keys."""
 
     connection = models.CharField(_("connection"), max_length=64, unique=True, default="default")
     salt = models.CharField(max_length=64, default=make_salt, editable=False)
     canary = EncryptedTextField(default=CANARY_TEXT, editable=False)
     user_id = models.CharField(_("acts as"), max_length=128, blank=True)
-    is_admin = models.BooleanField(_("may read everybody's"), default=False)
+    is_admin = models.BooleanField(_("can read the appointments of all users"), default=False)
     refused_since = models.DateTimeField(_("credential refused since"), null=True)
-    echoes_references = models.BooleanField(_("gives markers back"), null=True)
+    echoes_references = models.BooleanField(_("returns booking references"), null=True)
     webhook_remote_id = models.CharField(_("webhook id"), max_length=128, blank=True)
     webhooks_used = models.PositiveSmallIntegerField(_("webhooks in use"), null=True)
     clock_skew = models.FloatField(_("clock skew in seconds"), null=True)
@@ -31,11 +32,11 @@ class Connection(models.Model):
     last_drift = models.JSONField(_("last drift"), null=True)
 
     class Meta:
-        verbose_name = _("account")
-        verbose_name_plural = _("accounts")
+        verbose_name = _("connection")
+        verbose_name_plural = _("connections")
         permissions = [
             ("health_connection", "Can see the health page"),
-            ("sync_connection", "Can ask for a sync"),
+            ("sync_connection", "Can request a sync"),
         ]
 
     def __str__(self) -> str:
@@ -43,7 +44,7 @@ class Connection(models.Model):
 
 
 class ErasedPerson(models.Model):
-    """A salted digest of an address that was erased: meetergo may name it again, we do not store it."""
+    """A salted digest of an erased e-mail address, so that syncs do not store the person again."""
 
     digest = models.CharField(max_length=64, unique=True)
     erased_at = models.DateTimeField()

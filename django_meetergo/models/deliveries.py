@@ -1,4 +1,4 @@
-"""What knocked at the letterbox."""
+"""Webhook deliveries."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -7,14 +7,14 @@ from django_meetergo.models.leases import Leased
 
 
 class WebhookDelivery(Leased):
-    """A webhook that arrived: a hint to look, never a fact. The body is not kept."""
+    """A received webhook. It is only a reason to re-read the appointment; its body is not stored."""
 
     class State(models.TextChoices):
         PENDING = "pending", _("waiting")
         APPLIED = "applied", _("applied")
         IGNORED = "ignored", _("nothing to do")
         UNCONFIRMED = "unconfirmed", _("not confirmed by meetergo")
-        DEAD = "dead", _("given up")
+        DEAD = "dead", _("failed")
 
     connection = models.CharField(max_length=64, default="default")
     digest = models.CharField(max_length=64, editable=False)

@@ -1,15 +1,16 @@
-"""What can be booked, and with whom."""
+"""Meeting types and hosts, mirrored from meetergo."""
 
 from __future__ import annotations
 
 from django.db import models
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.models.mirrored import Mirrored
 
 
 class Host(Mirrored):
-    """Somebody who receives. The name may be unknown: then nothing is shown."""
+    """A user of meetergo who holds appointments. An unknown name is empty."""
 
     name = models.CharField(_("name"), max_length=200, blank=True)
     email = models.CharField(_("e-mail address"), max_length=254, blank=True)
@@ -28,18 +29,22 @@ class Host(Mirrored):
 
     @property
     def initials(self) -> str:
-        """Up to two letters that stand for the host where a picture would."""
+        """Return up to two letters, shown in place of a picture."""
         parts = self.name.split()
         return "".join(part[0] for part in parts[:1] + parts[1:][-1:]).upper()
 
 
 class MeetingTypeQuerySet(models.QuerySet["MeetingType"]):
     def bookable(self) -> MeetingTypeQuerySet:
+        """Return meeting types that can be booked now: enabled, and still listed by meetergo.
+
+        ``MeetingType.objects.bookable().filter(duration__lte=30)``
+        """
         return self.filter(enabled=True, missing_since=None)
 
 
 class MeetingType(Mirrored):
-    """Something an attendee can book. Durations are minutes."""
+    """A type of appointment that attendees can book. Durations are minutes."""
 
     class Confirmation(models.TextChoices):
         NONE = "none", _("none")
@@ -66,7 +71,7 @@ class MeetingType(Mirrored):
         _("confirmation"), max_length=16, choices=Confirmation, default=Confirmation.UNKNOWN
     )
     needs_own_page = models.BooleanField(_("can only be booked at meetergo"), default=False)
-    allows_guests = models.BooleanField(_("other people may be invited"), default=True)
+    allows_guests = models.BooleanField(_("guests may be invited"), default=True)
     allows_phone_only = models.BooleanField(_("a phone number is enough"), default=False)
     hosts = models.ManyToManyField(Host, verbose_name=_("hosts"), related_name="meeting_types", blank=True)
 
@@ -83,9 +88,13 @@ class MeetingType(Mirrored):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        """Return the path of the page where this type is booked."""
+        return reverse("meetergo:book", args=[self.slug])
+
     @property
     def durations(self) -> list[int]:
-        """Every length that may be booked, in minutes, shortest first."""
+        """Return every duration that can be booked, in minutes, shortest first."""
         return sorted({self.duration, *self.allowed_durations})
 
     @property
@@ -94,6 +103,6 @@ class MeetingType(Mirrored):
 
     @property
     def only_host_id(self) -> str:
-        """The host whose calendar alone decides, for types with one host and one seat; else empty."""
-        alone = not self.queue_id and len(self.host_ids) == 1 and not self.is_group
-        return self.host_ids[0] if alone else ""
+        """Return the remote id of the host, for types with one host and one seat; else an empty text."""
+        has_one_host = not self.queue_id and len(self.host_ids) == 1 and not self.is_group
+        return self.host_ids[0] if has_one_host else ""

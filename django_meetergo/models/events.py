@@ -1,4 +1,4 @@
-"""Timeline and outbox in one."""
+"""Events: the timeline of bookings and appointments, and the outbox of signals and mails."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -9,18 +9,18 @@ from django_meetergo.models.leases import Leased
 
 
 class Event(Leased):
-    """One transition of a booking or an appointment, written once with the change itself."""
+    """One transition of a booking or an appointment, stored once, in the transaction of the change."""
 
     class Kind(models.TextChoices):
         BOOKING_RECEIVED = "booking_received", _("request received")
         BOOKING_UNCLEAR = "booking_unclear", _("answer lost")
-        BOOKING_RETRIED = "booking_retried", _("another time is tried")
+        BOOKING_RETRIED = "booking_retried", _("trying another time")
         BOOKING_REBOOKED = "booking_rebooked", _("booked at another time")
         BOOKING_PENDING = "booking_pending", _("waiting for confirmation")
         BOOKING_FOUND = "booking_found", _("found late")
         BOOKING_CLOSED = "booking_closed", _("closed without an appointment")
         APPOINTMENT_BOOKED = "appointment_booked", _("booked")
-        APPOINTMENT_RESCHEDULED = "appointment_rescheduled", _("moved")
+        APPOINTMENT_RESCHEDULED = "appointment_rescheduled", _("rescheduled")
         APPOINTMENT_CANCELLED = "appointment_cancelled", _("cancelled")
         ATTENDEE_REMOVED = "attendee_removed", _("attendee removed")
 
@@ -32,7 +32,7 @@ class Event(Leased):
     booking = models.ForeignKey(Booking, null=True, on_delete=models.CASCADE, related_name="events")
     data = models.JSONField(default=dict)
     created_at = models.DateTimeField(_("when"))
-    dispatched_at = models.DateTimeField(_("told at"), null=True)
+    dispatched_at = models.DateTimeField(_("dispatched at"), null=True)
 
     class Meta:
         verbose_name = _("event")

@@ -1,4 +1,4 @@
-"""Rows that a worker can take, one worker at a time."""
+"""Rows that one worker at a time may claim."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.db.models import Q
 
 @dataclass(frozen=True)
 class Lease:
-    """Proof that a row is ours until its lease runs out."""
+    """Proof that a worker holds a row until its lease expires."""
 
     pk: int
     token: UUID
@@ -23,27 +23,30 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 class LeasedQuerySet(models.QuerySet[Row]):
-    """A set of rows that knows which are due, and how one is taken and given back."""
+    """Find due rows, claim one, and release it with a result."""
 
     def due(self, now: datetime) -> Self:
-        """Rows whose time has come and that nobody holds."""
+        """Return rows that are due and that no worker holds."""
         return self.filter(Q(lease_until=None) | Q(lease_until__lt=now), next_at__lte=now)
 
     def claim(self, pk: int, *, now: datetime, lease: timedelta, **changes: Any) -> Lease | None:
-        """Take a row of this set, narrowed to one state; None if another was faster."""
+        """Claim a row of this queryset and apply ``changes``; None if another worker holds it.
+
+        Filter the queryset by state first: a row that has left the state is not claimed.
+        """
         free = Q(lease_until=None) | Q(lease_until__lt=now)
         token = uuid4()
-        won = self.filter(free, pk=pk).update(lease_token=token, lease_until=now + lease, **changes)
-        return Lease(pk, token) if won else None
+        updated = self.filter(free, pk=pk).update(lease_token=token, lease_until=now + lease, **changes)
+        return Lease(pk, token) if updated else None
 
     def finish(self, lease: Lease, **changes: Any) -> bool:
-        """Write a result and give the row back; False, and nothing written, if the lease was lost."""
+        """Store a result and release the row; return False, and store nothing, if the lease was lost."""
         held = self.filter(pk=lease.pk, lease_token=lease.token)
         return bool(held.update(lease_token=None, lease_until=None, **changes))
 
 
 class Leased(models.Model):
-    """Work that survives a crash: whoever finds the lease run out goes on with it."""
+    """Work that survives a crash: when the lease has expired, another worker may claim the row."""
 
     lease_token = models.UUIDField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)

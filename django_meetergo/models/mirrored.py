@@ -1,11 +1,11 @@
-"""Rows that repeat what meetergo told us."""
+"""The base class of rows that mirror objects of meetergo."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
 class Mirrored(models.Model):
-    """A copy of something of meetergo's. Only ``services.mirror`` writes it, and nobody deletes it."""
+    """A copy of an object of meetergo. Only ``services.mirror`` writes it; it is never deleted."""
 
     connection = models.CharField(_("connection"), max_length=64, default="default")
     remote_id = models.CharField(_("meetergo id"), max_length=128)

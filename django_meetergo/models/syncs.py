@@ -1,4 +1,4 @@
-"""How far a sync has come."""
+"""Sync runs and their progress."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -7,7 +7,7 @@ from django_meetergo.models.leases import Leased
 
 
 class SyncRun(Leased):
-    """One walk through meetergo's list. The page and its rows are committed together."""
+    """One run through meetergo's list of appointments. A page is committed together with its rows."""
 
     class Kind(models.TextChoices):
         NEAR = "near", _("near")
@@ -22,7 +22,7 @@ class SyncRun(Leased):
     kind = models.CharField(_("kind"), max_length=16, choices=Kind)
     state = models.CharField(_("state"), max_length=16, choices=State, default=State.OPEN)
     open_run_key = models.CharField(max_length=128, null=True, unique=True, editable=False)
-    owner = models.CharField(_("whose list"), max_length=128, blank=True)
+    owner = models.CharField(_("list of user"), max_length=128, blank=True)
     page = models.PositiveIntegerField(_("next page"), default=0)
     total = models.PositiveIntegerField(_("rows in all"), null=True)
     seen = models.PositiveIntegerField(_("rows read"), default=0)

@@ -1,4 +1,4 @@
-"""The sandbox as a whole: a WSGI application in front of a ledger."""
+"""The sandbox as a whole: a WSGI application in front of a state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from django_meetergo.sandbox import control, dashboard, documents, seed
 from django_meetergo.sandbox.bookings import Bookings
 from django_meetergo.sandbox.clock import Clock
 from django_meetergo.sandbox.deliveries import Deliveries
-from django_meetergo.sandbox.faults import ClaimedFaults, Fault, Faults, Gibberish, Hang, HangUp
+from django_meetergo.sandbox.faults import (
+    ClaimedFaults,
+    ConnectionClosed,
+    ConnectionStalled,
+    Fault,
+    Faults,
+    MalformedReply,
+)
 from django_meetergo.sandbox.handlers import ROUTES
 from django_meetergo.sandbox.http import Answer, Request, answer_error, read_request
 from django_meetergo.sandbox.limits import RateLimit
@@ -43,33 +50,34 @@ def profile_switches(name: str) -> dict[str, Any]:
 class Sandbox:
     """A small meetergo. ``wsgi`` may be served over a socket or called in-process.
 
-    In-process callers must expect ``faults.HangUp`` where a socket would be closed without an answer.
+    In-process callers must expect ``faults.ConnectionClosed`` where a socket would be closed without a
+    response.
     """
 
     def __init__(self, profile: str = "seed", *, rate_limit: bool = True, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
-        self.journal = RequestLog(self.clock)
+        self.request_log = RequestLog(self.clock)
         self.faults = Faults()
         self.limit = RateLimit()
         self.settings = Settings()
-        self.deliveries = Deliveries(self.journal)
-        self.ledger = Bookings(self.clock, self.journal, self.settings, self._announce)
+        self.deliveries = Deliveries(self.request_log)
+        self.state = Bookings(self.clock, self.request_log, self.settings, self._announce)
         self._timers: list[threading.Timer] = []
         self.reset(profile=profile, rate_limit=rate_limit)
 
     def reset(self, **changes: Any) -> None:
         """Begin again with the seeded clinic. Profile and rate limit stay unless given; other switches go."""
         kept = {"profile": self.settings.profile, "rate_limit": self.settings.rate_limit, **changes}
-        with self.ledger.lock:
+        with self.state.lock:
             self.configure(**{**vars(Settings()), **profile_switches(kept["profile"]), **kept})
             self._stop_timers()
             self.clock.offset_seconds = 0.0
             self.faults.clear()
             self.limit.clear()
             self.deliveries.reset()
-            self.journal.clear()
-            self.ledger.clear()
-            seed.seed_state(self.ledger)
+            self.request_log.clear()
+            self.state.clear()
+            seed.seed_state(self.state)
 
     def configure(self, **switches: Any) -> None:
         """Change switches; an unknown one is refused by name. A profile brings its own with it."""
@@ -94,9 +102,9 @@ class Sandbox:
         self._timers = []
 
     def _announce(self, event: str, appointment: Appointment) -> None:
-        kind = self.ledger.meeting_types[appointment.meeting_type_id]
-        hosts = self.ledger.hosts_of(appointment.host_ids)
-        for webhook in self.ledger.webhooks.values():
+        kind = self.state.meeting_types[appointment.meeting_type_id]
+        hosts = self.state.hosts_of(appointment.host_ids)
+        for webhook in self.state.webhooks.values():
             if event in webhook.event_types:
                 self.deliveries.enqueue(
                     webhook_id=webhook.id,
@@ -118,7 +126,7 @@ class Sandbox:
         return [answer.body] if answer.body else []
 
     def respond(self, request: Request) -> Answer:
-        """The answer to a request; raises ``HangUp`` when there shall be none."""
+        """The answer to a request; raises ``ConnectionClosed`` when there shall be none."""
         path = request.path
         if path == "/":
             return dashboard.show(self, request)
@@ -140,7 +148,7 @@ class Sandbox:
 
         try:
             answer = self._serve_badly(route, params, request, struck)
-        except HangUp as end:
+        except ConnectionClosed as end:
             note(ending=_ending(end), applied=end.applied)
             raise
         note(status=answer.status)
@@ -148,7 +156,7 @@ class Sandbox:
 
     def _note(self, request: Request, route: Route | None, shown: str, **facts: Any) -> None:
         template = None if route is None else route.template
-        self.journal.write("request", method=request.method, route=template, path=shown, **facts)
+        self.request_log.write("request", method=request.method, route=template, path=shown, **facts)
 
     def _serve_badly(
         self, route: Route, params: dict[str, str], request: Request, struck: ClaimedFaults
@@ -166,9 +174,9 @@ class Sandbox:
     def _end_before(self, fault: Fault, handle: Callable[[], Answer]) -> Answer | None:
         """Endings that come before anything is applied; None lets the request go on."""
         if fault.kind in {"drop_before", "reset_before"}:
-            raise HangUp(reset=fault.kind == "reset_before")
+            raise ConnectionClosed(reset=fault.kind == "reset_before")
         if fault.kind == "hang_before":
-            raise Hang(fault.seconds)
+            raise ConnectionStalled(fault.seconds)
         if fault.kind == "status_before":
             return _fault_status(fault)
         if fault.kind == "slow":
@@ -176,7 +184,7 @@ class Sandbox:
         if fault.kind == "delayed_apply":
             self._apply_later(fault.seconds, handle)
             if fault.status is None:
-                raise HangUp
+                raise ConnectionClosed
             return _fault_status(fault)
         return None
 
@@ -192,12 +200,12 @@ class Sandbox:
         self, route: Route, params: dict[str, str], request: Request, struck: ClaimedFaults
     ) -> Answer:
         """Check the credential and let the handler work, all under the one lock."""
-        with self.ledger.lock:
+        with self.state.lock:
             try:
                 actor = None if route.is_open else self._admit(route, request, struck)
                 self._spend_rate(request)
-                if struck.find("steal_slot") is not None:
-                    control.steal_slot(self.ledger, request, params)
+                if struck.find("occupy_slot") is not None:
+                    control.occupy_requested_slot(self.state, request, params)
                 return route.handler(self._call(request, params, actor, struck))
             except Refused as refusal:
                 return self._refuse(refusal)
@@ -212,9 +220,9 @@ class Sandbox:
         return Call(
             request=request,
             params=params,
-            ledger=self.ledger,
+            state=self.state,
             actor=actor,
-            marked=not self.settings.hide_marker and struck.find("hide_marker") is None,
+            marked=not self.settings.hide_answers and struck.find("hide_answers") is None,
             list_lag=self.settings.list_lag if lag is None else lag.seconds,
         )
 
@@ -242,22 +250,22 @@ class Sandbox:
         if not token.is_platform:
             if named is not None and named != token.user_id:
                 raise Refused(403, "Forbidden resource")
-            return self.ledger.users[token.user_id]
+            return self.state.users[token.user_id]
         if named is None:
             if route.needs_user:
                 missing = "Missing required header 'x-meetergo-api-user-id' for API key authentication"
                 raise Refused(400, missing)
-            return self.ledger.users[token.user_id]
-        if named not in self.ledger.users:
+            return self.state.users[token.user_id]
+        if named not in self.state.users:
             raise Refused(403, "Forbidden resource")
-        return self.ledger.users[named]
+        return self.state.users[named]
 
     def _read_token(self, request: Request, struck: ClaimedFaults) -> Token:
         header = request.header("Authorization")
         if header is None:
             raise Refused(401, "Missing authorization header")
         kind, _, value = header.partition(" ")
-        token = self.ledger.tokens.get(value.strip())
+        token = self.state.tokens.get(value.strip())
         if kind.lower() != "bearer" or token is None:
             raise Refused(401, "Invalid API key")
         if struck.find("expire_key") is not None:
@@ -267,10 +275,10 @@ class Sandbox:
         return token
 
 
-def _ending(end: HangUp) -> str:
-    if isinstance(end, Gibberish):
+def _ending(end: ConnectionClosed) -> str:
+    if isinstance(end, MalformedReply):
         return "gibberish"
-    if isinstance(end, Hang):
+    if isinstance(end, ConnectionStalled):
         return "hung"
     return "reset" if end.reset else "dropped"
 
@@ -288,11 +296,11 @@ def _fault_status(fault: Fault) -> Answer:
 def _end_after(fault: Fault, answer: Answer, request: Request) -> Answer:
     """Endings that come after the request was carried out."""
     if fault.kind in {"drop_after", "reset_after"}:
-        raise HangUp(applied=True, reset=fault.kind == "reset_after")
+        raise ConnectionClosed(applied=True, reset=fault.kind == "reset_after")
     if fault.kind == "hang_after":
-        raise Hang(fault.seconds, applied=True)
+        raise ConnectionStalled(fault.seconds, applied=True)
     if fault.kind == "bad_status_line":
-        raise Gibberish((fault.body or "NOT-HTTP ???\r\n\r\n").encode(), applied=True)
+        raise MalformedReply((fault.body or "NOT-HTTP ???\r\n\r\n").encode(), applied=True)
     if fault.kind == "status_after":
         return _fault_status(fault)
     return _spoil(fault, answer, request)

@@ -27,11 +27,11 @@ def get_availability(call: Call) -> Answer:
     ]
     if missing:
         raise Refused(400, missing)
-    kind = call.ledger.meeting_types.get(request.one("meetingTypeId") or "")
+    kind = call.state.meeting_types.get(request.one("meetingTypeId") or "")
     if kind is None:
         raise Refused(400, "Meeting type not found")
-    host_ids, queue = choose_scope(call.ledger, kind, request.many("hostIds"), request.one("queueId"))
-    zone = _read_zone(request.one("timezone") or call.ledger.users[host_ids[0]].timezone)
+    host_ids, queue = choose_scope(call.state, kind, request.many("hostIds"), request.one("queueId"))
+    zone = _read_zone(request.one("timezone") or call.state.users[host_ids[0]].timezone)
     together = _wants_everyone(request, default=queue.method if queue is not None else "anyone")
     duration = _read_duration(kind, request.one("meetingDuration"))
     wish = SlotQuery(
@@ -45,7 +45,7 @@ def get_availability(call: Call) -> Answer:
         hide_groups=request.flag("hideGroupAppointments"),
         troubleshoot=request.flag("troubleshoot"),
     )
-    spots = call.ledger.spots(wish, skip_notice=request.flag("skipEarliestBookingCalculation"))
+    spots = call.state.spots(wish, skip_notice=request.flag("skipEarliestBookingCalculation"))
     return answer_json(_print_spots(call, wish, spots, zone))
 
 
@@ -125,7 +125,7 @@ def _print_spot(call: Call, wish: SlotQuery, spot: Spot, local: datetime) -> dic
 
 
 def _print_block(call: Call, host_id: str) -> dict[str, Any]:
-    host = call.ledger.users[host_id]
+    host = call.state.users[host_id]
     return {"hostId": host.id, "hostName": host.full_name, "type": "event", "picture": host.picture}
 
 

@@ -384,14 +384,14 @@ class Bookings(State):
             webhook = Webhook(self._next_webhook_id, endpoint, event_types, description, self.now())
             self._next_webhook_id += 1
             self.webhooks[webhook.id] = webhook
-            self.journal.write("applied", change="webhook_created", webhookId=webhook.id)
+            self.request_log.write("applied", change="webhook_created", webhookId=webhook.id)
             return webhook
 
     # Telling
 
     def _write_provisional(self, change: str, waiting: Provisional) -> None:
         attendee = waiting.dto.get("attendee") or {}
-        self.journal.write(
+        self.request_log.write(
             "applied",
             change=change,
             provisionalBookingId=waiting.id,

@@ -69,9 +69,9 @@ def _clear_faults(sandbox: Sandbox, _: Request) -> Answer:
     return Answer(204)
 
 
-def _show_journal(sandbox: Sandbox, request: Request) -> Answer:
+def _show_request_log(sandbox: Sandbox, request: Request) -> Answer:
     since = int(request.one("since") or 0)
-    return answer_json(sandbox.journal.entries(since=since, kind=request.one("kind")))
+    return answer_json(sandbox.request_log.entries(since=since, kind=request.one("kind")))
 
 
 def _set_clock(sandbox: Sandbox, request: Request) -> Answer:
@@ -83,10 +83,10 @@ def _set_clock(sandbox: Sandbox, request: Request) -> Answer:
 
 def _settle_provisional(sandbox: Sandbox, request: Request, provisional_id: str, action: str) -> Answer:
     actions: dict[str, Callable[[str], Appointment | Provisional]] = {
-        "confirm": sandbox.ledger.confirm,
-        "approve": sandbox.ledger.approve,
-        "expire": sandbox.ledger.expire,
-        "decline": sandbox.ledger.decline,
+        "confirm": sandbox.state.confirm,
+        "approve": sandbox.state.approve,
+        "expire": sandbox.state.expire,
+        "decline": sandbox.state.decline,
     }
     if action not in actions:
         return answer_error(404, f"A waiting booking can be told to {', '.join(actions)}")
@@ -98,44 +98,46 @@ def _settle_provisional(sandbox: Sandbox, request: Request, provisional_id: str,
     return answer_json({"provisionalBookingId": made.id, "status": made.status, "type": made.type})
 
 
-def _take_slot(sandbox: Sandbox, request: Request) -> Answer:
+def _occupy_slot(sandbox: Sandbox, request: Request) -> Answer:
     body = request.json()
     start = parse_instant(body.get("start"))
-    if start is None or body.get("hostId") not in sandbox.ledger.users:
+    if start is None or body.get("hostId") not in sandbox.state.users:
         raise Refused(400, "Give the hostId of a host and a start in ISO 8601 with an offset")
     kind_id = body.get("meetingTypeId")
-    taken = take_slot(sandbox.ledger, body["hostId"], start, body.get("duration"), meeting_type_id=kind_id)
+    taken = occupy_slot(sandbox.state, body["hostId"], start, body.get("duration"), meeting_type_id=kind_id)
     return answer_json({"appointmentId": taken.id, "secret": taken.secret}, 201)
 
 
-def _fill(sandbox: Sandbox, request: Request) -> Answer:
+def _add_appointments(sandbox: Sandbox, request: Request) -> Answer:
     body = request.json()
-    fill(sandbox.ledger, int(body.get("appointments", 1000)), days_back=int(body.get("days_back", 400)))
-    return answer_json({"appointments": len(sandbox.ledger.appointments)}, 201)
+    add_appointments(
+        sandbox.state, int(body.get("appointments", 1000)), days_back=int(body.get("days_back", 400))
+    )
+    return answer_json({"appointments": len(sandbox.state.appointments)}, 201)
 
 
 def _show_state(sandbox: Sandbox, _: Request) -> Answer:
-    return answer_json(state(sandbox.ledger))
+    return answer_json(build_state_document(sandbox.state))
 
 
-def state(ledger: Bookings) -> dict[str, Any]:
+def build_state_document(state: Bookings) -> dict[str, Any]:
     """Everything that stands, secrets included: what a test compares with."""
-    with ledger.lock:
-        ledger.lapse()
+    with state.lock:
+        state.lapse()
         return {
-            "appointments": [_show_appointment(ledger, one) for one in ledger.appointments.values()],
-            "provisional": [_show_waiting(ledger, one) for one in ledger.provisionals.values()],
-            "webhooks": [documents.webhook_document(one) for one in ledger.webhooks.values()],
+            "appointments": [_show_appointment(state, one) for one in state.appointments.values()],
+            "provisional": [_show_waiting(state, one) for one in state.provisionals.values()],
+            "webhooks": [documents.webhook_document(one) for one in state.webhooks.values()],
         }
 
 
-def _show_appointment(ledger: Bookings, one: Appointment) -> documents.Document:
-    kind = ledger.meeting_types[one.meeting_type_id]
-    return documents.appointment_document(one, kind, ledger.hosts_of(one.host_ids))
+def _show_appointment(state: Bookings, one: Appointment) -> documents.Document:
+    kind = state.meeting_types[one.meeting_type_id]
+    return documents.appointment_document(one, kind, state.hosts_of(one.host_ids))
 
 
-def _show_waiting(ledger: Bookings, one: Provisional) -> documents.Document:
-    document = documents.provisional_document(one, ledger.hosts_of(one.host_ids))
+def _show_waiting(state: Bookings, one: Provisional) -> documents.Document:
+    document = documents.provisional_document(one, state.hosts_of(one.host_ids))
     return {
         **document,
         "status": one.status,
@@ -166,28 +168,28 @@ def _shuffle(deliveries: Deliveries, body: dict[str, Any]) -> None:
 
 
 def _duplicate(deliveries: Deliveries, body: dict[str, Any]) -> None:
-    deliveries.manners.duplicate = int(body.get("count", 2))
+    deliveries.settings.duplicate = int(body.get("count", 2))
 
 
 def _delay(deliveries: Deliveries, body: dict[str, Any]) -> None:
-    deliveries.manners.delay = float(body.get("seconds", 1))
+    deliveries.settings.delay = float(body.get("seconds", 1))
 
 
 def _drop(deliveries: Deliveries, body: dict[str, Any]) -> None:
     """With ``count``, the next so many (-1: all); without, whatever is waiting."""
     if "count" in body:
-        deliveries.manners.drop = int(body["count"])
+        deliveries.settings.drop = int(body["count"])
     else:
-        deliveries.drop_waiting()
+        deliveries.drop_pending()
 
 
 def _legacy(deliveries: Deliveries, body: dict[str, Any]) -> None:
-    deliveries.manners.legacy = bool(body.get("on", True))
+    deliveries.settings.legacy = bool(body.get("on", True))
 
 
 def _retries(deliveries: Deliveries, body: dict[str, Any]) -> None:
-    deliveries.manners.retries = int(body.get("count", 3))
-    deliveries.manners.retry_seconds = float(body.get("seconds", 0.5))
+    deliveries.settings.retries = int(body.get("count", 3))
+    deliveries.settings.retry_seconds = float(body.get("seconds", 0.5))
 
 
 def _replay(deliveries: Deliveries, _: dict[str, Any]) -> None:
@@ -231,11 +233,11 @@ HANDLERS: dict[tuple[str, str], Callable[[Sandbox, Request], Answer]] = {
     ("POST", "settings"): _configure,
     ("POST", "faults"): _add_fault,
     ("DELETE", "faults"): _clear_faults,
-    ("GET", "journal"): _show_journal,
+    ("GET", "log"): _show_request_log,
     ("POST", "clock"): _set_clock,
-    ("POST", "slots/take"): _take_slot,
+    ("POST", "slots/occupy"): _occupy_slot,
     ("POST", "deliveries"): _steer_deliveries,
-    ("POST", "fill"): _fill,
+    ("POST", "appointments"): _add_appointments,
     ("GET", "state"): _show_state,
 }
 
@@ -243,15 +245,15 @@ HANDLERS: dict[tuple[str, str], Callable[[Sandbox, Request], Answer]] = {
 # What other people do
 
 
-def rival() -> Attendee:
+def make_other_attendee() -> Attendee:
     """Somebody else."""
     key = str(uuid4())
     email = f"rival-{key[:8]}@example.net"
     return Attendee(key, email, "Robin", "Rival", "Robin Rival", timezone="Europe/Berlin", language="de")
 
 
-def take_slot(
-    ledger: Bookings,
+def occupy_slot(
+    state: Bookings,
     host_id: str,
     start: datetime,
     duration: int | None = None,
@@ -260,56 +262,56 @@ def take_slot(
     attendees: int = 1,
 ) -> Appointment:
     """Somebody else books a host's time, whatever the timetable says."""
-    with ledger.lock:
-        kind = ledger.meeting_types[meeting_type_id] if meeting_type_id else _type_of_host(ledger, host_id)
-        return ledger.put(
+    with state.lock:
+        kind = state.meeting_types[meeting_type_id] if meeting_type_id else _type_of_host(state, host_id)
+        return state.add_appointment(
             kind,
             host_ids=[host_id],
             start=start,
             minutes=int(duration or kind.duration),
-            attendees=[rival() for _ in range(attendees)],
+            attendees=[make_other_attendee() for _ in range(attendees)],
         )
 
 
-def _type_of_host(ledger: Bookings, host_id: str) -> MeetingType:
-    kinds = list(ledger.meeting_types.values())
+def _type_of_host(state: Bookings, host_id: str) -> MeetingType:
+    kinds = list(state.meeting_types.values())
     return next((kind for kind in kinds if kind.user_id == host_id and not kind.is_group), kinds[0])
 
 
-def steal_slot(ledger: Bookings, request: Request, params: dict[str, str]) -> None:
+def occupy_requested_slot(state: Bookings, request: Request, params: dict[str, str]) -> None:
     """Let somebody else have the slot a booking or a move is about to ask for."""
     body = request.json()
     start = parse_instant(body.get("start"))
     if start is None:
         return
-    moved = ledger.appointments.get(str(params.get("id") or body.get("appointmentId") or ""))
+    moved = state.appointments.get(str(params.get("id") or body.get("appointmentId") or ""))
     if moved is not None:
         for host_id in moved.host_ids:
-            take_slot(ledger, host_id, start, int(moved.length.total_seconds() // 60))
+            occupy_slot(state, host_id, start, int(moved.length.total_seconds() // 60))
         return
-    kind = ledger.meeting_types.get(str(body.get("meetingTypeId")))
+    kind = state.meeting_types.get(str(body.get("meetingTypeId")))
     if kind is None:
         return
-    queue = ledger.queues.get(kind.queue_id or "")
+    queue = state.queues.get(kind.queue_id or "")
     host_ids = body.get("hostIds") or ([kind.user_id] if queue is None else queue.user_ids)
     minutes = int(body.get("duration") or kind.duration)
     for host_id in host_ids:
-        if host_id in ledger.users and not ledger.is_taken(host_id, start, minutes):
-            _steal_from(ledger, kind, host_id, start, minutes)
+        if host_id in state.users and not state.is_taken(host_id, start, minutes):
+            _occupy_seats(state, kind, host_id, start, minutes)
 
 
-def _steal_from(ledger: Bookings, kind: MeetingType, host_id: str, start: datetime, minutes: int) -> None:
+def _occupy_seats(state: Bookings, kind: MeetingType, host_id: str, start: datetime, minutes: int) -> None:
     seats = kind.spots if kind.is_group else 1
-    take_slot(ledger, host_id, start, minutes, meeting_type_id=kind.id, attendees=seats)
+    occupy_slot(state, host_id, start, minutes, meeting_type_id=kind.id, attendees=seats)
 
 
-def fill(ledger: Bookings, count: int, *, days_back: int = 400) -> None:
+def add_appointments(state: Bookings, count: int, *, days_back: int = 400) -> None:
     """Add many appointments, half an hour each, from ``days_back`` days ago on. Nobody is told of them."""
-    with ledger.lock:
-        hosts = [user.id for user in ledger.users.values() if user.hours]
-        first = ledger.now().replace(minute=0, second=0, microsecond=0) - timedelta(days=days_back)
-        kinds = {host_id: _type_of_host(ledger, host_id) for host_id in hosts}
+    with state.lock:
+        hosts = [user.id for user in state.users.values() if user.hours]
+        first = state.now().replace(minute=0, second=0, microsecond=0) - timedelta(days=days_back)
+        kinds = {host_id: _type_of_host(state, host_id) for host_id in hosts}
         for number in range(count):
             host_id = hosts[number % len(hosts)]
             start = first + timedelta(minutes=30 * (number // len(hosts)))
-            ledger.enter(ledger.make(kinds[host_id], [host_id], start, 30, [rival()]))
+            state.enter(state.make(kinds[host_id], [host_id], start, 30, [make_other_attendee()]))

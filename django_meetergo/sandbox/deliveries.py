@@ -95,10 +95,10 @@ def _connect(address: SplitResult) -> http.client.HTTPConnection:
 class Deliveries:
     """The outgoing mail of one sandbox, carried by one background thread."""
 
-    def __init__(self, journal: RequestLog, transport: Transport = post_to_loopback) -> None:
+    def __init__(self, request_log: RequestLog, transport: Transport = post_to_loopback) -> None:
         self.transport = transport
-        self.manners = DeliverySettings()
-        self._journal = journal
+        self.settings = DeliverySettings()
+        self._journal = request_log
         self._waiting: list[Delivery] = []
         self._sent: list[Delivery] = []
         self._busy = 0
@@ -111,7 +111,7 @@ class Deliveries:
         """Forget what is waiting and what was sent, and behave well again; manual stays manual."""
         with self._change:
             self._waiting, self._sent = [], []
-            self.manners = DeliverySettings(manual=self.manners.manual)
+            self.settings = DeliverySettings(manual=self.settings.manual)
             self._change.notify_all()
 
     def close(self) -> None:
@@ -134,12 +134,12 @@ class Deliveries:
     ) -> None:
         """Put a document on its way, in as many copies as the manners ask for."""
         appointment_id = document.get("id")
-        if envelope or self.manners.legacy:
+        if envelope or self.settings.legacy:
             data = {key: value for key, value in document.items() if key != "webhookType"}
             document = {"event": event, "data": data}
         body = json.dumps(document, ensure_ascii=False).encode()
         with self._change:
-            for _ in range(max(self.manners.duplicate, 1)):
+            for _ in range(max(self.settings.duplicate, 1)):
                 self._put(webhook_id, endpoint, event, appointment_id, body)
             self._start_thread()
             self._change.notify_all()
@@ -147,11 +147,11 @@ class Deliveries:
     def _put(
         self, webhook_id: int | None, endpoint: str, event: str, appointment_id: str | None, body: bytes
     ) -> None:
-        due = time.monotonic() + self.manners.delay
+        due = time.monotonic() + self.settings.delay
         delivery = Delivery(self._next_id, webhook_id, endpoint, event, appointment_id, body, due=due)
         self._next_id += 1
-        if self.manners.drop:
-            self.manners.drop -= 1 if self.manners.drop > 0 else 0
+        if self.settings.drop:
+            self.settings.drop -= 1 if self.settings.drop > 0 else 0
             self._note(delivery, result="dropped")
             return
         self._waiting.append(delivery)
@@ -164,12 +164,12 @@ class Deliveries:
     def hold(self) -> None:
         """Keep everything back until ``release``."""
         with self._change:
-            self.manners.hold = True
+            self.settings.hold = True
 
     def release(self) -> None:
         """Send what was kept back."""
         with self._change:
-            self.manners.hold = False
+            self.settings.hold = False
             self._start_thread()
             self._change.notify_all()
 
@@ -177,12 +177,12 @@ class Deliveries:
         """Put what is waiting in another order, never the one it came in."""
         with self._change:
             before = list(self._waiting)
-            self.manners.dice.seed(self.manners.seed if seed is None else seed)
-            self.manners.dice.shuffle(self._waiting)
+            self.settings.dice.seed(self.settings.seed if seed is None else seed)
+            self.settings.dice.shuffle(self._waiting)
             if self._waiting == before:
                 self._waiting.reverse()
 
-    def drop_waiting(self) -> int:
+    def drop_pending(self) -> int:
         """Lose what is waiting; answer how many that were."""
         with self._change:
             lost, self._waiting = self._waiting, []
@@ -203,7 +203,7 @@ class Deliveries:
         return len(again)
 
     def pump(self) -> list[Entry]:
-        """Send all that is waiting, due or not, in this thread; answer the journal's entries."""
+        """Send all that is waiting, due or not, in this thread; answer the request_log's entries."""
         entries: list[Entry] = []
         while True:
             with self._change:
@@ -224,7 +224,7 @@ class Deliveries:
         return True
 
     def _start_thread(self) -> None:
-        if self._thread is None and not self.manners.manual and not self._closed:
+        if self._thread is None and not self.settings.manual and not self._closed:
             self._thread = threading.Thread(target=self._run, name="sandbox-deliveries", daemon=True)
             self._thread.start()
 
@@ -241,7 +241,7 @@ class Deliveries:
         with self._change:
             while not self._closed:
                 pause = None
-                if self._waiting and not self.manners.hold and not self.manners.manual:
+                if self._waiting and not self.settings.hold and not self.settings.manual:
                     first = min(self._waiting, key=lambda delivery: delivery.due)
                     now = time.monotonic()
                     ready = next((one for one in self._waiting if one.due <= now), None)
@@ -270,8 +270,8 @@ class Deliveries:
 
     def _again(self, delivery: Delivery) -> None:
         with self._change:
-            if delivery.attempt <= self.manners.retries:
-                pause = self.manners.retry_seconds * 2 ** (delivery.attempt - 1)
+            if delivery.attempt <= self.settings.retries:
+                pause = self.settings.retry_seconds * 2 ** (delivery.attempt - 1)
                 due = time.monotonic() + pause
                 self._waiting.append(replace(delivery, attempt=delivery.attempt + 1, due=due))
                 self._change.notify_all()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-MODIFIERS = frozenset({"steal_slot", "skew_date", "hide_marker", "list_lag", "expire_key"})
+MODIFIERS = frozenset({"occupy_slot", "skew_date", "hide_answers", "list_lag", "expire_key"})
 ENDINGS = frozenset(
     {
         "drop_before",
@@ -39,7 +39,7 @@ KINDS = MODIFIERS | ENDINGS
 FOREVER = -1
 
 
-class HangUp(Exception):
+class ConnectionClosed(Exception):
     """The connection is closed without an answer; with ``reset``, abruptly."""
 
     def __init__(self, *, applied: bool = False, reset: bool = False) -> None:
@@ -48,7 +48,7 @@ class HangUp(Exception):
         self.reset = reset
 
 
-class Hang(HangUp):
+class ConnectionStalled(ConnectionClosed):
     """Nothing is said for ``seconds``; then the connection is closed."""
 
     def __init__(self, seconds: float, *, applied: bool = False) -> None:
@@ -56,7 +56,7 @@ class Hang(HangUp):
         self.seconds = seconds
 
 
-class Gibberish(HangUp):
+class MalformedReply(ConnectionClosed):
     """Bytes that are no HTTP answer are sent; then the connection is closed."""
 
     def __init__(self, raw: bytes, *, applied: bool = False) -> None:
@@ -166,7 +166,7 @@ class ClaimedFaults:
 
     @property
     def names(self) -> str | None:
-        """The kinds joined by a plus sign, for the journal."""
+        """The kinds joined by a plus sign, for the request_log."""
         ending = [] if self.ending is None else [self.ending]
         return "+".join(fault.kind for fault in [*self.modifiers, *ending]) or None
 

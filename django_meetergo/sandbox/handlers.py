@@ -1,4 +1,4 @@
-"""The service's routes. Each handler reads a call, asks the ledger, and answers."""
+"""The service's routes. Each handler reads a call, asks the state, and answers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def list_users(call: Call) -> Answer:
     call.require_admin()
     limit, offset = read_limit(call.request, 20)
     wanted = call.request.one("userType")
-    users = [user for user in call.ledger.users.values() if wanted in (None, user.user_type)]
+    users = [user for user in call.state.users.values() if wanted in (None, user.user_type)]
     page = [documents.user_document(user) for user in users[offset : offset + limit]]
     return answer_json({"users": page, "total": len(users), "limit": limit, "offset": offset})
 
@@ -49,14 +49,14 @@ def list_users(call: Call) -> Answer:
 
 
 def list_meeting_types(call: Call) -> Answer:
-    kinds = [kind for kind in call.ledger.meeting_types.values() if call.user.is_admin or _offers(call, kind)]
+    kinds = [kind for kind in call.state.meeting_types.values() if call.user.is_admin or _offers(call, kind)]
     if call.settings.wrapped_meeting_types:
         return answer_json({"meetingTypes": [documents.old_meeting_type_document(kind) for kind in kinds]})
     return answer_json([documents.meeting_type_document(kind) for kind in kinds])
 
 
 def _offers(call: Call, kind: MeetingType) -> bool:
-    queue = call.ledger.queues.get(kind.queue_id or "")
+    queue = call.state.queues.get(kind.queue_id or "")
     return kind.user_id == call.user.id or (queue is not None and call.user.id in queue.user_ids)
 
 
@@ -66,7 +66,7 @@ def get_meeting_type(call: Call) -> Answer:
 
 def _meeting_type(call: Call) -> MeetingType:
     wanted = call.params["id"]
-    kind = call.ledger.meeting_types.get(wanted)
+    kind = call.state.meeting_types.get(wanted)
     if kind is not None:
         return kind
     if call.settings.malformed_id_500 and not _is_uuid(wanted):
@@ -86,8 +86,8 @@ def _is_uuid(text: str) -> bool:
 
 
 def create_booking(call: Call) -> Answer:
-    order = read_booking_request(call.request.json(), call.ledger)
-    made = call.ledger.book(order)
+    order = read_booking_request(call.request.json(), call.state)
+    made = call.state.book(order)
     if isinstance(made, Provisional):
         spelled = made.type[0].upper() + made.type[1:] if call.settings.guide_spelling else made.type
         return answer_json({"bookingType": spelled, "provisionalBookingId": made.id}, 201)
@@ -103,7 +103,7 @@ def create_booking(call: Call) -> Answer:
 def list_appointments(call: Call) -> Answer:
     request, page, whose = call.request, read_page(call), call.whose()
     order, direction = _read_order_by(call)
-    found, total = call.ledger.appointments_of(
+    found, total = call.state.appointments_of(
         whose.id,
         start=read_bound(request.one("start"), "start", whose.zone),
         end=read_bound(request.one("end"), "end", whose.zone),
@@ -141,7 +141,7 @@ def _read_filter(call: Call) -> Callable[[Appointment], bool] | None:
     if (status := request.one("status")) is not None:
         tests.append(lambda one: _has_status(one, status))
     if call.list_lag > 0:
-        newest = call.ledger.now() - timedelta(seconds=call.list_lag)
+        newest = call.state.now() - timedelta(seconds=call.list_lag)
         tests.append(lambda one: one.created_at <= newest)
     if not tests:
         return None
@@ -149,7 +149,7 @@ def _read_filter(call: Call) -> Callable[[Appointment], bool] | None:
 
 
 def _mentions(call: Call, appointment: Appointment, words: str) -> bool:
-    texts = [call.ledger.meeting_types[appointment.meeting_type_id].name]
+    texts = [call.state.meeting_types[appointment.meeting_type_id].name]
     for person in appointment.attendees:
         texts += [person.email or "", person.fullname or ""]
     return any(words in text.casefold() for text in texts)
@@ -166,13 +166,11 @@ def _has_status(appointment: Appointment, status: str) -> bool:
 
 
 def list_today(call: Call) -> Answer:
-    now = call.ledger.now().astimezone(call.user.zone)
+    now = call.state.now().astimezone(call.user.zone)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     last = midnight + timedelta(days=1, microseconds=-1)
     matches = _read_filter(call)
-    found, _ = call.ledger.appointments_of(
-        call.user.id, start=midnight, end=last, matches=matches, limit=1000
-    )
+    found, _ = call.state.appointments_of(call.user.id, start=midnight, end=last, matches=matches, limit=1000)
     return answer_json([call.show(one) for one in found])
 
 
@@ -189,7 +187,7 @@ def cancel_appointment(call: Call) -> Answer:
 def _cancel_as_host(
     call: Call, appointment: Appointment, body: dict[str, Any], *, reason: str | None
 ) -> None:
-    call.ledger.cancel(
+    call.state.cancel(
         appointment,
         source="host",
         by=call.user.id,
@@ -202,7 +200,7 @@ def _cancel_as_host(
 def reschedule_appointment(call: Call) -> Answer:
     appointment, body = call.appointment(), call.request.json()
     ignore = body.get("ignoreAvailability") is True
-    former = call.ledger.move(appointment, read_start(body), ignore_availability=ignore)
+    former = call.state.move(appointment, read_start(body), ignore_availability=ignore)
     return answer_json({"appointment": call.show(appointment), "previousStart": print_instant(former)})
 
 
@@ -216,7 +214,7 @@ def add_guest(call: Call) -> Answer:
     present = next((person.guests for person in appointment.attendees if person.id == attendee_id), [])
     if len(present) >= MAX_GUESTS:
         raise Refused(400, f"No more than {MAX_GUESTS} guests are allowed")
-    return answer_json(call.show(call.ledger.add_guest(appointment, attendee_id, str(email))))
+    return answer_json(call.show(call.state.add_guest(appointment, attendee_id, str(email))))
 
 
 def set_note(call: Call) -> Answer:
@@ -224,7 +222,7 @@ def set_note(call: Call) -> Answer:
     note = read_text(call.request.json(), "note")
     if note is None:
         raise Refused(400, ["note must be a string"])
-    return answer_json(call.show(call.ledger.set_note(appointment, note)))
+    return answer_json(call.show(call.state.set_note(appointment, note)))
 
 
 # The booking guide's routes
@@ -242,13 +240,13 @@ def cancel_with_secret(call: Call) -> Answer:
     attendee_id = read_text(body, "attendeeId")
     by = attendee_id or next((person.id for person in appointment.attendees), None)
     reason = read_text(body, "cancellationReason")
-    call.ledger.cancel(appointment, source="attendee", by=by, reason=reason, attendee_id=attendee_id)
+    call.state.cancel(appointment, source="attendee", by=by, reason=reason, attendee_id=attendee_id)
     return answer_json({"appointmentId": appointment.id, "isCancelled": appointment.is_cancelled})
 
 
 def reschedule_as_host(call: Call) -> Answer:
     appointment = call.appointment()
-    call.ledger.move(appointment, read_start(call.request.json()))
+    call.state.move(appointment, read_start(call.request.json()))
     return answer_json({"appointmentId": appointment.id, "secret": appointment.secret})
 
 
@@ -260,13 +258,13 @@ def reschedule_with_secret(call: Call) -> Answer:
         raise Refused(400, missing)
     start = read_start(body)
     appointment = _unlock(call, appointment_id or "", secret or "")
-    call.ledger.move(appointment, start)
+    call.state.move(appointment, start)
     return answer_json({"appointmentId": appointment.id, "secret": appointment.secret})
 
 
 def _unlock(call: Call, appointment_id: str, secret: str) -> Appointment:
     # A wrong secret looks like a missing appointment, so that ids cannot be probed.
-    found = call.ledger.appointments.get(appointment_id)
+    found = call.state.appointments.get(appointment_id)
     if found is None or not hmac.compare_digest(found.secret.encode(), secret.encode()):
         raise Refused(404, "Appointment not found")
     return found
@@ -280,11 +278,11 @@ def list_provisional(call: Call) -> Answer:
     everybody = request.flag("companyWide")
     if everybody:
         call.require_admin()
-    call.ledger.lapse()
-    newest = call.ledger.now() - timedelta(seconds=call.list_lag)
+    call.state.lapse()
+    newest = call.state.now() - timedelta(seconds=call.list_lag)
     found = [
         one
-        for one in call.ledger.provisionals.values()
+        for one in call.state.provisionals.values()
         if (everybody or whose.id in one.host_ids)
         and request.one("status") in (None, one.status)
         and request.one("meetingTypeId") in (None, one.meeting_type_id)
@@ -295,14 +293,14 @@ def list_provisional(call: Call) -> Answer:
 
 
 def _show_provisional(call: Call, one: Provisional) -> documents.Document:
-    return documents.provisional_document(one, call.ledger.hosts_of(one.host_ids), marked=call.marked)
+    return documents.provisional_document(one, call.state.hosts_of(one.host_ids), marked=call.marked)
 
 
 def decline_provisional(call: Call) -> Answer:
-    found = call.ledger.provisionals.get(call.params["id"])
+    found = call.state.provisionals.get(call.params["id"])
     if found is None or not (call.user.is_admin or call.user.id in found.host_ids):
         raise Refused(404, "Provisional booking not found")
-    call.ledger.decline(found.id, read_text(call.request.json(), "reason"))
+    call.state.decline(found.id, read_text(call.request.json(), "reason"))
     return Answer(200)
 
 
@@ -310,26 +308,26 @@ def decline_provisional(call: Call) -> Answer:
 
 
 def get_queue(call: Call) -> Answer:
-    queue = call.ledger.queues.get(call.params["id"])
+    queue = call.state.queues.get(call.params["id"])
     if queue is None:
         raise Refused(404, "Queue not found")
-    return answer_json(documents.queue_document(queue, call.ledger.hosts_of(queue.user_ids)))
+    return answer_json(documents.queue_document(queue, call.state.hosts_of(queue.user_ids)))
 
 
 def get_next_hosts(call: Call) -> Answer:
-    queue = call.ledger.queues.get(call.params["id"])
+    queue = call.state.queues.get(call.params["id"])
     if queue is None:
         raise Refused(404, "Queue not found")
-    hosts = call.ledger.hosts_of(queue.rotation())
+    hosts = call.state.hosts_of(queue.rotation())
     return answer_json({"nextHosts": [documents.host_document(host) for host in hosts]})
 
 
 def list_workspace_queues(call: Call) -> Answer:
     wanted = call.params["workspaceId"]
-    queues = [queue for queue in call.ledger.queues.values() if queue.workspace_id == wanted]
+    queues = [queue for queue in call.state.queues.values() if queue.workspace_id == wanted]
     if not queues:
         raise Refused(404, "Workspace not found")
-    return answer_json([documents.queue_document(one, call.ledger.hosts_of(one.user_ids)) for one in queues])
+    return answer_json([documents.queue_document(one, call.state.hosts_of(one.user_ids)) for one in queues])
 
 
 def create_link(call: Call) -> Answer:
@@ -339,20 +337,20 @@ def create_link(call: Call) -> Answer:
 
 def list_data_fields(call: Call) -> Answer:
     limit, offset = read_limit(call.request, 50)
-    return answer_json(call.ledger.data_fields[offset : offset + limit])
+    return answer_json(call.state.data_fields[offset : offset + limit])
 
 
 # Webhook endpoints
 
 
 def list_webhooks(call: Call) -> Answer:
-    return answer_json([documents.webhook_document(one) for one in call.ledger.webhooks.values()])
+    return answer_json([documents.webhook_document(one) for one in call.state.webhooks.values()])
 
 
 def create_webhook(call: Call) -> Answer:
     body = call.request.json()
     _check_webhook(body, needed=("endpoint", "eventTypes"))
-    webhook = call.ledger.add_webhook(
+    webhook = call.state.add_webhook(
         body["endpoint"], list(body["eventTypes"]), read_text(body, "description")
     )
     return answer_json(documents.webhook_document(webhook), 201)
@@ -365,20 +363,20 @@ def update_webhook(call: Call) -> Answer:
     webhook.event_types = list(body.get("eventTypes", webhook.event_types))
     if "description" in body:
         webhook.description = read_text(body, "description")
-    call.ledger.journal.write("applied", change="webhook_updated", webhookId=webhook.id)
+    call.state.request_log.write("applied", change="webhook_updated", webhookId=webhook.id)
     return answer_json(documents.webhook_document(webhook))
 
 
 def delete_webhook(call: Call) -> Answer:
     webhook = _webhook(call)
-    del call.ledger.webhooks[webhook.id]
-    call.ledger.journal.write("applied", change="webhook_deleted", webhookId=webhook.id)
+    del call.state.webhooks[webhook.id]
+    call.state.request_log.write("applied", change="webhook_deleted", webhookId=webhook.id)
     return Answer(204)
 
 
 def _webhook(call: Call) -> Webhook:
     wanted = call.params["id"]
-    found = call.ledger.webhooks.get(int(wanted)) if wanted.isascii() and wanted.isdigit() else None
+    found = call.state.webhooks.get(int(wanted)) if wanted.isascii() and wanted.isdigit() else None
     if found is None:
         raise Refused(404, "Webhook not found")
     return found

@@ -65,7 +65,7 @@ class Settings:
     guide_spelling: bool = False  # "DoubleOptIn" instead of "doubleOptIn"
     hold_pending: bool = True
     rotate_secret: bool = False
-    hide_marker: bool = False
+    hide_answers: bool = False
     list_lag: float = 0.0
     malformed_id_500: bool = False
     provisional_hours: float = 24.0

@@ -33,6 +33,6 @@ class RequestLog:
         return [entry for entry in chosen if kind is None or entry["kind"] == kind]
 
     def clear(self) -> None:
-        """Begin a new journal; only a reset of the whole sandbox does this."""
+        """Begin a new request_log; only a reset of the whole sandbox does this."""
         with self._lock:
             self._entries = []

@@ -24,16 +24,16 @@ DURATION_TEXT = "Duration must match one of the allowed durations for this meeti
 ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
-def read_booking_request(body: dict[str, Any], ledger: Bookings) -> BookingRequest:
+def read_booking_request(body: dict[str, Any], state: Bookings) -> BookingRequest:
     """An ``Order`` from the body of ``POST /v4/booking``; ``Refused`` says what is wrong with it."""
-    require(find_problems(body, ledger.settings))
+    require(find_problems(body, state.settings))
     host_ids, queue_id = body.get("hostIds") or [], body.get("queueId")
     if not host_ids and not queue_id:
         raise Refused(400, "hostIds or queueId is required")
-    kind = ledger.meeting_types.get(str(body["meetingTypeId"]))
+    kind = state.meeting_types.get(str(body["meetingTypeId"]))
     if kind is None:
         raise Refused(404, "Meeting type not found")
-    candidates, queue = choose_scope(ledger, kind, [str(key) for key in host_ids], queue_id)
+    candidates, queue = choose_scope(state, kind, [str(key) for key in host_ids], queue_id)
     channel = pick_channel(kind, body.get("channel"))
     return BookingRequest(
         meeting_type=kind,
@@ -127,13 +127,13 @@ def read_start(body: dict[str, Any]) -> datetime:
 
 
 def choose_scope(
-    ledger: Bookings, kind: MeetingType, host_ids: list[str], queue_id: object
+    state: Bookings, kind: MeetingType, host_ids: list[str], queue_id: object
 ) -> tuple[list[str], Queue | None]:
     """The hosts that may be asked, in the order of their turn, and the queue if there is one."""
     if queue_id and queue_id != kind.queue_id:
         wrong = "Queue not found" if kind.queue_id else "queueId must not be set for this meeting type"
         raise Refused(400, wrong)
-    queue = ledger.queues.get(kind.queue_id) if kind.queue_id else None
+    queue = state.queues.get(kind.queue_id) if kind.queue_id else None
     own = queue.rotation() if queue is not None else [key for key in [kind.user_id] if key]
     if not host_ids:
         return own, queue

@@ -23,14 +23,14 @@ class Call:
 
     request: Request
     params: dict[str, str]
-    ledger: Bookings
+    state: Bookings
     actor: User | None
     marked: bool = True  # whether answers of attendees are shown
     list_lag: float = 0.0
 
     @property
     def settings(self) -> Settings:
-        return self.ledger.settings
+        return self.state.settings
 
     @property
     def user(self) -> User:
@@ -46,15 +46,15 @@ class Call:
 
     def appointment(self) -> Appointment:
         """The appointment named in the path, if the acting user may see it."""
-        found = self.ledger.appointments.get(self.params["id"])
+        found = self.state.appointments.get(self.params["id"])
         if found is None or not (self.user.is_admin or self.user.id in found.host_ids):
             raise Refused(404, "Appointment not found")
         return found
 
     def show(self, appointment: Appointment) -> documents.Document:
         """An appointment as this call may see it."""
-        kind = self.ledger.meeting_types[appointment.meeting_type_id]
-        hosts = self.ledger.hosts_of(appointment.host_ids)
+        kind = self.state.meeting_types[appointment.meeting_type_id]
+        hosts = self.state.hosts_of(appointment.host_ids)
         return documents.appointment_document(appointment, kind, hosts, marked=self.marked)
 
     def whose(self) -> User:
@@ -63,7 +63,7 @@ class Call:
         if wanted is None or wanted == self.user.id:
             return self.user
         self.require_admin()
-        return self.ledger.users.get(wanted) or User(wanted, "", "", "", "", "", self.user.timezone)
+        return self.state.users.get(wanted) or User(wanted, "", "", "", "", "", self.user.timezone)
 
 
 Handler = Callable[[Call], Answer]

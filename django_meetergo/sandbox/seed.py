@@ -71,16 +71,16 @@ DAY = _hours((9, 12.5), (13.5, 17))
 WEEK: Hours = dict.fromkeys(range(5), DAY)
 
 
-def seed_state(ledger: Bookings) -> None:
-    """Fill an empty ledger with the clinic and a few appointments in the coming days."""
-    _plant_people(ledger)
-    _plant_types(ledger)
-    _plant_tokens(ledger)
-    _plant_fields(ledger)
-    _plant_appointments(ledger)
+def seed_state(state: Bookings) -> None:
+    """Fill an empty state with the clinic and a few appointments in the coming days."""
+    _plant_people(state)
+    _plant_types(state)
+    _plant_tokens(state)
+    _plant_fields(state)
+    _plant_appointments(state)
 
 
-def _plant_people(ledger: Bookings) -> None:
+def _plant_people(state: Bookings) -> None:
     people = (
         User(
             id=ANNA,
@@ -114,11 +114,11 @@ def _plant_people(ledger: Bookings) -> None:
             hours={**WEEK, 4: _hours((9, 12.5))},
         ),
     )
-    ledger.users = {person.id: person for person in people}
-    ledger.owner_id = OWNER
+    state.users = {person.id: person for person in people}
+    state.owner_id = OWNER
 
 
-def _plant_types(ledger: Bookings) -> None:
+def _plant_types(state: Bookings) -> None:
     kinds = (
         MeetingType(
             id=INTRO_CALL,
@@ -200,11 +200,11 @@ def _plant_types(ledger: Bookings) -> None:
             color="#0E7C86",
         ),
     )
-    ledger.meeting_types = {kind.id: kind for kind in kinds}
-    ledger.queues = {QUEUE: Queue(QUEUE, NEXT_THERAPIST, WORKSPACE, [ANNA, BEN, CLARA])}
+    state.meeting_types = {kind.id: kind for kind in kinds}
+    state.queues = {QUEUE: Queue(QUEUE, NEXT_THERAPIST, WORKSPACE, [ANNA, BEN, CLARA])}
 
 
-def _plant_tokens(ledger: Bookings) -> None:
+def _plant_tokens(state: Bookings) -> None:
     tokens = (
         Token(ADMIN_TOKEN, OWNER, ALL_SCOPES),
         Token(PLATFORM_KEY, OWNER, ALL_SCOPES, is_platform=True),
@@ -213,11 +213,11 @@ def _plant_tokens(ledger: Bookings) -> None:
         Token(CRM_TOKEN, OWNER, frozenset({"crm"})),
         Token(MEMBER_TOKEN, BEN, ALL_SCOPES),
     )
-    ledger.tokens = {token.value: token for token in tokens}
+    state.tokens = {token.value: token for token in tokens}
 
 
-def _plant_fields(ledger: Bookings) -> None:
-    ledger.data_fields = [
+def _plant_fields(state: Bookings) -> None:
+    state.data_fields = [
         {
             "id": stable_id("field/insurance"),
             "label": "Insurance",
@@ -250,12 +250,12 @@ SEEDED_APPOINTMENTS = (
 )
 
 
-def _plant_appointments(ledger: Bookings) -> None:
+def _plant_appointments(state: Bookings) -> None:
     for name, type_id, host_id, days, hour, minutes, channel, people in SEEDED_APPOINTMENTS:
-        start = _working_moment(ledger.clock, ledger.users[host_id], days, hour)
-        created = ledger.now().replace(microsecond=0) - timedelta(days=2)
-        kind = ledger.meeting_types[type_id]
-        ledger.enter(
+        start = _working_moment(state.clock, state.users[host_id], days, hour)
+        created = state.now().replace(microsecond=0) - timedelta(days=2)
+        kind = state.meeting_types[type_id]
+        state.enter(
             Appointment(
                 id=stable_id(f"appointment/{name}"),
                 secret=stable_id(f"secret/{name}").replace("-", "")[:20],

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from django_meetergo.sandbox.faults import Gibberish, Hang, HangUp
+from django_meetergo.sandbox.faults import ConnectionClosed, ConnectionStalled, MalformedReply
 from django_meetergo.sandbox.http import MAX_BODY
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        """Stay silent; the journal has it all."""
+        """Stay silent; the request_log has it all."""
 
     def answer(self) -> None:
         """Let the application answer, or hang up as it wishes."""
@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
 
         try:
             pieces = self.server.sandbox.wsgi(self._environ(body), start_response)
-        except HangUp as end:
+        except ConnectionClosed as end:
             self._hang_up(end)
             return
         status, headers = started[0]
@@ -156,11 +156,11 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(self._drip_seconds / 20)
             self.connection.sendall(head[start : start + size])
 
-    def _hang_up(self, end: HangUp) -> None:
+    def _hang_up(self, end: ConnectionClosed) -> None:
         self.close_connection = True
-        if isinstance(end, Hang):
+        if isinstance(end, ConnectionStalled):
             self.server.stopping.wait(end.seconds)
-        if isinstance(end, Gibberish):
+        if isinstance(end, MalformedReply):
             self.connection.sendall(end.raw)
         if end.reset:
             self._reset()

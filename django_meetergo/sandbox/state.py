@@ -38,10 +38,10 @@ Announce = Callable[[str, Appointment], None]
 class State:
     """The state of one sandbox, its indexes, and how it is read."""
 
-    def __init__(self, clock: Clock, journal: RequestLog, settings: Settings, announce: Announce) -> None:
+    def __init__(self, clock: Clock, request_log: RequestLog, settings: Settings, announce: Announce) -> None:
         self.lock = threading.RLock()
         self.clock = clock
-        self.journal = journal
+        self.request_log = request_log
         self.settings = settings
         self._announce = announce
         self.clear()
@@ -134,7 +134,7 @@ class State:
             updated_at=now,
         )
 
-    def put(
+    def add_appointment(
         self,
         kind: MeetingType,
         *,
@@ -162,7 +162,7 @@ class State:
             if not appointment.is_cancelled:
                 self._block(appointment)
 
-    def forget(self, appointment_id: str) -> None:
+    def delete_appointment(self, appointment_id: str) -> None:
         """Lose an appointment without a trace, as if it had never been."""
         with self.lock:
             appointment = self.appointments.pop(appointment_id)
@@ -209,7 +209,7 @@ class State:
         attendee = facts.pop("attendee", None)
         if isinstance(attendee, Attendee):
             facts["attendee"] = {"id": attendee.id, "email": attendee.email, "notes": dict(attendee.answers)}
-        self.journal.write(
+        self.request_log.write(
             "applied",
             change=change,
             appointmentId=appointment.id,

@@ -1,5 +1,239 @@
-"""What we do; one file per thing a person or a clock does.
+"""The functions a site calls from its own code.
 
-Keyword arguments, a client, and ``now`` where time matters. No HttpRequest, no Celery, no clock. A service
-that telephones has committed what it is about to do, and holds no transaction while it waits.
+Each fills in ``client`` (one that acts with the credential of the meeting type's connection) and ``now`` (the
+present moment) when they are not given; tests pass their own. Everything in the modules below takes both.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import models
+from django.utils import timezone
+
+from django_meetergo.conf import DEFAULT_CONNECTION
+from django_meetergo.exceptions import InvalidRequest
+from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking, MeetingType, SyncRun
+from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.services.availability import slots
+from django_meetergo.services.availability.store import SlotList
+from django_meetergo.services.booking import book
+from django_meetergo.services.booking.book import AttendeeData
+from django_meetergo.services.changes import requests
+from django_meetergo.services.clients import build_client
+from django_meetergo.services.sync import appointments
+
+__all__ = [
+    "AttendeeData",
+    "book_appointment",
+    "cancel_appointment",
+    "list_slots",
+    "reschedule_appointment",
+    "sync_appointments",
+]
+
+
+def list_slots(
+    *,
+    meeting_type: MeetingType | str,
+    start: datetime,
+    end: datetime,
+    duration: int | None = None,
+    client: MeetergoClient | None = None,
+    now: datetime | None = None,
+) -> SlotList:
+    """Return the free slots of a meeting type between two aware datetimes, soonest first.
+
+    ``meeting_type`` is an instance or a slug, ``duration`` is in minutes (default: the meeting type's own).
+    The result holds ``times`` (each with an aware ``start`` in UTC and ``seats_left``, None where seats are
+    not counted), ``as_of``, ``stale`` and ``failed``. It costs no call while the cached documents are fresh.
+
+    Never raises for a service that does not answer: ``failed`` says so. Raises ``InvalidRequest`` for an
+    unknown slug.
+
+    ::
+
+        found = list_slots(meeting_type="intro-call", start=now, end=now + timedelta(days=7))
+        starts = [slot.start for slot in found.times]
+    """
+    meeting_type = _get_meeting_type(meeting_type)
+    return slots.list_slots(
+        meeting_type=meeting_type,
+        start=start,
+        end=end,
+        duration=duration,
+        client=client or build_client(meeting_type.connection, "view"),
+        now=now or timezone.now(),
+    )
+
+
+def book_appointment(
+    *,
+    meeting_type: MeetingType | str,
+    start: datetime,
+    attendee: AttendeeData,
+    duration: int | None = None,
+    channel: str = "",
+    location: str = "",
+    custom_fields: Mapping[str, object] | None = None,
+    skip_notifications: bool = False,
+    user: AbstractBaseUser | None = None,
+    subject: models.Model | None = None,
+    idempotency_key: str = "",
+    send: bool = True,
+    client: MeetergoClient | None = None,
+    now: datetime | None = None,
+) -> Booking:
+    """Book a slot and return the stored booking, whose ``state`` and ``reason`` say how it went.
+
+    ``meeting_type`` is an instance or a slug, ``start`` an aware datetime that the service offers and
+    ``duration`` is in minutes. ``subject`` ties the booking to an object of the site, ``user`` to an account.
+    A repeat with the same ``idempotency_key`` returns the first booking. ``skip_notifications`` asks the
+    service to send no e-mail.
+
+    With ``send=True`` the call waits for the service and must not run inside a transaction. With
+    ``send=False`` the row joins the caller's transaction, and the background workers send it after commit.
+
+    Raises, before anything is stored or sent: ``InvalidRequest`` (``field`` names the argument),
+    ``MeetingTypeUnavailable``, ``StartNotOffered``, ``BookingAlreadyOpen``, ``IdempotencyKeyReused``. After
+    that nothing is raised for what the service answers: a lost answer is state ``unknown`` and is reconciled.
+
+    ::
+
+        booking = book_appointment(
+            meeting_type="intro-call",
+            start=starts[0],
+            attendee=AttendeeData(email="jane@example.com", first_name="Jane"),
+        )
+        if booking.state == Booking.State.CONFIRMED:
+            ...
+    """
+    meeting_type = _get_meeting_type(meeting_type)
+    return book.book_appointment(
+        meeting_type=meeting_type,
+        start=start,
+        attendee=attendee,
+        duration=duration,
+        channel=channel,
+        location=location,
+        custom_fields=custom_fields,
+        skip_notifications=skip_notifications,
+        user=user,
+        subject=subject,
+        idempotency_key=idempotency_key,
+        send=send,
+        client=client or build_client(meeting_type.connection, "write"),
+        now=now or timezone.now(),
+    )
+
+
+def cancel_appointment(
+    *,
+    appointment: Appointment,
+    attendee: Attendee | None = None,
+    reason: str = "",
+    cancel_all: bool = False,
+    user: AbstractBaseUser | None = None,
+    send: bool = True,
+    client: MeetergoClient | None = None,
+    now: datetime | None = None,
+) -> AppointmentChange:
+    """Cancel an appointment as its host and return the stored change.
+
+    In a group name the ``attendee`` who leaves, or pass ``cancel_all=True``. ``reason`` is shown to the
+    attendee. A repeat while the first call is on its way, or after it was carried out, returns the first
+    change. With ``send=False`` the background workers send it.
+
+    Raises ``InvalidRequest`` and ``ChangeNotAllowed`` (``reason``: cancelled, missing, past) before anything
+    is stored or sent.
+
+    ::
+
+        change = cancel_appointment(appointment=appointment, reason="The practice is closed.")
+        change.state == AppointmentChange.State.DONE
+    """
+    return requests.cancel_appointment(
+        appointment=appointment,
+        attendee=attendee,
+        reason=reason,
+        cancel_all=cancel_all,
+        user=user,
+        send=send,
+        client=client or build_client(appointment.connection, "write"),
+        now=now or timezone.now(),
+    )
+
+
+def reschedule_appointment(
+    *,
+    appointment: Appointment,
+    start: datetime,
+    user: AbstractBaseUser | None = None,
+    send: bool = True,
+    client: MeetergoClient | None = None,
+    now: datetime | None = None,
+) -> AppointmentChange:
+    """Move an appointment to another start as its host and return the stored change; its length stays.
+
+    ``start`` is an aware datetime. When the new slot has been taken meanwhile, the change ends ``refused``
+    with outcome ``slot_taken`` and the old time stays. With ``send=False`` the background workers send it.
+
+    Raises ``InvalidRequest`` and ``ChangeNotAllowed`` (``reason``: cancelled, missing, past) before anything
+    is stored or sent.
+
+    ::
+
+        change = reschedule_appointment(appointment=appointment, start=starts[1])
+    """
+    return requests.reschedule_appointment(
+        appointment=appointment,
+        start=start,
+        user=user,
+        send=send,
+        client=client or build_client(appointment.connection, "write"),
+        now=now or timezone.now(),
+    )
+
+
+def sync_appointments(
+    *,
+    connection: str = DEFAULT_CONNECTION,
+    kind: str = SyncRun.Kind.NEAR,
+    silent: bool = False,
+    client: MeetergoClient | None = None,
+    now: datetime | None = None,
+) -> SyncRun:
+    """Bring the mirror of one connection up to date and return the run: done, failed, or still open.
+
+    ``kind`` is ``near`` (from yesterday to 60 days ahead) or ``full`` (everything). An interrupted run
+    resumes where it stopped; it stays open while another process works on it. ``silent=True`` imports
+    history without sending signals.
+
+    ::
+
+        run = sync_appointments(kind="full", silent=True)
+        print(run.get_state_display(), run.written)
+    """
+    return appointments.sync_appointments(
+        connection=connection,
+        kind=kind,
+        silent=silent,
+        client=client or build_client(connection, "sync"),
+        now=now or timezone.now(),
+    )
+
+
+def _get_meeting_type(given: MeetingType | str) -> MeetingType:
+    """Return the meeting type of an instance or a slug."""
+    if isinstance(given, MeetingType):
+        return given
+    found = MeetingType.objects.filter(slug=given).first()
+    if found is None:
+        raise InvalidRequest(
+            f"There is no meeting type with the slug {given!r}. "
+            "Run manage.py meetergo_sync, or correct the slug.",
+            field="meeting_type",
+        )
+    return found

@@ -1,4 +1,4 @@
-"""Decide whether a document of the service belongs to a booking of ours."""
+"""Decide which document of meetergo belongs to which booking."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from django_meetergo.models import Attendee, Booking, BookingAttempt, Connection
 from django_meetergo.remote.payloads import AppointmentDocument, ProvisionalDocument
 
 State, Outcome = Booking.State, BookingAttempt.Outcome
-#: Under this key the reference of a booking travels among its answers.
+#: The name of the answer that carries a booking's reference.
 REFERENCE_KEY = "Booking reference"
-#: meetergo's clock and ours may differ by this much.
+#: How much meetergo's clock and ours may differ.
 CLOCK_TOLERANCE = timedelta(minutes=2)
 
 
 def list_references(document: AppointmentDocument | ProvisionalDocument) -> set[str]:
-    """Our references in a document, wherever its answers carry them."""
+    """Return the booking references that a document's answers carry."""
     if isinstance(document, ProvisionalDocument):
         answers: Iterable[dict[str, str]] = [document.answers]
     else:
         answers = [attendee.answers for attendee in document.attendees]
-    return {given[REFERENCE_KEY] for given in answers if given.get(REFERENCE_KEY)}
+    return {one[REFERENCE_KEY] for one in answers if one.get(REFERENCE_KEY)}
 
 
 def choose_candidates(
     booking: Booking, found: Sequence[AppointmentDocument | ProvisionalDocument]
 ) -> list[AppointmentDocument | ProvisionalDocument]:
-    """The documents that are this booking: by its exact reference, else by type, time and address."""
+    """Return the documents that match a booking: by its reference, else by type, time and address."""
     exact = [document for document in found if booking.reference in list_references(document)]
     if exact:
         return exact
@@ -39,19 +39,20 @@ def choose_candidates(
 
 
 def echoes_references(connection: str) -> bool:
+    """Whether meetergo is known to return our references on this connection."""
     return Connection.objects.filter(connection=connection, echoes_references=True).exists()
 
 
 def looks_alike(
-    booking: Booking, document: AppointmentDocument | ProvisionalDocument, *, moved: bool = False
+    booking: Booking, document: AppointmentDocument | ProvisionalDocument, *, ignore_start: bool = False
 ) -> bool:
-    """The second rule: nothing tells the document apart from what we sent, and it is not spoken for.
+    """Whether a document equals what was sent in everything but the reference, and is unclaimed.
 
-    ``moved`` leaves the time aside, for appointments that have been moved since they were made.
+    ``ignore_start`` leaves the start out, for appointments that were rescheduled after they were made.
     """
     if document.meeting_type_id != booking.meeting_type.remote_id or list_references(document):
         return False
-    if not moved and document.start != booking.start:
+    if not ignore_start and document.start != booking.start:
         return False
     if booking.email_folded not in fold_emails(document) or not has_unexplained_attempt(booking):
         return False
@@ -59,26 +60,28 @@ def looks_alike(
 
 
 def fold_emails(document: AppointmentDocument | ProvisionalDocument) -> set[str]:
+    """Return the folded e-mail addresses that a document names."""
     if isinstance(document, ProvisionalDocument):
         return {fold_email(document.email)}
     return {fold_email(attendee.email) for attendee in document.attendees}
 
 
 def has_unexplained_attempt(booking: Booking) -> bool:
-    """Whether one of our requests could have made something that we do not know of."""
+    """Whether one of the booking's requests may have made something that is not known yet."""
     definite = (Outcome.CONFIRMED, Outcome.SLOT_TAKEN, Outcome.REFUSED, Outcome.NOT_SENT)
     return booking.attempts.exclude(outcome__in=definite).exists()
 
 
 def find_first_sent(booking: Booking) -> datetime | None:
+    """Return when the booking's first request was sent."""
     return booking.attempts.values_list("sent_at", flat=True).order_by("number").first()
 
 
 def is_timely(booking: Booking, document: AppointmentDocument | ProvisionalDocument) -> bool:
-    """Whether it was made while one of our requests could have made it.
+    """Whether the document was created at a time when one of the booking's requests could have made it.
 
-    A group's appointment is as old as its first attendee, so its age says nothing. What lands after all,
-    once we have given it up or while somebody's yes was missing, may be of any later time.
+    A group's appointment is as old as its first attendee, so its age proves nothing. After a booking was
+    closed or provisional, its appointment may be of any later time.
     """
     sent_at = find_first_sent(booking)
     if document.created_at is None or sent_at is None or booking.meeting_type.is_group:
@@ -94,29 +97,29 @@ def is_timely(booking: Booking, document: AppointmentDocument | ProvisionalDocum
 
 
 def is_claimed(booking: Booking, document: AppointmentDocument | ProvisionalDocument) -> bool:
-    """Whether another booking has it already, or we knew of it before we sent anything."""
+    """Whether the document belongs to another booking, or was known before the first request."""
     if isinstance(document, ProvisionalDocument):
         others = Booking.objects.filter(connection=booking.connection, provisional_id=document.id)
         return others.exclude(pk=booking.pk).exists()
-    people = Attendee.objects.filter(
+    attendees = Attendee.objects.filter(
         connection=booking.connection,
         appointment__remote_id=document.id,
         email_folded=booking.email_folded,
     )
-    spoken_for = people.filter(booking__isnull=False).exclude(booking=booking.pk)
-    known_before = people.filter(
+    of_others = attendees.filter(booking__isnull=False).exclude(booking=booking.pk)
+    known_before = attendees.filter(
         events__kind=Event.Kind.APPOINTMENT_BOOKED, events__created_at__lt=find_first_sent(booking)
     )
-    known = people.filter(Q(pk__in=spoken_for) | Q(pk__in=known_before)).count()
-    named = [person for person in document.attendees if fold_email(person.email) == booking.email_folded]
-    # Counted, not compared: one that has not been read yet has no id of meetergo's.
+    known = attendees.filter(Q(pk__in=of_others) | Q(pk__in=known_before)).count()
+    named = [one for one in document.attendees if fold_email(one.email) == booking.email_folded]
+    # Counted, not compared: an attendee that has not been read yet has no remote id.
     return len(named) <= known
 
 
 def list_orphans(connection: str, documents: Iterable[AppointmentDocument]) -> list[str]:
-    """Ids of appointments whose reference no booking of ours has.
+    """Return the ids of appointments that carry a reference of no stored booking.
 
-    Ours got lost, or another site shares the account: they are reported, and nobody is written to.
+    The booking was lost with a database, or another site uses the same account. They are only reported.
     """
     carried = {reference: document.id for document in documents for reference in list_references(document)}
     known = Booking.objects.filter(connection=connection, reference__in=carried)

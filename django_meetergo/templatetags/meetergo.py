@@ -173,9 +173,10 @@ def find_target(
     url = given.booking_url if isinstance(given, MeetingType) else str(given or "")
     try:
         return Target(
-            url=embed.check_address(url), address=embed.build_address(url, {**(prefill or {}), **known})
+            url=embed.validate_embed_url(url),
+            address=embed.build_embed_url(url, {**(prefill or {}), **known}),
         )
-    except embed.AddressNotAllowed as error:
+    except embed.EmbedUrlNotAllowed as error:
         report_tag_error(f"{{% {tag} %}}: {error}")
         return None
 
@@ -198,7 +199,7 @@ def meetergo_inline(
     target = find_target(context, "meetergo_inline", url, prefill, known)
     if target is None:
         return ""
-    framed = embed.build_address(target.address, {"embed": "true"})
+    framed = embed.build_embed_url(target.address, {"embed": "true"})
     return render(None, "embed/inline", {"address": target.address, "framed": framed})
 
 

@@ -17,7 +17,7 @@ from django_meetergo.models import Booking, MeetingType
 from django_meetergo.remote.circuit_breaker import reset_local_state
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.sandbox.control import take_slot
+from django_meetergo.sandbox.control import occupy_slot
 from django_meetergo.services import scheduler
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.clients import build_client
@@ -35,9 +35,9 @@ class SandboxKit:
         self.sandbox = sandbox
         self.base_url = base_url
         self.live = live
-        self._seeded = set(sandbox.ledger.appointments)
+        self._seeded = set(sandbox.state.appointments)
         sandbox.deliveries.transport = self._deliver
-        sandbox.deliveries.manners.manual = True
+        sandbox.deliveries.settings.manual = True
 
     # Time
 
@@ -88,12 +88,12 @@ class SandboxKit:
         """Arm a fault for the next calls of a route, such as ``drop_after`` or ``status_after``."""
         self.sandbox.faults.add(route, kind, times=times, **options)
 
-    def steal_slot(self, start: datetime, slug: str = "intro-call") -> None:
+    def occupy_slot(self, start: datetime, slug: str = "intro-call") -> None:
         """Somebody else takes this time, or a seat of it, at the service and without our knowing."""
         meeting_type = self.meeting_type(slug)
         hosts = meeting_type.host_ids or list(meeting_type.hosts.values_list("remote_id", flat=True))
         for host_id in hosts:
-            take_slot(self.sandbox.ledger, host_id, start, meeting_type_id=meeting_type.remote_id)
+            occupy_slot(self.sandbox.state, host_id, start, meeting_type_id=meeting_type.remote_id)
 
     def expire_key(self) -> None:
         """From now on the credential is refused."""
@@ -112,19 +112,19 @@ class SandboxKit:
 
     def confirm(self, booking: Booking) -> None:
         """The attendee opens the link in the mail."""
-        self.sandbox.ledger.confirm(booking.provisional_id)
+        self.sandbox.state.confirm(booking.provisional_id)
 
     def approve(self, booking: Booking) -> None:
         """The host agrees."""
-        self.sandbox.ledger.approve(booking.provisional_id)
+        self.sandbox.state.approve(booking.provisional_id)
 
     def expire(self, booking: Booking) -> None:
         """Nobody said yes in time."""
-        self.sandbox.ledger.expire(booking.provisional_id)
+        self.sandbox.state.expire(booking.provisional_id)
 
     def decline(self, booking: Booking, reason: str = "") -> None:
         """The host says no."""
-        self.sandbox.ledger.decline(booking.provisional_id, reason)
+        self.sandbox.state.decline(booking.provisional_id, reason)
 
     # Webhooks
 
@@ -172,14 +172,14 @@ class SandboxKit:
     def posts(self, route: str = BOOK) -> int:
         """How many requests of a route the sandbox has seen."""
         method, template = route.rstrip("/").split()
-        entries = self.sandbox.journal.entries(kind="request")
+        entries = self.sandbox.request_log.entries(kind="request")
         return sum((entry["method"], entry["route"]) == (method, template) for entry in entries)
 
     def appointments(self, *, active: bool = True) -> list[Any]:
         """The sandbox's own appointments that were made since it was seeded, oldest first."""
         return [
             appointment
-            for appointment in self.sandbox.ledger.appointments.values()
+            for appointment in self.sandbox.state.appointments.values()
             if appointment.id not in self._seeded and not (active and appointment.is_cancelled)
         ]
 

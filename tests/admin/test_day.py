@@ -74,7 +74,7 @@ def test_a_move_that_is_refused_says_why_and_the_old_time_stands(boss, clinic, b
     start = appointment.start
     target = clinic.list_free_starts("intro-call")[10]
     boss.choose("appointment", "move", [appointment])
-    clinic.steal_slot(target)
+    clinic.occupy_slot(target)
 
     result = boss.post(
         "appointment_move", ids=appointment.pk, confirmed="yes",
@@ -362,7 +362,7 @@ def test_the_same_form_sent_twice_books_once(boss, clinic):
 def test_a_time_that_is_lost_leads_back_to_the_times(boss, clinic):
     desk = Desk(boss, clinic)
     query = desk.choose()
-    clinic.steal_slot(clinic.list_free_starts()[0])
+    clinic.occupy_slot(clinic.list_free_starts()[0])
 
     result = desk.enter(query)
 

@@ -64,7 +64,7 @@ def test_after_a_taken_time_one_click_books_another(service: Any, person: Any) -
     person.choose_time()
     person.fill_in()
     start = datetime.fromisoformat(person.page.locator("[name=start]").input_value())
-    service.steal_slot(start)
+    service.occupy_slot(start)
     person.press("Book this time")
 
     expect(person.heading).to_contain_text("Someone else has just taken")
@@ -88,7 +88,7 @@ def test_a_visitor_who_agreed_to_another_time_gets_it(
     time = person.choose_time()
     person.fill_in()
     person.page.get_by_label("If this time has just gone, book the nearest free time for me").check()
-    service.steal_slot(datetime.fromisoformat(person.page.locator("[name=start]").input_value()))
+    service.occupy_slot(datetime.fromisoformat(person.page.locator("[name=start]").input_value()))
     person.press("Book this time")
 
     person.expect_title("We are booking your time")

@@ -84,7 +84,7 @@ def test_the_example_books_from_another_origin(page: Any, service: Any) -> None:
 
 def test_a_taken_time_offers_others(page: Any, service: Any) -> None:
     start = page.locator("select").input_value()
-    service.steal_slot(parse_datetime(start))
+    service.occupy_slot(parse_datetime(start))
     page.get_by_role("button").click()
     expect(page.get_by_role("status")).to_have_text("This time is no longer free.")
     expect(page.locator("option")).to_have_count(4)

@@ -124,7 +124,7 @@ def test_a_taken_time(service: Any, visitor: Any, check: Any) -> None:
     visitor.choose("/book/intro-call/")
     visitor.fill_in_by_name()
     start = visitor.page.locator("[name=start]").input_value()
-    service.steal_slot(datetime.fromisoformat(start))
+    service.occupy_slot(datetime.fromisoformat(start))
     visitor.page.locator(".mg-form .mg-button").click()
     expect(visitor.page.locator(".mg-alternatives")).to_be_visible()
     check("slot-taken")

@@ -167,7 +167,7 @@ def test_old_times_are_loaded_again_before_continuing(service: Any, make_person:
     label = person.page.locator(TIMES).nth(2)
     time, value = read_time(label), label.locator("input").input_value()
     label.click()
-    service.steal_slot(datetime.fromisoformat(value))
+    service.occupy_slot(datetime.fromisoformat(value))
     service.clear_availability()
     person.page.clock.fast_forward(61_000)
     person.press("Continue")
@@ -288,7 +288,7 @@ def test_a_page_shown_again_after_five_minutes_refreshes_and_keeps_the_choice(
     label, other = person.page.locator(TIMES).nth(2), person.page.locator(TIMES).nth(1)
     value, gone = label.locator("input").input_value(), other.locator("input").input_value()
     label.click()
-    service.steal_slot(datetime.fromisoformat(gone))
+    service.occupy_slot(datetime.fromisoformat(gone))
     service.clear_availability()
 
     hide(person, True)

@@ -50,11 +50,11 @@ def put(service: Any, name: str, start: datetime, type_id: str) -> None:
     """Somebody booked on meetergo's own page."""
     first, last = name.split()
     email = f"{first}.{last}@example.com".lower()
-    ledger = service.sandbox.ledger
+    state = service.sandbox.state
     person = Attendee(email, email, first, last, name, timezone="Europe/Lisbon", language="en")
-    with ledger.lock:
-        ledger.put(
-            ledger.meeting_types[type_id], host_ids=[ANNA], start=start, minutes=30, attendees=[person]
+    with state.lock:
+        state.add_appointment(
+            state.meeting_types[type_id], host_ids=[ANNA], start=start, minutes=30, attendees=[person]
         )
 
 
@@ -141,7 +141,7 @@ def test_today_is_found_and_some_are_moved_refused_and_cancelled(service: Any, d
     tick(desk, "Paul Ferreira")
     choose(desk, "Move…")
     times.select_option(index=2)
-    service.steal_slot(datetime.fromisoformat(times.input_value()))
+    service.occupy_slot(datetime.fromisoformat(times.input_value()))
     desk.press("Yes, move 1 appointment")
     desk.expect_title("Refused")
     expect(row(desk, "Paul Ferreira")).to_contain_text("the new time is taken. The old time stands.")

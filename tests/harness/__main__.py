@@ -8,7 +8,7 @@ import os
 import sys
 from importlib import import_module
 
-PARTS = ("budget", "herd", "outage", "rebook", "rotate", "sync", "webhooks")
+PARTS = ("chaos", "outage", "rate_limit", "rebook", "rotate", "stampede", "storm", "sync", "webhooks")
 
 
 def main() -> int:

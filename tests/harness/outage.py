@@ -224,7 +224,7 @@ def judge(
     since = datetime.fromtimestamp((opened or ended) + UNDER_WAY, UTC)
     writes = [
         entry["path"]
-        for entry in sandbox.journal.entries(kind="request")
+        for entry in sandbox.request_log.entries(kind="request")
         if entry["method"] != "GET"
         and since <= datetime.fromisoformat(entry["at"]) <= datetime.fromtimestamp(ended, UTC)
     ]
@@ -271,7 +271,7 @@ def was_told(booking: Booking) -> bool:
 
 def count_standing(sandbox: Sandbox) -> dict[str, int]:
     found: dict[str, int] = {}
-    for appointment in sandbox.ledger.appointments.values():
+    for appointment in sandbox.state.appointments.values():
         for attendee in () if appointment.is_cancelled else appointment.attendees:
             for reference in re.findall(r"MG-[\w-]+", str(attendee.answers)):
                 found[reference] = found.get(reference, 0) + 1

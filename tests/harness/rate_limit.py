@@ -22,7 +22,7 @@ from django_meetergo.models import MeetingType
 from django_meetergo.remote.rate_limit import RateLimiter
 from django_meetergo.sandbox import limits, server
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.sandbox.control import fill
+from django_meetergo.sandbox.control import add_appointments
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.availability.store import WINDOW
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
@@ -63,11 +63,11 @@ def run(
     """The figures of one trial, on an empty database."""
     sandbox = Sandbox(rate_limit=True)
     sandbox.limit = Limit(minute)
-    fill(sandbox.ledger, APPOINTMENTS)
+    add_appointments(sandbox.state, APPOINTMENTS)
     with server.start(sandbox) as running, workers.shared_cache(cache) as caches:
         site = make_site(running.url, caches, minute, sabotage)
         workers.read_directory(running.url)
-        since = len(sandbox.journal.entries())
+        since = len(sandbox.request_log.entries())
         visitors = processes - WORKERS
         with workers.hire(site, processes) as hired:
             busy = [hired.send(workers.work, 0.5) for _ in range(WORKERS)]
@@ -80,7 +80,7 @@ def run(
             hired.stop.set()
             for worker in busy:
                 worker.result()
-        entries = sandbox.journal.entries(since=since, kind="request")
+        entries = sandbox.request_log.entries(since=since, kind="request")
     moments = [datetime.fromisoformat(entry["at"]).timestamp() for entry in entries]
     pages = sum(entry["route"] == "/v4/appointment/paginated" for entry in entries)
     most = count_most(moments, minute)

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | None = None) -> dict[str, Any]:
     """The figures of one trial, on an empty database: one process in four books, the others are workers."""
     sandbox = Sandbox(rate_limit=False)
-    for kind in sandbox.ledger.meeting_types.values():
+    for kind in sandbox.state.meeting_types.values():
         kind.horizon = None
     door = Door(sandbox.wsgi, dice=random.Random(seed), sandbox=sandbox)
     sandbox.wsgi = door  # type: ignore[method-assign]
@@ -135,7 +135,7 @@ class Door:
     def plan(self, number: int) -> None:
         """What meets a booking's n-th request; with others on the way, it may meet theirs."""
         if number == 1 or self.dice.random() < 0.5:
-            self.sandbox.faults.add(BOOK, "steal_slot")
+            self.sandbox.faults.add(BOOK, "occupy_slot")
         if self.dice.random() < 0.1:
             self.sandbox.faults.add(BOOK, "drop_after")
 
@@ -201,7 +201,7 @@ def judge(sandbox: Sandbox, door: Door, stored: int) -> dict[str, Any]:
         ledger = sorted(booking.attempts.all(), key=lambda one: one.number)
         attempts += len(ledger)
         lost += any(one.outcome == Outcome.SLOT_TAKEN for one in ledger)
-        starts = [one.start for one in ledger if one.start != agreement.wished]
+        starts = [one.start for one in ledger if one.start != agreement.requested_start]
         outside += [booking.pk for start in starts if not is_within(agreement, start)]
         if len(ledger) > MOST_ATTEMPTS or door.asked[booking.reference] > MOST_ATTEMPTS:
             often.append(booking.pk)
@@ -234,7 +234,7 @@ def judge(sandbox: Sandbox, door: Door, stored: int) -> dict[str, Any]:
 def is_within(agreement: Any, start: datetime) -> bool:
     """Reckoned here once more, by the words of the agreement."""
     local = start.astimezone(BERLIN)
-    days = abs((start - agreement.wished).total_seconds()) / 86400
+    days = abs((start - agreement.requested_start).total_seconds()) / 86400
     hours = range(agreement.hours[0], agreement.hours[1])
     return days <= 7 and local.weekday() in agreement.weekdays and local.hour in hours
 

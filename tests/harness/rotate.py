@@ -105,7 +105,7 @@ def fill(rows: int) -> None:
 
 def rotate(env: dict[str, str]) -> int:
     """One undisturbed run: how many secrets it has rotated."""
-    found = re.search(r"(\d+) rotated", call(env, "meetergo_rotate_keys"))
+    found = re.search(r"(\d+) secrets re-encrypted", call(env, "meetergo_rotate_keys"))
     return int(found[1]) if found else -1
 
 

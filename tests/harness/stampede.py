@@ -50,7 +50,8 @@ def run(*, readers: int, processes: int = 4, sabotage: str | None = None) -> dic
             hired.begin()
             found = [one for read in reads for one in read.result()]
         calls = sum(
-            entry["route"] == "/v4/booking-availability" for entry in sandbox.journal.entries(kind="request")
+            entry["route"] == "/v4/booking-availability"
+            for entry in sandbox.request_log.entries(kind="request")
         )
     waits = sorted(wait for wait, _ in found)
     empty = sum(not times for _, times in found)

@@ -23,7 +23,7 @@ from typing import Any
 
 from django_meetergo.sandbox import server
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.sandbox.control import fill
+from django_meetergo.sandbox.control import add_appointments
 
 DJANGO = (sys.executable, "-m", "django")
 LEASE = 1  # seconds; a killed run is free again after so long
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 def run(appointments: int, kills: int, seed: int, folder: Path) -> dict[str, Any]:
     """The figures of one trial, on a SQLite file in ``folder``."""
     sandbox = Sandbox(rate_limit=False)
-    fill(sandbox.ledger, appointments)
+    add_appointments(sandbox.state, appointments)
     database = folder / "mirror.sqlite3"
     with server.start(sandbox) as running:
         env = make_env(running.url, database)
@@ -52,7 +52,7 @@ def run(appointments: int, kills: int, seed: int, folder: Path) -> dict[str, Any
         last = sync(env)
         seconds = time.monotonic() - started
         again = sync(env)
-    remote = set(sandbox.ledger.appointments)
+    remote = set(sandbox.state.appointments)
     mirrored = read_ids(database)
     violations = [
         *(f"missing {remote_id}" for remote_id in sorted(remote - mirrored)[:10]),

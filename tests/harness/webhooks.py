@@ -27,7 +27,7 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.sandbox import seed as seeds
 from django_meetergo.sandbox import server
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.sandbox.control import take_slot
+from django_meetergo.sandbox.control import occupy_slot
 from django_meetergo.services.webhooks.receive import BOOKING_EVENTS
 from tests.harness import workers
 
@@ -102,7 +102,7 @@ def carry(sandbox: Sandbox, bag: Any, events: int, copies: int, dice: random.Ran
     told: list[bytes] = []
     deliveries: Any = sandbox.deliveries
     deliveries.enqueue = lambda *, document, **_: told.append(json.dumps(document).encode())
-    sandbox.ledger.add_webhook("http://127.0.0.1/letterbox/", list(BOOKING_EVENTS))
+    sandbox.state.add_webhook("http://127.0.0.1/letterbox/", list(BOOKING_EVENTS))
     late: list[tuple[float, int, bytes]] = []
     seen: set[bytes] = set()
     number = 0
@@ -126,19 +126,19 @@ def carry(sandbox: Sandbox, bag: Any, events: int, copies: int, dice: random.Ran
 
 def happen(sandbox: Sandbox, dice: random.Random) -> None:
     """Somebody books, moves or cancels."""
-    ledger = sandbox.ledger
-    active = [one for one in ledger.appointments.values() if not one.is_cancelled]
-    start = ledger.now().replace(minute=0, second=0, microsecond=0) + timedelta(
+    state = sandbox.state
+    active = [one for one in state.appointments.values() if not one.is_cancelled]
+    start = state.now().replace(minute=0, second=0, microsecond=0) + timedelta(
         days=dice.randrange(1, DAYS), hours=dice.randrange(24)
     )
     what = dice.choice(("book", "move", "cancel"))
     if (what == "book" and len(active) < STANDING) or not active:
-        take_slot(ledger, seeds.OWNER, start)
+        occupy_slot(state, seeds.OWNER, start)
     elif what == "cancel":
-        ledger.cancel(dice.choice(active), source="api", by="host", everyone=True)
+        state.cancel(dice.choice(active), source="api", by="host", everyone=True)
     else:
-        movable = [one for one in active if one.start > ledger.now()]
-        ledger.move(dice.choice(movable), start, ignore_availability=True)
+        movable = [one for one in active if one.start > state.now()]
+        state.move(dice.choice(movable), start, ignore_availability=True)
 
 
 # At the door
@@ -164,13 +164,15 @@ def judge(sandbox: Sandbox, knocks: list[tuple[int, float]], bodies: set[bytes])
     waits = sorted(wait for _, wait in knocks)
     slowest = waits[len(waits) * 99 // 100 - 1]
     named = {json.loads(body)["id"] for body in bodies}
-    remote = {key: (one.start, one.is_cancelled) for key, one in sandbox.ledger.appointments.items()}
+    remote = {key: (one.start, one.is_cancelled) for key, one in sandbox.state.appointments.items()}
     mirrored = {row.remote_id: (row.start, row.is_cancelled) for row in Appointment.objects.all()}
     wrong = sorted(key for key in named if mirrored.get(key) != remote[key])
     noted = WebhookDelivery.objects.aggregate(knocks=Sum("receive_count"))["knocks"]
     unsettled = WebhookDelivery.objects.exclude(state=State.APPLIED).count()
     refused = sum(status != 200 for status, _ in knocks)
-    looks = sum(entry["route"] == "/v4/appointment/{id}" for entry in sandbox.journal.entries(kind="request"))
+    looks = sum(
+        entry["route"] == "/v4/appointment/{id}" for entry in sandbox.request_log.entries(kind="request")
+    )
     return {
         "deliveries": len(knocks),
         "events": len(bodies),

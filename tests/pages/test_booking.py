@@ -236,7 +236,7 @@ def test_a_taken_time_offers_others_and_keeps_the_details(visitor, site):
     """The visitor who loses the race books another time with one click."""
     start = visitor.list_starts("intro-call")[2]
     form = visitor.fill_in("intro-call", start)
-    site.steal_slot(datetime.fromisoformat(start))
+    site.occupy_slot(datetime.fromisoformat(start))
     answer = visitor.post(DETAILS, **form)
     assert answer.status_code == 409
     text, page = read(answer), answer.content.decode()
@@ -255,7 +255,7 @@ def test_a_taken_time_offers_others_and_keeps_the_details(visitor, site):
 def test_details_of_a_taken_time_prefill_the_next_form(visitor, site):
     start = visitor.list_starts("intro-call")[2]
     form = visitor.fill_in("intro-call", start, last_name="Unusual")
-    site.steal_slot(datetime.fromisoformat(start))
+    site.occupy_slot(datetime.fromisoformat(start))
     answer = visitor.post(DETAILS, **form)
     assert "Unusual" not in answer.cookies["meetergo_details"].value
     page = visitor.text(DETAILS, start=visitor.list_starts("intro-call")[0])

@@ -120,12 +120,12 @@ def test_a_refused_check_again_reads_nothing_from_meetergo(strict: Any, site: An
     site.fail_next("GET /v4/appointment/{id}", "drop_before", times=2)
     visitor.post(f"{pages[1]}cancel/")
     for path in pages:
-        calls = len(site.sandbox.journal.entries())
+        calls = len(site.sandbox.request_log.entries())
         answer = strict.post(path)
         assert (answer.status_code, answer["Location"]) == (303, path)
-        assert len(site.sandbox.journal.entries()) == calls
+        assert len(site.sandbox.request_log.entries()) == calls
         visitor.post(path)
-        assert len(site.sandbox.journal.entries()) > calls
+        assert len(site.sandbox.request_log.entries()) > calls
 
 
 def test_the_time_zone_form_is_checked_too(strict: Any) -> None:

@@ -79,7 +79,7 @@ def test_an_appointment_is_moved_after_confirmation(visitor, path, site, attende
 
 def test_a_move_to_a_taken_time_keeps_the_old_time(visitor, path, site, attendee):
     start = list_new_starts(visitor, path)[3]
-    site.steal_slot(datetime.fromisoformat(start))
+    site.occupy_slot(datetime.fromisoformat(start))
     visitor.post(f"{path}reschedule/", start=start)
     text = read(visitor.get(path))
     assert "Your old time is still booked." in text

@@ -63,7 +63,7 @@ def test_a_removed_slot_disappears_at_once(visitor: Any, site: Any, movable_cloc
 
 def test_a_refreshed_document_shows_at_once(visitor: Any, site: Any, movable_clock: Any) -> None:
     start = datetime.fromisoformat(visitor.list_starts("intro-call")[0])
-    site.steal_slot(start)
+    site.occupy_slot(start)
     fetch_window(
         find_window(site, start), client=site.client("view"), now=movable_clock.now, refresh_cache=True
     )
@@ -77,7 +77,7 @@ def find_window(site: Any, start: datetime) -> Window:
 
 def test_a_change_of_the_directory_shows_at_once(visitor: Any, site: Any, movable_clock: Any) -> None:
     visitor.get(PAGE)
-    for meeting_type in site.sandbox.ledger.meeting_types.values():
+    for meeting_type in site.sandbox.state.meeting_types.values():
         meeting_type.enabled = False
     site.sync_directory()
     assert visitor.get(PAGE).status_code == 410

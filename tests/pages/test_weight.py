@@ -39,11 +39,11 @@ def test_a_warm_page_costs_one_statement_at_most_and_no_call(
 ) -> None:
     """A page is cached until the end of the minute, so one of two views in a row costs no query."""
     visitor.get("/book/intro-call/")
-    calls = len(site.sandbox.journal.entries())
+    calls = len(site.sandbox.request_log.entries())
     with django_assert_max_num_queries(2):
         visitor.get("/book/intro-call/")
         visitor.get("/book/intro-call/")
-    assert len(site.sandbox.journal.entries()) == calls
+    assert len(site.sandbox.request_log.entries()) == calls
 
 
 def test_cached_times_cost_two_queries_and_no_call(
@@ -53,10 +53,10 @@ def test_cached_times_cost_two_queries_and_no_call(
     (day,) = set(
         re.findall(r'class="mg-day-chosen" href="\?date=([\d-]+)', visitor.text("/book/intro-call/"))
     )
-    calls = len(site.sandbox.journal.entries())
+    calls = len(site.sandbox.request_log.entries())
     with django_assert_num_queries(2):
         visitor.get("/book/intro-call/", date=day)
-    assert len(site.sandbox.journal.entries()) == calls
+    assert len(site.sandbox.request_log.entries()) == calls
 
 
 def test_times_that_are_not_cached_cost_one_call_per_document(

@@ -1,4 +1,4 @@
-"""A clinic whose visitor Zelda Quark leaves traces everywhere."""
+"""A person, Zelda Quark, whose data is in every table."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 EMAIL = "Zelda.Quark@example.com"
-#: Words that must not be found anywhere once she is erased.
+#: Lower-case texts that must not be in the database after she has been erased.
 TRACES = ("zelda", "quark", "0815-4711", "zeta ltd", "sore knee")
 
 
 @pytest.fixture
 def zelda(meetergo_sandbox: Any, db: Any) -> Any:
-    """Her booking, confirmed, read back and annotated."""
+    """Her booking: confirmed, re-read, and with a note of staff."""
     from django_meetergo.services.booking.book import AttendeeData, book_appointment
 
     booking = book_appointment(

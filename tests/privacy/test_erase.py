@@ -1,4 +1,4 @@
-"""Who is erased stays erased, whatever meetergo says later."""
+"""An erased person stays erased, whatever meetergo sends later."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from django.db import connection
 
 from django_meetergo import links
 from django_meetergo.models import Appointment, Attendee, Booking, ErasedPerson
-from django_meetergo.services import privacy
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
+from django_meetergo.services.privacy.erasure import ErasureReport, erase_person
 from django_meetergo.services.sync.appointments import sync_appointment, sync_appointments
 from django_meetergo.services.sync.drift import find_drift
 from tests.privacy.conftest import EMAIL, TRACES
@@ -24,8 +24,8 @@ from tests.privacy.conftest import EMAIL, TRACES
 pytestmark = pytest.mark.django_db
 
 
-def scan() -> list[str]:
-    """Where in the whole database one of the traces stands: every table, every column, as text."""
+def find_traces() -> list[str]:
+    """Return every table and trace, from all columns of all tables."""
     found = []
     with connection.cursor() as cursor:
         for model in apps.get_models():
@@ -37,25 +37,25 @@ def scan() -> list[str]:
     return found
 
 
-def erase(now: Any) -> privacy.Erasure:
-    return privacy.erase_person(email=EMAIL, now=now)
+def erase(now: Any) -> ErasureReport:
+    return erase_person(email=EMAIL, now=now)
 
 
 def edit_remotely(kit: Any, note: str) -> None:
-    """Somebody edits her at meetergo: a document that never changed would be known again and left alone."""
+    """Change her attendee at meetergo: a sync skips documents that have not changed."""
     for appointment in kit.appointments(active=False):
         for attendee in appointment.attendees:
             attendee.company = f"Zeta Ltd {note}"
 
 
-def test_the_scan_can_fail(zelda):
-    """Before the erasure she is found in several tables."""
-    assert {"Attendee", "Booking", "Appointment"} <= {line.partition(":")[0] for line in scan()}
+def test_her_data_is_found_before_the_erasure(zelda):
+    """The other tests can fail."""
+    assert {"Attendee", "Booking", "Appointment"} <= {line.partition(":")[0] for line in find_traces()}
 
 
-@pytest.mark.parametrize("stands", [True, False])
-def test_nothing_is_found_after_erase_sync_and_a_late_webhook(zelda, meetergo_sandbox, stands):
-    """While meetergo still names her, and after a cancel with her own words in the reason."""
+@pytest.mark.parametrize("is_active", [True, False])
+def test_nothing_is_found_after_erasure_sync_and_a_late_webhook(zelda, meetergo_sandbox, is_active):
+    """While meetergo still has her data, and after a cancel with personal data in its reason."""
     kit = meetergo_sandbox
     kit.register_webhook()
     user = User.objects.create_superuser("boss")
@@ -64,28 +64,28 @@ def test_nothing_is_found_after_erase_sync_and_a_late_webhook(zelda, meetergo_sa
         user=user, content_type=ContentType.objects.get_for_model(Appointment), object_id=str(appointment.pk),
         object_repr=str(appointment), action_flag=2, change_message="Zelda called about her sore knee",
     )  # fmt: skip
-    if not stands:
+    if not is_active:
         cancel_appointment(
             appointment=appointment, client=kit.client(), now=kit.now(), reason="Quark has a sore knee"
         )
 
     erase(kit.now())
-    assert scan() == []
+    assert find_traces() == []
 
     for kind in ("near", "full"):
         edit_remotely(kit, kind)
         sync_appointments(connection="default", client=kit.client("sync"), now=kit.travel(days=1), kind=kind)
-        assert scan() == []
+        assert find_traces() == []
     edit_remotely(kit, "late")
     kit.reread_all()
     kit.deliver()
     kit.run_due(after=60)
     kit.run_due(after=600, periodic=True)
-    assert scan() == []
+    assert find_traces() == []
 
 
-def test_the_appointment_itself_goes_on(zelda, meetergo_sandbox):
-    """Time, type and state are nobody's personal data; the sync finds no difference."""
+def test_the_appointment_remains(zelda, meetergo_sandbox):
+    """Time, type and state are not personal data, and a sync finds no drift."""
     kit = meetergo_sandbox
     erase(kit.now())
     row = Appointment.objects.get(pk=zelda.attendee.appointment_id)
@@ -100,7 +100,7 @@ def test_the_appointment_itself_goes_on(zelda, meetergo_sandbox):
     assert Attendee.objects.filter(appointment=row).count() == 1
 
 
-def test_a_move_is_still_mirrored(zelda, meetergo_sandbox):
+def test_a_reschedule_is_still_mirrored(zelda, meetergo_sandbox):
     kit = meetergo_sandbox
     erase(kit.now())
     row = Appointment.objects.get(pk=zelda.attendee.appointment_id)
@@ -110,10 +110,10 @@ def test_a_move_is_still_mirrored(zelda, meetergo_sandbox):
 
     row.refresh_from_db()
     assert row.start == target
-    assert scan() == []
+    assert find_traces() == []
 
 
-def test_her_old_links_open_nothing(zelda, meetergo_sandbox, client):
+def test_her_links_are_invalid(zelda, meetergo_sandbox, client):
     manage, outcome = links.get_manage_path(zelda.attendee), links.get_booking_path(zelda)
 
     erase(meetergo_sandbox.now())
@@ -122,7 +122,7 @@ def test_her_old_links_open_nothing(zelda, meetergo_sandbox, client):
     assert client.get(outcome).status_code == 404
 
 
-def test_doing_it_twice_is_the_same_as_once(zelda, meetergo_sandbox):
+def test_a_second_erasure_changes_nothing(zelda, meetergo_sandbox):
     erase(meetergo_sandbox.now())
     report = erase(meetergo_sandbox.now())
 
@@ -130,8 +130,7 @@ def test_doing_it_twice_is_the_same_as_once(zelda, meetergo_sandbox):
     assert ErasedPerson.objects.count() == 1
 
 
-def test_another_person_is_untouched(zelda, meetergo_sandbox):
-    """Same meeting type, another address."""
+def test_another_person_is_not_erased(zelda, meetergo_sandbox):
     kit = meetergo_sandbox
     other = book_appointment(
         meeting_type=kit.meeting_type(), start=kit.list_free_starts()[4], client=kit.client(), now=kit.now(),
@@ -144,8 +143,8 @@ def test_another_person_is_untouched(zelda, meetergo_sandbox):
     assert (other.email, other.attendee.email) == ("jane@example.com", "jane@example.com")
 
 
-def test_others_in_a_group_keep_their_names(meetergo_sandbox):
-    """Only the one who was erased is blank, also in what is read later."""
+def test_other_attendees_of_a_group_keep_their_names(meetergo_sandbox):
+    """Also after the next sync."""
     kit = meetergo_sandbox
     from django_meetergo.models import MeetingType
 
@@ -164,11 +163,11 @@ def test_others_in_a_group_keep_their_names(meetergo_sandbox):
 
     people = Attendee.objects.filter(appointment__meeting_type=group, status="attending")
     assert "Jane" in set(people.values_list("first_name", flat=True))
-    assert scan() == []
+    assert find_traces() == []
 
 
-def test_a_booking_on_its_way_is_told_and_blanked_by_prune(meetergo_sandbox):
-    """It cannot be blanked while it must still be sent; nor is it forgotten."""
+def test_an_open_booking_is_reported_and_blanked_by_prune(meetergo_sandbox):
+    """Its data is needed until it has been sent."""
     kit = meetergo_sandbox
     booking = book_appointment(
         meeting_type=kit.meeting_type(), start=kit.list_free_starts()[0], client=kit.client(), now=kit.now(),
@@ -183,10 +182,10 @@ def test_a_booking_on_its_way_is_told_and_blanked_by_prune(meetergo_sandbox):
     call_command("meetergo_prune", verbosity=0)
 
     assert Booking.objects.get().email == ""
-    assert scan() == []
+    assert find_traces() == []
 
 
-def test_where_others_brought_her_along_her_address_goes(meetergo_sandbox, zelda):
+def test_her_address_is_removed_from_the_guests_of_others(meetergo_sandbox, zelda):
     Booking.objects.filter(pk=zelda.pk).update(email="x@example.com", email_folded="x@example.com")
     Booking.objects.filter(pk=zelda.pk).update(other_emails=[EMAIL, "kept@example.com"])
 
@@ -195,9 +194,9 @@ def test_where_others_brought_her_along_her_address_goes(meetergo_sandbox, zelda
     assert Booking.objects.get().other_emails == ["kept@example.com"]
 
 
-def test_the_command_asks_first_and_says_what_it_cannot_do(zelda, monkeypatch, capsys):
+def test_the_command_asks_for_confirmation_and_names_what_it_does_not_erase(zelda, monkeypatch, capsys):
     monkeypatch.setattr("builtins.input", lambda prompt: "another@example.com")
-    with pytest.raises(CommandError, match="Nothing was done"):
+    with pytest.raises(CommandError, match="nothing was erased"):
         call_command("meetergo_erase", EMAIL)
     with pytest.raises(CommandError, match="not an e-mail address"):
         call_command("meetergo_erase", "zelda")
@@ -205,5 +204,5 @@ def test_the_command_asks_first_and_says_what_it_cannot_do(zelda, monkeypatch, c
     monkeypatch.setattr("builtins.input", lambda prompt: EMAIL)
     call_command("meetergo_erase", EMAIL)
 
-    assert "deleted there as well" in capsys.readouterr().out
-    assert scan() == []
+    assert "delete the person there as well" in capsys.readouterr().out
+    assert find_traces() == []

@@ -136,8 +136,8 @@ def exchange_by_socket(url: str, timeout: float = 5) -> Exchange:
 def sandbox() -> Iterator[Sandbox]:
     """A sandbox in which it is Monday morning, with nothing booked yet."""
     made = Sandbox(rate_limit=False, clock=Clock(lambda: NOW))
-    for appointment in list(made.ledger.appointments.values()):
-        made.ledger.cancel(appointment, source="host", by=None, everyone=True)
+    for appointment in list(made.state.appointments.values()):
+        made.state.cancel(appointment, source="host", by=None, everyone=True)
     yield made
     made.close()
 

@@ -87,7 +87,7 @@ def test_each_change_is_delivered_in_the_documented_shape(sandbox, call, inbox):
     assert came[2]["cancel"]["reason"] == "x"
     for body in came:
         load_contract().check_schema(body, "BookingWebhookFlat")
-    written = json.dumps(sandbox.journal.entries(kind="delivery"))
+    written = json.dumps(sandbox.request_log.entries(kind="delivery"))
     assert "secret-token" not in written
 
 
@@ -130,7 +130,7 @@ def test_deliveries_misbehave_on_demand(sandbox, call, inbox):
     assert sandbox.deliveries.wait_idle()
     assert len(came) == 13
     load_contract().check_schema(came[-1], "WebhookEnvelopeLegacy")
-    results = [entry["result"] for entry in sandbox.journal.entries(kind="delivery")]
+    results = [entry["result"] for entry in sandbox.request_log.entries(kind="delivery")]
     assert results.count("dropped") == 2
 
 
@@ -143,7 +143,7 @@ def test_a_refused_delivery_is_tried_again(sandbox, call, inbox):
     call.book(seed.INTRO_CALL, "2026-10-06T09:00:00+02:00")
     assert sandbox.deliveries.wait_idle()
     assert len(came) == 3
-    assert [entry["attempt"] for entry in sandbox.journal.entries(kind="delivery")] == [1, 2, 3]
+    assert [entry["attempt"] for entry in sandbox.request_log.entries(kind="delivery")] == [1, 2, 3]
 
 
 def test_nothing_leaves_this_computer(sandbox, call):
@@ -151,13 +151,13 @@ def test_nothing_leaves_this_computer(sandbox, call):
     register(call)
     call.book(seed.INTRO_CALL, "2026-10-06T09:00:00+02:00")
     assert sandbox.deliveries.wait_idle()
-    assert "outside" in sandbox.journal.entries(kind="delivery")[0]["result"]
+    assert "outside" in sandbox.request_log.entries(kind="delivery")[0]["result"]
 
 
 def test_a_test_kit_may_carry_the_mail_itself(sandbox, call):
     """By hand, in the caller's thread, through a transport of its own."""
     sent = []
-    sandbox.deliveries.manners.manual = True
+    sandbox.deliveries.settings.manual = True
     sandbox.deliveries.transport = lambda endpoint, body: sent.append((endpoint, body)) or 200
     register(call)
     call.book(seed.INTRO_CALL, "2026-10-06T09:00:00+02:00")

@@ -1,4 +1,4 @@
-"""Every fault, on a real socket where it matters, and what the journal says about it."""
+"""Every fault, on a real socket where it matters, and what the request log says about it."""
 
 import json
 import time
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from django_meetergo.sandbox import seed
-from django_meetergo.sandbox.faults import KINDS, Gibberish, Hang, HangUp
+from django_meetergo.sandbox.faults import KINDS, ConnectionClosed, ConnectionStalled, MalformedReply
 from tests.sandbox.conftest import NOW
 
 AT = "2026-10-06T09:00:00+02:00"
@@ -27,7 +27,7 @@ def book(call):
 
 
 def active(sandbox):
-    return [one for one in sandbox.ledger.appointments.values() if not one.is_cancelled]
+    return [one for one in sandbox.state.appointments.values() if not one.is_cancelled]
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,17 @@ def test_endings_without_an_answer(sandbox, wire, kind, error, applied):
     assert type(caught.value) is error
     assert len(active(sandbox)) == applied
     assert book(wire).status == (400 if applied else 201)
-    entry = next(entry for entry in sandbox.journal.entries(kind="request") if entry["fault"])
+    entry = next(entry for entry in sandbox.request_log.entries(kind="request") if entry["fault"])
     assert (entry["route"], entry["fault"]) == ("/v4/booking", kind)
 
 
 @pytest.mark.parametrize(
-    ("kind", "error"), [("drop_after", HangUp), ("hang_after", Hang), ("bad_status_line", Gibberish)]
+    ("kind", "error"),
+    [
+        ("drop_after", ConnectionClosed),
+        ("hang_after", ConnectionStalled),
+        ("bad_status_line", MalformedReply),
+    ],
 )
 def test_in_process_the_silence_is_an_exception(sandbox, call, kind, error):
     """The exception says whether the request was carried out."""
@@ -105,21 +110,21 @@ def test_answers_can_be_slow_oversized_garbled_or_empty(sandbox, wire):
 
 def test_a_slot_can_be_stolen(sandbox, call):
     """Somebody else is there first, for bookings, moves, queues and groups alike."""
-    arm(call, "steal_slot")
+    arm(call, "occupy_slot")
     assert book(call).document["errorCode"] == "slot-occupied"
     assert "rival" in active(sandbox)[0].attendees[0].email
     for kind, day in ((seed.NEXT_THERAPIST, 7), (seed.GROUP_CLASS, 9)):
-        arm(call, "steal_slot")
+        arm(call, "occupy_slot")
         assert call.book(kind, f"2026-10-0{day}T09:00:00+02:00").document["errorCode"] == "slot-occupied"
     made = call.book(seed.INTRO_CALL, "2026-10-08T09:00:00+02:00").document["appointmentId"]
-    arm(call, "steal_slot", "POST /v4/appointment/{appointmentId}/reschedule")
+    arm(call, "occupy_slot", "POST /v4/appointment/{appointmentId}/reschedule")
     moved = call("POST", f"/v4/appointment/{made}/reschedule", {"start": "2026-10-08T10:00:00+02:00"})
     assert moved.document["errorCode"] == "slot-occupied"
 
 
 def test_a_slot_can_be_taken_by_hand(call):
     """The control route books a rival in."""
-    taken = call.control("POST", "slots/take", {"hostId": seed.ANNA, "start": AT})
+    taken = call.control("POST", "slots/occupy", {"hostId": seed.ANNA, "start": AT})
     assert taken["appointmentId"]
     assert book(call).status == 400
 
@@ -134,7 +139,7 @@ def test_the_date_can_be_wrong(call):
 def test_markers_and_new_rows_can_be_missing(call):
     """Answers are not echoed while hidden; lists lag behind; both end with the fault."""
     made = book(call).document["appointmentId"]
-    arm(call, "hide_marker", "GET /v4/appointment/{id}")
+    arm(call, "hide_answers", "GET /v4/appointment/{id}")
     assert "notes" not in call("GET", f"/v4/appointment/{made}").document["attendees"][0]
     assert call("GET", f"/v4/appointment/{made}").document["attendees"][0]["notes"] == {"reference": "m1"}
     arm(call, "list_lag", "GET /v4/appointment/paginated", seconds=30)
@@ -179,11 +184,11 @@ def test_every_fault_has_a_test():
     assert [kind for kind in KINDS if f'"{kind}"' not in text] == []
 
 
-def test_the_journal_is_complete_and_keeps_secrets(sandbox, call):
+def test_the_request_log_is_complete_and_hides_secrets(sandbox, call):
     """Requests and changes in order; no secret and no credential in it; state has them for the oracle."""
     made = book(call).document
     call("POST", f"/booking/confirm/cancel/{made['appointmentId']}/{made['secret']}", token=None)
-    entries = call.control("GET", "journal?since=0")
+    entries = call.control("GET", "log?since=0")
     text = json.dumps(entries)
     assert made["secret"] not in text
     assert seed.ADMIN_TOKEN not in text
@@ -193,7 +198,7 @@ def test_the_journal_is_complete_and_keeps_secrets(sandbox, call):
     assert changes == ["appointment_created", "appointment_cancelled"]
     state = call.control("GET", "state")
     assert made["secret"] in [one["secret"] for one in state["appointments"]]
-    assert call.control("GET", f"journal?since={len(entries)}") == []
+    assert call.control("GET", f"log?since={len(entries)}") == []
 
 
 def test_a_connection_is_used_again(server):

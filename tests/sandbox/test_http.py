@@ -139,11 +139,11 @@ def test_the_small_reads_keep_to_the_contract(call):
 def test_ids_are_the_same_on_every_start():
     """Two sandboxes open with the same ids and secrets, and share nothing afterwards."""
     one, other = Sandbox(), Sandbox()
-    assert list(one.ledger.appointments) == list(other.ledger.appointments)
-    assert [a.secret for a in one.ledger.appointments.values()] == [
-        a.secret for a in other.ledger.appointments.values()
+    assert list(one.state.appointments) == list(other.state.appointments)
+    assert [a.secret for a in one.state.appointments.values()] == [
+        a.secret for a in other.state.appointments.values()
     ]
-    assert set(one.ledger.meeting_types) == {
+    assert set(one.state.meeting_types) == {
         seed.INTRO_CALL,
         seed.CONSULTATION,
         seed.NEXT_THERAPIST,
@@ -151,8 +151,8 @@ def test_ids_are_the_same_on_every_start():
         seed.SECOND_OPINION,
         seed.GROUP_CLASS,
     }
-    one.ledger.appointments.clear()
-    assert other.ledger.appointments
+    one.state.appointments.clear()
+    assert other.state.appointments
 
 
 def test_switches_are_checked_and_a_profile_brings_its_own(sandbox):

@@ -42,7 +42,7 @@ def test_a_request_that_ends_frees_the_slot(call, ending):
 
 def test_with_both_the_host_decides_first(sandbox, call):
     """After the approval the attendee has to confirm."""
-    sandbox.ledger.meeting_types[seed.SECOND_OPINION].double_opt_in = "enabled"
+    sandbox.state.meeting_types[seed.SECOND_OPINION].double_opt_in = "enabled"
     made = call.book(seed.SECOND_OPINION, OPINION_AT).document["provisionalBookingId"]
     assert call("POST", f"/_sandbox/provisional/{made}/confirm", token=None).status == 400
     assert call.control("POST", f"provisional/{made}/approve")["type"] == "doubleOptIn"

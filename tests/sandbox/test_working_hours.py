@@ -46,7 +46,7 @@ def test_the_zone_asked_for_decides_how_times_are_printed(call):
 
 def test_notice_and_horizon_bound_the_offer(sandbox, call):
     """Nothing within the notice, nothing beyond the horizon, and neither can be booked."""
-    kind = sandbox.ledger.meeting_types[seed.INTRO_CALL]
+    kind = sandbox.state.meeting_types[seed.INTRO_CALL]
     kind.notice, kind.horizon = 24 * 60 + 150, 7 * 24 * 60
     spots = [parse_instant(spot) for spot in call.free(seed.INTRO_CALL)]
 
@@ -232,7 +232,7 @@ def test_the_list_filters_sorts_and_pages(sandbox, call):
 
 def test_many_appointments_are_listed_without_loss(sandbox, call):
     """Filling is fast and the count is right."""
-    control.fill(sandbox.ledger, 3000)
+    control.add_appointments(sandbox.state, 3000)
     page = call("GET", "/v4/appointment/paginated", query={"page": 9, "pageSize": 100}).document
     assert len(page["appointments"]) == 100
     assert page["total"] >= 1000

@@ -167,7 +167,7 @@ def test_a_booking_takes_its_time_out_of_every_type_of_that_host(kit, book):
 def test_a_webhook_takes_a_proven_time_out_without_asking_for_availability(kit):
     """The re-read is proof enough; a cancel only marks."""
     start = kit.list_free_starts()[2]
-    kit.steal_slot(start)
+    kit.occupy_slot(start)
     asked = kit.posts(GET)
 
     kit.reread_all()

@@ -104,7 +104,7 @@ def test_a_move_that_loses_its_slot_leaves_the_old_time(meetergo_sandbox, booked
     """The refusal says why; the old time stands on both sides."""
     target = meetergo_sandbox.list_free_starts()[4]
     before = reload(booked).start
-    meetergo_sandbox.fail_next(MOVE_AS_HOST, "steal_slot")
+    meetergo_sandbox.fail_next(MOVE_AS_HOST, "occupy_slot")
 
     change = move(booked, target)
 

@@ -42,7 +42,7 @@ def test_a_type_that_disappears_is_kept_and_hidden(meetergo_sandbox):
 
 def test_slugs_never_hide_our_own_addresses(meetergo_sandbox):
     """A meeting type called booking gets a number."""
-    kind = next(iter(meetergo_sandbox.sandbox.ledger.meeting_types.values()))
+    kind = next(iter(meetergo_sandbox.sandbox.state.meeting_types.values()))
     kind.slug = "booking"
 
     meetergo_sandbox.sync_directory()
@@ -54,7 +54,7 @@ def test_with_every_webhook_lost_a_near_sync_equals_the_service(meetergo_sandbox
     """Appointments made, moved and cancelled elsewhere all arrive."""
     starts = meetergo_sandbox.list_free_starts()
     for start in starts[3:6]:
-        meetergo_sandbox.steal_slot(start)
+        meetergo_sandbox.occupy_slot(start)
     sync(meetergo_sandbox)
     moved, cancelled, _ = meetergo_sandbox.appointments()
     meetergo_sandbox.client().reschedule_appointment(moved.id, starts[9])
@@ -121,7 +121,7 @@ def test_everybodys_lists_are_walked(meetergo_sandbox):
     kit = meetergo_sandbox
     kit.sync_directory()
     for slug in ("consultation", "checkup", "next-therapist"):
-        kit.steal_slot(kit.list_free_starts(slug)[0], slug)
+        kit.occupy_slot(kit.list_free_starts(slug)[0], slug)
 
     sync(kit)
 
@@ -143,7 +143,7 @@ def test_an_interrupted_full_run_goes_on_where_it_was(meetergo_sandbox):
     """Rows and checkpoint are one transaction; the second call reads only the rest."""
     kit = meetergo_sandbox
     kit.sync_directory()
-    fill(kit, 900)
+    add_appointments(kit, 900)
     kit.fail_next(LIST, "status_before", status=500, after=2)
 
     stopped = sync(kit, "full")
@@ -152,7 +152,7 @@ def test_an_interrupted_full_run_goes_on_where_it_was(meetergo_sandbox):
     done = sync(kit, "full")
 
     assert (done.pk, done.state) == (stopped.pk, "done")
-    assert Appointment.objects.count() == len(kit.sandbox.ledger.appointments)
+    assert Appointment.objects.count() == len(kit.sandbox.state.appointments)
 
 
 def test_rows_that_slip_through_between_two_pages_are_read_again(meetergo_sandbox, monkeypatch):
@@ -160,7 +160,7 @@ def test_rows_that_slip_through_between_two_pages_are_read_again(meetergo_sandbo
 
     kit = meetergo_sandbox
     kit.sync_directory()
-    fill(kit, 350)
+    add_appointments(kit, 350)
     read_page, read = appointments.read_page, []
 
     def read_and_lose(run, owner, page, client):
@@ -173,7 +173,7 @@ def test_rows_that_slip_through_between_two_pages_are_read_again(meetergo_sandbo
     monkeypatch.setattr(appointments, "read_page", read_and_lose)
     sync(kit, "full")
 
-    remote = set(kit.sandbox.ledger.appointments)
+    remote = set(kit.sandbox.state.appointments)
     assert remote <= set(Appointment.objects.values_list("remote_id", flat=True))
 
 
@@ -211,7 +211,7 @@ def test_drift_is_told_by_kind_and_field(meetergo_sandbox, book):
     """Three ways to differ, no personal data, and nothing is written."""
     kit = meetergo_sandbox
     for start in kit.list_free_starts()[1:4]:
-        kit.steal_slot(start)
+        kit.occupy_slot(start)
     sync(kit)
     moved, gone, extra = kit.appointments()
     Appointment.objects.filter(remote_id=moved.id).update(location="Elsewhere")
@@ -241,7 +241,7 @@ def test_no_drift_after_a_sync(meetergo_sandbox, book):
 def test_history_can_be_imported_without_telling_anybody(meetergo_sandbox):
     """The timeline has it, the signals do not."""
     meetergo_sandbox.sync_directory()
-    fill(meetergo_sandbox, 20)
+    add_appointments(meetergo_sandbox, 20)
 
     sync_appointments(
         connection="default", client=meetergo_sandbox.client("sync"),
@@ -257,9 +257,9 @@ def test_a_sync_costs_a_request_a_hundred_rows(meetergo_sandbox, rows, most):
     """One request a page and at most one more a list."""
     kit = meetergo_sandbox
     kit.sync_directory()
-    for remote_id in list(kit.sandbox.ledger.appointments):
+    for remote_id in list(kit.sandbox.state.appointments):
         lose(kit, remote_id)
-    fill(kit, rows)
+    add_appointments(kit, rows)
 
     run = sync(kit, "full")
 
@@ -267,15 +267,15 @@ def test_a_sync_costs_a_request_a_hundred_rows(meetergo_sandbox, rows, most):
     assert kit.posts(LIST) <= most
 
 
-def fill(kit, number):
-    from django_meetergo.sandbox.control import fill
+def add_appointments(kit, number):
+    from django_meetergo.sandbox.control import add_appointments
 
-    fill(kit.sandbox.ledger, number)
+    add_appointments(kit.sandbox.state, number)
 
 
 def lose(kit, remote_id):
     """The service forgets an appointment."""
-    kit.sandbox.ledger.forget(remote_id)
+    kit.sandbox.state.delete_appointment(remote_id)
 
 
 def test_the_directory_is_read_also_while_the_cache_is_away(meetergo_sandbox, monkeypatch, caplog):

@@ -23,7 +23,7 @@ def check_circuit(kit, **body):
 def test_an_appointment_made_elsewhere_arrives_by_webhook(meetergo_sandbox):
     """The delivery is a hint; the read that follows writes the row."""
     start = meetergo_sandbox.list_free_starts()[3]
-    meetergo_sandbox.steal_slot(start)
+    meetergo_sandbox.occupy_slot(start)
     [remote] = meetergo_sandbox.appointments()
 
     check_circuit(meetergo_sandbox, webhookType="booking_created", id=remote.id)
@@ -153,7 +153,7 @@ def test_deliveries_that_wait_for_our_request_limit_are_not_counted_as_failed(me
     kit = meetergo_sandbox
     kit.sync_directory()
     for start in kit.list_free_starts()[:4]:
-        kit.steal_slot(start)
+        kit.occupy_slot(start)
     settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 2}
     kit.clear_availability()
     kit.reread_all()
@@ -174,7 +174,7 @@ def test_a_poisoned_appointment_holds_up_no_other(meetergo_sandbox, monkeypatch)
     kit = meetergo_sandbox
     kit.sync_directory()
     for start in kit.list_free_starts()[:3]:
-        kit.steal_slot(start)
+        kit.occupy_slot(start)
     poisoned, *others = kit.appointments()
     write = write_appointments
 

@@ -54,7 +54,7 @@ def worker(broker, queue, transactional_db, live_meetergo_sandbox, tmp_path):
         "CELERY_QUEUE": queue,
         # A killed worker's rows are free again soon.
         "MEETERGO_LEASE": "2",
-        "MEETERGO_SETTLE": "4",
+        "MEETERGO_OUTCOME_DEADLINE": "4",
     }
     log = tmp_path / "worker.log"
     with log.open("wb") as output:

@@ -109,7 +109,7 @@ def test_a_broker_that_does_not_answer_never_holds_up_a_page(wish, settings, sch
 
 
 #: What meets the second, third and fourth request. One that waits behind another ending does not count it.
-FAULTS = (("steal_slot", 1), ("drop_after", 2), ("status_before", 2))
+FAULTS = (("occupy_slot", 1), ("drop_after", 2), ("status_before", 2))
 
 
 def start(work, end):
@@ -183,6 +183,6 @@ def test_all_ways_of_working_end_in_the_same_state(mode, modes, broker, wish, li
 
 def test_beat_is_told_to_call_tasks_that_exist():
     """What the schedule names is what workers know."""
-    known = {tasks.work.name, tasks.poll_availability.name}
+    known = {tasks.run_due.name, tasks.poll_availability.name}
 
     assert {entry["task"] for entry in tasks.beat_schedule().values()} == known

@@ -1,4 +1,4 @@
-"""meetergo's official embed: only their addresses, nothing a visitor can replace, never beside a secret."""
+"""Tags for meetergo's official embed."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from django.core.checks import run_checks
 
-from django_meetergo.embed import AddressNotAllowed, build_address, check_address
+from django_meetergo.embed import EmbedUrlNotAllowed, build_embed_url, validate_embed_url
 from django_meetergo.models import MeetingType
 from django_meetergo.presentation.tag_errors import TagUsageError
 
@@ -27,7 +27,7 @@ def read_options(text):
     ]
 
 
-def test_what_is_known_goes_into_the_address_on_the_server(site_page):
+def test_known_fields_are_in_the_url(site_page):
     text = site_page.render(
         "{% meetergo_inline url known email='jane.doe@example.com' %}",
         url=URL,
@@ -38,7 +38,7 @@ def test_what_is_known_goes_into_the_address_on_the_server(site_page):
     assert f'<noscript><iframe src="{address}&embed=true"' in unescape(text)
 
 
-def test_a_button_is_a_link_that_also_works_without_their_script(site_page):
+def test_a_button_is_a_link_that_works_without_the_script(site_page):
     text = site_page.render(
         '{% meetergo_button url "Book" email=email %}', url=URL, email='a"<b>@example.com'
     )
@@ -47,17 +47,17 @@ def test_a_button_is_a_link_that_also_works_without_their_script(site_page):
     assert ">Book</a>" in text
 
 
-def test_what_the_address_says_already_is_kept_once():
-    assert build_address(f"{URL}?lang=de&email=old", {"email": "new"}) == f"{URL}?lang=de&email=new"
+def test_a_known_field_replaces_the_same_one_in_the_url():
+    assert build_embed_url(f"{URL}?lang=de&email=old", {"email": "new"}) == f"{URL}?lang=de&email=new"
 
 
-def test_a_meeting_type_knows_its_own_address(site_page):
+def test_a_meeting_type_can_be_given_in_place_of_a_url(site_page):
     kind = MeetingType(name="Call", booking_url=URL)
     assert f'data-src="{URL}"' in site_page.render("{% meetergo_inline kind %}", kind=kind)
 
 
-def test_launchers_bring_their_own_settings_and_forward_nothing(site_page):
-    """A visitor's own address must not replace what was filled in; one launcher does not undo the other."""
+def test_launchers_have_their_own_options_and_forward_no_query(site_page):
+    """The query of the page must not replace known fields."""
     text = site_page.render(
         '{% meetergo_floating_button url "Book" position="top-left" email="a@b.example" %}'
         '{% meetergo_sidebar url "Talk to us" width="400px" %}{% meetergo_script %}',
@@ -74,7 +74,7 @@ def test_launchers_bring_their_own_settings_and_forward_nothing(site_page):
     assert text.count(f'<noscript><a href="{URL}"') == 2
 
 
-def test_their_script_comes_after_ours_and_both_carry_the_nonce(site_page):
+def test_the_script_of_meetergo_comes_after_ours_and_both_have_the_nonce(site_page):
     assert "nonce" not in site_page.render("{% meetergo_script %}")
     site_page.request.csp_nonce = "abc"
     scripts = re.findall(r"<script defer[^>]+>", site_page.render("{% meetergo_script %}"))
@@ -84,7 +84,7 @@ def test_their_script_comes_after_ours_and_both_carry_the_nonce(site_page):
     ]
 
 
-def test_data_cannot_end_its_script(site_page):
+def test_texts_cannot_close_the_script_element(site_page):
     text = site_page.render("{% meetergo_sidebar url words %}", url=URL, words="</script><script>alert(1)")
     assert "<script>alert" not in text
     assert read_options(text)[0]["sidebar"]["buttonText"] == "</script><script>alert(1)"
@@ -107,9 +107,9 @@ def test_data_cannot_end_its_script(site_page):
         "",
     ],
 )
-def test_only_https_and_hosts_of_the_list_are_embedded(site_page, settings, url):
-    with pytest.raises(AddressNotAllowed):
-        check_address(url)
+def test_only_https_urls_of_allowed_hosts_are_embedded(site_page, settings, url):
+    with pytest.raises(EmbedUrlNotAllowed):
+        validate_embed_url(url)
     for tag in TAGS:
         assert site_page.render(tag, url=url) == ""
     settings.DEBUG = True
@@ -117,18 +117,18 @@ def test_only_https_and_hosts_of_the_list_are_embedded(site_page, settings, url)
         site_page.render(TAGS[0], url=url)
 
 
-def test_a_site_may_have_a_booking_domain_of_its_own(settings):
+def test_a_site_can_allow_a_host_of_its_own(settings):
     settings.MEETERGO = {**settings.MEETERGO, "EMBED_HOSTS": ["book.clinic.example"]}
-    assert check_address("https://book.clinic.example/anna")
-    with pytest.raises(AddressNotAllowed):
-        check_address(URL)
+    assert validate_embed_url("https://book.clinic.example/anna")
+    with pytest.raises(EmbedUrlNotAllowed):
+        validate_embed_url(URL)
     settings.MEETERGO = {**settings.MEETERGO, "EMBED_HOSTS": ["https://book.clinic.example"]}
     assert "meetergo.W004" in {message.id for message in run_checks(tags=["meetergo"])}
 
 
 @pytest.mark.parametrize("name", ["outcome", "manage", "reschedule", "cancel", "ics"])
-def test_nobody_elses_script_reads_an_address_that_is_a_secret(site_page, settings, name):
-    """Also when a site's base template has the tags on every page."""
+def test_no_foreign_script_is_loaded_on_pages_with_a_secret_url(site_page, settings, name):
+    """Also when the site's base template has the tags on every page."""
     settings.DEBUG = True
     site_page.request.resolver_match = SimpleNamespace(app_name="meetergo", url_name=name)
     for tag in [*TAGS, "{% meetergo_script %}"]:

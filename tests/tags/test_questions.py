@@ -93,7 +93,7 @@ def test_an_answer_has_at_most_2000_characters():
 def test_answers_are_kept_for_the_next_try(visitor, site):
     """A lost time costs nobody a word, several choices included."""
     data = visitor.fill_in("intro-call", **ANSWERS)
-    site.steal_slot(datetime.fromisoformat(data["start"]))
+    site.occupy_slot(datetime.fromisoformat(data["start"]))
     lost = visitor.post("/book/intro-call/details/", **data)
     assert lost.status_code == 409
     hidden = re.findall(r'type="hidden" name="(q-\w+)" value="([^"]+)"', lost.content.decode())

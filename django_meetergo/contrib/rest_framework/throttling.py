@@ -1,4 +1,4 @@
-"""How often one address, or one signed-in person, may ask."""
+"""Request rates per network address or signed-in user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from rest_framework.throttling import ScopedRateThrottle
 from django_meetergo.conf import get_settings
 from django_meetergo.visitors import get_client_address
 
-#: A site changes them under the same names in ``REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]``; None lifts one.
+#: Defaults. A site overrides them by the same names in ``REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]``; None
+#: removes a limit.
 RATES = {
     "meetergo-read": "120/min",
     "meetergo-availability": "60/min",
@@ -24,7 +25,7 @@ RATES = {
 
 
 class SchedulingThrottle(ScopedRateThrottle):  # type: ignore[misc]
-    """One count a scope and caller, kept where the app keeps everything that many processes share."""
+    """Count requests per scope and caller in the cache of ``MEETERGO["CACHE"]``."""
 
     @property
     def cache(self) -> BaseCache:

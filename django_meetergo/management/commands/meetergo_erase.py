@@ -1,3 +1,5 @@
+"""Erase a person."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -7,16 +9,20 @@ from django.core.validators import validate_email
 from django.forms import ValidationError
 from django.utils import timezone
 
-from django_meetergo.services import privacy
+from django_meetergo.services.privacy.erasure import erase_person
 
 
 class Command(BaseCommand):
-    help = "Forget a person: blank everything this site keeps about an e-mail address, now and for good."
+    help = "Erase a person: blank everything this site stores about an e-mail address. This cannot be undone."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email")
         parser.add_argument(
-            "--no-input", "--noinput", action="store_false", dest="interactive", help="do not ask"
+            "--no-input",
+            "--noinput",
+            action="store_false",
+            dest="interactive",
+            help="do not ask for confirmation",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -29,19 +35,19 @@ class Command(BaseCommand):
             options["interactive"]
             and input("This cannot be undone. Type the address again: ").strip() != email
         ):
-            raise CommandError("Nothing was done.")
-        report = privacy.erase_person(email=email, now=timezone.now())
+            raise CommandError("Cancelled: nothing was erased.")
+        report = erase_person(email=email, now=timezone.now())
         self.stdout.write(
             f"{report.attendees} attendees, {report.bookings} bookings and {report.log_entries} log entries "
             "were blanked."
         )
         self.stdout.write(
-            "meetergo keeps its own data: have the person deleted there as well. Backups and mails that were "
-            "sent are not touched."
+            "The data at meetergo is not touched: delete the person there as well. Backups and mails "
+            "that were sent are not touched either."
         )
         if report.still_open:
             raise CommandError(
-                f"On their way: {', '.join(report.still_open)}. "
-                "Once they have ended, meetergo_prune blanks them.",
+                f"Still open: {', '.join(report.still_open)}. "
+                "meetergo_prune blanks these bookings once they have ended.",
                 returncode=2,
             )

@@ -1,3 +1,5 @@
+"""Delete old data."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -5,14 +7,14 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from django_meetergo.services import privacy
+from django_meetergo.services.privacy.retention import prune
 
 
 class Command(BaseCommand):
-    help = "Forget what is older than RETENTION_DAYS. Run it once a day; an interrupted run loses nothing."
+    help = "Delete or blank what is older than RETENTION_DAYS. An interrupted run can be repeated."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        done = privacy.prune(now=timezone.now())
+        counts = prune(now=timezone.now())
         if options["verbosity"] > 0:
-            for name, number in done.items():
+            for name, number in counts.items():
                 self.stdout.write(f"{name}: {number}")

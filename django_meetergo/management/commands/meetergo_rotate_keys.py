@@ -1,25 +1,29 @@
+"""Re-encrypt stored secrets."""
+
 from __future__ import annotations
 
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from django_meetergo.services import privacy
+from django_meetergo.services.privacy.key_rotation import Rotation, rotate_keys
 
 
 class Command(BaseCommand):
-    help = "Write every secret anew with the first of the encryption keys. An interrupted run goes on later."
+    help = (
+        "Re-encrypt every secret with the first key in ENCRYPTION_KEYS. An interrupted run can be repeated."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        report = privacy.rotate_keys(show=self.show if self.stdout.isatty() else None)
+        report = rotate_keys(on_batch=self.show_progress if self.stdout.isatty() else None)
         if options["verbosity"] > 0:
-            self.stdout.write(f"{report.rotated} rotated, {report.current} were under the first key already.")
+            self.stdout.write(f"{report.rotated} secrets re-encrypted, {report.current} were up to date.")
         if report.unreadable:
             raise CommandError(
-                f"{report.unreadable} secrets open with none of the keys. Put the lost key back into "
-                "ENCRYPTION_KEYS; remove no other key until this command ends without a complaint."
+                f"{report.unreadable} secrets cannot be decrypted with any key. Put the missing key back "
+                "into ENCRYPTION_KEYS, and remove no other key until this command succeeds."
             )
 
-    def show(self, report: privacy.Rotation) -> None:
+    def show_progress(self, report: Rotation) -> None:
         self.stdout.write(f"\r{report.rotated + report.current}", ending="\r")
         self.stdout.flush()

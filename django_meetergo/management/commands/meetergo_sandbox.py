@@ -1,3 +1,5 @@
+"""Start the sandbox."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -8,7 +10,7 @@ from django_meetergo.sandbox import __main__ as sandbox
 
 
 class Command(BaseCommand):
-    help = "Start a small meetergo on this computer, with a clinic to try everything against."
+    help = "Start the sandbox: a small meetergo on this machine, with the data of a clinic."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,3 +1,5 @@
+"""Synchronise with meetergo."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -15,40 +17,42 @@ from django_meetergo.services.sync.drift import find_drift
 
 
 class Command(BaseCommand):
-    help = "Bring meeting types, hosts and appointments up to date with meetergo."
+    help = "Synchronise meeting types, hosts and appointments from meetergo."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--kind",
             choices=SyncRun.Kind.values,
             default=SyncRun.Kind.NEAR,
-            help="near: yesterday to 60 days ahead (default); full: every appointment there is",
+            help="near: yesterday to 60 days ahead (default); full: every appointment",
         )
         parser.add_argument(
             "--check", action="store_true", help="compare without writing; exit code 1 when they differ"
         )
         parser.add_argument(
-            "--silent", action="store_true", help="import history: no signals and no mails for what is found"
+            "--silent",
+            action="store_true",
+            help="import history: send no signals and no mails for what is found",
         )
-        parser.add_argument("--connection", help="only this connection; all of them by default")
+        parser.add_argument("--connection", help="only this connection (default: all)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         for connection in [options["connection"]] if options["connection"] else list_connection_names():
-            talk = options["verbosity"] > 0
+            verbose = options["verbosity"] > 0
             if options["check"]:
-                self.check_drift(connection, options["kind"], talk=talk)
+                self.check_drift(connection, options["kind"], verbose=verbose)
             else:
-                self.sync(connection, options["kind"], talk=talk, silent=options["silent"])
+                self.sync(connection, options["kind"], verbose=verbose, silent=options["silent"])
 
-    def check_drift(self, connection: str, kind: str, *, talk: bool) -> None:
-        """Ids and field names, never anybody's data."""
+    def check_drift(self, connection: str, kind: str, *, verbose: bool) -> None:
+        """Print ids and field names only, no personal data."""
         try:
             drift = find_drift(
                 connection=connection, client=build_client(connection, "sync"), now=timezone.now(), kind=kind
             )
         except RemoteError as error:
-            raise CommandError(f"{connection}: the lists could not be read. {error}") from error
-        if talk or not drift.is_none:
+            raise CommandError(f"{connection}: reading the lists failed. {error}") from error
+        if verbose or not drift.is_none:
             self.stdout.write(f"{connection}: " + ", ".join(f"{k} {n}" for k, n in drift.count().items()))
             for remote_id, fields in drift.differs.items():
                 self.stdout.write(f"  differs {remote_id}: {', '.join(fields)}")
@@ -57,34 +61,34 @@ class Command(BaseCommand):
                     self.stdout.write(f"  {name} {remote_id}")
         if not drift.is_none:
             raise CommandError(
-                f"{connection}: mirror and service differ. Run meetergo_sync --kind {kind}.", returncode=1
+                f"{connection}: the site and meetergo differ. Run meetergo_sync --kind {kind}.", returncode=1
             )
 
-    def sync(self, connection: str, kind: str, *, talk: bool, silent: bool) -> None:
+    def sync(self, connection: str, kind: str, *, verbose: bool, silent: bool) -> None:
         try:
             types = directory.sync_directory(
                 connection=connection, client=build_client(connection, "sync"), now=timezone.now()
             )
         except RemoteError as error:
-            raise CommandError(f"{connection}: the meeting types could not be read. {error}") from error
+            raise CommandError(f"{connection}: reading the meeting types failed. {error}") from error
         run = sync_appointments(
             connection=connection,
             client=build_client(connection, "sync"),
             now=timezone.now(),
             kind=kind,
             silent=silent,
-            on_page=self.show if talk and self.stdout.isatty() else None,
+            on_page=self.show_progress if verbose and self.stdout.isatty() else None,
         )
         if run.state != SyncRun.State.DONE:
-            why = run.message or "Another sync of this kind is running."
-            raise CommandError(f"{connection}: stopped after {run.seen} appointments. {why}")
-        if talk:
+            reason = run.message or "Another sync of this kind is running."
+            raise CommandError(f"{connection}: stopped after {run.seen} appointments. {reason}")
+        if verbose:
             self.stdout.write(
                 f"{connection}: {len(types)} meeting types; "
                 f"{run.seen} appointments read, {run.written} written."
             )
 
-    def show(self, run: SyncRun) -> None:
-        """One line that grows, for somebody who watches."""
+    def show_progress(self, run: SyncRun) -> None:
+        """Print the progress on one line of a terminal."""
         self.stdout.write(f"\r{run.seen} of {run.total or '?'}", ending="\r")
         self.stdout.flush()

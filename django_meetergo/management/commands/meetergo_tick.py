@@ -1,3 +1,5 @@
+"""Run due work."""
+
 from __future__ import annotations
 
 import time
@@ -11,17 +13,19 @@ from django_meetergo.services import scheduler
 
 
 class Command(BaseCommand):
-    help = "Do everything that is due: bookings, changes, webhooks, events, syncs. Safe to run twice at once."
+    help = "Run everything that is due: bookings, changes, webhooks, events, syncs. Runs may overlap."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--loop", action="store_true", help="go on for ever instead of once")
-        parser.add_argument("--every", type=float, default=5.0, help="seconds between two rounds (default 5)")
+        parser.add_argument("--loop", action="store_true", help="repeat until stopped")
+        parser.add_argument(
+            "--every", type=float, default=5.0, help="with --loop: seconds between two runs (default: 5)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         while True:
-            done = scheduler.run_due(timezone.now())
+            counts = scheduler.run_due(timezone.now())
             if options["verbosity"] > 0:
-                for name, number in done.items():
+                for name, number in counts.items():
                     self.stdout.write(f"{name}: {number}")
             if not options["loop"]:
                 return

@@ -1,3 +1,5 @@
+"""Manage this site's webhook at meetergo."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -9,29 +11,29 @@ from django_meetergo.exceptions import InvalidRequest, PermissionRefused, Remote
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.webhooks.registration import build_endpoint, ensure_webhook, remove_webhook
 
-PLACES = 6
+MAX_WEBHOOKS = 6
 
 
 class Command(BaseCommand):
-    help = "Show, enter or remove this site's address in meetergo's list of webhooks. Others are not touched."
+    help = "List, register or remove this site's webhook at meetergo. Other webhooks are not touched."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=["list", "ensure", "remove"])
         parser.add_argument("--connection", default=DEFAULT_CONNECTION)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        act = getattr(self, options["action"])
+        action = getattr(self, options["action"])
         try:
-            act(options["connection"])
+            action(options["connection"])
         except InvalidRequest as error:
             raise CommandError(str(error)) from error
         except WebhookLimitReached as error:
             raise CommandError(
-                f"All {PLACES} places are taken. Remove an address you no longer need at meetergo."
+                f"All {MAX_WEBHOOKS} webhooks are in use. Remove one that you no longer need at meetergo."
             ) from error
         except PermissionRefused as error:
             raise CommandError(
-                "The credential may not see webhooks: a token limited to scheduling needs the area "
+                "The credential may not manage webhooks: a token limited to scheduling needs the scope "
                 "“account” as well."
             ) from error
         except RemoteError as error:
@@ -41,16 +43,16 @@ class Command(BaseCommand):
         own = build_endpoint(connection)
         hooks = build_client(connection, "sync").list_webhooks()
         for hook in hooks:
-            whose = "this site" if hook.endpoint == own else "somebody else"
-            self.stdout.write(f"{hook.id}  {whose}  {', '.join(hook.event_types)}")
-        self.stdout.write(f"{len(hooks)} of {PLACES} places are used.")
+            owner = "this site" if hook.endpoint == own else "another endpoint"
+            self.stdout.write(f"{hook.id}  {owner}  {', '.join(hook.event_types)}")
+        self.stdout.write(f"{len(hooks)} of {MAX_WEBHOOKS} webhooks are in use.")
 
     def ensure(self, connection: str) -> None:
         hook = ensure_webhook(connection=connection, client=build_client(connection, "sync"))
-        self.stdout.write(f"meetergo calls this site as webhook {hook.id}.")
+        self.stdout.write(f"Webhook {hook.id} of meetergo calls this site.")
 
     def remove(self, connection: str) -> None:
         if remove_webhook(connection=connection, client=build_client(connection, "sync")):
-            self.stdout.write("meetergo no longer calls this site.")
+            self.stdout.write("The webhook of this site was removed.")
         else:
-            self.stdout.write("meetergo did not call this site.")
+            self.stdout.write("This site had no webhook.")

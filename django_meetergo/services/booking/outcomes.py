@@ -1,4 +1,4 @@
-"""Record how a booking ended."""
+"""Store how a booking ended: confirmed, pending or closed. The only code that confirms a booking."""
 
 from __future__ import annotations
 
@@ -24,41 +24,42 @@ from django_meetergo.services.mirror.confirmations import record_attendee_of_boo
 from django_meetergo.transactions import run_with_retries
 
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
-Evidence = BookingConfirmed | BookingProvisional | AppointmentDocument | ProvisionalDocument
-#: Minutes after which a waiting booking is looked up, and hourly from then on.
+BookingResult = BookingConfirmed | BookingProvisional | AppointmentDocument | ProvisionalDocument
+#: Minutes after which a pending booking is polled; hourly from then on.
 PENDING_POLL_MINUTES = (1, 5, 15)
-#: What the host reads on an appointment that one wish got twice.
+#: The cancel reason that the host reads on an appointment that one booking got twice.
 SURPLUS_REASON = "Booked twice by mistake"
 
 
-def adopt(*, booking: Booking, evidence: Evidence, now: datetime) -> Booking:
-    """Take evidence of an appointment, or of a provisional booking, in whatever state the booking is.
+def adopt(*, booking: Booking, document: BookingResult, now: datetime) -> Booking:
+    """Store that a reply or document is the result of this booking, whatever the booking's state is.
 
-    Idempotent. Returns the booking as stored; secrets, mirror, event and freed keys are one transaction.
+    Idempotent. Mirror, secret, event and released keys are stored in one transaction. Returns the booking as
+    stored.
     """
 
-    def take() -> Booking:
-        # A lease that was lost does not matter here: late success is still success.
+    def store() -> Booking:
+        # No lease is needed: a success that arrives late is still a success.
         rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
         stored = rows.get(pk=booking.pk)
-        if isinstance(evidence, BookingProvisional | ProvisionalDocument):
-            return mark_pending(stored, evidence, now)
-        return mark_confirmed(stored, evidence, now)
+        if isinstance(document, BookingProvisional | ProvisionalDocument):
+            return mark_pending(stored, document, now)
+        return mark_confirmed(stored, document, now)
 
-    return run_with_retries(take)
+    return run_with_retries(store)
 
 
 def mark_confirmed(
-    booking: Booking, evidence: BookingConfirmed | AppointmentDocument, now: datetime
+    booking: Booking, document: BookingConfirmed | AppointmentDocument, now: datetime
 ) -> Booking:
     if booking.attendee_id is not None:
         return booking
     was_closed = booking.state == State.CLOSED
-    if isinstance(evidence, BookingConfirmed):
-        attendee = record_confirmation(booking=booking, evidence=evidence, now=now)
+    if isinstance(document, BookingConfirmed):
+        attendee = record_confirmation(booking=booking, reply=document, now=now)
         reread_at: datetime | None = now
     else:
-        appointment = record_appointment(connection=booking.connection, document=evidence, now=now)
+        appointment = record_appointment(connection=booking.connection, document=document, now=now)
         attendee = record_attendee_of_booking(booking=booking, appointment=appointment, now=now)
         reread_at = None
     link_attendee(booking, attendee)
@@ -76,7 +77,7 @@ def mark_confirmed(
 
 
 def link_attendee(booking: Booking, attendee: Attendee) -> None:
-    """Hand over what the site tied to the wish: its user, its own object and what was answered."""
+    """Copy the booking's user, subject and answers to its attendee."""
     Attendee.objects.filter(pk=attendee.pk).update(
         user=booking.user_id,
         subject_type=booking.subject_type_id,
@@ -86,33 +87,32 @@ def link_attendee(booking: Booking, attendee: Attendee) -> None:
 
 
 def mark_pending(
-    booking: Booking, evidence: BookingProvisional | ProvisionalDocument, now: datetime
+    booking: Booking, document: BookingProvisional | ProvisionalDocument, now: datetime
 ) -> Booking:
     if booking.state in {State.CONFIRMED, State.PENDING}:
         return booking
-    found = evidence.provisional_id if isinstance(evidence, BookingProvisional) else evidence.id
+    found = document.provisional_id if isinstance(document, BookingProvisional) else document.id
     booking.provisional_id = found
     if booking.state == State.CLOSED and not reclaim_open_key(booking):
-        # Its person has another open wish by now: this one stays closed, and watched.
+        # The attendee has another open booking by now: this one stays closed, and watched.
         booking.reason = Reason.REPLACED
         booking.save()
         return booking
     booking.state = State.PENDING
-    booking.reason = choose_pending_reason(booking, evidence.awaits)
+    booking.reason = choose_pending_reason(booking, document.awaits)
     booking.pending_since, booking.closed_at, booking.tries = now, None, 0
     booking.next_at = now + timedelta(minutes=PENDING_POLL_MINUTES[0])
     booking.lease_token = booking.lease_until = None
     booking.save()
     end_last_attempt(booking, Outcome.PROVISIONAL, now)
     record_booking_event(booking, Event.Kind.BOOKING_PENDING, now=now)
-    # Whether the time is held meanwhile is meetergo's secret. Not offering it is the safe side until a
-    # refresh tells.
+    # Whether meetergo holds the slot meanwhile is not documented, so it is not offered until a refresh.
     remove_slot(meeting_type=booking.meeting_type, start=booking.start, duration=booking.duration)
     return booking
 
 
 def reclaim_open_key(booking: Booking) -> bool:
-    """Make a closed wish the open one of its person again; False when another is."""
+    """Make a closed booking the open one of its attendee again. Returns False when there is another."""
     booking.open_booking_key = booking.hash_open_booking_key()
     try:
         with transaction.atomic():
@@ -135,7 +135,7 @@ def release_keys(booking: Booking) -> None:
 
 
 def close_booking(booking: Booking, reason: str, *, now: datetime, message: str = "") -> Booking:
-    """End a booking without an appointment. The caller holds a transaction with the row locked."""
+    """Close a booking without an appointment. The caller holds a transaction with the row locked."""
     release_keys(booking)
     booking.state, booking.reason, booking.message = State.CLOSED, reason, message
     booking.closed_at, booking.next_at = now, None
@@ -146,7 +146,7 @@ def close_booking(booking: Booking, reason: str, *, now: datetime, message: str 
 
 
 def end_last_attempt(booking: Booking, outcome: str, now: datetime, error_type: str = "") -> None:
-    """Write how the last attempt ended, once that is certain."""
+    """Store the outcome of the last attempt that has none, once it is certain."""
     last = booking.attempts.exclude(outcome__in=BookingAttempt.DEFINITE).order_by("-number").first()
     if last is not None:
         last.outcome, last.ended_at = outcome, now
@@ -157,9 +157,9 @@ def end_last_attempt(booking: Booking, outcome: str, now: datetime, error_type: 
 def adopt_documents(
     *, connection: str, documents: Sequence[AppointmentDocument], now: datetime
 ) -> list[Booking]:
-    """Give fetched appointments to the bookings that made them, if any is still without one.
+    """Match appointments that were read with bookings that have none, and adopt them. Returns those bookings.
 
-    Bookings that were closed are watched until their slot is over: late evidence confirms them, too.
+    Closed bookings are watched until their slot is over: an appointment that turns up late confirms them.
     """
     references = {reference for document in documents for reference in list_references(document)}
     starts = {document.start for document in documents if document.end > now}
@@ -167,7 +167,7 @@ def adopt_documents(
     waiting = bookings.filter(attendee=None)
     found = {row.pk: row for row in bookings.filter(reference__in=references)} if references else {}
     found |= {row.pk: row for row in waiting.filter(start__in=starts)} if starts else {}
-    # Who still waits comes before who was told no, and the newer wish before the older.
+    # Open bookings come before closed ones, newer before older.
     order = sorted(found.values(), key=lambda row: (row.is_open, row.created_at), reverse=True)
     return [
         adopted
@@ -179,14 +179,14 @@ def adopt_documents(
 def adopt_best(
     *, booking: Booking, documents: Sequence[AppointmentDocument | ProvisionalDocument], now: datetime
 ) -> Booking | None:
-    """Adopt the one candidate; of several with our exact reference the oldest, and cancel the others."""
+    """Adopt the one candidate; of several with the booking's reference the oldest, and cancel the others."""
     chosen = choose_candidates(booking, documents)
     if not chosen or not (
         len(chosen) == 1 or all(booking.reference in list_references(one) for one in chosen)
     ):
         return None
     oldest = min(chosen, key=lambda one: (one.created_at is None, one.created_at or now, one.id))
-    adopted = adopt(booking=booking, evidence=oldest, now=now)
+    adopted = adopt(booking=booking, document=oldest, now=now)
     for document in chosen:
         if isinstance(document, AppointmentDocument) and booking.reference in list_references(document):
             cancel_surplus(adopted, document, now)
@@ -194,13 +194,13 @@ def adopt_best(
 
 
 def cancel_surplus(booking: Booking, document: AppointmentDocument, now: datetime) -> None:
-    """Take back what one wish got twice. Only for our exact reference: anything less is for a person."""
+    """Cancel what one booking got twice. Only for the exact reference: anything less is left to staff."""
     attendee = booking.attendee
     if attendee is None or document.is_cancelled or document.start <= now:
         return
     own = [one for one in document.attendees if one.answers.get(REFERENCE_KEY) == booking.reference]
     if attendee.appointment.remote_id == document.id:
-        # In a group the same person may hold two seats of one appointment.
+        # In a group one attendee may have two seats of one appointment.
         own = [one for one in own if attendee.remote_id and one.id != attendee.remote_id]
     if (own and len(own) == len(document.attendees)) or (own and booking.meeting_type.is_group):
         appointment = record_appointment(connection=booking.connection, document=document, now=now)

@@ -1,4 +1,4 @@
-"""Follow bookings that wait for a confirmation."""
+"""Poll and decline pending bookings: those that wait for a confirmation by attendee or host."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ PENDING_AFTER = timedelta(hours=6)
 
 
 def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
-    """See whether a provisional booking has been confirmed, declined, or has lapsed."""
+    """Poll meetergo for a pending booking that has been confirmed or declined, or has lapsed.
+
+    Returns the booking as stored.
+    """
     pending = Booking.objects.filter(state=State.PENDING)
     lease = pending.claim(booking.pk, now=now, lease=get_settings().lease)
     booking = Booking.objects.select_related("meeting_type").get(pk=booking.pk)
@@ -42,11 +45,11 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
     status = find_provisional_status(booking, client)
     if status != "pending":
         found = search_lists(booking, client)
-        made = [one for one in found.candidates if isinstance(one, AppointmentDocument)]
-        adopted = adopt_best(booking=booking, documents=made, now=now)
+        appointments = [one for one in found.documents if isinstance(one, AppointmentDocument)]
+        adopted = adopt_best(booking=booking, documents=appointments, now=now)
         if adopted is not None:
             return adopted
-        if not found.complete:
+        if not found.is_complete:
             status = None
     with transaction.atomic():
         stored = Booking.objects.select_for_update().filter(pk=booking.pk, lease_token=lease.token).first()
@@ -56,7 +59,7 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
 
 
 def record_pending_status(booking: Booking, status: str | None, now: datetime) -> Booking:
-    """``status`` is meetergo's word for it, or None when it could not be read."""
+    """Store a status as ``find_provisional_status`` returns it: close the booking, or poll it again."""
     if status == "declined_by_host":
         return close_booking(booking, Reason.DECLINED, now=now)
     if status in {"expired", ""}:
@@ -70,16 +73,20 @@ def record_pending_status(booking: Booking, status: str | None, now: datetime) -
 
 
 def schedule_pending_poll(since: datetime, now: datetime) -> datetime:
+    """Return the time of the next poll: after 1, 5 and 15 minutes, then hourly, after two days less often."""
     plan = [since + timedelta(minutes=minutes) for minutes in PENDING_POLL_MINUTES]
-    ahead = [moment for moment in plan if moment > now]
-    if ahead:
-        return ahead[0]
-    # A request that outlives every known time limit still ends one day, and somebody must notice.
+    future = [moment for moment in plan if moment > now]
+    if future:
+        return future[0]
+    # meetergo's own time limit is not published, so polling never stops.
     return now + (PENDING_HOURLY if now < since + PENDING_FOR else PENDING_AFTER)
 
 
 def find_provisional_status(booking: Booking, client: MeetergoClient) -> str | None:
-    """``pending``, ``confirmed``, ``expired`` or ``declined_by_host``; "" when gone, None when unread."""
+    """Return ``pending``, ``confirmed``, ``expired`` or ``declined_by_host``.
+
+    "" when no list has the booking, None when a list could not be read.
+    """
     try:
         for status in ("pending", "declined_by_host", "expired", "confirmed"):
             if has_provisional(booking, status, client):
@@ -98,24 +105,25 @@ def has_provisional(booking: Booking, status: str, client: MeetergoClient) -> bo
 
 
 def decline_booking(*, booking: Booking, client: MeetergoClient, now: datetime, reason: str = "") -> Booking:
-    """Say no, as the host, to a booking that waits for one. What meetergo then holds decides.
+    """Decline a pending booking as its host, and return it as stored.
 
-    Raises RemoteError when the request certainly did nothing.
+    When the answer is lost, meetergo's lists decide. Raises ChangeNotAllowed when the booking does not wait
+    for a host, and RemoteError when the request was certainly not carried out.
     """
     if booking.state != State.PENDING or booking.reason not in {Reason.HOST, Reason.BOTH}:
         raise ChangeNotAllowed("This booking does not wait for a host.", reason="not_waiting")
-    watch = Stopwatch(now)
+    stopwatch = Stopwatch(now)
     with transaction.atomic(durable=True):
         pending = Booking.objects.filter(state=State.PENDING)
         lease = pending.claim(booking.pk, now=now, lease=get_settings().lease)
     if lease is None:
-        raise ChangeNotAllowed("This booking is being looked up; try again in a minute.", reason="busy")
+        raise ChangeNotAllowed("This booking is being checked; try again in a minute.", reason="busy")
     try:
         client.decline_provisional_booking(booking.provisional_id, reason=reason)
     except (OutcomeUnknown, NotFound):
-        # Declined already, confirmed meanwhile, or an answer that was lost: the lists know.
-        Booking.objects.finish(lease, next_at=watch.now())
-        return check_pending(booking=booking, client=client, now=watch.now())
+        # Declined before, confirmed meanwhile, or the answer was lost: the lists show which.
+        Booking.objects.finish(lease, next_at=stopwatch.now())
+        return check_pending(booking=booking, client=client, now=stopwatch.now())
     except RemoteError:
         Booking.objects.finish(lease)
         raise
@@ -123,4 +131,4 @@ def decline_booking(*, booking: Booking, client: MeetergoClient, now: datetime, 
         stored = Booking.objects.select_for_update().filter(pk=booking.pk, lease_token=lease.token).first()
         if stored is None:
             return Booking.objects.get(pk=booking.pk)
-        return close_booking(stored, Reason.DECLINED, now=watch.now())
+        return close_booking(stored, Reason.DECLINED, now=stopwatch.now())

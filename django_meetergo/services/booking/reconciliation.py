@@ -1,4 +1,4 @@
-"""Find out what became of a booking whose answer was lost."""
+"""Reconcile bookings whose answer was lost, and re-read those that were just confirmed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from django_meetergo.remote.payloads import (
 )
 from django_meetergo.services.booking.outcomes import adopt_best, close_booking, end_last_attempt
 from django_meetergo.services.booking.search import (
-    Found,
     search_lists,
     search_moved_appointments,
 )
@@ -28,16 +27,19 @@ from django_meetergo.services.matching import choose_candidates, list_references
 from django_meetergo.services.mirror.appointments import record_appointment
 
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
-#: Seconds after sending at which we look for a booking whose answer was lost, before it must be settled.
+#: Seconds after sending at which a booking with a lost answer is searched for before its deadline.
 EARLY_READ_SECONDS = (2, 20)
-#: Two looks that find nothing count only with this much between them.
+#: Two reads that find nothing prove absence only with this much time between them.
 MIN_GAP = timedelta(seconds=30)
-#: Reads that stay incomplete for so long after the booking should be settled need a person.
+#: A booking whose lists still cannot be read this long after its deadline is left to staff.
 STAFF_AFTER = timedelta(minutes=5)
 
 
 def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
-    """Look for a booking whose answer was lost, and settle it when the evidence allows."""
+    """Search meetergo for a booking whose answer was lost; confirm or close it when the result is clear.
+
+    Returns the booking as stored. It stays unknown, and due again, while nothing is proven.
+    """
     mark_interrupted(booking, now)
     lease = (
         Booking.objects.filter(state=State.UNKNOWN)
@@ -48,32 +50,32 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
     if lease is None:
         return booking
     found = search_lists(booking, client)
-    adopted = adopt_best(booking=booking, documents=found.candidates, now=now)
+    adopted = adopt_best(booking=booking, documents=found.documents, now=now)
     if adopted is not None:
         return adopted
-    candidates = len(choose_candidates(booking, found.candidates))
-    if found.complete and is_proven_absent(booking, now):
-        # The last look before we say no: what was made since then may have been moved in the meantime.
+    candidates, is_complete = len(choose_candidates(booking, found.documents)), found.is_complete
+    if is_complete and is_proven_absent(booking, now):
+        # The appointment may have been rescheduled before it was found.
         moved = search_moved_appointments(booking, client)
-        adopted = adopt_best(booking=booking, documents=moved.candidates, now=now)
+        adopted = adopt_best(booking=booking, documents=moved.documents, now=now)
         if adopted is not None:
             return adopted
-        candidates = 2 if moved.candidates else candidates
-        found = Found((), complete=moved.complete)
+        candidates = 2 if moved.documents else candidates
+        is_complete = moved.is_complete
     with transaction.atomic():
         held = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
         held = held.filter(lease_token=lease.token, state=State.UNKNOWN)
         stored = held.filter(pk=booking.pk).first()
         if stored is None:
             return Booking.objects.get(pk=booking.pk)
-        return record_no_match(stored, candidates=candidates, complete=found.complete, now=now)
+        return record_no_match(stored, candidates=candidates, is_complete=is_complete, now=now)
 
 
 def mark_interrupted(booking: Booking, now: datetime) -> bool:
-    """A row that was being sent when its process died: the answer, if there was one, is lost."""
-    left = Booking.objects.filter(pk=booking.pk, state=State.SENDING, lease_until__lt=now)
+    """Mark a booking unknown whose process died while sending it. Returns whether it was one."""
+    interrupted = Booking.objects.filter(pk=booking.pk, state=State.SENDING, lease_until__lt=now)
     with transaction.atomic():
-        changed = left.update(state=State.UNKNOWN, lease_token=None, lease_until=None, next_at=now)
+        changed = interrupted.update(state=State.UNKNOWN, lease_token=None, lease_until=None, next_at=now)
         if changed:
             end_last_attempt(booking, Outcome.UNKNOWN, now)
             step = str(booking.attempts.count())
@@ -81,18 +83,18 @@ def mark_interrupted(booking: Booking, now: datetime) -> bool:
     return bool(changed)
 
 
-def record_no_match(booking: Booking, *, candidates: int, complete: bool, now: datetime) -> Booking:
-    """What a look that did not find exactly one candidate means."""
+def record_no_match(booking: Booking, *, candidates: int, is_complete: bool, now: datetime) -> Booking:
+    """Store the result of a search that did not find exactly one candidate: wait, close or leave to staff."""
     booking.lease_token = booking.lease_until = None
     outcome_deadline = booking.outcome_deadline or now
-    if candidates > 1 or (not complete and now >= outcome_deadline + STAFF_AFTER):
+    if candidates > 1 or (not is_complete and now >= outcome_deadline + STAFF_AFTER):
         booking.reason, booking.next_at = Reason.NEEDS_STAFF, None
         booking.save()
         return booking
-    if complete and is_proven_absent(booking, now):
+    if is_complete and is_proven_absent(booking, now):
         end_last_attempt(booking, Outcome.ABSENT, now)
         return close_booking(booking, Reason.NOT_BOOKED, now=now)
-    if complete and booking.first_absent_at is None:
+    if is_complete and booking.first_absent_at is None:
         booking.first_absent_at = now
     booking.tries += 1
     booking.next_at = schedule_next_read(booking, now)
@@ -101,18 +103,18 @@ def record_no_match(booking: Booking, *, candidates: int, complete: bool, now: d
 
 
 def is_proven_absent(booking: Booking, now: datetime) -> bool:
-    """Two complete looks found nothing, apart from each other, the second after meetergo's time was up."""
+    """Whether two complete searches found nothing: ``MIN_GAP`` apart, the second after the deadline."""
     first, outcome_deadline = booking.first_absent_at, booking.outcome_deadline
     return bool(first and outcome_deadline and now >= outcome_deadline and now - first >= get_min_gap())
 
 
 def get_min_gap() -> timedelta:
-    """Half a minute, or less where a site has shortened the time meetergo is given."""
+    """Return ``MIN_GAP``, or less when the site has shortened ``OUTCOME_DEADLINE``."""
     return min(MIN_GAP, get_settings().outcome_deadline / 4)
 
 
 def schedule_next_read(booking: Booking, now: datetime) -> datetime:
-    """The next time of the schedule that is still ahead."""
+    """Return the next planned time of a search that is still in the future."""
     outcome_deadline = booking.outcome_deadline or now
     sent_at = outcome_deadline - get_settings().outcome_deadline
     early = [sent_at + timedelta(seconds=seconds) for seconds in EARLY_READ_SECONDS]
@@ -123,7 +125,10 @@ def schedule_next_read(booking: Booking, now: datetime) -> datetime:
 
 
 def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
-    """Fill in what an answer left out: the attendee's id, the link, the host; and learn about markers."""
+    """Read a confirmed appointment once for what the answer left out: attendee id, link and host.
+
+    Also records whether the connection returns references. Raises RemoteError.
+    """
     confirmed = Booking.objects.filter(state=State.CONFIRMED).due(now)
     lease = confirmed.claim(booking.pk, now=now, lease=get_settings().lease)
     booking = Booking.objects.select_related("attendee__appointment").get(pk=booking.pk)
@@ -133,10 +138,10 @@ def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -
     try:
         document = client.get_appointment(appointment.remote_id)
     except (NotFound, PermissionRefused):
-        # Not there yet, or not for our eyes. Sync and webhooks will bring it if it can be read at all.
+        # Not there yet, or not readable with this credential. Sync and webhooks bring it if it ever is.
         wait = timedelta(seconds=min(5 * 4**booking.tries, 3600))
-        give_up = booking.tries >= 5
-        Booking.objects.finish(lease, tries=F("tries") + 1, next_at=None if give_up else now + wait)
+        is_last = booking.tries >= 5
+        Booking.objects.finish(lease, tries=F("tries") + 1, next_at=None if is_last else now + wait)
         return booking
     with transaction.atomic():
         record_appointment(connection=booking.connection, document=document, now=now)
@@ -147,11 +152,10 @@ def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -
 
 
 def learn_reference_echo(booking: Booking, document: AppointmentDocument) -> None:
-    """Whether this account gives references back; until one of our own shows it, nobody knows."""
-    seen = booking.reference in list_references(document)
+    """Record whether the connection returns our references, as one of our own appointments shows."""
     Connection.objects.get_or_create(connection=booking.connection)
-    known = Connection.objects.filter(connection=booking.connection)
-    if seen:
-        known.update(echoes_references=True)
+    rows = Connection.objects.filter(connection=booking.connection)
+    if booking.reference in list_references(document):
+        rows.update(echoes_references=True)
     else:
-        known.filter(echoes_references=None).update(echoes_references=False)
+        rows.filter(echoes_references=None).update(echoes_references=False)

@@ -1,4 +1,4 @@
-"""Write attendees."""
+"""Write the mirrored attendees of appointments."""
 
 from __future__ import annotations
 
@@ -27,53 +27,54 @@ ATTENDEE_COLUMNS = (
 
 @dataclass
 class AttendeeChanges:
-    """Who came and who went, as far as one document tells."""
+    """The attendees that one document added to an appointment, and those that it no longer names."""
 
     joined: list[Attendee] = field(default_factory=list)
     left: list[Attendee] = field(default_factory=list)
 
 
 def write_attendees(drafts: list[AppointmentDraft], now: datetime) -> dict[str, AttendeeChanges]:
+    """Store the attendees of these appointments; return what changed by the appointment's remote id."""
     known = [draft.row.pk for draft in drafts if not draft.is_new]
     stored: dict[int, list[Attendee]] = {}
     for attendee in Attendee.objects.filter(appointment_id__in=known) if known else ():
         stored.setdefault(attendee.appointment_id, []).append(attendee)
     changed: list[Attendee] = []
-    people = {}
+    changes = {}
     for draft in drafts:
-        people[draft.document.id] = compare_attendees(draft, stored.get(draft.row.pk, []), changed, now)
+        changes[draft.document.id] = compare_attendees(draft, stored.get(draft.row.pk, []), changed, now)
     save_rows(Attendee, changed, ATTENDEE_COLUMNS)
-    return people
+    return changes
 
 
 def compare_attendees(
     draft: AppointmentDraft, stored: list[Attendee], changed: list[Attendee], now: datetime
 ) -> AttendeeChanges:
-    """Sort one appointment's people into joined and left; rows to be written are added to ``changed``."""
-    people = AttendeeChanges()
+    """Return who joined and who left one appointment; rows to be written are added to ``changed``."""
+    changes = AttendeeChanges()
     present = set()
     for document in draft.document.attendees:
         attendee = find_attendee(stored, document)
         if attendee is None:
             attendee = Attendee(appointment=draft.row, connection=draft.row.connection)
-            people.joined.append(attendee)
+            changes.joined.append(attendee)
         elif attendee.remote_id is None:
-            # Known from the answer to our own booking until now; its event has the same key.
-            people.joined.append(attendee)
+            # Stored from the answer to our own booking; its event has the same key.
+            changes.joined.append(attendee)
         copy_attendee(attendee, document, now)
         changed.append(attendee)
         present.add(document.id)
     for attendee in stored:
-        gone = attendee.remote_id is not None and attendee.remote_id not in present
-        if gone and attendee.status == Attendee.Status.ATTENDING:
+        is_absent = attendee.remote_id is not None and attendee.remote_id not in present
+        if is_absent and attendee.status == Attendee.Status.ATTENDING:
             attendee.status = Attendee.Status.REMOVED
-            people.left.append(attendee)
+            changes.left.append(attendee)
             changed.append(attendee)
-    return people
+    return changes
 
 
 def find_attendee(stored: list[Attendee], document: AttendeeDocument) -> Attendee | None:
-    """The row of this person: by meetergo's id, else the one that waits for it under the same address."""
+    """Return the row with the document's id, else the row without an id that has the same address."""
     for attendee in stored:
         if attendee.remote_id == document.id:
             return attendee
@@ -85,6 +86,7 @@ def find_attendee(stored: list[Attendee], document: AttendeeDocument) -> Attende
 
 
 def copy_attendee(attendee: Attendee, document: AttendeeDocument, now: datetime) -> None:
+    """Copy the document's values to the row, cut to the width of their columns."""
     attendee.remote_id = document.id
     attendee.first_name = document.first_name[:150]
     attendee.last_name = document.last_name[:150]
@@ -100,20 +102,20 @@ def copy_attendee(attendee: Attendee, document: AttendeeDocument, now: datetime)
 
 
 def format_answer(answer: Any) -> str:
-    """An answer as meetergo keeps it: text, several choices side by side."""
+    """Return an answer as meetergo stores it: text, several choices separated by commas."""
     if isinstance(answer, bool):
         return "true" if answer else "false"
     return ", ".join(format_answer(one) for one in answer) if isinstance(answer, list) else str(answer)
 
 
-def merge_answers(stored: dict[str, Any], told: dict[str, str]) -> dict[str, Any]:
-    """meetergo's answers, which are text, with our own typed values where they say the same.
+def merge_answers(stored: dict[str, Any], received: dict[str, str]) -> dict[str, Any]:
+    """Return meetergo's answers, which are text, with our own typed values where both are equal.
 
-    A list may leave the answers out; what we know stays then.
+    A list may leave the answers out; the stored ones stay then.
     """
     answers = {
         key: stored[key] if key in stored and format_answer(stored[key]) == text else text
-        for key, text in told.items()
+        for key, text in received.items()
         if key != REFERENCE_KEY
     }
     return answers or stored

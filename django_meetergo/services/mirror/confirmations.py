@@ -1,4 +1,4 @@
-"""Write what the answer to a booking request tells."""
+"""Write the appointment and attendee that the answer to a booking names."""
 
 from __future__ import annotations
 
@@ -18,31 +18,34 @@ from django_meetergo.services.mirror.appointments import build_booked_event, rec
 from django_meetergo.services.mirror.erasure import BLANK_PERSON, find_erased
 
 
-def record_confirmation(*, booking: Booking, evidence: BookingConfirmed, now: datetime) -> Attendee:
-    """Write the appointment an answer names. All but the id is our own wish until it has been read."""
+def record_confirmation(*, booking: Booking, reply: BookingConfirmed, now: datetime) -> Attendee:
+    """Store the appointment that an answer names, and return the booking's attendee in it.
+
+    The answer names an id and a secret only. The other columns hold what was requested until a re-read.
+    """
     meeting_type = booking.meeting_type
     appointment, created = Appointment.objects.get_or_create(
         connection=booking.connection,
-        remote_id=evidence.appointment_id,
+        remote_id=reply.appointment_id,
         defaults={
             "meeting_type": meeting_type,
             "start": booking.start,
             "end": booking.start + timedelta(minutes=booking.duration),
             "channel": booking.channel,
             "location": booking.location,
-            "secret": evidence.secret,
+            "secret": reply.secret,
         },
     )
     if created and meeting_type.only_host_id:
         appointment.hosts.set(meeting_type.hosts.filter(remote_id=meeting_type.only_host_id))
-    if evidence.secret and appointment.secret != evidence.secret:
-        record_secret(appointment=appointment, secret=evidence.secret)
+    if reply.secret and appointment.secret != reply.secret:
+        record_secret(appointment=appointment, secret=reply.secret)
     return record_attendee_of_booking(booking=booking, appointment=appointment, now=now)
 
 
 def record_attendee_of_booking(*, booking: Booking, appointment: Appointment, now: datetime) -> Attendee:
-    """The attendee of this appointment who made this booking; a new row until meetergo names one."""
-    # The lock keeps a re-read of the same appointment from adding the same person beside us.
+    """Return the row of the attendee who made this booking; a new one without a remote id if none matches."""
+    # The lock keeps a re-read of the same appointment from adding the same attendee at the same time.
     Appointment.objects.select_for_update().get(pk=appointment.pk)
     own = appointment.attendees.filter(email_folded=booking.email_folded, booking=None)
     attendee = own.order_by("-pk").first()
@@ -50,15 +53,15 @@ def record_attendee_of_booking(*, booking: Booking, appointment: Appointment, no
         attendee = Attendee.objects.create(
             appointment=appointment,
             connection=booking.connection,
-            **describe_person(booking),
+            **build_person(booking),
         )
     if not appointment.is_cancelled:
         record_events([build_booked_event(attendee, appointment=appointment, now=now)])
     return attendee
 
 
-def describe_person(booking: Booking) -> dict[str, Any]:
-    """The attendee's columns as the booking knows them; blank for somebody who was erased meanwhile."""
+def build_person(booking: Booking) -> dict[str, Any]:
+    """Return the attendee's columns from the booking; blank when the person was erased meanwhile."""
     if find_erased(booking.connection, [booking.email]):
         return dict(BLANK_PERSON)
     return {name: getattr(booking, name) for name in PERSON_COLUMNS}

@@ -1,4 +1,4 @@
-"""Write hosts and meeting types."""
+"""Write the mirrored hosts and meeting types."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ from django_meetergo.remote.payloads import (
 )
 from django_meetergo.services.mirror.rows import find_by_remote_id, save_rows
 
-#: First parts of our own addresses, which a slug must not hide.
+#: First parts of this app's own URLs, which a slug must not hide.
 RESERVED_SLUGS = frozenset({"booking", "manage", "timezone", "webhooks"})
 
 
 def list_hosts(documents: Iterable[AppointmentDocument]) -> list[HostDocument]:
+    """Return the hosts that appointments name, each once."""
     return list({host.id: host for document in documents for host in document.hosts}.values())
 
 
 def record_hosts(
     *, connection: str, documents: Sequence[HostDocument], now: datetime, refresh: bool = False
 ) -> dict[str, Host]:
-    """Our rows of these hosts by meetergo's id. Known ones are only rewritten with ``refresh``:
-    an appointment names its hosts in passing, the directory knows them."""
+    """Store hosts and return their rows by meetergo's id.
+
+    Known hosts are written again only with ``refresh``, for the directory: appointments show less of a host.
+    """
     known = find_by_remote_id(Host, connection, {document.id for document in documents})
     rows = []
     for document in documents:
@@ -62,28 +65,29 @@ def record_meeting_types(
     hosts_of: dict[str, list[Host]],
     now: datetime,
 ) -> list[MeetingType]:
-    """Make our meeting types equal to meetergo's list; those it no longer names are marked missing.
+    """Store the complete list of meeting types; those that it does not name are marked missing.
 
-    ``hosts_of`` maps a meeting type's id to its hosts.
+    ``hosts_of`` maps a meeting type's id to its hosts. Returns the rows.
     """
     known = find_by_remote_id(MeetingType, connection, {document.id for document in documents})
-    taken = set(MeetingType.objects.values_list("slug", flat=True))
+    used_slugs = set(MeetingType.objects.values_list("slug", flat=True))
     rows = []
     for document in documents:
         row = known.get(document.id) or MeetingType(connection=connection, remote_id=document.id)
-        row.slug = row.slug or choose_slug(document, taken)
+        row.slug = row.slug or choose_slug(document, used_slugs)
         copy_meeting_type(row, document, now)
         rows.append(row)
     with transaction.atomic():
         save_rows(MeetingType, rows, MEETING_TYPE_COLUMNS)
         for row in rows:
             row.hosts.set(hosts_of.get(row.remote_id, []))
-        gone = MeetingType.objects.filter(connection=connection, missing_since=None)
-        gone.exclude(remote_id__in=[row.remote_id for row in rows]).update(missing_since=now)
+        present = MeetingType.objects.filter(connection=connection, missing_since=None)
+        present.exclude(remote_id__in=[row.remote_id for row in rows]).update(missing_since=now)
     return rows
 
 
 def copy_meeting_type(row: MeetingType, document: MeetingTypeDocument, now: datetime) -> None:
+    """Copy the document's values to the row; the slug and columns of our own stay."""
     row.name = (document.name or document.slug or document.id)[:200]
     row.description = document.description
     row.duration = document.duration or row.duration
@@ -96,7 +100,7 @@ def copy_meeting_type(row: MeetingType, document: MeetingTypeDocument, now: date
     row.queue_id = document.queue_id
     row.enabled = document.enabled
     row.booking_url, row.redirect_url = document.booking_url, document.redirect_url
-    # What our own bookings have taught us outlives a list that does not say.
+    # The kind of confirmation is known from our own bookings where the list does not name it.
     if document.confirmation != "unknown" or not row.confirmation:
         row.confirmation = document.confirmation
     row.needs_own_page = document.needs_own_page
@@ -104,11 +108,11 @@ def copy_meeting_type(row: MeetingType, document: MeetingTypeDocument, now: date
     row.raw, row.synced_at, row.missing_since = document.raw, now, None
 
 
-def choose_slug(document: MeetingTypeDocument, taken: set[str]) -> str:
-    """A slug that is ours alone: meetergo's own, with a number behind it where that is taken."""
+def choose_slug(document: MeetingTypeDocument, used_slugs: set[str]) -> str:
+    """Return a unique slug, and add it to ``used_slugs``: meetergo's own, with a number where it is used."""
     base = slugify(document.slug or document.name)[:190] or "appointment"
     slug, number = base, 2
-    while slug in taken or slug in RESERVED_SLUGS:
+    while slug in used_slugs or slug in RESERVED_SLUGS:
         slug, number = f"{base}-{number}", number + 1
-    taken.add(slug)
+    used_slugs.add(slug)
     return slug

@@ -21,7 +21,7 @@ from django_meetergo.remote.payloads import (
     AttendeeDocument,
 )
 
-#: What is left of somebody who must not be remembered. meetergo's id stays: it says who not to name.
+#: The columns of an erased person. meetergo's id stays, so that the row is found again.
 BLANK_PERSON: dict[str, Any] = {
     "first_name": "", "last_name": "", "email": "", "phone": "", "company": "", "timezone": "",
     "language": "", "custom_fields": {},
@@ -29,27 +29,29 @@ BLANK_PERSON: dict[str, Any] = {
 
 
 def digest_person(salt: str, folded_email: str) -> str:
-    """What is kept of an erased address: nobody can tell the address from it."""
+    """Return the salted digest that is stored in place of an erased address."""
     return salted_hmac("meetergo.erased", folded_email, secret=salt, algorithm="sha256").hexdigest()
 
 
 def build_erasure_digest(digest: str) -> dict[str, Any]:
-    """What is kept in place of a whole document that names an erased person: enough to know it again."""
+    """Return what is stored in place of a document that names an erased person: its digest."""
     return {"erased": digest}
 
 
 def hash_erasure_digest(digest: str) -> str:
+    """Return the digest of a row whose document was replaced by its erasure digest."""
     text = json.dumps(build_erasure_digest(digest), separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def find_erased(connection: str, emails: Iterable[str]) -> set[str]:
-    """Those of these addresses, folded, whose people were erased. One statement while nobody was."""
+    """Return those of these addresses, folded, that were erased. One statement while nobody was erased."""
     folded = {fold_email(email) for email in emails} - {""}
     if not folded:
         return set()
-    somebody = Exists(ErasedPerson.objects.all())
-    salt = Connection.objects.filter(somebody, connection=connection).values_list("salt", flat=True).first()
+    any_erased = Exists(ErasedPerson.objects.all())
+    salts = Connection.objects.filter(any_erased, connection=connection).values_list("salt", flat=True)
+    salt = salts.first()
     if salt is None:
         return set()
     digests = {digest_person(salt, email): email for email in folded}
@@ -60,21 +62,21 @@ def find_erased(connection: str, emails: Iterable[str]) -> set[str]:
 def remove_erased_people(
     connection: str, documents: Sequence[AppointmentDocument]
 ) -> list[AppointmentDocument]:
-    """The documents without what they say about erased people."""
+    """Return the documents without the data of erased people."""
     people = (attendee.email for document in documents for attendee in document.attendees)
     erased = find_erased(connection, people)
     return [remove_people(document, erased) for document in documents] if erased else list(documents)
 
 
 def remove_people(document: AppointmentDocument, erased: set[str]) -> AppointmentDocument:
-    """Blank the erased people, and the texts that may speak of them; the whole document is not kept."""
-    gone = [attendee for attendee in document.attendees if fold_email(attendee.email) in erased]
-    if not gone:
+    """Blank the erased attendees and the texts that may name them; the raw document is not kept."""
+    blanked = [attendee for attendee in document.attendees if fold_email(attendee.email) in erased]
+    if not blanked:
         return document
-    kept = tuple(blank_attendee(one) if one in gone else one for one in document.attendees)
-    location = "" if len(gone) == len(document.attendees) else document.location
-    trace = build_erasure_digest(document.digest)
-    return replace(document, attendees=kept, raw=trace, cancellation_reason="", location=location)
+    attendees = tuple(blank_attendee(one) if one in blanked else one for one in document.attendees)
+    location = "" if len(blanked) == len(document.attendees) else document.location
+    raw = build_erasure_digest(document.digest)
+    return replace(document, attendees=attendees, raw=raw, cancellation_reason="", location=location)
 
 
 def blank_attendee(document: AttendeeDocument) -> AttendeeDocument:

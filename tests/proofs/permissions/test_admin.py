@@ -219,7 +219,7 @@ def test_an_act_sent_without_permission_does_nothing(rows, name, meetergo_sandbo
     model = name.partition("_")[0]
     views = [f"view_{each}" for each in MODELS]
     before = type(rows[model]).objects.filter(pk=rows[model].pk).values().get()
-    requests = len(meetergo_sandbox.sandbox.journal.entries(kind="request"))
+    requests = len(meetergo_sandbox.sandbox.request_log.entries(kind="request"))
 
     for client in (Client(), staff(), staff(*views), staff(ACTS[name])):
         data = {"ids": str(rows[model].pk), "confirmed": "yes", "days": "1"}
@@ -228,7 +228,7 @@ def test_an_act_sent_without_permission_does_nothing(rows, name, meetergo_sandbo
         assert response.status_code == 403 or "/login/" in response.headers["Location"]
 
     assert type(rows[model]).objects.filter(pk=rows[model].pk).values().get() == before
-    assert len(meetergo_sandbox.sandbox.journal.entries(kind="request")) == requests
+    assert len(meetergo_sandbox.sandbox.request_log.entries(kind="request")) == requests
 
 
 @pytest.mark.parametrize("name", ACTS)

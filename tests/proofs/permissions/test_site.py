@@ -204,8 +204,16 @@ def test_the_table_names_every_address(jane, roles):
     ("target", "broken", "who"),
     [
         ("django_meetergo.links.unsign", lambda token, *, salt: token.partition("~")[0], "another attendee"),
-        ("django_meetergo.contrib.rest_framework.permissions.may", lambda *args: True, "staff without"),
-        ("django_meetergo.contrib.rest_framework.permissions.may", lambda *args: False, "superuser"),
+        (
+            "django_meetergo.contrib.rest_framework.permissions.has_any_permission",
+            lambda *args: True,
+            "staff without",
+        ),
+        (
+            "django_meetergo.contrib.rest_framework.permissions.has_any_permission",
+            lambda *args: False,
+            "superuser",
+        ),
     ],
 )
 def test_the_matrix_sees_a_door_that_is_open_or_shut_by_mistake(

@@ -1,4 +1,4 @@
-"""What the commands say."""
+"""Management commands."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from django_meetergo.models import Appointment, MeetingType
 pytestmark = pytest.mark.django_db
 
 
-def test_sync_brings_everything_and_counts_it(meetergo_sandbox, capsys):
-    """Types, hosts and appointments arrive with one command."""
+def test_sync_mirrors_everything_and_prints_the_counts(meetergo_sandbox, capsys):
     call_command("meetergo_sync", "--kind", "full")
 
     out = capsys.readouterr().out
@@ -19,43 +18,39 @@ def test_sync_brings_everything_and_counts_it(meetergo_sandbox, capsys):
     assert f"{Appointment.objects.count()} written" in out
 
 
-def test_sync_is_silent_under_cron(meetergo_sandbox, capsys):
-    """``--verbosity 0`` says nothing when all is well."""
+def test_sync_prints_nothing_with_verbosity_0(meetergo_sandbox, capsys):
     call_command("meetergo_sync", verbosity=0)
 
     assert capsys.readouterr().out == ""
 
 
-def test_sync_says_what_stopped_it(meetergo_sandbox):
-    """A refused credential is named, and the exit code is not 0."""
+def test_sync_reports_a_refused_credential(meetergo_sandbox):
+    """The message names it, and the exit code is not 0."""
     meetergo_sandbox.expire_key()
 
     with pytest.raises(CommandError, match="API key has expired"):
         call_command("meetergo_sync")
 
 
-def test_webhooks_are_listed_entered_and_removed(meetergo_sandbox, capsys):
-    """The list says how many of the six places are used."""
+def test_the_webhook_is_registered_listed_and_removed(meetergo_sandbox, capsys):
     call_command("meetergo_webhooks", "ensure")
     call_command("meetergo_webhooks", "list")
-    assert "1 of 6 places are used" in capsys.readouterr().out
+    assert "1 of 6 webhooks are in use" in capsys.readouterr().out
 
     call_command("meetergo_webhooks", "remove")
     call_command("meetergo_webhooks", "list")
-    assert "0 of 6 places are used" in capsys.readouterr().out
+    assert "0 of 6 webhooks are in use" in capsys.readouterr().out
 
 
-def test_a_full_list_is_explained(meetergo_sandbox):
-    """Which fix there is, is said in the sentence."""
+def test_registering_without_a_free_webhook_is_explained(meetergo_sandbox):
     for number in range(6):
         meetergo_sandbox.client().create_webhook(f"https://other{number}.example/hook", ["booking_created"])
 
-    with pytest.raises(CommandError, match="6 places"):
+    with pytest.raises(CommandError, match="All 6 webhooks are in use"):
         call_command("meetergo_webhooks", "ensure")
 
 
-def test_a_token_without_the_right_area_is_explained(meetergo_sandbox, settings):
-    """403 is turned into what to do."""
+def test_a_token_without_the_account_scope_is_explained(meetergo_sandbox, settings):
     from django_meetergo.sandbox.seed import SCHEDULING_TOKEN
 
     settings.MEETERGO = {**settings.MEETERGO, "API_KEY": SCHEDULING_TOKEN}
@@ -64,16 +59,14 @@ def test_a_token_without_the_right_area_is_explained(meetergo_sandbox, settings)
         call_command("meetergo_webhooks", "ensure")
 
 
-def test_a_missing_setting_is_named(meetergo_sandbox, settings):
-    """Without an address nobody can call us."""
+def test_a_missing_site_url_is_named(meetergo_sandbox, settings):
     settings.MEETERGO = {**settings.MEETERGO, "SITE_URL": ""}
 
     with pytest.raises(CommandError, match="SITE_URL"):
         call_command("meetergo_webhooks", "ensure")
 
 
-def test_drift_is_an_exit_code(meetergo_sandbox, capsys):
-    """Equal is quiet success; a difference names the row and fails."""
+def test_a_check_that_finds_drift_exits_with_1_and_names_the_row(meetergo_sandbox, capsys):
     call_command("meetergo_sync")
     call_command("meetergo_sync", "--check")
     row = Appointment.objects.active().first()

@@ -1,4 +1,4 @@
-"""What installing the app costs a site that does not use it yet."""
+"""What installing the app costs a process that does not use it yet."""
 
 from __future__ import annotations
 
@@ -47,15 +47,14 @@ def run(first, then, forbidden):
     ],
     ids=["package", "setup", "setup-with-admin", "pytest-plugin"],
 )
-def test_nothing_heavy_is_loaded_before_it_is_used(first, then, forbidden):
-    """The telephone, the cipher, Celery and DRF come in when somebody uses them."""
+def test_heavy_packages_are_imported_on_first_use_only(first, then, forbidden):
     done = run(first, then, forbidden)
 
     assert done.returncode == 0, done.stderr
 
 
-def test_the_guard_can_fail():
-    """A module that is there is found."""
+def test_an_imported_package_is_detected():
+    """The test above can fail."""
     assert run("requests", "", ["requests"]).returncode == 1
 
 
@@ -64,28 +63,28 @@ import importlib.abc, os, signal, sys, threading, time
 {setup}
 from django_meetergo.remote import transport
 
-class Slow(importlib.abc.MetaPathFinder):
+class SlowImport(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
         if name == "requests":
-            begun.set()
+            started.set()
             time.sleep(0.5)
 
-begun = threading.Event()
-sys.meta_path.insert(0, Slow())
+started = threading.Event()
+sys.meta_path.insert(0, SlowImport())
 first = threading.Thread(target=transport.load_http_client)
 first.start()
-begun.wait()
+started.wait()
 child = os.fork()
 if child == 0:
-    signal.alarm(5)  # ends it, should it wait for a thread that is not here
+    signal.alarm(5)  # kills the child if it waits for a thread that exists in its parent only
     transport.load_http_client()
     os._exit(0)
 first.join()
-assert os.waitpid(child, 0)[1] == 0, "the child waits for ever"
+assert os.waitpid(child, 0)[1] == 0, "the child is blocked"
 """
 
 
-def test_a_process_that_is_forked_while_another_thread_makes_the_first_call_can_call_as_well():
+def test_a_fork_during_the_first_call_does_not_block_the_child():
     program = FORKED.format(setup=SETUP)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 

@@ -1,4 +1,4 @@
-"""What stays secret, and what survives a lost key."""
+"""Encrypted columns and signed links."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ def read_column(appointment):
 
 
 @pytest.mark.django_db
-def test_a_secret_is_ciphertext_in_the_database():
-    """The column holds nothing that a dump would give away."""
+def test_a_secret_is_stored_encrypted():
     appointment = AppointmentFactory(secret="canary")
 
     assert "canary" not in read_column(appointment)
@@ -31,8 +30,7 @@ def test_a_secret_is_ciphertext_in_the_database():
 
 
 @pytest.mark.django_db
-def test_keys_can_be_rotated(settings):
-    """The first key writes, all of them read."""
+def test_a_secret_can_be_read_with_any_of_the_keys(settings):
     settings.MEETERGO = {**settings.MEETERGO, "ENCRYPTION_KEYS": [OLD]}
     AppointmentFactory(secret="canary")
 
@@ -41,8 +39,7 @@ def test_keys_can_be_rotated(settings):
 
 
 @pytest.mark.django_db
-def test_a_lost_key_neither_breaks_a_page_nor_destroys_the_secret(settings):
-    """It reads as empty, is saved back untouched, and opens again with its key."""
+def test_without_its_key_a_secret_reads_as_empty_and_is_saved_unchanged(settings):
     settings.MEETERGO = {**settings.MEETERGO, "ENCRYPTION_KEYS": [OLD]}
     AppointmentFactory(secret="canary")
 
@@ -55,8 +52,7 @@ def test_a_lost_key_neither_breaks_a_page_nor_destroys_the_secret(settings):
     assert Appointment.objects.get().secret == "canary"
 
 
-def test_a_link_opens_one_thing_for_one_purpose():
-    """A booking's token is no manage token, and a changed one is nothing."""
+def test_a_token_is_valid_for_its_purpose_only_and_cannot_be_changed():
     public_id = uuid.uuid4()
     token = links.sign(public_id, salt=links.BOOKING_SALT)
 
@@ -66,8 +62,7 @@ def test_a_link_opens_one_thing_for_one_purpose():
     assert links.unsign("", salt=links.BOOKING_SALT) is None
 
 
-def test_links_survive_a_change_of_key(settings):
-    """``SECRET_KEY_FALLBACKS`` keeps what was sent by mail alive."""
+def test_links_stay_valid_with_secret_key_fallbacks(settings):
     public_id = uuid.uuid4()
     token = links.sign(public_id, salt=links.MANAGE_SALT)
 
@@ -78,8 +73,7 @@ def test_links_survive_a_change_of_key(settings):
 
 
 @pytest.mark.django_db
-def test_links_carry_no_key_of_the_database():
-    """Only the public id leaves the site."""
+def test_links_contain_public_ids():
     attendee, booking = AttendeeFactory(), BookingFactory()
 
     assert attendee.public_id.hex in links.get_manage_path(attendee)

@@ -1,4 +1,4 @@
-"""The schema of this API: one file, made from the views and shipped with them."""
+"""The OpenAPI schema: built from the views, committed as ``openapi.yaml`` and served from there."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ CONTENT_TYPE = "application/yaml"
 
 SETTINGS: dict[str, Any] = {
     "TITLE": "Scheduling",
-    "DESCRIPTION": "Free times, bookings, moves and cancellations, with the promises of the pages.",
+    "DESCRIPTION": "Free times, bookings, reschedules and cancellations, with the guarantees of the pages.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
-    "SERVERS": [{"url": "/api/meetergo", "description": "Wherever the site has included it."}],
+    "SERVERS": [{"url": "/api/meetergo", "description": "Wherever the site includes the URLs."}],
     "SCHEMA_PATH_PREFIX": "",
     "SORT_OPERATIONS": False,
     "PREPROCESSING_HOOKS": [],
@@ -41,25 +41,25 @@ SETTINGS: dict[str, Any] = {
 
 
 def build_schema() -> str:
-    """The schema as the views have it now; ``openapi.yaml`` is its committed copy."""
+    """Return the schema of the present views as YAML. ``openapi.yaml`` must be equal to it."""
     with patched_settings(SETTINGS):
         schema = SchemaGenerator(urlconf=URLCONF).get_schema(request=None, public=True)
     for operations in schema["paths"].values():
         for operation in operations.values():
             operation.setdefault("security", [{"site": []}])
-    text: bytes = OpenApiYamlRenderer().render(tidy(schema), renderer_context={})
+    text: bytes = OpenApiYamlRenderer().render(remove_enum_ids(schema), renderer_context={})
     return text.decode()
 
 
-def tidy(node: Any) -> Any:
-    """The same without the generator's notes to itself."""
+def remove_enum_ids(node: Any) -> Any:
+    """Return the node without the ids that drf-spectacular adds for its own post-processing."""
     if isinstance(node, dict):
-        return {name: tidy(value) for name, value in node.items() if name != "x-spec-enum-id"}
-    return [tidy(one) for one in node] if isinstance(node, list) else node
+        return {name: remove_enum_ids(value) for name, value in node.items() if name != "x-spec-enum-id"}
+    return [remove_enum_ids(one) for one in node] if isinstance(node, list) else node
 
 
 @require_safe
 @cache_control(max_age=3600)
 def openapi(request: HttpRequest) -> HttpResponse:
-    """The committed file."""
+    """Serve the committed schema."""
     return HttpResponse(FILE.read_bytes(), content_type=CONTENT_TYPE)

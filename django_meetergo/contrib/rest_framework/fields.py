@@ -1,4 +1,4 @@
-"""Moments and texts as clients send them, read strictly."""
+"""Strict fields: instants need an offset, and JSON types are not converted into each other."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-#: Years that calendars of today can hold.
+#: Years that every arithmetic with a time zone and a duration can hold.
 YEARS = range(1970, 2200)
-WRONG = _("Write a moment with its offset, like 2026-12-01T09:30:00+01:00.")
+INVALID_INSTANT = _("Write a date and time with an offset, like 2026-12-01T09:30:00+01:00.")
 
 
 def parse_instant(text: Any) -> datetime | None:
-    """An ISO moment with its offset, in UTC; None for anything else."""
+    """Return an ISO 8601 instant with an offset as an aware datetime in UTC; None for anything else."""
     try:
-        # A plus sign in an address that somebody typed arrives as a space; in a cursor, one stands before it.
+        # A "+" that a client did not percent-encode arrives as a space. A cursor has a space before the time
+        # and a proper "+" before the offset.
         text = str(text).strip().upper()
         moment = datetime.fromisoformat(text if "+" in text else text.replace(" ", "+"))
         return moment.astimezone(UTC) if moment.tzinfo and moment.year in YEARS else None
@@ -30,7 +31,9 @@ def parse_instant(text: Any) -> datetime | None:
 
 @extend_schema_field(OpenApiTypes.DATETIME)
 class InstantField(serializers.Field):  # type: ignore[misc]
-    default_error_messages = {"invalid": WRONG}
+    """An instant as ISO 8601 text with an offset."""
+
+    default_error_messages = {"invalid": INVALID_INSTANT}
 
     def to_internal_value(self, data: Any) -> datetime:
         moment = parse_instant(data) if isinstance(data, str) else None
@@ -43,19 +46,19 @@ class InstantField(serializers.Field):  # type: ignore[misc]
 
 
 class InstantFormField(forms.Field):
-    """The same for a form."""
+    """The form field of an instant, for filters."""
 
     def to_python(self, value: Any) -> datetime | None:
         if value in self.empty_values:
             return None
         moment = parse_instant(value)
         if moment is None:
-            raise ValidationError(WRONG, code="invalid")
+            raise ValidationError(INVALID_INSTANT, code="invalid")
         return moment
 
 
 class TextField(serializers.CharField):  # type: ignore[misc]
-    """Text and nothing that only looks like it: a number is not a name."""
+    """A JSON string; numbers are refused."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -64,7 +67,7 @@ class TextField(serializers.CharField):  # type: ignore[misc]
 
 
 class FlagField(serializers.BooleanField):  # type: ignore[misc]
-    """true or false, not their many likenesses."""
+    """A JSON boolean; ``"true"`` and 1 are refused."""
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -73,10 +76,10 @@ class FlagField(serializers.BooleanField):  # type: ignore[misc]
 
 
 class NumberField(serializers.IntegerField):  # type: ignore[misc]
-    """A whole number, not a text with digits in it."""
+    """A JSON number without a fraction; text is refused."""
 
     def to_internal_value(self, data: Any) -> int:
-        # JSON knows one kind of number: 30.0 is 30.
+        # JSON has one kind of number: 30.0 is 30.
         if isinstance(data, bool) or not isinstance(data, (int, float)) or data != data // 1:
             self.fail("invalid")
         return int(super().to_internal_value(int(data)))

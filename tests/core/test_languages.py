@@ -1,4 +1,4 @@
-"""Languages are complete, and what was translated is what ships. No gettext tool is needed to see that."""
+"""Translations are complete, and the compiled catalogs match their sources. No gettext tool is needed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from django.utils.translation.template import templatize
 import django_meetergo
 
 ROOT = Path(django_meetergo.__file__).parent
-#: Calls that mark a text, and which arguments are the context and the text itself.
+#: Functions that mark a text for translation, and the index of its argument.
 MARKS = {"_": 0, "gettext": 0, "gettext_lazy": 0, "gettext_noop": 0, "ngettext": 0, "ngettext_lazy": 0}
 MARKS_IN_CONTEXT = {"pgettext": 1, "pgettext_lazy": 1, "npgettext": 1, "npgettext_lazy": 1}
-#: A text as Django writes it where it turns a template into calls.
+#: A string literal in the output of Django's ``templatize``.
 TEXT = r"""(?:u?'(?:[^'\\]|\\.)*'|u?"(?:[^"\\]|\\.)*")"""
 TEMPLATE_CALL = re.compile(rf"\b(_|n?p?gettext)\(({TEXT})(?:, ?({TEXT}))?")
-PLACE = re.compile(r"%\(\w+\)[sd]|\{\w*\}")
+PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w*\}")
 
 
-def read_catalog(language: str, ending: str) -> Path:
+def get_catalog(language: str, ending: str) -> Path:
     return ROOT / "locale" / language / "LC_MESSAGES" / f"django.{ending}"
 
 
 def read_entries(language: str) -> dict[tuple[str, str], list[str]]:
-    """The translations of each text under its context; fuzzy ones count as none."""
+    """Return the translations of each (context, text); a fuzzy entry has none."""
     entries = {}
-    for block in read_catalog(language, "po").read_text("utf-8").split("\n\n"):
+    for block in get_catalog(language, "po").read_text("utf-8").split("\n\n"):
         found: list[tuple[str, str]] = []
         for line in block.splitlines():
             if line.startswith('"'):
@@ -39,15 +39,15 @@ def read_entries(language: str) -> dict[tuple[str, str], list[str]]:
             elif not line.startswith("#"):
                 name, _, text = line.partition(" ")
                 found.append((name, ast.literal_eval(text)))
-        words = dict(found)
+        entry = dict(found)
         is_fuzzy = any(line.startswith("#,") and "fuzzy" in line for line in block.splitlines())
         translations = [] if is_fuzzy else [text for name, text in found if name.startswith("msgstr")]
-        if words.get("msgid"):
-            entries[words.get("msgctxt", ""), words["msgid"]] = translations
+        if entry.get("msgid"):
+            entries[entry.get("msgctxt", ""), entry["msgid"]] = translations
     return entries
 
 
-def find_in_code(source: str) -> Iterator[tuple[str, ...]]:
+def list_texts_in_code(source: str) -> Iterator[tuple[str, ...]]:
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call):
             continue
@@ -59,8 +59,8 @@ def find_in_code(source: str) -> Iterator[tuple[str, ...]]:
                 yield ("", *texts)[-2:]
 
 
-def find_in_template(source: str) -> Iterator[tuple[str, ...]]:
-    """Django's own translation of a template into calls, of which only the texts are wanted."""
+def list_texts_in_template(source: str) -> Iterator[tuple[str, ...]]:
+    """Return the texts in the calls that Django derives from a template."""
     for name, first, second in TEMPLATE_CALL.findall(templatize(source)):
         if "pgettext" in name:
             yield ast.literal_eval(first), ast.literal_eval(second)
@@ -68,39 +68,38 @@ def find_in_template(source: str) -> Iterator[tuple[str, ...]]:
             yield "", ast.literal_eval(first)
 
 
-def find_texts() -> set[tuple[str, ...]]:
-    """Every text of ours that somebody may read, from the sources as they are now."""
+def list_texts() -> set[tuple[str, ...]]:
+    """Return every text of the package that is marked for translation."""
     found: set[tuple[str, ...]] = set()
     for path in ROOT.rglob("*.py"):
         if "sandbox" not in path.relative_to(ROOT).parts:
-            found |= set(find_in_code(path.read_text("utf-8")))
+            found |= set(list_texts_in_code(path.read_text("utf-8")))
     for path in [*ROOT.rglob("templates/**/*.html"), *ROOT.rglob("templates/**/*.txt")]:
-        found |= set(find_in_template(path.read_text("utf-8")))
+        found |= set(list_texts_in_template(path.read_text("utf-8")))
     return found
 
 
 @pytest.mark.parametrize("language", ["de", "en", "fr"])
-def test_a_language_that_is_complete_stays_complete(language):
-    """Whoever adds a text adds its German and French; whoever removes one removes it there as well."""
-    texts, entries = find_texts(), read_entries(language)
+def test_every_text_is_translated_and_no_entry_is_obsolete(language):
+    texts, entries = list_texts(), read_entries(language)
     assert len(texts) > 300
     assert sorted(texts - set(entries)) == []
     assert [key for key, translations in entries.items() if not translations or not all(translations)] == []
 
 
 @pytest.mark.parametrize("language", ["de", "en", "fr"])
-def test_a_translation_keeps_the_places_of_its_text(language):
+def test_a_translation_has_the_placeholders_of_its_text(language):
     for (_, text), translations in read_entries(language).items():
         for translation in filter(None, translations):
-            assert set(PLACE.findall(translation)) >= set(PLACE.findall(text)) - {"%(limit)s", "{limit}"}, (
-                text
-            )
+            assert set(PLACEHOLDER.findall(translation)) >= set(PLACEHOLDER.findall(text)) - {
+                "%(limit)s",
+                "{limit}",
+            }, text
 
 
 @pytest.mark.parametrize("language", ["de", "en", "fr"])
-def test_what_ships_is_what_was_translated(language):
-    """The compiled file is made from the readable one."""
-    with read_catalog(language, "mo").open("rb") as file:
+def test_compiled_catalogs_match_their_sources(language):
+    with get_catalog(language, "mo").open("rb") as file:
         compiled = gettext.GNUTranslations(file)
     for (context, text), translations in read_entries(language).items():
         if translations and all(translations) and len(translations) == 1:

@@ -1,0 +1,1 @@
+"""Privacy: erase people, delete old data, and rotate encryption keys. Every run may be interrupted."""

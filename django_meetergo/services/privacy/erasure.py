@@ -1,0 +1,170 @@
+"""Erase everything this site stores about a person.
+
+An erased person is remembered as a salted digest of the e-mail address. ``services.mirror`` compares the
+people in every document with these digests and stores erased ones blank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from django.apps import apps
+from django.contrib.contenttypes.models import ContentType
+from django.db import models, transaction
+
+from django_meetergo.conf import list_connection_names
+from django_meetergo.models import (
+    Appointment,
+    Attendee,
+    Booking,
+    Connection,
+    ErasedPerson,
+    fold_email,
+)
+from django_meetergo.services.mirror.erasure import (
+    BLANK_PERSON,
+    build_erasure_digest,
+    digest_person,
+    hash_erasure_digest,
+)
+
+BATCH_SIZE = 500
+
+#: The columns of an erased person.
+BLANK_COLUMNS: dict[str, Any] = {
+    **BLANK_PERSON,
+    "email_folded": "",
+    "user": None,
+    "subject_type": None,
+    "subject_id": "",
+}
+
+
+@dataclass(kw_only=True)
+class ErasureReport:
+    """How many rows were blanked, and which could not be yet."""
+
+    attendees: int = 0
+    bookings: int = 0
+    log_entries: int = 0
+    #: References of open bookings. ``finish_erasures`` blanks them when they have ended.
+    still_open: list[str] = field(default_factory=list)
+
+
+def erase_person(*, email: str, now: datetime) -> ErasureReport:
+    """Blank everything about the person with this address. An interrupted run can be repeated.
+
+    The digest is stored first, so that a sync in the meantime does not store the person again. The data at
+    meetergo is not touched: it has to be deleted there.
+    """
+    folded = fold_email(email)
+    record_erasure(folded, now)
+    report = ErasureReport()
+    for attendee in list(Attendee.objects.filter(email_folded=folded).order_by("pk")):
+        with transaction.atomic():
+            report.log_entries += erase_attendee(attendee)
+        report.attendees += 1
+    for booking in list(Booking.objects.filter(email_folded=folded).order_by("pk")):
+        if booking.is_open:
+            report.still_open.append(booking.reference)
+            continue
+        with transaction.atomic():
+            report.log_entries += erase_booking(booking)
+        report.bookings += 1
+    erase_invitations(folded)
+    return report
+
+
+def record_erasure(folded: str, now: datetime) -> None:
+    """Store one digest per connection: each has a salt of its own, so digests cannot be compared."""
+    for connection in list_connection_names():
+        Connection.objects.get_or_create(connection=connection)
+    salts = Connection.objects.values_list("salt", flat=True)
+    rows = [ErasedPerson(digest=digest_person(salt, folded), erased_at=now) for salt in salts]
+    ErasedPerson.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def erase_attendee(attendee: Attendee) -> int:
+    """Blank the attendee and what the appointment says about them; return the number of log entries."""
+    appointment = Appointment.objects.select_for_update().get(pk=attendee.appointment_id)
+    others = appointment.attendees.exclude(pk=attendee.pk).exclude(email_folded="")
+    is_only_attendee = not others.exists()
+    # A new public id invalidates the links that were sent.
+    Attendee.objects.filter(pk=attendee.pk).update(**BLANK_COLUMNS, public_id=uuid4(), raw={})
+    blank: dict[str, Any] = {"cancellation_reason": ""}
+    if "erased" not in appointment.raw:
+        blank["raw"] = build_erasure_digest(appointment.digest)
+        blank["digest"] = hash_erasure_digest(appointment.digest)
+    if is_only_attendee:
+        blank |= {"location": "", "note": ""}
+    elif mentions(appointment.note, attendee):
+        blank["note"] = ""
+    Appointment.objects.filter(pk=appointment.pk).update(**blank)
+    changes = appointment.changes.all() if is_only_attendee else appointment.changes.filter(attendee=attendee)
+    rows = [appointment, attendee, *changes]
+    changes.update(reason="", message="")
+    return erase_log(rows)
+
+
+def mentions(text: str, attendee: Attendee) -> bool:
+    """Return whether a text contains a name, an address or a number of the attendee."""
+    words = (attendee.email, attendee.first_name, attendee.last_name, attendee.phone, attendee.company)
+    return any(word and word.casefold() in text.casefold() for word in words)
+
+
+def erase_booking(booking: Booking) -> int:
+    """Blank a booking and the errors of its attempts; return the number of log entries."""
+    Booking.objects.filter(pk=booking.pk).update(
+        **BLANK_COLUMNS,
+        public_id=uuid4(),
+        other_emails=[],
+        location="",
+        message="",
+        field_errors={},
+        content_digest="",
+        rebook_consent=None,
+    )
+    booking.attempts.update(error_type="")
+    return erase_log([booking])
+
+
+def erase_invitations(folded: str) -> None:
+    """Remove the address from the guests of other people's bookings."""
+    for booking in Booking.objects.filter(other_emails__icontains=folded).iterator():
+        kept = [address for address in booking.other_emails if fold_email(address) != folded]
+        Booking.objects.filter(pk=booking.pk).update(other_emails=kept)
+
+
+def erase_log(rows: Iterable[models.Model]) -> int:
+    """Blank the admin's log entries about these rows: the fact remains, the text does not."""
+    if not apps.is_installed("django.contrib.admin"):
+        return 0
+    from django.contrib.admin.models import LogEntry
+
+    erased = 0
+    for row in rows:
+        kind = ContentType.objects.get_for_model(row)
+        entries = LogEntry.objects.filter(content_type=kind, object_id=str(row.pk))
+        erased += entries.update(object_repr="–", change_message="")
+    return erased
+
+
+def finish_erasures() -> int:
+    """Blank bookings of erased people that were open at that time and have ended since; return how many."""
+    if not ErasedPerson.objects.exists():
+        return 0
+    erased = 0
+    digests = set(ErasedPerson.objects.values_list("digest", flat=True))
+    salts = dict(Connection.objects.values_list("connection", "salt"))
+    ended = Booking.objects.exclude(state__in=Booking.OPEN).exclude(email_folded="")
+    for booking in ended.iterator(chunk_size=BATCH_SIZE):
+        salt = salts.get(booking.connection)
+        if salt and digest_person(salt, booking.email_folded) in digests:
+            with transaction.atomic():
+                erase_booking(booking)
+            erased += 1
+    return erased

@@ -1,0 +1,87 @@
+"""Re-encrypt every stored secret with the first encryption key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken
+from django.db import models, transaction
+from django.db.models import F, TextField
+from django.db.models.functions import Cast
+
+from django_meetergo.fields import UnreadableText, get_encryption_keys
+from django_meetergo.models import Appointment, Connection
+
+BATCH_SIZE = 500
+
+#: Every encrypted column.
+ENCRYPTED_COLUMNS: tuple[tuple[type[models.Model], str], ...] = (
+    (Connection, "canary"),
+    (Appointment, "secret"),
+)
+
+
+@dataclass(kw_only=True)
+class Rotation:
+    """How many secrets were re-encrypted, had the first key already, and fit no key."""
+
+    rotated: int = 0
+    current: int = 0
+    unreadable: int = 0
+
+
+def rotate_keys(*, on_batch: Callable[[Rotation], None] | None = None) -> Rotation:
+    """Re-encrypt every secret that has another key than the first. An interrupted run can be repeated."""
+    report = Rotation()
+    newest = Fernet(get_encryption_keys()[0])
+    for model, column in ENCRYPTED_COLUMNS:
+        last = 0
+        while batch := read_batch(model, column, after=last):
+            rotate_batch(model, column, batch, newest, report)
+            last = batch[-1].pk
+            if on_batch:
+                on_batch(report)
+    return report
+
+
+def read_batch(model: type[models.Model], column: str, *, after: int) -> list[Any]:
+    """Return rows with the decrypted secret in its column and the ciphertext in ``stored``."""
+    filled = model._default_manager.exclude(**{column: ""}).filter(pk__gt=after)
+    rows = filled.only("pk", column).annotate(stored=Cast(F(column), TextField()))
+    return list(rows.order_by("pk")[:BATCH_SIZE])
+
+
+def rotate_batch(
+    model: type[models.Model], column: str, batch: list[Any], newest: Fernet, report: Rotation
+) -> None:
+    outdated = []
+    for row in batch:
+        if isinstance(getattr(row, column), UnreadableText):
+            report.unreadable += 1
+        elif is_encrypted_with(newest, row.stored):
+            report.current += 1
+        else:
+            outdated.append(row)
+    if not outdated:
+        return
+    with transaction.atomic():
+        # A secret that has changed since it was read is encrypted with the first key already.
+        stored = dict(
+            model._default_manager.select_for_update()
+            .filter(pk__in=[row.pk for row in outdated])
+            .annotate(stored=Cast(F(column), TextField()))
+            .values_list("pk", "stored")
+        )
+        unchanged = [row for row in outdated if stored.get(row.pk) == row.stored]
+        model._default_manager.bulk_update(unchanged, [column])
+    report.rotated += len(outdated)
+
+
+def is_encrypted_with(key: Fernet, token: str) -> bool:
+    try:
+        key.decrypt(token.encode())
+    except InvalidToken:
+        return False
+    return True

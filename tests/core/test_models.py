@@ -1,0 +1,78 @@
+"""Querysets and URLs of the models."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.contenttypes.models import ContentType
+from django.utils import timezone
+
+from django_meetergo.models import Appointment, MeetingType
+from django_meetergo.testing.factories import (
+    AppointmentFactory,
+    AttendeeFactory,
+    BookingFactory,
+    MeetingTypeFactory,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def test_upcoming_appointments_are_active_and_not_over():
+    now = timezone.now()
+    future = AppointmentFactory(start=now + timedelta(days=1), end=now + timedelta(days=1, hours=1))
+    AppointmentFactory(start=now - timedelta(days=1), end=now - timedelta(days=1))
+    AppointmentFactory(start=future.start, end=future.end, status="cancelled")
+    AppointmentFactory(start=future.start, end=future.end, missing_since=now)
+
+    assert list(Appointment.objects.upcoming()) == [future]
+    assert list(Appointment.objects.upcoming(now + timedelta(days=2))) == []
+    assert Appointment.objects.active().count() == 2
+
+
+def test_appointments_of_a_user_are_those_the_user_attends():
+    jane, joe = User.objects.create(username="jane"), User.objects.create(username="joe")
+    group = AppointmentFactory()
+    AttendeeFactory(appointment=group, user=jane)
+    AttendeeFactory(appointment=group, user=jane)
+    AttendeeFactory(appointment=group, user=joe, status="removed")
+    AttendeeFactory(user=None)
+
+    assert list(Appointment.objects.for_user(jane)) == [group]
+    assert list(Appointment.objects.for_user(joe)) == []
+    assert list(Appointment.objects.for_user(AnonymousUser())) == []
+
+
+def test_appointments_of_an_object_are_those_booked_for_it():
+    subject, other = User.objects.create(username="a"), User.objects.create(username="b")
+    attendee = AttendeeFactory(subject=subject)
+    AttendeeFactory(subject=other)
+    AttendeeFactory()
+
+    assert list(Appointment.objects.for_subject(subject).active()) == [attendee.appointment]
+    assert list(Appointment.objects.for_subject(User())) == []
+
+
+def test_bookable_meeting_types_are_enabled_and_listed_by_meetergo():
+    kind = MeetingTypeFactory()
+    MeetingTypeFactory(enabled=False)
+    MeetingTypeFactory(missing_since=timezone.now())
+
+    assert list(MeetingType.objects.bookable()) == [kind]
+
+
+def test_records_know_the_path_of_their_page(client):
+    booking, attendee = BookingFactory(), AttendeeFactory()
+
+    assert MeetingTypeFactory(slug="intro").get_absolute_url() == "/book/intro/"
+    assert client.get(booking.get_outcome_url()).status_code == 200
+    assert client.get(attendee.get_manage_url()).status_code == 200
+
+
+def test_the_redirect_to_view_on_site_gives_away_no_secret_link(admin_client):
+    """Django offers it to every user who may open the admin, whatever the permissions."""
+    for row in (BookingFactory(), AttendeeFactory(), AppointmentFactory()):
+        kind = ContentType.objects.get_for_model(row)
+        assert admin_client.get(f"/admin/r/{kind.pk}/{row.pk}/").status_code == 404

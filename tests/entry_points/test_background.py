@@ -1,0 +1,106 @@
+"""The background worker and its wake-ups."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from django.core.management import call_command
+
+from django_meetergo import background, tasks
+from django_meetergo.models import Booking
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.wakeup import wake_workers, work_due
+
+
+@pytest.fixture
+def unsent(meetergo_sandbox, transactional_db):
+    """A booking that is stored and has not been sent."""
+    kit = meetergo_sandbox
+    return book_appointment(
+        meeting_type=kit.meeting_type(),
+        start=kit.list_free_starts()[0],
+        attendee=AttendeeData(email="jane@example.com", first_name="Jane"),
+        client=kit.client(),
+        now=kit.now(),
+        send=False,
+    )
+
+
+def test_one_run_does_what_is_due_and_returns_the_seconds_until_the_next_row(unsent, meetergo_sandbox):
+    seconds = background.BackgroundWorker().run_once()
+
+    assert Booking.objects.get(pk=unsent.pk).state == "confirmed"
+    assert 0 < seconds <= background.MAX_SLEEP_SECONDS
+
+
+def test_an_error_does_not_end_the_worker(monkeypatch, meetergo_sandbox, transactional_db):
+    monkeypatch.setattr("django_meetergo.services.scheduler.run_due", lambda now: 1 / 0)
+
+    assert background.BackgroundWorker().run_once() == background.MAX_SLEEP_SECONDS
+
+
+def test_a_wake_up_starts_the_thread_with_the_inline_setting_only(settings, monkeypatch):
+    woken = []
+    monkeypatch.setattr(background.worker, "wake", lambda: woken.append(True))
+
+    for mode, expected in (("cron", 0), ("inline", 1)):
+        settings.MEETERGO = {**settings.MEETERGO, "BACKGROUND": mode}
+        background.handle_wake_up()
+        assert len(woken) == expected
+
+
+def test_the_webhook_endpoint_never_calls_a_broker(settings, monkeypatch):
+    """meetergo waits for the answer; the schedule finds the row."""
+    published = []
+    monkeypatch.setattr(tasks, "publish_wake_up", lambda: published.append(True))
+    settings.MEETERGO = {**settings.MEETERGO, "BACKGROUND": "celery"}
+
+    background.handle_wake_up(skip_broker=True)
+    assert published == []
+    background.handle_wake_up()
+    assert published == [True]
+
+
+@pytest.mark.django_db
+def test_a_wake_up_inside_a_transaction_is_sent_after_its_commit(django_capture_on_commit_callbacks):
+    received = []
+
+    def receive(**kwargs):
+        received.append(kwargs["skip_broker"])
+
+    work_due.connect(receive)
+    with django_capture_on_commit_callbacks(execute=True):
+        wake_workers(skip_broker=True)
+        assert received == []
+    work_due.disconnect(receive)
+    assert received == [True]
+
+
+def test_a_second_wake_up_uses_the_same_thread(unsent, meetergo_sandbox, monkeypatch):
+    runs = []
+    worker = background.BackgroundWorker()
+    monkeypatch.setattr(worker, "run_once", lambda: runs.append(True) or 30)
+
+    try:
+        worker.wake()
+        wait_for(lambda: len(runs) == 1)
+        worker.wake()
+        wait_for(lambda: len(runs) == 2)
+    finally:
+        worker.stop()
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_one_tick_does_everything_that_is_due(unsent, meetergo_sandbox, capsys):
+    """The first directory sync included: cron alone is enough to run a site."""
+    call_command("meetergo_tick")
+
+    assert Booking.objects.get(pk=unsent.pk).state == "confirmed"
+    assert "send bookings: 1" in capsys.readouterr().out

@@ -1,0 +1,212 @@
+"""A whole site as processes: gunicorn, a Celery worker with beat, PostgreSQL, Redis; the sandbox runs here.
+
+Every connection of the site can be led through a fault proxy. The processes can be killed and started again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+from uuid import uuid4
+
+from django_meetergo.sandbox import server
+from django_meetergo.sandbox.app import Sandbox
+from django_meetergo.sandbox.seed import ADMIN_TOKEN
+from tests.harness import workers
+from tests.harness.proxy import Plan, Proxy, start_proxy
+
+BOOT_SECONDS = 60
+
+
+@dataclass
+class Deployment:
+    """The running site; ``url`` is where its visitors go."""
+
+    url: str
+    sandbox: Sandbox
+    service: Proxy
+    database: Proxy
+    cache: Proxy
+    broker: Proxy
+    redis: tuple[str, int]
+    folder: Path
+    environment: Mapping[str, str]
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str) -> None:
+        """Start the process ``web`` or ``worker``."""
+        python = [sys.executable, "-m"]
+        port = str(urlsplit(self.url).port)
+        commands = {
+            "web": [
+                *python, "gunicorn", "tests.harness.site_wsgi:application", "--bind", f"127.0.0.1:{port}",
+                "--workers", "2", "--threads", "8", "--timeout", "60", "--log-level", "warning",
+            ],
+            "worker": [
+                *python, "celery", "-A", "tests.harness.site_celery", "worker", "--beat",
+                "--concurrency", "2", "--loglevel", "WARNING", "--schedule", str(self.folder / "beat"),
+            ],
+        }  # fmt: skip
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                commands[name], env=dict(self.environment), stdout=log, stderr=log, start_new_session=True
+            )
+
+    def kill(self, name: str, *, number: int = signal.SIGKILL) -> None:
+        """Kill a process and its children."""
+        process = self.processes.pop(name)
+        os.killpg(process.pid, number)
+        process.wait(30)
+
+    def wait_until_ready(self) -> None:
+        ends = time.monotonic() + BOOT_SECONDS
+        while time.monotonic() < ends:
+            try:
+                with urlopen(f"{self.url}/book/", timeout=5) as answer:
+                    if answer.status == 200:
+                        return
+            except OSError:
+                time.sleep(0.2)
+        raise RuntimeError(f"The site did not start:\n{self.read_log('web')}")
+
+    def read_log(self, name: str) -> str:
+        path = self.folder / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def stop(self) -> None:
+        for name in list(self.processes):
+            try:
+                self.kill(name, number=signal.SIGTERM)
+            except subprocess.TimeoutExpired:
+                self.kill(name)
+
+
+@contextmanager
+def deploy(
+    *,
+    sandbox: Sandbox,
+    plan: Plan | None = None,
+    seed: int = 1,
+    patches: Mapping[str, str] | None = None,
+    **meetergo: Any,
+) -> Iterator[Deployment]:
+    """Run a site on the database of this process until the block ends.
+
+    ``meetergo`` are its other settings. ``patches`` maps dotted paths to the dotted paths of what
+    replaces them in every process of the site: a sabotage.
+    """
+    from django.conf import settings
+
+    with ExitStack() as stack:
+        running = stack.enter_context(server.start(sandbox))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        known = workers.database_settings()["default"]
+        service = stack.enter_context(start_proxy(split_address(running.url), plan=plan, seed=seed))
+        database = stack.enter_context(
+            start_proxy((known["HOST"] or "127.0.0.1", int(known["PORT"] or 5432)), is_http=False)
+        )
+        redis = stack.enter_context(start_redis(folder))
+        cache = stack.enter_context(start_proxy(redis, is_http=False))
+        broker = stack.enter_context(start_proxy(redis, is_http=False))
+        name = f"harness_{uuid4().hex[:8]}"
+        given = {
+            "DATABASES": {
+                "default": {
+                    **known,
+                    "HOST": database.address[0],
+                    "PORT": database.address[1],
+                    "CONN_MAX_AGE": 0,
+                    "CONN_HEALTH_CHECKS": True,
+                }
+            },
+            "CACHES": {
+                "default": {
+                    "BACKEND": "django.core.cache.backends.redis.RedisCache",
+                    "LOCATION": f"{cache.url.replace('http', 'redis')}/0",
+                    "KEY_PREFIX": name,
+                    "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
+                }
+            },
+            "MEETERGO": {
+                **settings.MEETERGO,
+                "BASE_URL": service.url,
+                "API_KEY": ADMIN_TOKEN,
+                "BACKGROUND": "celery",
+                **meetergo,
+            },
+        }
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.harness.site_settings",
+            "HARNESS_SETTINGS": json.dumps(given),
+            "HARNESS_PATCHES": json.dumps(dict(patches or {})),
+            "CELERY_BROKER_URL": f"{broker.url.replace('http', 'redis')}/1",
+            "CELERY_QUEUE": name,
+        }
+        site = Deployment(
+            url=f"http://127.0.0.1:{find_free_port()}",
+            sandbox=sandbox,
+            service=service,
+            database=database,
+            cache=cache,
+            broker=broker,
+            folder=folder,
+            environment=environment,
+            redis=redis,
+        )
+        workers.read_directory(running.url)
+        try:
+            site.start("web")
+            site.start("worker")
+            site.wait_until_ready()
+            yield site
+        finally:
+            site.stop()
+
+
+@contextmanager
+def start_redis(folder: Path) -> Iterator[tuple[str, int]]:
+    """Run a Redis of our own, which may be flushed and filled up, and return its address."""
+    port = find_free_port()
+    process = subprocess.Popen(
+        ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        ends = time.monotonic() + BOOT_SECONDS
+        while not is_listening(port):
+            if time.monotonic() > ends:
+                raise RuntimeError("redis-server did not start.")
+            time.sleep(0.05)
+        yield "127.0.0.1", port
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def split_address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "127.0.0.1", parts.port or 80
+
+
+def find_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
