@@ -16,8 +16,9 @@ import requests
 
 from benchmarks.figures import Goal, report
 from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.remote.credential import Credential
 from django_meetergo.remote.pools import close_connections
-from django_meetergo.remote.transport import Credential, Transport
+from django_meetergo.remote.transport import Transport
 from django_meetergo.sandbox.seed import ADMIN_TOKEN
 
 SANDBOX = (sys.executable, "-m", "django_meetergo.sandbox", "--port", "0", "--no-rate-limit")

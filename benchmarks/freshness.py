@@ -94,7 +94,7 @@ class Entries:
     def set(self, key: Any, value: Any, timeout: Any = 300) -> None:
         self.known[key] = value, self.clock() + timeout
 
-    def add(self, key: Any, value: Any, timeout: Any = 300) -> bool:
+    def add(self, key: Any, value: Any, timeout: Any = 300, **_: Any) -> bool:
         if self.get(key) is not None:
             return False
         self.set(key, value, timeout)
@@ -109,11 +109,13 @@ class Policy:
         self.fetched: dict[Document, float] = {}
         self.unseen: dict[Document, int] = {}
         self.sent: list[float] = []
-        self.budget = RateLimiter("simulated", PER_MINUTE, Entries(lambda: self.now), now=lambda: self.now)
+        self.rate_limiter = RateLimiter(
+            "simulated", PER_MINUTE, Entries(lambda: self.now), now=lambda: self.now
+        )
 
     def fetch(self, document: Document, priority: str) -> bool:
         try:
-            self.budget.take(priority)
+            self.rate_limiter.acquire(priority)
         except RateLimitReached:
             return False
         self.sent.append(self.now)
@@ -129,7 +131,7 @@ class Policy:
     def hear(self, document: Document) -> None:
         """A webhook: one read of the appointment, and its time is taken out of the copy."""
         try:
-            self.budget.take("reread")
+            self.rate_limiter.acquire("reread")
         except RateLimitReached:
             return
         self.sent.append(self.now)

@@ -21,8 +21,8 @@ from benchmarks.figures import Goal, measure_cpu, report
 from django_meetergo.models import Appointment, Attendee, Event, Host
 from django_meetergo.remote.payloads import AppointmentDocument, parse_appointment_page
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.sandbox.control import add_appointments
 from django_meetergo.sandbox.documents import appointment_document
+from django_meetergo.sandbox.scenarios import add_appointments
 from django_meetergo.services.mirror.appointments import record_appointments
 
 PAGE = 100
@@ -50,7 +50,7 @@ def make_pages(number: int) -> list[dict[str, object]]:
     add_appointments(sandbox.state, number)
     documents = [
         appointment_document(
-            one, sandbox.state.meeting_types[one.meeting_type_id], sandbox.state.hosts_of(one.host_ids)
+            one, sandbox.state.meeting_types[one.meeting_type_id], sandbox.state.get_hosts(one.host_ids)
         )
         for one in sandbox.state.appointments.values()
     ][:number]

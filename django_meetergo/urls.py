@@ -1,4 +1,4 @@
-"""The URLs of the package, relative to the prefix under which a site includes them."""
+"""URL patterns of the booking pages and of the webhook endpoint, for ``include()``."""
 
 from django.urls import path
 

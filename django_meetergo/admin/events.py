@@ -1,4 +1,4 @@
-"""Each transition of a booking or an appointment, once; and whether the site has been told."""
+"""Events in the admin: each transition of a booking or an appointment, and whether receivers have run."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.base import MeetergoAdmin, format_moment, render_link
+from django_meetergo.admin.base import MeetergoAdmin
+from django_meetergo.admin.display import format_moment, render_link
 from django_meetergo.admin.filters import AttentionFilter, ConnectionFilter
 from django_meetergo.models import Event
 
 
 class EventAttention(AttentionFilter):
-    REASONS = (("untold", _("The site has not been told"), lambda now: Q(dispatched_at=None)),)
+    REASONS = (("undispatched", _("Not yet processed by this site"), lambda now: Q(dispatched_at=None)),)
 
 
 @admin.register(Event)
 class EventAdmin(MeetergoAdmin):
-    why_not = _("Events are written with the change they tell of.")
-    list_display = ("when", "kind", "appointment_link", "booking_link", "told", "tries")
+    readonly_notice = _("Events are written automatically when a booking or an appointment changes.")
+    list_display = ("when", "kind", "appointment_link", "booking_link", "dispatched", "tries")
     list_filter = (EventAttention, "kind", ConnectionFilter)
     defer = ("appointment__raw", "appointment__secret")
     fieldsets = (
-        (None, {"fields": ("when", "kind", "appointment_link", "booking_link", "attendee", "told")}),
+        (None, {"fields": ("when", "kind", "appointment_link", "booking_link", "attendee", "dispatched")}),
         (
-            _("Technical"),
+            _("Technical details"),
             {"classes": ("collapse",), "fields": ("connection", "key", "data", "next_at", "tries")},
         ),
     )
@@ -48,6 +49,6 @@ class EventAdmin(MeetergoAdmin):
     def booking_link(self, row: Event) -> SafeString | str:
         return render_link(row.booking)
 
-    @admin.display(description=_("told"), ordering="dispatched_at")
-    def told(self, row: Event) -> str:
+    @admin.display(description=_("processed by this site"), ordering="dispatched_at")
+    def dispatched(self, row: Event) -> str:
         return format_moment(row.dispatched_at)

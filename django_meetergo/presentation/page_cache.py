@@ -24,8 +24,9 @@ from django.utils.crypto import get_random_string
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
+from django_meetergo.cache import cache
 from django_meetergo.services.availability.slots import are_current
-from django_meetergo.services.availability.store import Source, document_cache
+from django_meetergo.services.availability.store import Source
 from django_meetergo.services.sync import directory
 from django_meetergo.timezones import COMMON_ZONES
 
@@ -79,7 +80,7 @@ class CacheEntry:
 
     def load(self) -> PagePart | None:
         """Return the cached part; None if there is none or if its sources have changed."""
-        entry = document_cache().get(self.key)
+        entry = cache.get(self.key)
         if not entry or entry["version"] != self.version:
             return None
         part = PagePart(**entry["part"])
@@ -88,7 +89,7 @@ class CacheEntry:
     def save(self, part: PagePart) -> None:
         """Store the part, unless one of its availability documents could not be read."""
         if part.sources:
-            document_cache().set(self.key, {"version": self.version, "part": vars(part)}, CACHE_SECONDS)
+            cache.set(self.key, {"version": self.version, "part": vars(part)}, CACHE_SECONDS)
 
 
 def build_cache_entry(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.core.cache import caches
-
-from django_meetergo.conf import get_settings
+from django_meetergo.cache import cache
 from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import AppointmentChange, Booking
 from django_meetergo.services.booking.pending import check_pending
@@ -20,7 +18,8 @@ MIN_POLL_SECONDS = 5
 
 
 def may_poll(name: str, number: int) -> bool:
-    return caches[get_settings().CACHE].add(f"meetergo:look:{name}:{number}", 1, MIN_POLL_SECONDS)
+    allowed: bool = cache.add(f"meetergo:poll:{name}:{number}", 1, MIN_POLL_SECONDS)
+    return allowed
 
 
 def refresh_booking_status(*, booking: Booking, now: datetime) -> None:

@@ -87,7 +87,7 @@ def reconcile_change(change: AppointmentChange, now: datetime) -> object:
 
 
 def apply_deliveries(delivery: WebhookDelivery, now: datetime) -> object:
-    client = build_client(delivery.connection, "reread")
+    client = build_client(delivery.connection, "deliveries")
     return apply.apply_deliveries(connection=delivery.connection, client=client, now=now)
 
 

@@ -19,7 +19,7 @@ from django_meetergo.models import Booking
 from tests.browser.policy import CorsMiddleware
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "rest-api.rst"
-MAX_LINES = 30
+MAX_LINES = 40
 
 
 def read_example() -> str:

@@ -94,9 +94,9 @@ def finish(worker: Future[Any], hired: workers.Crew) -> None:
 
 def make_site(url: str, caches: dict[str, Any], scale: float, sabotage: str | None) -> workers.Site:
     long_times = {
-        "availability.FRESH": 60,
-        "availability.STALE": 900,
-        "settling.GIVE_UP": 300,
+        "availability.store.FRESH": 60,
+        "availability.store.STALE": 900,
+        "booking.reconciliation.STAFF_AFTER": 300,
     }
     patches: dict[str, Any] = {
         f"django_meetergo.services.{name}": timedelta(seconds=seconds / scale)

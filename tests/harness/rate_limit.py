@@ -22,7 +22,7 @@ from django_meetergo.models import MeetingType
 from django_meetergo.remote.rate_limit import RateLimiter
 from django_meetergo.sandbox import limits, server
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.sandbox.control import add_appointments
+from django_meetergo.sandbox.scenarios import add_appointments
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.availability.store import WINDOW
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
@@ -37,7 +37,7 @@ CALLS_A_MINUTE = 24  # of all visitors together, about
 MOST_WAIT = 0.25
 SLUGS = ("intro-call", "consultation", "next-therapist", "second-opinion")
 
-take = RateLimiter.take
+take = RateLimiter.acquire
 waits: list[tuple[str, float]] = []
 
 
@@ -129,7 +129,7 @@ class Limit(limits.RateLimit):
 
 def make_site(url: str, caches: dict[str, Any], minute: float, sabotage: str | None) -> workers.Site:
     patches: dict[str, Any] = {
-        "django_meetergo.remote.rate_limit.RateLimiter.take": take_timed,
+        "django_meetergo.remote.rate_limit.RateLimiter.acquire": take_timed,
         "django_meetergo.services.sync.appointments.PAGE_SIZE": PAGE,
     }
     if minute != 60:
@@ -207,11 +207,12 @@ def take_freely(self: RateLimiter, priority: str) -> None:
 
 
 SABOTAGES: dict[str, dict[str, Any]] = {
-    "no-budget": {"django_meetergo.remote.rate_limit.RateLimiter.take": take_freely},
+    "no-budget": {"django_meetergo.remote.rate_limit.RateLimiter.acquire": take_freely},
     "no-lanes": {
         "django_meetergo.remote.rate_limit.RESERVED_PERMITS": {
             "sync": 0,
             "planned": 0,
+            "deliveries": 0,
             "view": 0,
             "write": 0,
             "reread": 0,

@@ -85,8 +85,9 @@ def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | Non
 def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> workers.Site:
     patches: dict[str, Any] = {
         # Neither the request limit nor the circuit is what is tried here, and pauses are a hundredth.
-        "django_meetergo.remote.rate_limit.RateLimiter.take": workers.take_freely,
-        "django_meetergo.remote.circuit_breaker.FAILURES_TO_OPEN": 10**6,
+        "django_meetergo.remote.rate_limit.RateLimiter.acquire": workers.take_freely,
+        "django_meetergo.remote.circuit_breaker.FAILURE_RATE": 2,
+        "django_meetergo.remote.circuit_breaker.FAILURES_IN_A_ROW": 10**6,
         "django_meetergo.services.booking.rebooking.PAUSE_SECONDS": (0.02, 0.15),
         "django_meetergo.services.booking.reconciliation.EARLY_READ_SECONDS": (0.1, 0.3),
     }
@@ -218,7 +219,7 @@ def judge(sandbox: Sandbox, door: Door, stored: int) -> dict[str, Any]:
         "lost": lost,
         "attempts": attempts,
         "posts": sum(door.asked.values()),
-        "unclear_answers": BookingAttempt.objects.filter(evidence="OutcomeUnknown").count(),
+        "unclear_answers": BookingAttempt.objects.filter(error_type="OutcomeUnknown").count(),
         "violations": [
             *(f"booking {pk} tried a time outside of what was agreed" for pk in outside[:5]),
             *(f"booking {pk} was tried too often" for pk in often[:5]),

@@ -16,13 +16,14 @@ from typing import Any
 from django.db import connections
 from django.utils import timezone
 
+from django_meetergo.cache import cache
 from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import MeetingType
 from django_meetergo.sandbox import server
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.services.availability.refresh import fetch_window
 from django_meetergo.services.availability.slots import list_slots
-from django_meetergo.services.availability.store import EPOCH, NO_ANSWER, WINDOW, document_cache
+from django_meetergo.services.availability.store import EPOCH, NO_ANSWER, WINDOW
 from django_meetergo.services.clients import build_client
 from tests.harness import workers
 
@@ -78,7 +79,7 @@ def read_all(readers: int) -> list[tuple[float, int]]:
     group_by = threading.Barrier(readers)
 
     def read(_: int) -> tuple[float, int]:
-        document_cache().get("")  # a server's threads have their connections already
+        cache.get("")  # a server's threads have their connections already
         group_by.wait()
         try:
             started = time.monotonic()

@@ -23,7 +23,7 @@ from typing import Any
 
 from django_meetergo.sandbox import server
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.sandbox.control import add_appointments
+from django_meetergo.sandbox.scenarios import add_appointments
 
 DJANGO = (sys.executable, "-m", "django")
 LEASE = 1  # seconds; a killed run is free again after so long

@@ -24,10 +24,11 @@ from django.test import RequestFactory
 
 from django_meetergo.models import Appointment, WebhookDelivery
 from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.sandbox import changes, server
 from django_meetergo.sandbox import seed as seeds
-from django_meetergo.sandbox import server
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.sandbox.control import occupy_slot
+from django_meetergo.sandbox.scenarios import occupy_slot
+from django_meetergo.sandbox.webhooks import add_webhook
 from django_meetergo.services.webhooks.receive import BOOKING_EVENTS
 from tests.harness import workers
 
@@ -88,7 +89,7 @@ def run(
 def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> workers.Site:
     patches: dict[str, Any] = {
         # The request limit is not what is tried here, and deliveries are gathered for less long.
-        "django_meetergo.remote.rate_limit.RateLimiter.take": workers.take_freely,
+        "django_meetergo.remote.rate_limit.RateLimiter.acquire": workers.take_freely,
         "django_meetergo.services.webhooks.receive.DEBOUNCE": timedelta(seconds=0.1),
     }
     return workers.make_site(url, caches, {**patches, **(SABOTAGES[sabotage] if sabotage else {})})
@@ -102,7 +103,7 @@ def carry(sandbox: Sandbox, bag: Any, events: int, copies: int, dice: random.Ran
     told: list[bytes] = []
     deliveries: Any = sandbox.deliveries
     deliveries.enqueue = lambda *, document, **_: told.append(json.dumps(document).encode())
-    sandbox.state.add_webhook("http://127.0.0.1/letterbox/", list(BOOKING_EVENTS))
+    add_webhook(sandbox.state, "http://127.0.0.1/letterbox/", list(BOOKING_EVENTS))
     late: list[tuple[float, int, bytes]] = []
     seen: set[bytes] = set()
     number = 0
@@ -135,10 +136,10 @@ def happen(sandbox: Sandbox, dice: random.Random) -> None:
     if (what == "book" and len(active) < STANDING) or not active:
         occupy_slot(state, seeds.OWNER, start)
     elif what == "cancel":
-        state.cancel(dice.choice(active), source="api", by="host", everyone=True)
+        changes.cancel(state, dice.choice(active), source="api", by="host", everyone=True)
     else:
         movable = [one for one in active if one.start > state.now()]
-        state.move(dice.choice(movable), start, ignore_availability=True)
+        changes.move(state, dice.choice(movable), start, ignore_availability=True)
 
 
 # At the door

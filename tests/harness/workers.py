@@ -124,7 +124,7 @@ def make_site(url: str, caches: Mapping[str, Any], patches: Mapping[str, Any], *
 
 
 def take_freely(*_: Any) -> None:
-    """A permit for everybody, in place of ``Budget.take``."""
+    """A permit for everybody, in place of ``RateLimiter.acquire``."""
 
 
 def wait_until(condition: Any, seconds: float) -> float | None:

@@ -10,9 +10,10 @@ from django.db import OperationalError
 from django.test import Client
 
 from django_meetergo import links
+from django_meetergo.cache import cache
 from django_meetergo.models import Appointment, Booking, MeetingType
 from django_meetergo.services.availability import demand
-from django_meetergo.services.availability.store import WINDOW, document_cache, list_windows
+from django_meetergo.services.availability.store import WINDOW, list_windows
 from tests.pages.conftest import Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -124,10 +125,9 @@ def test_a_failed_availability_call_shows_an_error_and_a_retry_link(visitor, sit
 
 def age_documents(site, **age):
     """Make the cached documents of the intro call older."""
-    cache = document_cache()
     for window in list_windows(site.meeting_type(), 30, site.now(), site.now() + WINDOW):
         if stored := cache.get(window.key):
-            cache.set(window.key, {**stored, "at": stored["at"] - timedelta(**age).total_seconds()})
+            cache.set(window.key, {**stored, "at": stored["at"] - timedelta(**age).total_seconds()}, 60)
 
 
 def test_stale_times_are_marked_as_not_refreshed(visitor, site):
@@ -135,7 +135,7 @@ def test_stale_times_are_marked_as_not_refreshed(visitor, site):
     site.fail_next("GET /v4/booking-availability", times=9)
     age_documents(site, minutes=2)
     visitor.get("/book/intro-call/")  # served from the cache; the workers refresh it
-    demand.recent_views.forget()
+    demand.recent_views.clear()
     visitor.get("/book/intro-call/")
     site.run_due(periodic=True)
     assert "We could not refresh these times just now." in read(visitor.get("/book/intro-call/"))

@@ -13,6 +13,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
+from django_meetergo.cache import cache
 from django_meetergo.models import MeetingType
 from django_meetergo.presentation.page_cache import build_cache_entry, render_page_part
 from django_meetergo.services.availability import demand, store
@@ -21,7 +22,6 @@ from django_meetergo.services.availability.refresh import fetch_window
 from django_meetergo.services.availability.store import (
     Window,
     add_stamp,
-    document_cache,
     flag_document,
     get_document,
     pack,
@@ -95,10 +95,10 @@ def test_an_entry_expires_with_its_minute(visitor: Any, site: Any, movable_clock
 def test_a_cached_page_counts_as_a_view(visitor: Any, movable_clock: Any) -> None:
     """Views decide which documents are refreshed in the background."""
     visitor.get(PAGE)
-    demand.recent_views.forget()
-    document_cache().delete(demand.CACHE_KEY)
+    demand.recent_views.clear()
+    cache.delete(demand.CACHE_KEY)
     assert is_cached(visitor)
-    assert demand.read_interest(document_cache())
+    assert demand.read_interest()
 
 
 def test_a_cached_page_requests_a_refresh_of_stale_documents(
@@ -106,9 +106,9 @@ def test_a_cached_page_requests_a_refresh_of_stale_documents(
 ) -> None:
     start = datetime.fromisoformat(visitor.list_starts("intro-call")[0])
     window = find_window(site, start)
-    flag_document(window, marked=True)
+    flag_document(window, outdated=True)
     visitor.get(PAGE)
-    document_cache().delete(f"{window.key}:asked")
+    cache.delete(f"{window.key}:asked")
     wake_ups: list[Any] = []
     work_due.connect(lambda **arguments: wake_ups.append(arguments), weak=False, dispatch_uid="counts")
     try:

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from django_meetergo.sandbox import seed
+from django_meetergo.sandbox import changes, seed
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.clock import Clock
 from django_meetergo.sandbox.server import Server, start
@@ -137,7 +137,7 @@ def sandbox() -> Iterator[Sandbox]:
     """A sandbox in which it is Monday morning, with nothing booked yet."""
     made = Sandbox(rate_limit=False, clock=Clock(lambda: NOW))
     for appointment in list(made.state.appointments.values()):
-        made.state.cancel(appointment, source="host", by=None, everyone=True)
+        changes.cancel(made.state, appointment, source="host", by=None, everyone=True)
     yield made
     made.close()
 

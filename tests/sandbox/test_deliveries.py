@@ -161,6 +161,6 @@ def test_a_test_kit_may_carry_the_mail_itself(sandbox, call):
     sandbox.deliveries.transport = lambda endpoint, body: sent.append((endpoint, body)) or 200
     register(call)
     call.book(seed.INTRO_CALL, "2026-10-06T09:00:00+02:00")
-    assert sandbox.deliveries.waiting() == 1
-    assert sandbox.deliveries.pump()[0]["status"] == 200
+    assert sandbox.deliveries.count_pending() == 1
+    assert sandbox.deliveries.send_pending()[0]["status"] == 200
     assert len(sent) == 1

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from django_meetergo.sandbox import control, seed
+from django_meetergo.sandbox import scenarios, seed
 from django_meetergo.sandbox.clock import parse_instant
 from tests.sandbox.conftest import NOW, scope_of
 
@@ -232,7 +232,7 @@ def test_the_list_filters_sorts_and_pages(sandbox, call):
 
 def test_many_appointments_are_listed_without_loss(sandbox, call):
     """Filling is fast and the count is right."""
-    control.add_appointments(sandbox.state, 3000)
+    scenarios.add_appointments(sandbox.state, 3000)
     page = call("GET", "/v4/appointment/paginated", query={"page": 9, "pageSize": 100}).document
     assert len(page["appointments"]) == 100
     assert page["total"] >= 1000

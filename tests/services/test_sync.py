@@ -268,7 +268,7 @@ def test_a_sync_costs_a_request_a_hundred_rows(meetergo_sandbox, rows, most):
 
 
 def add_appointments(kit, number):
-    from django_meetergo.sandbox.control import add_appointments
+    from django_meetergo.sandbox.scenarios import add_appointments
 
     add_appointments(kit.sandbox.state, number)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.cache import BaseCache, caches
 from rest_framework.settings import api_settings
 from rest_framework.throttling import ScopedRateThrottle
 
-from django_meetergo.conf import get_settings
+from django_meetergo.cache import cache
 from django_meetergo.visitors import get_client_address
 
 #: Defaults. A site overrides them by the same names in ``REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]``; None
@@ -27,9 +26,7 @@ RATES = {
 class SchedulingThrottle(ScopedRateThrottle):  # type: ignore[misc]
     """Count requests per scope and caller in the cache of ``MEETERGO["CACHE"]``."""
 
-    @property
-    def cache(self) -> BaseCache:
-        return caches[get_settings().CACHE]
+    cache = cache
 
     def get_rate(self) -> str | None:
         rates = {**RATES, **api_settings.DEFAULT_THROTTLE_RATES}

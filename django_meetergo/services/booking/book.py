@@ -28,6 +28,7 @@ from django_meetergo.models import (
 )
 from django_meetergo.models.bookings import make_idempotency_key
 from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.services.availability.holds import renew_holds_stamp
 from django_meetergo.services.availability.slots import is_offered
 from django_meetergo.services.booking import validation
 from django_meetergo.services.booking.outcomes import close_booking
@@ -216,6 +217,7 @@ def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = 
                 booking.save(update_fields=["slot_hold_key"])
     except IntegrityError:
         return resolve_conflict(booking, now, replaces)
+    renew_holds_stamp(booking.connection)
     return booking
 
 

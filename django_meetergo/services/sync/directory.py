@@ -7,9 +7,7 @@ from datetime import datetime
 from itertools import count
 from uuid import uuid4
 
-from django.core.cache import caches
-
-from django_meetergo.conf import get_settings
+from django_meetergo.cache import cache
 from django_meetergo.exceptions import NotFound, PermissionRefused
 from django_meetergo.models import Connection, MeetingType
 from django_meetergo.remote.client import MeetergoClient
@@ -51,16 +49,13 @@ def sync_directory(*, connection: str, client: MeetergoClient, now: datetime) ->
 
 def get_version() -> str:
     """Another one since the meeting types and hosts were last read; for what is made from them and kept."""
-    version: str = caches[get_settings().CACHE].get(VERSION_KEY, "")
+    version: str = cache.get(VERSION_KEY, "")
     return version
 
 
 def renew_version() -> None:
-    """What is kept lives for a minute, so a cache that is not there does no harm to a sync."""
-    try:
-        caches[get_settings().CACHE].set(VERSION_KEY, uuid4().hex, None)
-    except Exception:
-        logger.exception("The cache could not be told of the new meeting types.")
+    """Invalidate the rendered pages. Without a cache there are none, and later ones expire in a minute."""
+    cache.set(VERSION_KEY, uuid4().hex, None)
 
 
 def get_acting_user(client: MeetergoClient) -> HostDocument | None:

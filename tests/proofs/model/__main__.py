@@ -15,7 +15,7 @@ def list_rows(*, with_traces: bool) -> Iterator[tuple[bool, str]]:
         result = Search(environment).run()
         yield (
             not result.violated,
-            f"{result.states:>7}  {environment}: {result.violated or 'holds every invariant'}",
+            f"{result.states:>7}  {environment}: {result.violated or 'every invariant holds'}",
         )
     for mistake in MISTAKES:
         result = Search(mistake.environment, mistake.invariants).run()
@@ -26,12 +26,12 @@ def list_rows(*, with_traces: bool) -> Iterator[tuple[bool, str]]:
 
 def main(arguments: list[str]) -> int:
     """Print the table, with ``--traces`` also the counterexamples. Return 1 after an unexpected result."""
-    is_expected = True
+    results = []
     for is_expected, line in list_rows(with_traces="--traces" in arguments):
-        is_expected = is_expected and is_expected
+        results.append(is_expected)
         sys.stdout.write(f"{'  ' if is_expected else '! '}{line}\n")
         sys.stdout.flush()
-    return 0 if is_expected else 1
+    return 0 if all(results) else 1
 
 
 if __name__ == "__main__":
