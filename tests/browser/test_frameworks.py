@@ -47,7 +47,8 @@ PROPERTIES = [
     "text-decoration-line", "text-transform", "transition-duration", "vertical-align", "visibility",
     "white-space-collapse", "width",
 ]  # fmt: skip
-READ_STYLES = """properties => [...document.querySelectorAll(".meetergo :not(svg *)")].flatMap((element, index) =>
+READ_STYLES = """properties =>
+    [...document.querySelectorAll(".meetergo :not(svg *)")].flatMap((element, index) =>
     [null, "::before", "::after"].flatMap((pseudo) => {
         const style = getComputedStyle(element, pseudo);
         if (pseudo && style.content === "none") return [];
