@@ -113,7 +113,7 @@ def book_appointment(
         timezone=attendee.timezone,
         language=attendee.language,
         receive_reminders=attendee.receive_reminders,
-        other_emails=list(attendee.other_emails),
+        other_emails=validation.list_guests(attendee.other_emails, attendee.email),
         custom_fields=dict(custom_fields or {}),
         skip_notifications=skip_notifications,
         user=user,
