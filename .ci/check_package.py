@@ -1,4 +1,4 @@
-"""Build sdist and wheel, look inside, and use the wheel in an empty environment without any extra."""
+"""Build sdist and wheel, check their files, and use the wheel in an environment without extras."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ call_command("check")
 call_command("migrate", verbosity=0)
 call_command("makemigrations", "--check", "--dry-run", verbosity=0)
 
-# Everything but the doors of the extras can be imported, and those say what they miss.
+# Every module can be imported except those that need an extra; each of these names the missing package.
 EXTRAS = {
     "celery": ["django_meetergo.tasks"],
     "factory": ["django_meetergo.testing.factories"],
@@ -57,7 +57,7 @@ EXTRAS = {
     "drf_spectacular": ["django_meetergo.contrib.rest_framework."],
 }
 import django_meetergo
-missed = set()
+missing = set()
 for module in pkgutil.walk_packages(django_meetergo.__path__, "django_meetergo."):
     if module.name.endswith("__main__"):
         continue
@@ -65,33 +65,24 @@ for module in pkgutil.walk_packages(django_meetergo.__path__, "django_meetergo."
         importlib.import_module(module.name)
     except ModuleNotFoundError as error:
         assert module.name.startswith(tuple(EXTRAS.get(error.name, ["-"]))), (module.name, error)
-        missed.add(error.name)
-assert {"celery", "rest_framework"} <= missed, "the environment is not bare"
+        missing.add(error.name)
+assert {"celery", "rest_framework"} <= missing, "an extra is installed"
 
-# And it books.
+# A booking works.
 from datetime import timedelta
 from django.utils import timezone
-from django_meetergo.models import MeetingType
 from django_meetergo.remote import transport
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.services import availability, bookings
+from django_meetergo.services import AttendeeData, book_appointment, list_slots
 from django_meetergo.testing.kit import SandboxKit
-from django_meetergo.testing.sandbox_adapter import SandboxWire
+from django_meetergo.testing.sandbox_adapter import SandboxAdapter
 sandbox = Sandbox(rate_limit=False)
-transport.WIRES[URL] = SandboxWire(sandbox.wsgi)
-kit = SandboxKit(sandbox, base_url=URL)
-kit.sync_directory()
-kind, now, client = MeetingType.objects.get(slug="intro-call"), timezone.now(), kit.client()
-free = availability.list_slots(
-    meeting_type=kind, start=now, end=now + timedelta(days=14), client=client, now=now
-)
-booking = bookings.book_appointment(
-    meeting_type=kind,
-    start=free.times[0].start,
-    attendee=bookings.AttendeeData(email="jane@example.com", first_name="Jane", last_name="Doe"),
-    client=client,
-    now=now,
-)
+transport.ADAPTERS[URL] = SandboxAdapter(sandbox.wsgi)
+SandboxKit(sandbox, base_url=URL).sync_directory()
+now = timezone.now()
+found = list_slots(meeting_type="intro-call", start=now, end=now + timedelta(days=14))
+jane = AttendeeData(email="jane@example.com", first_name="Jane", last_name="Doe")
+booking = book_appointment(meeting_type="intro-call", start=found.times[0].start, attendee=jane)
 assert booking.state == "confirmed", booking.reason
 """
 
@@ -102,8 +93,8 @@ def main() -> None:
         run(sys.executable, "-m", "build", "--outdir", target, ROOT)
         [wheel], [sdist] = target.glob("*.whl"), target.glob("*.tar.gz")
         run(sys.executable, "-m", "twine", "check", "--strict", wheel, sdist)
-        look_inside(wheel, sdist)
-        use(wheel, target / "venv")
+        check_files(wheel, sdist)
+        use_wheel(wheel, target / "venv")
     sys.stdout.write("The package is complete and works without extras.\n")
 
 
@@ -111,8 +102,8 @@ def run(*command: str | Path) -> None:
     subprocess.run([str(part) for part in command], check=True)
 
 
-def look_inside(wheel: Path, sdist: Path) -> None:
-    """Everything a site needs is in the wheel, and nothing that it does not."""
+def check_files(wheel: Path, sdist: Path) -> None:
+    """Exit unless the wheel has what a site needs and nothing else."""
     names = zipfile.ZipFile(wheel).namelist()
     if missing := [name for name in NEEDED if name not in names]:
         sys.exit(f"The wheel lacks {', '.join(missing)}.")
@@ -123,8 +114,8 @@ def look_inside(wheel: Path, sdist: Path) -> None:
             sys.exit("The source distribution lacks the tests.")
 
 
-def use(wheel: Path, folder: Path) -> None:
-    """Migrate, import all of it and book, in an environment with the core dependencies and nothing else."""
+def use_wheel(wheel: Path, folder: Path) -> None:
+    """Migrate, import every module and book, in an environment with the core dependencies only."""
     venv.create(folder, with_pip=True)
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     run(python, "-m", "pip", "install", "--quiet", wheel)

@@ -100,3 +100,8 @@ def run_with_retries(do: Callable[[], T]) -> T:
 
 def can_be_repeated(error: DatabaseError) -> bool:
     return isinstance(error, IntegrityError) or is_database_away(error)
+
+
+def is_in_transaction() -> bool:
+    """Whether an atomic block is open. The one that a ``TestCase`` opens around a test does not count."""
+    return any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)

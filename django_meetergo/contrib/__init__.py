@@ -1,1 +1,1 @@
-"""Doors for other frameworks. Each imports what it is for, and nothing here is imported unasked."""
+"""Optional integrations. Each one imports its own extra and nothing else in the app imports it."""

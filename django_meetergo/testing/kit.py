@@ -9,16 +9,17 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from django.core.cache import caches
 from django.test import Client
 
-from django_meetergo.conf import DEFAULT_CONNECTION, get_settings
+from django_meetergo.cache import cache
+from django_meetergo.conf import DEFAULT_CONNECTION
 from django_meetergo.models import Booking, MeetingType
-from django_meetergo.remote.circuit_breaker import reset_local_state
 from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.sandbox import bookings, provisional
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.sandbox.control import take_slot
+from django_meetergo.sandbox.scenarios import occupy_slot
 from django_meetergo.services import scheduler
+from django_meetergo.services.availability.demand import recent_views
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.sync import directory
@@ -35,9 +36,9 @@ class SandboxKit:
         self.sandbox = sandbox
         self.base_url = base_url
         self.live = live
-        self._seeded = set(sandbox.ledger.appointments)
+        self._seeded = set(sandbox.state.appointments)
         sandbox.deliveries.transport = self._deliver
-        sandbox.deliveries.manners.manual = True
+        sandbox.deliveries.settings.manual = True
 
     # Time
 
@@ -88,43 +89,49 @@ class SandboxKit:
         """Arm a fault for the next calls of a route, such as ``drop_after`` or ``status_after``."""
         self.sandbox.faults.add(route, kind, times=times, **options)
 
-    def steal_slot(self, start: datetime, slug: str = "intro-call") -> None:
+    def occupy_slot(self, start: datetime, slug: str = "intro-call") -> None:
         """Somebody else takes this time, or a seat of it, at the service and without our knowing."""
         meeting_type = self.meeting_type(slug)
         hosts = meeting_type.host_ids or list(meeting_type.hosts.values_list("remote_id", flat=True))
         for host_id in hosts:
-            take_slot(self.sandbox.ledger, host_id, start, meeting_type_id=meeting_type.remote_id)
+            occupy_slot(self.sandbox.state, host_id, start, meeting_type_id=meeting_type.remote_id)
 
     def expire_key(self) -> None:
         """From now on the credential is refused."""
         self.sandbox.faults.add("*", "expire_key", times=-1)
 
     def clear_availability(self) -> None:
-        """Empty the cache: free times, the request budget and the circuit, as after a restart."""
-        caches[get_settings().CACHE].clear()
+        """Forget free times, pages, permits and the circuit. Other entries of the cache stay."""
+        cache.forget_entries()
+        cache.reset()
+        recent_views.clear()
         self.reset_rate_limit()
 
     def reset_rate_limit(self) -> None:
-        """A new minute: the request budget is whole and the circuit closed."""
-        reset_local_state()
+        """Free all permits of the rate limit and close the circuit."""
+        client = self.client()
+        if client.rate_limiter:
+            client.rate_limiter.reset()
+        if client.circuit:
+            client.circuit.reset()
 
     # Somebody's yes
 
     def confirm(self, booking: Booking) -> None:
         """The attendee opens the link in the mail."""
-        self.sandbox.ledger.confirm(booking.provisional_id)
+        bookings.confirm(self.sandbox.state, booking.provisional_id)
 
     def approve(self, booking: Booking) -> None:
         """The host agrees."""
-        self.sandbox.ledger.approve(booking.provisional_id)
+        bookings.approve(self.sandbox.state, booking.provisional_id)
 
     def expire(self, booking: Booking) -> None:
         """Nobody said yes in time."""
-        self.sandbox.ledger.expire(booking.provisional_id)
+        provisional.expire(self.sandbox.state, booking.provisional_id)
 
     def decline(self, booking: Booking, reason: str = "") -> None:
         """The host says no."""
-        self.sandbox.ledger.decline(booking.provisional_id, reason)
+        provisional.decline(self.sandbox.state, booking.provisional_id, reason)
 
     # Webhooks
 
@@ -137,10 +144,10 @@ class SandboxKit:
         deliveries = self.sandbox.deliveries
         if shuffle:
             deliveries.shuffle()
-        entries = deliveries.pump()
+        entries = deliveries.send_pending()
         for _ in range(duplicate - 1):
             deliveries.replay()
-            entries += deliveries.pump()
+            entries += deliveries.send_pending()
         return sum(200 <= entry.get("status", 0) < 300 for entry in entries)
 
     def reread_all(self) -> None:
@@ -172,14 +179,14 @@ class SandboxKit:
     def posts(self, route: str = BOOK) -> int:
         """How many requests of a route the sandbox has seen."""
         method, template = route.rstrip("/").split()
-        entries = self.sandbox.journal.entries(kind="request")
+        entries = self.sandbox.request_log.entries(kind="request")
         return sum((entry["method"], entry["route"]) == (method, template) for entry in entries)
 
     def appointments(self, *, active: bool = True) -> list[Any]:
         """The sandbox's own appointments that were made since it was seeded, oldest first."""
         return [
             appointment
-            for appointment in self.sandbox.ledger.appointments.values()
+            for appointment in self.sandbox.state.appointments.values()
             if appointment.id not in self._seeded and not (active and appointment.is_cancelled)
         ]
 

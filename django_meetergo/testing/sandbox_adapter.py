@@ -12,7 +12,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.exceptions import ProtocolError
 
-from django_meetergo.sandbox.faults import Hang, HangUp
+from django_meetergo.sandbox.faults import ConnectionClosed, ConnectionStalled
 
 
 class RefusedHost(AssertionError):
@@ -33,11 +33,11 @@ class SandboxAdapter(BaseAdapter):
         """The response, or what ``requests`` raises when a server hangs up or says nothing."""
         try:
             status, headers, body = call_wsgi(self.wsgi, request)
-        except Hang as hang:
-            raise requests.ReadTimeout("the sandbox says nothing", request=request) from hang
-        except HangUp as hangup:
+        except ConnectionStalled as stalled:
+            raise requests.ReadTimeout("the sandbox says nothing", request=request) from stalled
+        except ConnectionClosed as closed:
             aborted = ProtocolError("the sandbox hung up", ConnectionResetError())
-            raise requests.ConnectionError(aborted, request=request) from hangup
+            raise requests.ConnectionError(aborted, request=request) from closed
         raw = HTTPResponse(
             body=io.BytesIO(body), headers=HTTPHeaderDict(headers), status=status, preload_content=False
         )

@@ -1,4 +1,4 @@
-"""What a front end does, in few words."""
+"""A client like a front end, users with permissions, and a site with meeting types."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from django_meetergo.contrib.rest_framework.throttling import RATES
 from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory
 
 ROOT = "/api/meetergo"
-NEEDS_STAFF = {"first_name": "Jane", "last_name": "Doe", "email": "jane@example.com"}
+DETAILS = {"first_name": "Jane", "last_name": "Doe", "email": "jane@example.com"}
 
 
 class NameAuthentication(BaseAuthentication):
-    """A bearer token that is the name of a user: enough to see how the site's own is used."""
+    """Accept a user's name as a bearer token, as an authentication class of the site would."""
 
     def authenticate(self, request):
-        kind, _, name = request.headers.get("Authorization", "").partition(" ")
-        if kind != "Bearer":
+        scheme, _, name = request.headers.get("Authorization", "").partition(" ")
+        if scheme != "Bearer":
             return None
         user = get_user_model().objects.filter(username=name).first()
         if user is None:
@@ -36,14 +36,14 @@ class NameAuthentication(BaseAuthentication):
 
 @pytest.fixture(autouse=True)
 def _api(settings, monkeypatch):
-    """The API is mounted, knows tokens and sessions, and counts nothing unless a test says so."""
+    """Mount the API with token and session authentication and without rates."""
     settings.ROOT_URLCONF = "tests.api.urls"
     settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": dict.fromkeys(RATES)}
     monkeypatch.setattr(MeetergoView, "authentication_classes", [NameAuthentication, SessionAuthentication])
 
 
 class FrontEnd:
-    """A client without an account, unless it is given a name."""
+    """A client of the API; with a name, authenticated as that user."""
 
     def __init__(self, name: str = "") -> None:
         self.client = APIClient(enforce_csrf_checks=True)
@@ -60,19 +60,19 @@ class FrontEnd:
     def list_starts(self, slug: str = "intro-call", **query: Any) -> list[str]:
         answer = self.get(f"/meeting-types/{slug}/availability/", **query)
         assert answer.status_code == 200, answer.content
-        return [free["start"] for free in answer.json()["times"]]
+        return [slot["start"] for slot in answer.json()["times"]]
 
     def book(self, slug: str = "intro-call", *, key: str = "", **changes: Any) -> Any:
-        """Book the first free time, or another."""
-        wish = {"meeting_type": slug, **NEEDS_STAFF, **changes}
-        if "start" not in wish:
-            wish["start"] = self.list_starts(slug)[0]
-        return self.post("/bookings/", wish, **({"Idempotency-Key": key} if key else {}))
+        """Book the first free time, or the one in ``start``."""
+        data = {"meeting_type": slug, **DETAILS, **changes}
+        if "start" not in data:
+            data["start"] = self.list_starts(slug)[0]
+        return self.post("/bookings/", data, **({"Idempotency-Key": key} if key else {}))
 
 
 @pytest.fixture
 def site(meetergo_sandbox: Any, db: Any) -> Any:
-    """A site whose meeting types have been read."""
+    """A site with the sandbox's meeting types."""
     meetergo_sandbox.sync_directory()
     return meetergo_sandbox
 
@@ -83,8 +83,8 @@ def front_end(site: Any) -> FrontEnd:
 
 
 @pytest.fixture
-def person(django_user_model: Any) -> Any:
-    """Make a user, with some permissions."""
+def make_user(django_user_model: Any) -> Any:
+    """Return a function that makes a user with permissions and returns a client authenticated as them."""
     from django.contrib.auth.models import Permission
 
     def make(name: str, *codenames: str, **options: Any) -> FrontEnd:
@@ -97,14 +97,14 @@ def person(django_user_model: Any) -> Any:
 
 @pytest.fixture
 def appointment(db: Any) -> Any:
-    """A row of the mirror with one attendee."""
+    """A mirrored appointment with one attendee."""
     row = AppointmentFactory()
     AttendeeFactory(appointment=row)
     return row
 
 
-def kind(answer: Any) -> str:
-    """The last part of a problem's type."""
+def get_problem_type(answer: Any) -> str:
+    """Return the last part of the problem's type."""
     assert answer["Content-Type"] == "application/problem+json", answer.content
     document = answer.json()
     assert document["status"] == answer.status_code

@@ -1,4 +1,4 @@
-"""The mirror for staff: who may, which rows, in which order, and what can be done with them."""
+"""Appointments for staff: permissions, filters, ordering and actions."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +9,7 @@ from rest_framework.exceptions import PermissionDenied
 from django_meetergo import links
 from django_meetergo.models import Appointment, AppointmentChange
 from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory, HostFactory
-from tests.api.conftest import FrontEnd, kind
+from tests.api.conftest import FrontEnd, get_problem_type
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -17,27 +17,27 @@ START = datetime(2030, 1, 1, 9, tzinfo=UTC)
 
 
 @pytest.fixture
-def staff(person):
-    return person("staff", "view_appointment", "change_appointment")
+def staff(make_user):
+    return make_user("staff", "view_appointment", "change_appointment")
 
 
 @pytest.fixture
 def booked(front_end):
-    """A real appointment: its row, and its attendee's own link."""
+    """A booked appointment and the address where its attendee manages it."""
     managed = front_end.book(timezone="Europe/Berlin").json()["manage"]["url"]
     return Appointment.objects.get(), managed
 
 
-def at(row, action=""):
+def get_path(row, action=""):
     return f"/appointments/{row.public_id}/{action}"
 
 
-# Who may
+# Permissions
 
 NOBODY, LINK, OTHER_LINK = "anonymous", "attendee with the link", "another attendee"
 BARE, VIEWER, SUPERUSER = "staff without permissions", "staff who may view", "superuser"
 
-#: What each of them gets: the list, one row, a resync, a cancel, and the attendee's own page.
+#: Statuses by role of: the list, one appointment, resync, cancel, and the attendee's own appointment.
 MATRIX = {
     NOBODY: (401, 401, 401, 401, 404),
     LINK: (401, 401, 401, 401, 200),
@@ -49,15 +49,15 @@ MATRIX = {
 
 
 @pytest.mark.parametrize("who", MATRIX)
-def test_everybody_gets_what_is_theirs_and_no_more(who, booked, person, django_user_model):
+def test_each_role_gets_exactly_its_own(who, booked, make_user, django_user_model):
     row, _ = booked
     front_end = FrontEnd()
     if who == BARE:
-        front_end = person("bare", is_staff=True)
+        front_end = make_user("bare", is_staff=True)
     elif who == VIEWER:
-        front_end = person("viewer", "view_appointment", is_staff=True)
+        front_end = make_user("viewer", "view_appointment", is_staff=True)
     elif who == SUPERUSER:
-        front_end = person("root", is_superuser=True)
+        front_end = make_user("root", is_superuser=True)
     token = {
         LINK: links.sign(row.attendees.get().public_id, salt=links.MANAGE_SALT),
         OTHER_LINK: links.sign(AttendeeFactory(appointment=row).public_id, salt=links.BOOKING_SALT),
@@ -65,9 +65,9 @@ def test_everybody_gets_what_is_theirs_and_no_more(who, booked, person, django_u
 
     answers = (
         front_end.get("/appointments/"),
-        front_end.get(at(row)),
-        front_end.post(at(row, "resync/")),
-        front_end.post(at(row, "cancel/")),
+        front_end.get(get_path(row)),
+        front_end.post(get_path(row, "resync/")),
+        front_end.post(get_path(row, "cancel/")),
         front_end.get(f"/manage/{token}/"),
     )
 
@@ -85,37 +85,37 @@ def test_everybody_gets_what_is_theirs_and_no_more(who, booked, person, django_u
         ("sync_appointment", "resync/"),
     ],
 )
-def test_each_action_has_a_permission_of_its_own(codename, action, appointment, person, monkeypatch):
-    """``change`` covers all; the narrow ones cover one. Seeing a row is not changing it, nor the reverse."""
+def test_each_action_has_a_permission_of_its_own(codename, action, appointment, make_user, monkeypatch):
+    """``change_appointment`` covers every action, a narrow permission covers one, and each needs ``view``."""
     from django.contrib.auth.models import ContentType, Permission
 
     Permission.objects.get_or_create(
         codename=codename, content_type=ContentType.objects.get_for_model(Appointment)
     )
 
-    def refuse(*_, **__):
+    def report_call(*_, **__):
         raise AssertionError("reached")
 
-    for name in ("request_cancel", "request_move", "sync_appointment"):
-        monkeypatch.setattr(f"django_meetergo.contrib.rest_framework.appointments.{name}", refuse)
+    for name in ("request_cancel", "request_reschedule", "sync_appointment"):
+        monkeypatch.setattr(f"django_meetergo.contrib.rest_framework.appointments.{name}", report_call)
     body = {"start": "2030-01-01T00:00:00Z"}
-    assert person("sees", "view_appointment").post(at(appointment, action), body).status_code == 403
-    assert person("blind", codename).post(at(appointment, action), body).status_code == 403
+    assert make_user("sees", "view_appointment").post(get_path(appointment, action), body).status_code == 403
+    assert make_user("blind", codename).post(get_path(appointment, action), body).status_code == 403
     with pytest.raises(AssertionError, match="reached"):
-        person("may", "view_appointment", codename).post(at(appointment, action), body)
+        make_user("may", "view_appointment", codename).post(get_path(appointment, action), body)
 
 
-def test_a_permission_for_one_row_is_enough_for_that_row(appointment, person, settings):
+def test_an_object_permission_covers_its_row_only(appointment, make_user, settings):
     settings.AUTHENTICATION_BACKENDS = ["tests.api.test_appointments.OneRow"]
     OneRow.row = appointment
-    front_end = person("somebody")
-    assert front_end.get(at(appointment)).status_code == 200
-    assert front_end.get(at(AppointmentFactory())).status_code == 403
+    front_end = make_user("somebody")
+    assert front_end.get(get_path(appointment)).status_code == 200
+    assert front_end.get(get_path(AppointmentFactory())).status_code == 403
     assert front_end.get("/appointments/").status_code == 403
 
 
 class OneRow:
-    """A backend that grants everything about one row."""
+    """A backend that grants every permission for one row."""
 
     row = None
 
@@ -124,52 +124,52 @@ class OneRow:
 
 
 class Strict(ModelBackend):
-    """A backend that allows less than was granted."""
+    """A backend that denies what was granted."""
 
     def has_perm(self, user, name, row=None):
         return False
 
 
-def test_what_was_granted_is_asked_for_in_the_ways_a_site_has(person, settings, django_user_model):
-    """A list asks Django's own backend in a shorter way, and only where nobody else has a say."""
+def test_the_list_respects_every_authentication_backend(make_user, settings, django_user_model):
+    """The shorter query to Django's own backend is used only where no other backend decides."""
     own = "django.contrib.auth.backends.ModelBackend"
     strict, one_row = "tests.api.test_appointments.Strict", "tests.api.test_appointments.OneRow"
-    viewer, bare = person("viewer", "view_appointment"), person("bare", "change_appointment")
+    viewer, bare = make_user("viewer", "view_appointment"), make_user("bare", "change_appointment")
     for backends, status in (([own], 200), ([strict], 403), ([one_row, own], 200), ([one_row], 403)):
         settings.AUTHENTICATION_BACKENDS = backends
         assert viewer.get("/appointments/").status_code == status
         assert bare.get("/appointments/").status_code == 403
 
 
-def test_a_site_may_narrow_what_anybody_sees(appointment, staff, rf, django_user_model):
+def test_a_subclass_can_narrow_the_visible_rows(appointment, staff, rf, django_user_model):
     from django_meetergo.contrib.rest_framework.appointments import AppointmentView
 
     class Narrow(AppointmentView):
         def scope(self, rows):
             return rows.none()
 
-    door = Narrow()
-    door.request = rf.get("/")
-    door.request.user = django_user_model.objects.get(username="staff")
+    view = Narrow()
+    view.request = rf.get("/")
+    view.request.user = django_user_model.objects.get(username="staff")
     with pytest.raises(Exception, match="Not found") as refusal:
-        door.find(str(appointment.public_id))
+        view.get_appointment(str(appointment.public_id))
     assert not isinstance(refusal.value, PermissionDenied)
 
 
-def test_a_session_needs_the_csrf_token_to_change_anything(appointment, person, django_user_model):
-    person("jane", "view_appointment", "change_appointment")
+def test_session_authentication_needs_the_csrf_token_for_changes(appointment, make_user, django_user_model):
+    make_user("jane", "view_appointment", "change_appointment")
     browser = FrontEnd()
     browser.client.force_login(django_user_model.objects.get(username="jane"))
     assert browser.get("/appointments/").status_code == 200
-    assert browser.post(at(appointment, "cancel/")).status_code == 403
+    assert browser.post(get_path(appointment, "cancel/")).status_code == 403
 
 
-# Which rows
+# Filters
 
 
 @pytest.fixture
 def rows(db):
-    """Five appointments on five days."""
+    """Five appointments on five days, with two attendees each."""
     made = [
         AppointmentFactory(start=START + timedelta(days=day), meeting_type__slug=f"type-{day}")
         for day in range(5)
@@ -198,7 +198,7 @@ def rows(db):
     ],
 )
 def test_filters_narrow_the_list(staff, rows, query, days):
-    """Nobody is listed twice for having two matching attendees."""
+    """An appointment with two matching attendees is listed once."""
     found = [row["id"] for row in staff.get("/appointments/", **query).json()["results"]]
     assert found == [str(rows[day].public_id) for day in days]
 
@@ -217,12 +217,12 @@ def test_filters_narrow_the_list(staff, rows, query, days):
         ({"cursor": "cD1ub3doZXJl"}, "cursor"),
     ],
 )
-def test_a_question_that_cannot_be_is_refused_at_its_field(staff, query, field):
+def test_an_invalid_query_parameter_is_refused_by_name(staff, query, field):
     answer = staff.get("/appointments/", **query)
     assert (answer.status_code, list(answer.json()["errors"])) == (422, [field])
 
 
-def test_pages_join_without_gap_or_double(staff, db):
+def test_pages_contain_each_row_once(staff, db):
     for _ in range(7):
         AppointmentFactory(start=START)
     seen, url = [], "/appointments/"
@@ -235,55 +235,55 @@ def test_pages_join_without_gap_or_double(staff, db):
 
 
 @pytest.mark.parametrize("text", ["1", "x", "%00", "00000000-0000-4000-8000-000000000000"])
-def test_an_id_that_is_none_of_ours_is_not_found(staff, text):
-    assert kind(staff.get(f"/appointments/{text}/")) == "not-found"
+def test_an_unknown_id_is_404(staff, text):
+    assert get_problem_type(staff.get(f"/appointments/{text}/")) == "not-found"
 
 
-# What can be done
+# Actions
 
 
 def test_staff_cancel_as_the_host(staff, booked, site):
     row, _ = booked
-    answer = staff.post(at(row, "cancel/"), {"reason": "The doctor is ill"})
+    answer = staff.post(get_path(row, "cancel/"), {"reason": "The doctor is ill"})
     assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
     change = AppointmentChange.objects.get()
     assert (change.requested_by, change.user.username) == ("host", "staff")
     assert site.appointments() == []
 
 
-def test_a_group_is_cancelled_for_all_only_when_that_is_said(staff, front_end, site):
+def test_a_group_is_cancelled_for_all_only_with_cancel_all(staff, front_end, site):
     front_end.book("group-class")
     site.run_due(after=10)
     row = Appointment.objects.get()
-    unclear = staff.post(at(row, "cancel/"))
+    unclear = staff.post(get_path(row, "cancel/"))
     assert (unclear.status_code, list(unclear.json()["errors"])) == (422, ["attendee"])
-    foreign = staff.post(at(row, "cancel/"), {"attendee": str(row.public_id)})
+    foreign = staff.post(get_path(row, "cancel/"), {"attendee": str(row.public_id)})
     assert list(foreign.json()["errors"]) == ["attendee"]
-    assert staff.post(at(row, "cancel/"), {"cancel_all": True}).json()["status"] == "cancelled"
+    assert staff.post(get_path(row, "cancel/"), {"cancel_all": True}).json()["status"] == "cancelled"
 
 
-def test_staff_move_an_appointment(staff, booked, front_end):
+def test_staff_reschedule_an_appointment(staff, booked, front_end):
     row, managed = booked
     start = front_end.get(managed + "availability/").json()["times"][5]["start"]
-    answer = staff.post(at(row, "reschedule/"), {"start": start})
+    answer = staff.post(get_path(row, "reschedule/"), {"start": start})
     assert answer.status_code == 200, answer.content
     assert datetime.fromisoformat(answer.json()["start"]) == datetime.fromisoformat(start)
 
 
-def test_a_row_is_read_anew(staff, booked, site):
+def test_resync_reads_the_appointment(staff, booked, site):
     row, _ = booked
     Appointment.objects.filter(pk=row.pk).update(location="nowhere", digest="old", synced_at=None)
-    assert staff.post(at(row, "resync/")).json()["location"] != "nowhere"
+    assert staff.post(get_path(row, "resync/")).json()["location"] != "nowhere"
 
 
-def test_a_service_that_does_not_answer_is_503(staff, booked, site):
+def test_resync_is_503_when_meetergo_does_not_answer(staff, booked, site):
     row, _ = booked
     site.fail_next("*", kind="status_before", times=9)
-    answer = staff.post(at(row, "resync/"))
-    assert (answer.status_code, kind(answer)) == (503, "service-unavailable")
+    answer = staff.post(get_path(row, "resync/"))
+    assert (answer.status_code, get_problem_type(answer)) == (503, "service-unavailable")
 
 
-def test_a_change_on_its_way_is_said(staff, appointment):
+def test_is_changing_is_true_while_a_change_is_open(staff, appointment):
     AppointmentChange.objects.create(
         appointment=appointment,
         kind="cancel",
@@ -291,4 +291,4 @@ def test_a_change_on_its_way_is_said(staff, appointment):
         previous_start=appointment.start,
         created_at=appointment.start,
     )
-    assert staff.get(at(appointment)).json()["is_changing"]
+    assert staff.get(get_path(appointment)).json()["is_changing"]

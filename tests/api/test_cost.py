@@ -1,4 +1,4 @@
-"""What a request costs the database, however many rows there are."""
+"""The number of database queries per request does not depend on the number of rows."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 START = datetime(2030, 1, 1, 9, tzinfo=UTC)
 
 
-def fill(number: int) -> None:
-    """So many appointments, each with two attendees, a host and a meeting type of three."""
+def add_appointments(number: int) -> None:
+    """Add appointments with two attendees and a host each, spread over three meeting types."""
     types = list(MeetingType.objects.all()) or [MeetingTypeFactory(raw={"a": 1}) for _ in range(3)]
     host = HostFactory()
     before = Appointment.objects.count()
@@ -48,8 +48,8 @@ def fill(number: int) -> None:
     )
 
 
-def count(front_end: FrontEnd, path: str, **query: object) -> tuple[int, int]:
-    """Rows and statements of one list."""
+def count_rows_and_queries(front_end: FrontEnd, path: str, **query: object) -> tuple[int, int]:
+    """Return the rows and the queries of one list."""
     with CaptureQueriesContext(connection) as found:
         answer = front_end.get(path, **query)
     assert answer.status_code == 200, answer.content
@@ -57,31 +57,34 @@ def count(front_end: FrontEnd, path: str, **query: object) -> tuple[int, int]:
 
 
 @pytest.fixture
-def staff(person):
-    """Somebody who may see appointments because a group of theirs may."""
-    front_end = person("staff")
+def staff(make_user):
+    """A user who may view appointments through a group."""
+    front_end = make_user("staff")
     group = Group.objects.create(name="reception")
     group.permissions.add(Permission.objects.get(codename="view_appointment"))
     group.user_set.add(get_user_model().objects.get(username="staff"))
     return front_end
 
 
-def test_a_list_costs_five_statements_from_ten_rows_to_a_thousand(person, staff):
-    """Rows, attendees, hosts; before them the token's user, and what they may unless a superuser."""
-    fill(10)
-    root, costs = person("root", is_superuser=True), []
+def test_a_list_costs_five_queries_from_ten_rows_to_a_thousand(make_user, staff):
+    """The token's user, the permission (superusers save it), rows, attendees, hosts."""
+    add_appointments(10)
+    root, costs = make_user("root", is_superuser=True), []
     for more in (0, 90, 900):
-        fill(more)
+        add_appointments(more)
         costs.append(
-            (count(staff, "/appointments/", page_size=100), count(root, "/appointments/", page_size=100))
+            (
+                count_rows_and_queries(staff, "/appointments/", page_size=100),
+                count_rows_and_queries(root, "/appointments/", page_size=100),
+            )
         )
     assert costs == [((10, 5), (10, 4)), ((100, 5), (100, 4)), ((100, 5), (100, 4))]
 
 
-def test_filters_cost_no_statement_more(staff):
-    fill(200)
+def test_filters_add_no_query(staff):
+    add_appointments(200)
     host = Host.objects.first()
-    found = count(
+    found = count_rows_and_queries(
         staff,
         "/appointments/",
         page_size=100,
@@ -95,10 +98,10 @@ def test_filters_cost_no_statement_more(staff):
 
 
 @pytest.mark.parametrize("ordering", ["start", "-start", "end", "-end"])
-def test_a_deep_page_costs_what_the_first_does(person, ordering):
-    """The database is asked for one page's rows behind an index, not for all rows before it."""
-    fill(400)
-    root = person("root", is_superuser=True)
+def test_a_deep_page_costs_what_the_first_does(make_user, ordering):
+    """Pages are found by the cursor's position in an index, not by an offset."""
+    add_appointments(400)
+    root = make_user("root", is_superuser=True)
     url, query, costs = "/appointments/", {"page_size": 50, "ordering": ordering}, []
     while url:
         with CaptureQueriesContext(connection) as found:
@@ -112,25 +115,25 @@ def test_a_deep_page_costs_what_the_first_does(person, ordering):
     assert len(set(costs)) == 1
 
 
-def test_one_row_costs_as_much_in_a_large_mirror(person):
-    fill(300)
-    root = person("root", is_superuser=True)
+def test_one_appointment_costs_five_queries_in_a_large_mirror(make_user):
+    add_appointments(300)
+    root = make_user("root", is_superuser=True)
     row = Appointment.objects.last()
     with CaptureQueriesContext(connection) as found:
         assert root.get(f"/appointments/{row.public_id}/").status_code == 200
     assert len(found) <= 5
 
 
-def test_meeting_types_cost_two_statements(db):
+def test_meeting_types_cost_two_queries(db):
     costs = set()
     for _ in range(2):
         for _ in range(10):
             MeetingTypeFactory().hosts.add(HostFactory())
-        costs.add(count(FrontEnd(), "/meeting-types/")[1])
+        costs.add(count_rows_and_queries(FrontEnd(), "/meeting-types/")[1])
     assert costs == {2}
 
 
-def test_a_bookings_address_costs_four_statements_at_most(front_end):
+def test_a_booking_costs_four_queries_at_most(front_end):
     url = front_end.book().json()["url"]
     with CaptureQueriesContext(connection) as found:
         assert front_end.get(url).status_code == 200

@@ -1,4 +1,4 @@
-"""What holds for every address: counting, secrets, formats, and being absent."""
+"""What holds for every view: rates, secrets, formats, and the API being optional."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from django_meetergo.contrib.rest_framework.urls import urlpatterns
 from django_meetergo.models import Appointment, Attendee, Booking, Host, MeetingType
 from django_meetergo.testing.factories import HostFactory
 from django_meetergo.visitors import normalize_address
-from tests.api.conftest import FrontEnd, kind
+from tests.api.conftest import FrontEnd, get_problem_type
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-# Counting
+# Rates
 
 
 @pytest.fixture
-def strict(settings):
+def low_rates(settings):
     settings.REST_FRAMEWORK = {
         "DEFAULT_THROTTLE_RATES": {"meetergo-token": "2/min", "meetergo-read": "1/min"}
     }
 
 
-def test_who_guesses_links_is_turned_away(front_end, strict):
+def test_guessed_tokens_are_rate_limited(front_end, low_rates):
     statuses = [front_end.get("/bookings/guess/").status_code for _ in range(3)]
     assert statuses == [404, 404, 429]
     answer = front_end.get("/bookings/guess/")
-    assert kind(answer) == "throttled"
+    assert get_problem_type(answer) == "throttled"
     assert 0 < int(answer["Retry-After"]) <= 60
     assert front_end.get("/meeting-types/").status_code == 200
 
 
-def test_behind_a_proxy_callers_are_told_apart_by_its_header(front_end, strict, settings):
-    """The last entry is the proxy's own; what stands before it anybody can write."""
+def test_clients_behind_a_proxy_are_counted_by_its_header(front_end, low_rates, settings):
+    """Only the last entry is written by the proxy; a client can send any entries before it."""
     settings.MEETERGO = {**settings.MEETERGO, "CLIENT_IP_HEADER": "X-Forwarded-For"}
 
-    def ask(chain):
+    def get_with(chain):
         return front_end.client.get("/api/meetergo/meeting-types/", headers={"X-Forwarded-For": chain})
 
-    assert ask("192.0.2.1").status_code == 200
-    assert ask("192.0.2.2").status_code == 200
-    assert ask("198.51.100.7, 192.0.2.1").status_code == 429
+    assert get_with("192.0.2.1").status_code == 200
+    assert get_with("192.0.2.2").status_code == 200
+    assert get_with("198.51.100.7, 192.0.2.1").status_code == 429
 
 
-def test_a_header_that_no_proxy_of_ours_sets_is_not_believed(front_end, strict):
+def test_the_proxy_header_is_ignored_unless_the_site_names_it(front_end, low_rates):
     for number, status in enumerate((200, 429)):
         answer = front_end.client.get(
             "/api/meetergo/meeting-types/", headers={"X-Forwarded-For": f"192.0.2.{number}"}
@@ -67,7 +67,7 @@ def test_a_header_that_no_proxy_of_ours_sets_is_not_believed(front_end, strict):
         ("unix:", "unix:"),
     ],
 )
-def test_addresses_are_counted_by_who_can_have_them(text, name):
+def test_network_addresses_are_normalized(text, name):
     assert normalize_address(text) == name
 
 
@@ -76,10 +76,10 @@ def test_addresses_are_counted_by_who_can_have_them(text, name):
 CANARY = "canary-5f1d7c"
 
 
-def test_no_answer_holds_a_secret_or_an_inner_id(front_end, person, site, settings):
-    """Whatever we know and nobody may see, planted in every column that holds such things."""
+def test_no_answer_contains_a_secret_or_an_internal_id(front_end, make_user, site, settings):
+    """A canary in every column that must stay inside appears in no answer."""
     settings.MEETERGO = {**settings.MEETERGO, "WEBHOOK_TOKENS": [CANARY * 3], "ENCRYPTION_KEYS": []}
-    staff = person("staff", "view_appointment", "change_appointment")
+    staff = make_user("staff", "view_appointment", "change_appointment")
     booked = front_end.book().json()
     pending = front_end.book("checkup", email="joe@example.com").json()
     for model in (Appointment, Attendee, Host, MeetingType):
@@ -120,7 +120,7 @@ def test_no_answer_holds_a_secret_or_an_inner_id(front_end, person, site, settin
 
 
 def list_names(document):
-    """Every member's name, however deep."""
+    """Return the names of all members, at any depth."""
     if isinstance(document, list):
         return [name for one in document for name in list_names(one)]
     if not isinstance(document, dict):
@@ -128,7 +128,7 @@ def list_names(document):
     return [*document, *(name for one in document.values() for name in list_names(one))]
 
 
-def test_only_links_that_can_be_followed_are_handed_on(front_end):
+def test_meeting_links_with_other_schemes_are_left_out(front_end):
     booked = front_end.book().json()
     Appointment.objects.update(meeting_link="javascript:alert(1)")
     assert front_end.get(booked["url"]).json()["appointment"]["meeting_link"] is None
@@ -138,37 +138,37 @@ def test_only_links_that_can_be_followed_are_handed_on(front_end):
 # Formats
 
 
-def test_there_is_no_page_to_click_on_outside_debug(front_end, settings):
+def test_the_browsable_api_needs_debug(front_end, settings):
     html = {"Accept": "text/html"}
     answer = front_end.client.get("/api/meetergo/meeting-types/", headers=html)
-    assert (answer.status_code, kind(answer)) == (406, "not-acceptable")
+    assert (answer.status_code, get_problem_type(answer)) == (406, "not-acceptable")
     settings.DEBUG = True
     settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "rest_framework"]
     answer = front_end.client.get("/api/meetergo/meeting-types/", headers=html)
     assert answer["Content-Type"].startswith("text/html")
 
 
-def test_a_method_that_is_not_there_is_named_as_such(front_end):
+def test_an_unsupported_method_is_405(front_end):
     answer = front_end.client.delete("/api/meetergo/bookings/")
-    assert (answer.status_code, kind(answer)) == (405, "method-not-allowed")
+    assert (answer.status_code, get_problem_type(answer)) == (405, "method-not-allowed")
     assert "POST" in answer["Allow"]
 
 
-def test_types_of_problems_are_unique_and_stable():
-    names = [one.name for one in problems.KINDS]
+def test_problem_types_are_unique():
+    names = [one.name for one in problems.PROBLEM_TYPES]
     assert len(names) == len(set(names))
-    assert all(one.uri.startswith("urn:problem-type:django-meetergo:") for one in problems.KINDS)
+    assert all(one.uri.startswith("urn:problem-type:django-meetergo:") for one in problems.PROBLEM_TYPES)
 
 
-def test_every_problem_is_in_the_manual():
+def test_every_problem_type_is_documented():
     from pathlib import Path
 
     manual = (Path(__file__).parents[2] / "docs" / "rest-api.rst").read_text()
-    assert not [one.name for one in problems.KINDS if f"``{one.name}``" not in manual]
+    assert not [one.name for one in problems.PROBLEM_TYPES if f"``{one.name}``" not in manual]
 
 
-def test_no_address_holds_a_transaction_open():
-    """Services commit before they telephone, whatever a site wraps around its views."""
+def test_no_view_runs_in_a_transaction():
+    """Services commit before they call meetergo, also with ``ATOMIC_REQUESTS``."""
     from django.urls import reverse
 
     paths = [
@@ -179,8 +179,8 @@ def test_no_address_holds_a_transaction_open():
     assert all("default" in resolve(path).func._non_atomic_requests for path in paths)
 
 
-def test_the_pages_may_be_missing(front_end, settings):
-    """A site may have the API without the pages; then nothing leads to one."""
+def test_the_api_works_without_the_pages(front_end, settings):
+    """A site can include the API without the pages; links to pages are then null."""
     settings.ROOT_URLCONF = "tests.api.bare_urls"
     booked = front_end.book().json()
     assert booked["page"] is None
@@ -196,12 +196,12 @@ import sys
 
 ABSENT = {"rest_framework", "django_filters", "drf_spectacular"}
 
-class Absent:
+class Blocker:
     def find_spec(self, name, path=None, target=None):
         if name in ABSENT:
             raise ModuleNotFoundError(name)
 
-sys.meta_path.insert(0, Absent())
+sys.meta_path.insert(0, Blocker())
 from django.conf import settings
 settings.configure(
     SECRET_KEY="x",
@@ -222,15 +222,15 @@ try:
 except ModuleNotFoundError as error:
     assert str(error) in ABSENT, error
 else:
-    raise AssertionError("the guard is broken")
+    raise AssertionError("Django REST framework was imported although it is blocked.")
 """
 
 
-def test_a_bare_install_does_without_it():
+def test_the_app_works_without_django_rest_framework():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_hosts_without_a_name_are_not_shown(front_end):
+def test_hosts_without_a_name_are_left_out(front_end):
     MeetingType.objects.get(slug="intro-call").hosts.set([HostFactory(name="")])
     assert FrontEnd().get("/meeting-types/intro-call/").json()["hosts"] == []

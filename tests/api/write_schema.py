@@ -1,4 +1,4 @@
-"""Write the published schema anew: ``python -m tests.api.write_schema``."""
+"""Write the committed OpenAPI schema: ``python -m tests.api.write_schema``."""
 
 import os
 
@@ -6,9 +6,9 @@ import django
 
 
 def write() -> None:
-    from django_meetergo.contrib.rest_framework import published
+    from django_meetergo.contrib.rest_framework import schema
 
-    published.FILE.write_text(published.build_schema())
+    schema.FILE.write_text(schema.build_schema())
 
 
 if __name__ == "__main__":

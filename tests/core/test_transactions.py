@@ -13,7 +13,7 @@ from django.db.backends.sqlite3.base import DatabaseWrapper
 from django_meetergo import transactions
 from django_meetergo.models import MeetingType
 from django_meetergo.transactions import is_database_away, run_with_retries, write_transaction
-from django_meetergo.views.common import page
+from django_meetergo.views.decorators import page
 
 
 @pytest.fixture

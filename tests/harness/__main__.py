@@ -1,4 +1,4 @@
-"""``python -m tests.harness PART``: run one trial."""
+"""``python -m tests.harness PART``: run one load test and print its figures as JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import sys
 from importlib import import_module
 
-PARTS = ("outage", "rate_limit", "rebook", "rotate", "stampede", "storm", "sync", "webhooks")
+PARTS = ("chaos", "outage", "rate_limit", "rebook", "rotate", "stampede", "storm", "sync", "webhooks")
 
 
 def main() -> int:

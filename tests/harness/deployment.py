@@ -29,7 +29,6 @@ from tests.harness import workers
 from tests.harness.proxy import Plan, Proxy, start_proxy
 
 BOOT_SECONDS = 60
-REDIS = os.environ.get("HARNESS_REDIS_URL", "redis://127.0.0.1:6379/5")
 
 
 @dataclass
@@ -42,6 +41,7 @@ class Deployment:
     database: Proxy
     cache: Proxy
     broker: Proxy
+    redis: tuple[str, int]
     folder: Path
     environment: Mapping[str, str]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -118,8 +118,9 @@ def deploy(
         database = stack.enter_context(
             start_proxy((known["HOST"] or "127.0.0.1", int(known["PORT"] or 5432)), is_http=False)
         )
-        cache = stack.enter_context(start_proxy(split_address(REDIS), is_http=False))
-        broker = stack.enter_context(start_proxy(split_address(REDIS), is_http=False))
+        redis = stack.enter_context(start_redis(folder))
+        cache = stack.enter_context(start_proxy(redis, is_http=False))
+        broker = stack.enter_context(start_proxy(redis, is_http=False))
         name = f"harness_{uuid4().hex[:8]}"
         given = {
             "DATABASES": {
@@ -134,7 +135,7 @@ def deploy(
             "CACHES": {
                 "default": {
                     "BACKEND": "django.core.cache.backends.redis.RedisCache",
-                    "LOCATION": f"{cache.url.replace('http', 'redis')}/5",
+                    "LOCATION": f"{cache.url.replace('http', 'redis')}/0",
                     "KEY_PREFIX": name,
                     "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
                 }
@@ -152,7 +153,7 @@ def deploy(
             "DJANGO_SETTINGS_MODULE": "tests.harness.site_settings",
             "HARNESS_SETTINGS": json.dumps(given),
             "HARNESS_PATCHES": json.dumps(dict(patches or {})),
-            "CELERY_BROKER_URL": f"{broker.url.replace('http', 'redis')}/6",
+            "CELERY_BROKER_URL": f"{broker.url.replace('http', 'redis')}/1",
             "CELERY_QUEUE": name,
         }
         site = Deployment(
@@ -164,6 +165,7 @@ def deploy(
             broker=broker,
             folder=folder,
             environment=environment,
+            redis=redis,
         )
         workers.read_directory(running.url)
         try:
@@ -175,9 +177,34 @@ def deploy(
             site.stop()
 
 
+@contextmanager
+def start_redis(folder: Path) -> Iterator[tuple[str, int]]:
+    """Run a Redis of our own, which may be flushed and filled up, and return its address."""
+    port = find_free_port()
+    process = subprocess.Popen(
+        ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        ends = time.monotonic() + BOOT_SECONDS
+        while not is_listening(port):
+            if time.monotonic() > ends:
+                raise RuntimeError("redis-server did not start.")
+            time.sleep(0.05)
+        yield "127.0.0.1", port
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def split_address(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
-    return parts.hostname or "127.0.0.1", parts.port or 6379
+    return parts.hostname or "127.0.0.1", parts.port or 80
 
 
 def find_free_port() -> int:

@@ -23,7 +23,7 @@ def list_active_seats(sandbox: Sandbox) -> list[tuple[str, str, str]]:
     """Return (reference, appointment id, attendee id) of every active seat with a reference of ours."""
     return [
         (reference, appointment.id, attendee.id)
-        for appointment in list(sandbox.ledger.appointments.values())
+        for appointment in list(sandbox.state.appointments.values())
         if not appointment.is_cancelled
         for attendee in appointment.attendees
         for reference in REFERENCE.findall(str(attendee.answers))
@@ -34,7 +34,7 @@ def list_pending_references(sandbox: Sandbox) -> list[str]:
     """Return the references of the provisional bookings that still wait at the service."""
     return [
         reference
-        for provisional in list(sandbox.ledger.provisionals.values())
+        for provisional in list(sandbox.state.provisionals.values())
         if provisional.status == "pending"
         for reference in set(REFERENCE.findall(str(provisional.dto)))
     ]
@@ -75,7 +75,7 @@ def list_untrue_pages(sandbox: Sandbox, visits: Iterable[Visit]) -> list[str]:
     """Return the visits whose last page contradicts what the service holds for that person."""
     emails = Counter(
         attendee.email.casefold()
-        for appointment in list(sandbox.ledger.appointments.values())
+        for appointment in list(sandbox.state.appointments.values())
         if not appointment.is_cancelled
         for attendee in appointment.attendees
         if REFERENCE.search(str(attendee.answers))

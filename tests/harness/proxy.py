@@ -1,8 +1,8 @@
 """A TCP proxy that breaks connections on purpose, in front of a sandbox, database, cache or broker.
 
 ``Proxy`` forwards to one address. In HTTP mode it reads whole requests, so a fault can strike between a
-request and its answer; in stream mode it forwards bytes and can be cut, silenced or taken down as a whole. The
-faults of HTTP mode are drawn from a seeded random generator and counted.
+request and its answer; in stream mode it forwards bytes and can be cut, silenced or taken down as a whole.
+The faults of HTTP mode are drawn from a seeded random generator and counted.
 """
 
 from __future__ import annotations

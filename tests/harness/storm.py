@@ -101,10 +101,10 @@ SETTINGS: dict[str, Any] = {
 
 def build_sandbox(variation: str) -> Sandbox:
     sandbox = Sandbox(rate_limit=False)
-    for meeting_type in sandbox.ledger.meeting_types.values():
+    for meeting_type in sandbox.state.meeting_types.values():
         meeting_type.horizon = None
     if variation == "no-references":
-        sandbox.settings.hide_marker = True
+        sandbox.settings.hide_answers = True
     return sandbox
 
 
@@ -117,9 +117,11 @@ def build_plan(variation: str, share: float) -> Plan:
     return Plan(share=share, faults=tuple(FAULTS), hang_seconds=TIMEOUT_SECONDS * 1.5)
 
 
-def send_visitors(url: str, bookings: int, clients: int, seed: int) -> list[Visit]:
-    """Have so many people book, ``clients`` at a time; some share an address, some want the same time."""
-    visits = [build_visit(number, random.Random(f"{seed}.{number}")) for number in range(bookings)]
+def send_visitors(url: str, bookings: int, clients: int, seed: object) -> list[Visit]:
+    """Have so many people book, ``clients`` at a time, each at a random time."""
+    visits = [
+        build_visit(f"{seed}x{number}", random.Random(f"{seed}.{number}")) for number in range(bookings)
+    ]
 
     def come(number: int) -> None:
         dice = random.Random(f"{seed}.{number}.visit")
@@ -130,7 +132,7 @@ def send_visitors(url: str, bookings: int, clients: int, seed: int) -> list[Visi
     return visits
 
 
-def build_visit(number: int, dice: random.Random) -> Visit:
+def build_visit(number: str, dice: random.Random) -> Visit:
     return Visit(name=f"Jane Doe{number}", email=f"visitor{number}@example.com", slug=dice.choice(SLUGS))
 
 

@@ -140,7 +140,7 @@ def test_since_when_a_key_is_refused_is_remembered_until_it_is_taken_again(facts
     assert Connection.objects.get().refused_since == since
 
     meetergo_sandbox.sandbox.faults.clear()
-    for token in meetergo_sandbox.sandbox.ledger.tokens.values():
+    for token in meetergo_sandbox.sandbox.state.tokens.values():
         token.expired = False
     client = meetergo_sandbox.client("sync")
     check_service(connection="default", client=client, now=meetergo_sandbox.now())
@@ -191,7 +191,7 @@ def test_an_empty_day_is_explained(meetergo_sandbox, capsys):
     """What blocks each start, in meetergo's words; and our own reasons first."""
     start = meetergo_sandbox.list_free_starts()[0]
     day = timezone.localtime(start).date()
-    meetergo_sandbox.steal_slot(start)
+    meetergo_sandbox.occupy_slot(start)
     MeetingType.objects.filter(slug="intro-call").update(enabled=False)
 
     call_command("meetergo_doctor", "--why-no-slots", "intro-call", day.isoformat())

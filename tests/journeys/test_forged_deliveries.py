@@ -1,4 +1,4 @@
-"""A letterbox whose token has leaked."""
+"""Forged deliveries at a webhook endpoint whose token has leaked."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from django_meetergo.services.webhooks.registration import build_endpoint
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_with_a_flood_of_forged_deliveries_the_mirror_says_what_the_service_says(meetergo_sandbox):
-    """One in four deliveries lies, about known and unknown appointments; nothing of it is written."""
+def test_a_flood_of_forged_deliveries_leaves_the_mirror_equal_to_meetergo(meetergo_sandbox):
+    """Forged deliveries name known and unknown appointments; nothing of their content is stored."""
     kit, dice = meetergo_sandbox, random.Random(7)
     kit.register_webhook()
     for start in kit.list_free_starts()[:12]:
-        kit.steal_slot(start)
-    letterbox = build_endpoint("default").removeprefix("https://clinic.example")
+        kit.occupy_slot(start)
+    endpoint = build_endpoint("default").removeprefix("https://clinic.example")
     for remote in kit.appointments():
-        lie = {
+        forged = {
             "webhookType": dice.choice(["booking_cancelled", "booking_rescheduled", "booking_created"]),
             "id": dice.choice([remote.id, f"invented-{dice.random()}"]),
             "isCancelled": True,
             "start": "2031-01-01T10:00:00+01:00",
             "attendees": [{"id": "x", "email": "mallory@example.com"}],
         }
-        assert Client().post(letterbox, json.dumps(lie), content_type="application/json").status_code == 200
+        assert Client().post(endpoint, json.dumps(forged), content_type="application/json").status_code == 200
     kit.deliver(duplicate=2, shuffle=True)
 
     for seconds in (3, 6, 31, 121, 601):

@@ -1,4 +1,4 @@
-"""Mail scanners open every link. Nothing may happen because of it."""
+"""Mail scanners open every link: no GET may change anything."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def book(kit, slug, person, fault=None):
 
 @pytest.fixture
 def full_site(meetergo_sandbox):
-    """A booking in every state that has links of its own, and the mails that told of them."""
+    """A booking in every state that has links of its own, and the mails about them."""
     kit = meetergo_sandbox
     book(kit, "intro-call", "confirmed")
     book(kit, "checkup", "pending")
@@ -52,20 +52,20 @@ def full_site(meetergo_sandbox):
 
 
 def find_addresses(text):
-    """Every link of a page or a mail that leads to this site."""
+    """Return every link of a page or mail that leads to this site."""
     found = re.findall(r'(?:href|action)="([^"]+)"', text) + re.findall(r"https://clinic\.example\S+", text)
     return {html.unescape(address) for address in found}
 
 
 def crawl(addresses):
-    """GET everything that can be reached, nearest first; the addresses that were opened."""
+    """GET every page that can be reached, nearest first; return the URLs that were opened."""
     client, waiting, seen = Client(), deque(sorted(addresses)), set()
     queries = Counter()
     while waiting:
         parts = urlsplit(waiting.popleft())
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         foreign = parts.netloc not in {"", "clinic.example"} or not parts.path.startswith("/book")
-        # The same page for another day or zone is the same page.
+        # A few days and zones of each page are enough.
         if foreign or target in seen or queries[parts.path] >= MOST_QUERIES:
             continue
         seen.add(target)
@@ -83,19 +83,19 @@ def take_fingerprint():
 
 
 def test_opening_every_link_in_every_page_and_mail_changes_nothing(full_site):
-    """Neither a row of ours nor anything at the service moves."""
+    """Neither a row nor anything at meetergo changes."""
     assert mail.outbox
     own = [links.get_booking_path(booking) for booking in Booking.objects.all()]
     own += [links.get_manage_path(booking.attendee) for booking in Booking.objects.exclude(attendee=None)]
     mailed = set().union(*(find_addresses(message.body) for message in mail.outbox))
-    journal = full_site.sandbox.journal
-    before, last = take_fingerprint(), len(journal.entries())
+    request_log = full_site.sandbox.request_log
+    before, last = take_fingerprint(), len(request_log.entries())
 
     seen = crawl({*own, *mailed, "/book/"})
 
     assert len(seen) > 50
     assert any("/cancel/" in address for address in seen)
     assert take_fingerprint() == before
-    after = journal.entries(since=last)
+    after = request_log.entries(since=last)
     assert {entry["method"] for entry in after if entry["kind"] == "request"} <= {"GET"}
     assert not [entry for entry in after if entry["kind"] == "applied"]

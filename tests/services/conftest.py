@@ -14,7 +14,7 @@ def jane():
 
 @pytest.fixture
 def book(meetergo_sandbox, jane, db):
-    """Book the first free time of a meeting type, or another; anything may be overridden."""
+    """Book the first free slot of a meeting type, or another; every argument may be overridden."""
 
     def book(slug="intro-call", *, start=None, attendee=jane, **options):
         kit = meetergo_sandbox

@@ -1,4 +1,4 @@
-"""What somebody who books is promised."""
+"""Booking: what a caller of ``book_appointment`` gets in each case."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from django_meetergo.services.booking.book import AttendeeData
 pytestmark = pytest.mark.django_db
 
 
-def test_a_free_time_is_booked_and_stands_at_both_sides(meetergo_sandbox, book):
-    """A confirmed booking has one appointment here and the same one at the service."""
+def test_a_confirmed_booking_has_one_appointment_here_and_at_meetergo(meetergo_sandbox, book):
+    """The mirror has the appointment that meetergo has, and one request was sent."""
     booking = book()
 
     assert (booking.state, booking.reason) == ("confirmed", "")
@@ -31,7 +31,7 @@ def test_a_free_time_is_booked_and_stands_at_both_sides(meetergo_sandbox, book):
 
 
 def test_the_first_reread_fills_in_what_the_answer_left_out(meetergo_sandbox, book):
-    """Attendee id, host and link come from one read that is due at once."""
+    """Attendee id, host and link come from a re-read that is due at once."""
     booking = book()
     assert booking.attendee.remote_id is None
 
@@ -46,8 +46,8 @@ def test_the_first_reread_fills_in_what_the_answer_left_out(meetergo_sandbox, bo
     assert appointment.attendees.count() == 1
 
 
-def test_a_lost_answer_is_settled_by_looking_and_never_sent_again(meetergo_sandbox, book):
-    """The appointment that a lost answer made is found and adopted."""
+def test_a_lost_answer_is_reconciled_by_reading_and_never_sent_again(meetergo_sandbox, book):
+    """The appointment of a lost answer is found in the list and adopted."""
     meetergo_sandbox.fail_next(kind="drop_after")
     booking = book()
     assert booking.state == "unknown"
@@ -60,8 +60,8 @@ def test_a_lost_answer_is_settled_by_looking_and_never_sent_again(meetergo_sandb
     assert len(meetergo_sandbox.appointments_of(booking)) == 1
 
 
-def test_a_lost_request_is_told_as_not_booked_after_two_looks(meetergo_sandbox, book):
-    """Nothing is said to have failed before the service's time is up; then it is said plainly."""
+def test_a_lost_request_is_closed_as_not_booked_after_two_complete_reads(meetergo_sandbox, book):
+    """The booking stays unknown until its deadline and is then closed."""
     meetergo_sandbox.fail_next(kind="drop_before")
     booking = book()
 
@@ -79,8 +79,8 @@ def test_a_lost_request_is_told_as_not_booked_after_two_looks(meetergo_sandbox, 
 
 
 @pytest.mark.parametrize("kind", ["garbage", "empty", "status_after", "hang_after"])
-def test_an_answer_that_says_nothing_is_looked_into(meetergo_sandbox, book, kind):
-    """Garbage, silence and a 5xx after the fact all end with the appointment that was made."""
+def test_an_unreadable_answer_is_reconciled(meetergo_sandbox, book, kind):
+    """Garbage, silence and a 5xx after the booking was made all end with the appointment that was made."""
     options = {"status": 500} if kind == "status_after" else {}
     meetergo_sandbox.fail_next(kind=kind, **options)
     booking = book()
@@ -93,8 +93,8 @@ def test_an_answer_that_says_nothing_is_looked_into(meetergo_sandbox, book, kind
     assert meetergo_sandbox.posts() == 1
 
 
-def test_incomplete_looks_end_before_a_person_and_never_as_not_booked(meetergo_sandbox, book):
-    """When the lists cannot be read, nobody claims to know."""
+def test_incomplete_reads_are_left_to_staff_and_never_called_not_booked(meetergo_sandbox, book):
+    """Without a complete read nothing is proven."""
     meetergo_sandbox.fail_next(kind="drop_after")
     booking = book()
     meetergo_sandbox.fail_next("GET /v4/appointment/paginated", kind="status_before", status=500, times=-1)
@@ -106,9 +106,9 @@ def test_incomplete_looks_end_before_a_person_and_never_as_not_booked(meetergo_s
     assert (booking.state, booking.reason) == ("unknown", "needs_staff")
 
 
-def test_a_taken_time_is_told_and_nothing_is_booked(meetergo_sandbox, book):
-    """Who loses the race is told so at once."""
-    meetergo_sandbox.fail_next(kind="steal_slot")
+def test_a_taken_slot_closes_the_booking_at_once(meetergo_sandbox, book):
+    """The booking is closed as slot_taken and no appointment exists."""
+    meetergo_sandbox.fail_next(kind="occupy_slot")
 
     booking = book()
 
@@ -116,27 +116,22 @@ def test_a_taken_time_is_told_and_nothing_is_booked(meetergo_sandbox, book):
     assert meetergo_sandbox.appointments_of(booking) == []
 
 
-def test_the_second_of_our_own_visitors_is_told_without_a_call(meetergo_sandbox, book):
-    """A standing appointment of that host at that start is enough."""
+def test_a_second_visitor_of_a_booked_slot_costs_no_request(meetergo_sandbox, book):
+    """The mirror's active appointment of the host at that start is enough to close the booking."""
+    kit = meetergo_sandbox
     first = book()
-    other = AttendeeData(email="john@example.com", first_name="John")
-
-    second = book(start=first.start, attendee=other) if offered(meetergo_sandbox, first.start) else None
-
-    assert second is None or (second.state, second.reason) == ("closed", "slot_taken")
-    assert meetergo_sandbox.posts() == 1
-
-
-def offered(kit, start):
-    """Put the time back into our copy, as if it were older than the booking."""
+    # meetergo offers the slot again, and the mirror does not know that yet.
+    kit.client().cancel_appointment(first.attendee.appointment.remote_id)
     kit.clear_availability()
-    ledger_view = kit.client("view")
-    del ledger_view
-    return start in kit.list_free_starts()
+
+    second = book(start=first.start, attendee=AttendeeData(email="john@example.com", first_name="John"))
+
+    assert (second.state, second.reason) == ("closed", "slot_taken")
+    assert kit.posts() == 1
 
 
 def test_the_same_form_twice_is_one_booking(meetergo_sandbox, book):
-    """A repeat with the same key returns the first booking and sends nothing."""
+    """A repeat with the same idempotency key returns the first booking and sends nothing."""
     start = meetergo_sandbox.list_free_starts()[0]
     first = book(start=start, idempotency_key="one-form")
     second = book(start=start, idempotency_key="one-form")
@@ -146,7 +141,7 @@ def test_the_same_form_twice_is_one_booking(meetergo_sandbox, book):
 
 
 def test_the_same_key_with_other_content_is_refused(meetergo_sandbox, book):
-    """A key stands for one wish."""
+    """An idempotency key belongs to one request."""
     starts = meetergo_sandbox.list_free_starts()
     first = book(start=starts[0], idempotency_key="one-form")
 
@@ -157,8 +152,8 @@ def test_the_same_key_with_other_content_is_refused(meetergo_sandbox, book):
     assert meetergo_sandbox.posts() == 1
 
 
-def test_a_person_has_one_open_wish_per_meeting_type(meetergo_sandbox, book):
-    """While the first is unclear, another choice is refused before anything is sent."""
+def test_a_person_has_one_open_booking_per_meeting_type(meetergo_sandbox, book):
+    """While the first is unknown, another choice is refused before anything is sent."""
     meetergo_sandbox.fail_next(kind="drop_after")
     first = book()
 
@@ -169,8 +164,8 @@ def test_a_person_has_one_open_wish_per_meeting_type(meetergo_sandbox, book):
     assert meetergo_sandbox.posts() == 1
 
 
-def test_what_never_arrived_is_tried_twice_and_then_told(meetergo_sandbox, book):
-    """A refused request limit is not carried out; nobody is left waiting for ever."""
+def test_a_request_that_was_not_carried_out_is_sent_twice_and_then_closed(meetergo_sandbox, book):
+    """A 429 is not carried out; after two attempts the booking is closed as unreachable."""
     meetergo_sandbox.fail_next(kind="status_before", status=429, retry_after=15, times=5)
 
     booking = book()
@@ -179,22 +174,22 @@ def test_what_never_arrived_is_tried_twice_and_then_told(meetergo_sandbox, book)
     assert set(booking.attempts.values_list("outcome", flat=True)) == {"not_sent"}
 
 
-def test_a_queued_wish_is_sent_when_the_service_is_back(meetergo_sandbox, book, settings):
-    """With consent, the wish waits and is booked later."""
+def test_a_deferred_booking_is_sent_when_the_service_is_back(meetergo_sandbox, book, settings):
+    """With the attendee's consent the booking waits and is sent later."""
     settings.MEETERGO = {**settings.MEETERGO, "DEFER_WHEN_DOWN": True}
     meetergo_sandbox.fail_next(kind="status_before", status=429, retry_after=15)
 
     booking = book(defer_consent=True)
     assert (booking.state, booking.reason) == ("received", "deferred")
 
-    meetergo_sandbox.clear_availability()  # the 429 blocked the budget
+    meetergo_sandbox.clear_availability()  # the 429 blocked the rate limiter
     meetergo_sandbox.run_due(after=30)
     booking.refresh_from_db()
     assert booking.state == "confirmed"
 
 
 def test_a_refusal_is_stored_with_its_fields(meetergo_sandbox, book):
-    """meetergo's no ends the wish; its words are kept for the page."""
+    """A refusal closes the booking; meetergo's messages are stored for the page."""
     body = '{"message": "Validation failed", "errors": [{"field": "email", "message": "Bad"}]}'
     meetergo_sandbox.fail_next(kind="status_before", status=400, body=body)
 
@@ -205,13 +200,13 @@ def test_a_refusal_is_stored_with_its_fields(meetergo_sandbox, book):
 
 
 @pytest.mark.parametrize(("slug", "reason"), [("checkup", "attendee"), ("second-opinion", "host")])
-def test_a_provisional_booking_is_pending_until_somebody_says_yes(meetergo_sandbox, book, slug, reason):
-    """It is not called booked before there is an appointment, and becomes so when there is."""
+def test_a_provisional_booking_is_pending_until_it_is_confirmed(meetergo_sandbox, book, slug, reason):
+    """It becomes confirmed when there is an appointment, and not before."""
     booking = book(slug)
     assert (booking.state, booking.reason) == ("pending", reason)
 
-    yes = meetergo_sandbox.confirm if reason == "attendee" else meetergo_sandbox.approve
-    yes(booking)
+    accept = meetergo_sandbox.confirm if reason == "attendee" else meetergo_sandbox.approve
+    accept(booking)
     meetergo_sandbox.run_due(after=90)
 
     booking.refresh_from_db()
@@ -226,7 +221,7 @@ def test_a_provisional_booking_is_pending_until_somebody_says_yes(meetergo_sandb
 def test_a_provisional_booking_that_ends_is_closed_with_its_reason(
     meetergo_sandbox, book, slug, ending, reason
 ):
-    """Lapsed and declined are told apart."""
+    """Lapsed and declined are different reasons."""
     booking = book(slug)
 
     getattr(meetergo_sandbox, ending)(booking)
@@ -237,7 +232,7 @@ def test_a_provisional_booking_that_ends_is_closed_with_its_reason(
 
 
 def test_queue_and_group_types_are_booked_too(meetergo_sandbox, book):
-    """A queue picks its host; a group is joined."""
+    """A queue chooses a host; a seat of a group is taken."""
     queued, group = book("next-therapist"), book("group-class")
 
     assert queued.state == group.state == "confirmed"
@@ -281,7 +276,7 @@ def test_answers_and_length_reach_the_service(meetergo_sandbox, book):
 def test_what_cannot_be_right_is_refused_by_name_before_anything_is_stored(
     meetergo_sandbox, book, change, field
 ):
-    """The exception names the argument; no row, no call."""
+    """The exception names the argument; nothing is stored or sent."""
     meetergo_sandbox.meeting_type()
 
     with pytest.raises(InvalidRequest) as refusal:
@@ -292,7 +287,7 @@ def test_what_cannot_be_right_is_refused_by_name_before_anything_is_stored(
 
 
 def test_an_unlisted_start_is_refused(meetergo_sandbox, book):
-    """A start must be one that the service offers."""
+    """A start must be one that meetergo offers."""
     start = meetergo_sandbox.list_free_starts()[0] + timedelta(minutes=7)
 
     with pytest.raises(StartNotOffered):
@@ -301,8 +296,8 @@ def test_an_unlisted_start_is_refused(meetergo_sandbox, book):
     assert Booking.objects.count() == meetergo_sandbox.posts() == 0
 
 
-def test_a_switched_off_type_cannot_be_booked(meetergo_sandbox, book):
-    """Neither a page nor a call gets past the switch."""
+def test_a_disabled_meeting_type_cannot_be_booked(meetergo_sandbox, book):
+    """``enabled`` binds every caller."""
     start = meetergo_sandbox.list_free_starts()[0]
     meeting_type = meetergo_sandbox.meeting_type()
     meeting_type.enabled = False
@@ -313,7 +308,7 @@ def test_a_switched_off_type_cannot_be_booked(meetergo_sandbox, book):
 
 
 def test_every_post_has_a_committed_attempt(meetergo_sandbox, book):
-    """The ledger knows each POST and how it ended."""
+    """Each POST has an attempt with its outcome."""
     book()
 
     [attempt] = BookingAttempt.objects.all()
@@ -322,7 +317,7 @@ def test_every_post_has_a_committed_attempt(meetergo_sandbox, book):
 
 
 def test_a_booking_leaves_its_events_once(meetergo_sandbox, book):
-    """Answer, re-read and webhook tell of one appointment; there is one event."""
+    """Answer, re-read and webhook of one appointment leave one event."""
     meetergo_sandbox.register_webhook()
     book()
     meetergo_sandbox.deliver(duplicate=2)
@@ -333,8 +328,8 @@ def test_a_booking_leaves_its_events_once(meetergo_sandbox, book):
     assert Appointment.objects.count() == 1
 
 
-def test_one_address_cannot_fill_a_calendar(meetergo_sandbox, book, settings):
-    """The site says how many appointments somebody may have ahead."""
+def test_one_address_has_a_limited_number_of_future_appointments(meetergo_sandbox, book, settings):
+    """``MAX_FUTURE_APPOINTMENTS`` is the site's limit."""
     settings.MEETERGO = {**settings.MEETERGO, "MAX_FUTURE_APPOINTMENTS": 1}
     first = book()
 

@@ -1,4 +1,4 @@
-"""What somebody who agreed to another time is promised."""
+"""Rebooking: another slot for an attendee who agreed to one."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def finish(kit, booking):
 
 
 def test_the_nearest_free_time_is_booked_and_named(kit, book):
-    """The mail says which time it became."""
+    """The mail names the time that was booked."""
     start = kit.list_free_starts()[4]
-    kit.fail_next(kind="steal_slot")
+    kit.fail_next(kind="occupy_slot")
 
     booking = book(start=start, rebook={})
     assert (booking.state, booking.reason) == ("received", "")
@@ -47,9 +47,9 @@ def test_the_nearest_free_time_is_booked_and_named(kit, book):
     assert f"{booking.start.astimezone(BERLIN):%H:%M}" in message.body
 
 
-def test_at_most_three_attempts_and_then_it_is_told(kit, book):
-    """Nobody is tried for ever."""
-    kit.fail_next(kind="steal_slot", times=9)
+def test_after_three_attempts_the_booking_is_closed(kit, book):
+    """The number of attempts is limited, and the mail says that nothing was booked."""
+    kit.fail_next(kind="occupy_slot", times=9)
 
     booking = finish(kit, book(start=kit.list_free_starts()[4], rebook={}))
 
@@ -60,22 +60,22 @@ def test_at_most_three_attempts_and_then_it_is_told(kit, book):
 
 def test_without_consent_nothing_else_is_booked(kit, book):
     """The site's offer alone is not enough."""
-    kit.fail_next(kind="steal_slot")
+    kit.fail_next(kind="occupy_slot")
 
     assert book().reason == "slot_taken"
     assert kit.posts() == 1
 
 
-def test_without_the_sites_offer_a_tick_means_nothing(meetergo_sandbox, book):
-    """A forged field books nothing."""
-    meetergo_sandbox.fail_next(kind="steal_slot")
+def test_without_the_sites_offer_a_consent_has_no_effect(meetergo_sandbox, book):
+    """A forged form field books nothing."""
+    meetergo_sandbox.fail_next(kind="occupy_slot")
 
     assert book(rebook={"weekdays": [0]}).reason == "slot_taken"
 
 
-def test_what_was_narrowed_is_kept_to(kit, book):
-    """Weekdays and hours are the attendee's, by their own clock."""
-    kit.fail_next(kind="steal_slot")
+def test_narrowed_weekdays_and_hours_are_respected(kit, book):
+    """They count in the attendee's time zone."""
+    kit.fail_next(kind="occupy_slot")
     start = kit.list_free_starts()[4]
     weekday = (start.astimezone(BERLIN).weekday() + 1) % 5
 
@@ -88,16 +88,16 @@ def test_what_was_narrowed_is_kept_to(kit, book):
 
 
 def test_an_empty_agreement_is_refused(kit, book):
-    """Hours that leave nothing are a mistake, and said to be one."""
+    """Hours that leave nothing raise an error that names the argument."""
     with pytest.raises(InvalidRequest) as refusal:
         book(rebook={"hours": [12, 9]})
 
     assert refusal.value.field == "rebook"
 
 
-def test_no_second_attempt_while_the_first_is_unclear(kit, book):
-    """A lost answer is looked for; only a definite no leads on."""
-    kit.fail_next(kind="steal_slot")
+def test_no_second_attempt_while_the_first_is_unknown(kit, book):
+    """A lost answer is reconciled; only a definite refusal leads to another slot."""
+    kit.fail_next(kind="occupy_slot")
     kit.fail_next(kind="drop_after", after=1)
     booking = book(start=kit.list_free_starts()[4], rebook={})
 
@@ -110,10 +110,10 @@ def test_no_second_attempt_while_the_first_is_unclear(kit, book):
     assert kit.posts() == 2
 
 
-def test_who_loses_to_another_visitor_of_ours_gets_another_time_too(kit, book):
-    """No call leaves for the time that another one holds, and the next one is booked."""
+def test_a_booking_that_loses_to_another_of_this_site_gets_another_slot(kit, book):
+    """No request leaves for the slot that the other booking holds."""
     start = kit.list_free_starts()[4]
-    kit.fail_next(kind="steal_slot")
+    kit.fail_next(kind="occupy_slot")
     first = book(start=start, rebook={})
     assert first.state == "received"
     held = first.start
@@ -130,12 +130,12 @@ def test_who_loses_to_another_visitor_of_ours_gets_another_time_too(kit, book):
     assert held not in {attempt.start for attempt in second.attempts.all()}
 
 
-def test_two_losers_of_one_race_never_take_each_others_next_time(kit, book):
-    """The next time is reserved like the first: by a unique key."""
+def test_losers_of_one_race_never_get_the_same_next_slot(kit, book):
+    """The next slot is reserved like the first: by a unique key."""
     start = kit.list_free_starts()[4]
     bookings = []
     for name in ("ann", "ben", "cem"):
-        kit.fail_next(kind="steal_slot")
+        kit.fail_next(kind="occupy_slot")
         kit.clear_availability()
         kit.travel(seconds=1)
         person = AttendeeData(email=f"{name}@example.com", first_name=name)

@@ -1,7 +1,8 @@
-"""What evidence does, whenever it turns up."""
+"""Reconciliation: what becomes of bookings whose answer was lost, late or doubled."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -18,30 +19,30 @@ pytestmark = pytest.mark.django_db
 LIST = "GET /v4/appointment/paginated"
 
 
-def let_time_pass(kit, *seconds):
+def run_due_after(kit, *seconds):
     for moment in seconds or (3, 20, 60, 60, 60):
         kit.run_due(after=moment)
 
 
 def copy_at_service(kit, remote):
-    """The service made the same appointment a second time, as after a request that was doubled on its way."""
-    ledger = kit.sandbox.ledger
-    return ledger.put(
-        ledger.meeting_types[remote.meeting_type_id],
+    """Make the same appointment a second time, as after a request that was duplicated on its way."""
+    bookings = kit.sandbox.state
+    return bookings.add_appointment(
+        bookings.meeting_types[remote.meeting_type_id],
         host_ids=list(remote.host_ids),
         start=remote.start,
         minutes=30,
-        attendees=[type(person)(**{**vars(person), "id": f"{person.id}-2"}) for person in remote.attendees],
+        attendees=[replace(attendee, id=f"{attendee.id}-2") for attendee in remote.attendees],
     )
 
 
-def test_a_request_that_lands_after_all_is_confirmed_and_told(meetergo_sandbox, book):
-    """Closed as not booked, then the service carried it out: the booking is confirmed and a mail says so."""
+def test_a_request_that_is_carried_out_late_confirms_the_closed_booking(meetergo_sandbox, book):
+    """Closed as not booked, then carried out: the booking is confirmed and a mail says so."""
     kit = meetergo_sandbox
     kit.fail_next(kind="drop_after")
     kit.fail_next(LIST, "list_lag", times=-1, seconds=100_000)
     booking = book()
-    let_time_pass(kit)
+    run_due_after(kit)
     booking.refresh_from_db()
     assert (booking.state, booking.reason) == ("closed", "not_booked")
     assert "not booked" in mail.outbox[-1].subject
@@ -57,35 +58,35 @@ def test_a_request_that_lands_after_all_is_confirmed_and_told(meetergo_sandbox, 
     assert len(mail.outbox) == 2
 
 
-def test_without_references_a_booking_is_known_by_type_time_and_address(meetergo_sandbox, book):
-    """An account that hides what we send still gives the booking back."""
-    meetergo_sandbox.sandbox.configure(hide_marker=True)
+def test_without_references_a_booking_is_matched_by_type_time_and_address(meetergo_sandbox, book):
+    """An account that does not return references still returns the booking."""
+    meetergo_sandbox.sandbox.configure(hide_answers=True)
     meetergo_sandbox.fail_next(kind="drop_after")
     booking = book()
 
-    let_time_pass(meetergo_sandbox, 3)
+    run_due_after(meetergo_sandbox, 3)
 
     booking.refresh_from_db()
     assert booking.state == "confirmed"
 
 
-def test_an_older_appointment_of_the_same_person_is_not_taken_for_the_lost_one(meetergo_sandbox, book):
-    """What stood before the request was sent cannot be its fruit."""
+def test_an_older_appointment_of_the_same_person_is_not_matched(meetergo_sandbox, book):
+    """An appointment that existed before the request was sent cannot be its result."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     first = book("group-class")
     kit.travel(minutes=10)
     kit.fail_next(kind="drop_before")
     second = book("group-class", start=first.start)
 
-    let_time_pass(kit)
+    run_due_after(kit)
 
     second.refresh_from_db()
     assert (second.state, second.reason) == ("closed", "not_booked")
 
 
-def test_what_one_wish_got_twice_is_taken_back_once(meetergo_sandbox, book):
-    """With our exact reference on both, the announced one stays and the other is cancelled."""
+def test_a_surplus_appointment_of_one_booking_is_cancelled(meetergo_sandbox, book):
+    """With the exact reference on both, the announced one stays and the other is cancelled."""
     kit = meetergo_sandbox
     booking = book()
     kit.run_due()
@@ -93,7 +94,7 @@ def test_what_one_wish_got_twice_is_taken_back_once(meetergo_sandbox, book):
     copy_at_service(kit, remote)
 
     kit.reread_all()
-    let_time_pass(kit, 3, 3)
+    run_due_after(kit, 3, 3)
 
     [active] = kit.appointments()
     assert active.id == remote.id
@@ -102,7 +103,7 @@ def test_what_one_wish_got_twice_is_taken_back_once(meetergo_sandbox, book):
     assert AppointmentChange.objects.get().state == "done"
 
 
-def test_two_of_a_lost_answer_leave_the_older_one(meetergo_sandbox, book):
+def test_of_two_appointments_of_a_lost_answer_the_older_one_stays(meetergo_sandbox, book):
     """Nothing was announced yet: the first that was made is adopted."""
     kit = meetergo_sandbox
     kit.fail_next(kind="drop_after")
@@ -111,22 +112,22 @@ def test_two_of_a_lost_answer_leave_the_older_one(meetergo_sandbox, book):
     kit.travel(seconds=1)
     copy_at_service(kit, remote)
 
-    let_time_pass(kit, 3, 3)
+    run_due_after(kit, 3, 3)
 
     assert [one.id for one in kit.appointments()] == [remote.id]
     booking.refresh_from_db()
     assert booking.state == "confirmed"
 
 
-def test_two_lookalikes_are_for_a_person(meetergo_sandbox, book):
-    """Without the reference nothing is cancelled by a machine."""
+def test_two_lookalikes_are_left_to_staff(meetergo_sandbox, book):
+    """Without the reference nothing is cancelled automatically."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     kit.fail_next(kind="drop_after")
     booking = book()
     copy_at_service(kit, kit.appointments()[0])
 
-    let_time_pass(kit)
+    run_due_after(kit)
 
     booking.refresh_from_db()
     assert (booking.state, booking.reason) == ("unknown", "needs_staff")
@@ -134,8 +135,8 @@ def test_two_lookalikes_are_for_a_person(meetergo_sandbox, book):
     assert not AppointmentChange.objects.exists()
 
 
-def test_an_account_is_learnt_from_our_own_bookings(meetergo_sandbox, book):
-    """Whether references come back is seen, not assumed."""
+def test_our_own_bookings_show_whether_references_are_returned(meetergo_sandbox, book):
+    """The first re-read records it; nothing is assumed."""
     assert not Connection.objects.filter(echoes_references=True).exists()
 
     book()
@@ -144,13 +145,13 @@ def test_an_account_is_learnt_from_our_own_bookings(meetergo_sandbox, book):
     assert Connection.objects.get().echoes_references is True
 
 
-def test_adopting_twice_is_adopting_once(meetergo_sandbox, book):
-    """The same evidence again changes nothing."""
+def test_adopting_the_same_appointment_twice_changes_nothing(meetergo_sandbox, book):
+    """``adopt`` is idempotent."""
     booking = book()
     meetergo_sandbox.run_due()
     document = meetergo_sandbox.client().get_appointment(booking.attendee.appointment.remote_id)
 
-    again = adopt(booking=booking, evidence=document, now=meetergo_sandbox.now())
+    again = adopt(booking=booking, document=document, now=meetergo_sandbox.now())
 
     assert again.attendee_id == booking.attendee_id
     assert Appointment.objects.count() == 1
@@ -160,11 +161,11 @@ def test_adopting_twice_is_adopting_once(meetergo_sandbox, book):
     ("slug", "ending", "words"),
     [("checkup", "expire", "lapsed"), ("second-opinion", "decline", "declined")],
 )
-def test_the_end_of_waiting_is_mailed(meetergo_sandbox, book, slug, ending, words):
-    """Who left the page is told how it ended, with a way on."""
+def test_the_end_of_a_pending_booking_is_mailed(meetergo_sandbox, book, slug, ending, words):
+    """The mail says how it ended and links to the page."""
     booking = book(slug)
     getattr(meetergo_sandbox, ending)(booking)
-    let_time_pass(meetergo_sandbox, 90)
+    run_due_after(meetergo_sandbox, 90)
 
     [message] = mail.outbox
     assert words in message.subject
@@ -172,17 +173,17 @@ def test_the_end_of_waiting_is_mailed(meetergo_sandbox, book, slug, ending, word
     assert "https://" in message.body
 
 
-def test_a_mail_server_that_is_away_gets_another_try(meetergo_sandbox, book, monkeypatch):
+def test_a_mail_that_could_not_be_sent_is_sent_later(meetergo_sandbox, book, monkeypatch):
     """The event stays due until the mail is out; nothing else is undone."""
     booking = book("checkup")
     meetergo_sandbox.expire(booking)
     with monkeypatch.context() as away:
         away.setattr(mail.EmailMessage, "send", refuse)
-        let_time_pass(meetergo_sandbox, 90)
+        run_due_after(meetergo_sandbox, 90)
     booking.refresh_from_db()
     assert booking.reason == "lapsed"
 
-    let_time_pass(meetergo_sandbox, 10)
+    run_due_after(meetergo_sandbox, 10)
 
     assert len(mail.outbox) == 1
 
@@ -191,8 +192,8 @@ def refuse(*args, **kwargs):
     raise ConnectionRefusedError
 
 
-def test_a_confirmation_after_it_lapsed_still_counts(meetergo_sandbox, book):
-    """Closed here, confirmed there: the booking is confirmed and told."""
+def test_a_confirmation_after_the_booking_lapsed_still_counts(meetergo_sandbox, book):
+    """Closed here and confirmed at meetergo: the booking is confirmed."""
     kit = meetergo_sandbox
     booking = book("checkup")
     Booking.objects.filter(pk=booking.pk).update(
@@ -207,8 +208,8 @@ def test_a_confirmation_after_it_lapsed_still_counts(meetergo_sandbox, book):
     assert booking.state == "confirmed"
 
 
-def test_choosing_again_while_waiting_replaces_the_first_choice(meetergo_sandbox, book):
-    """The old wish gives way and is still watched."""
+def test_choosing_again_replaces_a_pending_booking(meetergo_sandbox, book):
+    """The first booking is closed as replaced and is still watched."""
     kit = meetergo_sandbox
     first = book("checkup")
     second = book("checkup", start=kit.list_free_starts("checkup")[3], replaces=first)
@@ -224,8 +225,10 @@ def test_choosing_again_while_waiting_replaces_the_first_choice(meetergo_sandbox
     assert first.state == "confirmed"
 
 
-def test_a_signed_in_person_may_choose_again_without_saying_so(meetergo_sandbox, book, django_user_model):
-    """Their own pending choice gives way."""
+def test_a_signed_in_person_may_choose_again_without_naming_the_first(
+    meetergo_sandbox, book, django_user_model
+):
+    """Their own pending booking is replaced."""
     user = django_user_model.objects.create_user("jane")
     first = book("checkup", user=user)
     second = book("checkup", start=meetergo_sandbox.list_free_starts("checkup")[3], user=user)
@@ -234,7 +237,7 @@ def test_a_signed_in_person_may_choose_again_without_saying_so(meetergo_sandbox,
     assert (first.reason, second.state) == ("replaced", "pending")
 
 
-def test_an_unclear_booking_is_never_replaced(meetergo_sandbox, book):
+def test_an_unknown_booking_is_never_replaced(meetergo_sandbox, book):
     """Its appointment may exist already."""
     from django_meetergo.exceptions import BookingAlreadyOpen
 
@@ -248,8 +251,8 @@ def test_an_unclear_booking_is_never_replaced(meetergo_sandbox, book):
     assert first.state == "unknown"
 
 
-def test_a_worker_that_lost_its_lease_writes_nothing_but_evidence(meetergo_sandbox, book, jane):
-    """The sweeper has moved on; a late refusal does not close what it may still find."""
+def test_a_worker_that_lost_its_lease_closes_nothing(meetergo_sandbox, book, jane):
+    """Another worker has the booking; a late refusal does not close what that one may still find."""
     from django_meetergo.exceptions import SlotUnavailable
 
     kit = meetergo_sandbox
@@ -268,9 +271,8 @@ def test_a_worker_that_lost_its_lease_writes_nothing_but_evidence(meetergo_sandb
     assert booking.state == "unknown"
 
 
-def test_a_process_that_died_while_sending_is_settled_by_looking(meetergo_sandbox, book, jane):
+def test_a_booking_whose_process_died_while_sending_is_reconciled(meetergo_sandbox, book, jane):
     """Nothing was sent: it ends as not booked, without a second request."""
-
     kit = meetergo_sandbox
     booking = book_appointment(
         meeting_type=kit.meeting_type(), start=kit.list_free_starts()[0], attendee=jane,
@@ -278,7 +280,7 @@ def test_a_process_that_died_while_sending_is_settled_by_looking(meetergo_sandbo
     )  # fmt: skip
     begin_attempt(booking, kit.now())
 
-    let_time_pass(kit, 61, 30, 30, 31, 31)
+    run_due_after(kit, 61, 30, 30, 31, 31)
 
     booking.refresh_from_db()
     assert (booking.state, booking.reason) == ("closed", "not_booked")
@@ -287,24 +289,24 @@ def test_a_process_that_died_while_sending_is_settled_by_looking(meetergo_sandbo
 
 
 def test_a_seat_in_a_group_is_found_though_the_group_is_older(meetergo_sandbox, book):
-    """The appointment is as old as its first attendee; that says nothing of the others."""
+    """The appointment is as old as its first attendee, which proves nothing about the others."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     start = kit.list_free_starts("group-class")[0]
-    kit.steal_slot(start, "group-class")
+    kit.occupy_slot(start, "group-class")
     kit.travel(minutes=10)
     kit.clear_availability()
     kit.fail_next(kind="drop_after")
     booking = book("group-class", start=start)
 
-    let_time_pass(kit)
+    run_due_after(kit)
 
     booking.refresh_from_db()
     assert booking.state == "confirmed"
 
 
-def test_what_was_cancelled_before_we_found_it_is_not_announced_as_booked(meetergo_sandbox, book):
-    """The timeline says cancelled, and nothing after it."""
+def test_an_appointment_cancelled_before_it_was_found_is_not_announced_as_booked(meetergo_sandbox, book):
+    """The only event of the appointment is its cancellation."""
     from django_meetergo.models import Event
 
     kit = meetergo_sandbox
@@ -312,7 +314,7 @@ def test_what_was_cancelled_before_we_found_it_is_not_announced_as_booked(meeter
     booking = book()
     kit.client().cancel_appointment(kit.appointments()[0].id)
 
-    let_time_pass(kit, 3)
+    run_due_after(kit, 3)
 
     booking.refresh_from_db()
     assert booking.state == "confirmed"
@@ -320,8 +322,8 @@ def test_what_was_cancelled_before_we_found_it_is_not_announced_as_booked(meeter
     assert kinds == ["appointment_cancelled"]
 
 
-def test_a_request_that_waits_for_days_is_still_looked_after(meetergo_sandbox, book):
-    """However late it ends, its person can choose again then."""
+def test_a_booking_that_is_pending_for_days_is_still_polled(meetergo_sandbox, book):
+    """However late it ends, the attendee can choose again then."""
     kit = meetergo_sandbox
     kit.sandbox.configure(provisional_hours=1000)
     booking = book("second-opinion")
@@ -331,14 +333,14 @@ def test_a_request_that_waits_for_days_is_still_looked_after(meetergo_sandbox, b
     assert (booking.state, booking.next_at is None) == ("pending", False)
 
     kit.expire(booking)
-    let_time_pass(kit, 6 * 3600 + 1)
+    run_due_after(kit, 6 * 3600 + 1)
 
     booking.refresh_from_db()
     assert (booking.reason, booking.open_booking_key) == ("lapsed", None)
 
 
-def test_what_was_moved_before_we_found_it_is_found_all_the_same(meetergo_sandbox, book):
-    """Nobody is told that nothing was booked while the appointment stands at another time."""
+def test_an_appointment_rescheduled_before_it_was_found_is_found(meetergo_sandbox, book):
+    """The booking is not called not booked while its appointment exists at another time."""
     kit = meetergo_sandbox
     kit.fail_next(kind="drop_after")
     booking = book()
@@ -346,34 +348,34 @@ def test_what_was_moved_before_we_found_it_is_found_all_the_same(meetergo_sandbo
     target = kit.list_free_starts()[9]
     kit.client().reschedule_appointment(remote.id, target)
 
-    let_time_pass(kit)
+    run_due_after(kit)
 
     booking.refresh_from_db()
     assert booking.state == "confirmed"
     assert booking.attendee.appointment.start == target
 
 
-def test_a_moved_lookalike_without_reference_is_for_a_person(meetergo_sandbox, book):
-    """Probably ours, certainly not nothing."""
+def test_a_rescheduled_lookalike_without_reference_is_left_to_staff(meetergo_sandbox, book):
+    """It is probably the booking's, and nothing proves it."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     kit.fail_next(kind="drop_after")
     booking = book()
     kit.client().reschedule_appointment(kit.appointments()[0].id, kit.list_free_starts()[9])
 
-    let_time_pass(kit)
+    run_due_after(kit)
 
     booking.refresh_from_db()
     assert (booking.state, booking.reason) == ("unknown", "needs_staff")
 
 
-def test_a_late_landing_without_reference_is_no_phantom(meetergo_sandbox, book):
-    """However long it was on its way, the wish that was given up gets it."""
+def test_a_request_that_is_carried_out_late_is_matched_without_reference(meetergo_sandbox, book):
+    """However long the request was on its way, the closed booking gets its appointment."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     kit.fail_next(kind="drop_before")
     booking = book()
-    let_time_pass(kit)
+    run_due_after(kit)
     booking.refresh_from_db()
     assert booking.reason == "not_booked"
 
@@ -386,10 +388,10 @@ def test_a_late_landing_without_reference_is_no_phantom(meetergo_sandbox, book):
     assert booking.state == "confirmed"
 
 
-def test_a_lost_race_is_no_open_question(meetergo_sandbox, book):
-    """Told plainly that the time was taken; an appointment made later elsewhere is not this wish's."""
+def test_a_booking_that_lost_its_slot_adopts_nothing(meetergo_sandbox, book):
+    """Its outcome is certain; an appointment made later elsewhere is not this booking's."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     kit.fail_next(kind="status_before", status=400, body='{"message": "slot-occupied"}')
     booking = book()
     assert booking.reason == "slot_taken"
@@ -403,8 +405,8 @@ def test_a_lost_race_is_no_open_question(meetergo_sandbox, book):
 
 
 @pytest.mark.parametrize("after", [{"minutes": 16}, {"days": 20}])
-def test_a_wish_that_nobody_sent_in_time_is_given_up(meetergo_sandbox, jane, after):
-    """Workers that were away for long do not surprise people with old bookings."""
+def test_a_booking_that_was_not_sent_in_time_is_closed(meetergo_sandbox, jane, after):
+    """Workers that were stopped for long do not send old bookings."""
     kit = meetergo_sandbox
     booking = book_appointment(
         meeting_type=kit.meeting_type(), start=kit.list_free_starts()[0], attendee=jane,
@@ -419,8 +421,8 @@ def test_a_wish_that_nobody_sent_in_time_is_given_up(meetergo_sandbox, jane, aft
     assert kit.posts() == 0
 
 
-def test_a_wish_that_was_given_up_waits_again_only_if_its_person_has_no_other(meetergo_sandbox, book):
-    """A provisional booking that turns up late does not make two open wishes of one person."""
+def test_a_closed_booking_becomes_pending_only_if_its_attendee_has_no_other(meetergo_sandbox, book):
+    """A provisional booking that turns up late does not make two open bookings of one person."""
     from django_meetergo.remote.payloads import BookingProvisional
 
     kit = meetergo_sandbox
@@ -429,14 +431,14 @@ def test_a_wish_that_was_given_up_waits_again_only_if_its_person_has_no_other(me
         state="closed", reason="not_booked", open_booking_key=None, slot_hold_key=None, provisional_id=""
     )
     again = adopt(
-        booking=first, evidence=BookingProvisional(provisional_id="p-1", awaits="attendee"), now=kit.now()
+        booking=first, document=BookingProvisional(provisional_id="p-1", awaits="attendee"), now=kit.now()
     )
     assert (again.state, bool(again.open_booking_key)) == ("pending", True)
 
     Booking.objects.filter(pk=first.pk).update(state="closed", reason="not_booked", open_booking_key=None)
     second = book("checkup", start=kit.list_free_starts("checkup")[4])
     again = adopt(
-        booking=first, evidence=BookingProvisional(provisional_id="p-1", awaits="attendee"), now=kit.now()
+        booking=first, document=BookingProvisional(provisional_id="p-1", awaits="attendee"), now=kit.now()
     )
 
     assert (again.state, again.reason, again.provisional_id) == ("closed", "replaced", "p-1")
@@ -444,8 +446,8 @@ def test_a_wish_that_was_given_up_waits_again_only_if_its_person_has_no_other(me
     assert second.state == "pending"
 
 
-def test_many_lost_answers_do_not_stop_the_looks_that_settle_them(meetergo_sandbox, book):
-    """Five in half a minute hold back what is written; what became of them is found out all the same."""
+def test_many_lost_answers_do_not_stop_their_reconciliation(meetergo_sandbox, book):
+    """Five in half a minute open the circuit for writes; reads still reconcile the bookings."""
     kit = meetergo_sandbox
     bookings = []
     for number, start in enumerate(kit.list_free_starts()[:5]):

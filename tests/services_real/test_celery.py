@@ -109,7 +109,7 @@ def test_a_broker_that_does_not_answer_never_holds_up_a_page(wish, settings, sch
 
 
 #: What meets the second, third and fourth request. One that waits behind another ending does not count it.
-FAULTS = (("steal_slot", 1), ("drop_after", 2), ("status_before", 2))
+FAULTS = (("occupy_slot", 1), ("drop_after", 2), ("status_before", 2))
 
 
 def start(work, end):
@@ -117,7 +117,7 @@ def start(work, end):
 
     def run():
         try:
-            scheduler()
+            work()
         finally:
             connections.close_all()
 

@@ -8,7 +8,8 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from django_meetergo.sandbox.control import fill
+from django_meetergo.sandbox.changes import set_note
+from django_meetergo.sandbox.scenarios import add_appointments
 from django_meetergo.services.mirror.appointments import record_appointments
 from django_meetergo.services.sync.appointments import list_owners
 from django_meetergo.services.webhooks.apply import apply_deliveries
@@ -40,7 +41,7 @@ def read_hundred(kit):
 
 def test_a_page_of_a_hundred_costs_a_dozen_statements(kit, django_assert_max_num_queries):
     """14 when new, 2 when unchanged, 14 when ten of them changed; the savepoint apart."""
-    fill(kit.sandbox.ledger, 120)
+    add_appointments(kit.sandbox.state, 120)
     documents = read_hundred(kit)
     assert len(documents) == 100
     with django_assert_max_num_queries(14 + 2):
@@ -52,7 +53,7 @@ def test_a_page_of_a_hundred_costs_a_dozen_statements(kit, django_assert_max_num
     assert recorded.written == 0
 
     for document in documents[:10]:
-        kit.sandbox.ledger.set_note(kit.sandbox.ledger.appointments[document.id], "changed")
+        set_note(kit.sandbox.state, kit.sandbox.state.appointments[document.id], "changed")
     documents = read_hundred(kit)
     with django_assert_max_num_queries(14 + 2):
         recorded = record_appointments(connection="default", documents=documents, now=kit.now())
@@ -61,7 +62,7 @@ def test_a_page_of_a_hundred_costs_a_dozen_statements(kit, django_assert_max_num
 
 def test_a_hundred_deliveries_cost_sixteen_statements_or_one_look(kit, django_assert_max_num_queries):
     """Of a hundred appointments: 16 in all, the savepoint apart. Of one: one look."""
-    fill(kit.sandbox.ledger, 100)
+    add_appointments(kit.sandbox.state, 100)
     ids = [remote.id for remote in kit.appointments()]
     for remote_id in ids:
         check_circuit(kit, webhookType="booking_created", id=remote_id)
@@ -82,10 +83,10 @@ def test_the_letterbox_costs_two_statements_and_no_call(kit, django_assert_max_n
     """New or repeated, the answer waits for nothing else."""
     letterbox = build_endpoint("default").removeprefix("https://clinic.example")
     body = json.dumps({"webhookType": "booking_created", "id": "some-id"})
-    calls = len(kit.sandbox.journal.entries())
+    calls = len(kit.sandbox.request_log.entries())
 
     for _ in range(2):
         with django_assert_max_num_queries(2):
             Client().post(letterbox, body, content_type="application/json")
 
-    assert len(kit.sandbox.journal.entries()) == calls
+    assert len(kit.sandbox.request_log.entries()) == calls

@@ -1,1 +1,1 @@
-"""Scheduling through Django REST framework: include ``django_meetergo.contrib.rest_framework.urls``."""
+"""The REST API. Include ``django_meetergo.contrib.rest_framework.urls`` to publish it."""

@@ -1,15 +1,13 @@
-"""What every door of this API has in common: how it reads, answers, counts and says no."""
+"""Base classes of the views: parsing, authentication, transactions, caching and errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings as django_settings
 from django.db import models, transaction
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.authentication import BasicAuthentication, RemoteUserAuthentication, SessionAuthentication
 from rest_framework.exceptions import NotFound, ParseError
 from rest_framework.parsers import JSONParser
@@ -19,29 +17,21 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from django_meetergo import links
-from django_meetergo.contrib.rest_framework import problems
-from django_meetergo.contrib.rest_framework.problems import CONTENT_TYPE, TOO_LARGE, Problem
-from django_meetergo.contrib.rest_framework.serializers import (
-    ConflictSerializer,
-    InvalidSerializer,
-    ProblemSerializer,
-    UnavailableSerializer,
-)
+from django_meetergo.contrib.rest_framework.problems import TOO_LARGE, Problem, handle_exception
 from django_meetergo.contrib.rest_framework.throttling import SchedulingThrottle
 
 T = TypeVar("T", bound=models.Model)
-F = TypeVar("F", bound=Callable[..., Any])
 
-MAX_BODY = 128 * 1024
-#: What a browser sends by itself, whoever wrote the page it comes from.
-SENT_UNASKED = (SessionAuthentication, BasicAuthentication, RemoteUserAuthentication)
+MAX_BODY_BYTES = 128 * 1024
+#: Credentials that a browser attaches to a request by itself, whichever site's page sends it.
+AMBIENT_AUTHENTICATION = (SessionAuthentication, BasicAuthentication, RemoteUserAuthentication)
 
 
-class SmallJSONParser(JSONParser):  # type: ignore[misc]
-    """JSON of a size and depth that a form can have."""
+class LimitedJSONParser(JSONParser):  # type: ignore[misc]
+    """Parse JSON of at most ``MAX_BODY_BYTES``; too deep a document is a parse error, not a crash."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        if int(parser_context["request"].META.get("CONTENT_LENGTH") or 0) > MAX_BODY:
+        if int(parser_context["request"].META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
             raise Problem(TOO_LARGE)
         try:
             return super().parse(stream, media_type, parser_context)
@@ -50,13 +40,14 @@ class SmallJSONParser(JSONParser):  # type: ignore[misc]
 
 
 class MeetergoView(APIView):  # type: ignore[misc]
-    """A view that opens no transaction, since services commit before they telephone."""
+    """A view outside any transaction, since services commit before they call meetergo."""
 
     schema = AutoSchema()
-    parser_classes = [SmallJSONParser]
+    parser_classes = [LimitedJSONParser]
     renderer_classes = [JSONRenderer]
     throttle_classes = [SchedulingThrottle]
     versioning_class = None
+    #: ``Cache-Control`` of answers with status 200; other answers are never stored.
     cache_control = "no-store"
 
     @classmethod
@@ -68,7 +59,7 @@ class MeetergoView(APIView):  # type: ignore[misc]
         return [*super().get_renderers(), *browsable]
 
     def get_exception_handler(self) -> Any:
-        return problems.answer
+        return handle_exception
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
@@ -77,90 +68,50 @@ class MeetergoView(APIView):  # type: ignore[misc]
         )
         return response
 
-    def read(self, serializer_class: Any) -> dict[str, Any]:
-        """The body, checked; raises with every field that is wrong."""
+    def validate_body(self, serializer_class: Any) -> dict[str, Any]:
+        """Return the validated body. Raises a ValidationError that names every wrong field."""
         serializer = serializer_class(data=self.request.data)
         serializer.is_valid(raise_exception=True)
         return dict(serializer.validated_data)
 
-    def show(self, serializer_class: Any, row: Any, **options: Any) -> Response:
-        return Response(serializer_class(row, context=self.get_context()).data, **options)
+    def build_response(self, serializer_class: Any, row: Any, **options: Any) -> Response:
+        """Return the answer that shows a row; options are those of ``Response``."""
+        return Response(serializer_class(row, context=self.get_serializer_context()).data, **options)
 
-    def get_context(self) -> dict[str, Any]:
+    def get_serializer_context(self) -> dict[str, Any]:
         return {"request": self.request, "view": self}
 
 
 class PublicView(MeetergoView):
-    """Open to anybody, and deaf to cookies.
+    """A view for everybody that ignores cookies, HTTP Basic and ``REMOTE_USER``.
 
-    What a browser sends by itself is not looked at, so no other site can act in somebody's name. Credentials
-    that a client adds on purpose, such as a token, are the site's to accept: they say whose booking it is.
+    A browser attaches those to requests from any site, so no other site can act in a visitor's name.
+    Credentials that a client adds on purpose, such as a token, are checked by the site's own authentication
+    classes and decide who owns a booking.
     """
 
     permission_classes = [AllowAny]
 
     def get_authenticators(self) -> list[Any]:
-        return [one for one in super().get_authenticators() if not isinstance(one, SENT_UNASKED)]
+        return [one for one in super().get_authenticators() if not isinstance(one, AMBIENT_AUTHENTICATION)]
 
 
 class StaffView(MeetergoView):
-    """Only for people who are signed in; what they may do is asked for each row."""
+    """A view for signed-in users. Each view checks what the user may do with which row."""
 
     permission_classes = [IsAuthenticated]
 
 
-def find_user(request: Any) -> Any:
+def get_user(request: Any) -> Any:
+    """Return the signed-in user, or None."""
     user = request.user
     return user if user is not None and user.is_authenticated else None
 
 
-def find_by_token(rows: models.QuerySet[T], token: str, *, salt: str) -> T:
-    """The row a token opens; whatever is wrong with it, there is nothing here."""
+def get_by_token(rows: models.QuerySet[T], token: str, *, salt: str) -> T:
+    """Return the row that a signed token names. Raises NotFound for a wrong token and for a missing row."""
     public_id: UUID | None = links.unsign(token, salt=salt)
     row = rows.filter(public_id=public_id).first() if public_id else None
     if row is None:
         raise NotFound
     return row
-
-
-# What the schema says of all of them
-
-
-def document(**said: Any) -> Callable[[F], F]:
-    """Describe an operation. The site's own choice of a schema class does not matter here."""
-
-    def decorate(method: F) -> F:
-        method.schema = AutoSchema()  # type: ignore[attr-defined]
-        described: F = extend_schema(**said)(method)
-        return described
-
-    return decorate
-
-
-TOKEN = OpenApiParameter("token", str, OpenApiParameter.PATH, description="A signed token.")
-RETRY_AFTER = {"type": "integer", "minimum": 0}
-WITH_BODY = (400, 413, 415, 422)
-ALWAYS = (401, 406, 429, 503)
-SERIALIZERS: Mapping[int, Any] = {
-    409: ConflictSerializer,
-    422: InvalidSerializer,
-    503: UnavailableSerializer,
-}
-
-
-def build_responses(good: Mapping[int, Any], *bad: int) -> dict[Any, Any]:
-    """The answers of an operation: good ones with their documents, the others as problems."""
-    told: dict[Any, Any] = {
-        (status, "application/json"): OpenApiResponse(serializer) for status, serializer in good.items()
-    }
-    for status in sorted({*bad, *ALWAYS}):
-        titles = " / ".join(kind.title for kind in problems.KINDS if kind.status == status)
-        serializer = SERIALIZERS.get(status, ProblemSerializer)
-        told[status, CONTENT_TYPE] = OpenApiResponse(serializer, description=titles)
-    return told
-
-
-def build_header(name: str, text: str, *statuses: int, kind: Any = str) -> OpenApiParameter:
-    return OpenApiParameter(
-        name, kind, OpenApiParameter.HEADER, description=text, response=list(statuses) or True
-    )

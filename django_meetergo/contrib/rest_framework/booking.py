@@ -1,11 +1,9 @@
-"""Book, and see what became of it."""
+"""Book an appointment, and follow a booking until it has ended."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, NoReturn
-from zoneinfo import ZoneInfo
 
 from django.db.models import Model
 from django.utils import timezone as clock
@@ -17,40 +15,33 @@ from rest_framework.response import Response
 
 from django_meetergo import links
 from django_meetergo.contrib.rest_framework import problems
-from django_meetergo.contrib.rest_framework.base import (
-    TOKEN,
-    WITH_BODY,
-    PublicView,
-    build_header,
-    build_responses,
-    document,
-    find_by_token,
-    find_user,
-)
+from django_meetergo.contrib.rest_framework.availability import HORIZON, list_alternative_slots, read_zone
+from django_meetergo.contrib.rest_framework.base import PublicView, get_by_token, get_user
 from django_meetergo.contrib.rest_framework.booking_form import (
     IDEMPOTENCY_HEADER,
     IDEMPOTENCY_PATTERN,
     ApiBookingForm,
     build_form,
-    fold_key,
+    hash_idempotency_key,
     list_form_errors,
-    read_key,
-    validate_request,
+    read_idempotency_key,
+    validate_form,
 )
-from django_meetergo.contrib.rest_framework.catalogue import (
-    HORIZON,
-    check_bookable,
-    describe_times,
-    find_meeting_type,
-    read_zone,
+from django_meetergo.contrib.rest_framework.meeting_types import ensure_bookable, find_meeting_type
+from django_meetergo.contrib.rest_framework.operations import (
+    TOKEN,
+    WITH_BODY,
+    build_header,
+    build_responses,
+    build_retry_after,
+    describe_operation,
 )
-from django_meetergo.contrib.rest_framework.problems import INVALID, Problem, invalid, unavailable
-from django_meetergo.contrib.rest_framework.serializers import (
+from django_meetergo.contrib.rest_framework.problems import Problem, build_invalid, build_unavailable
+from django_meetergo.contrib.rest_framework.serializers.base import build_url
+from django_meetergo.contrib.rest_framework.serializers.bookings import (
     BookingRequestSerializer,
     BookingSerializer,
-    SlotSerializer,
-    find_address,
-    find_pause,
+    get_poll_interval,
 )
 from django_meetergo.exceptions import (
     BookingAlreadyOpen,
@@ -61,7 +52,6 @@ from django_meetergo.exceptions import (
 )
 from django_meetergo.models import Booking, MeetingType
 from django_meetergo.services import polling
-from django_meetergo.services.availability.alternatives import list_alternatives
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.clients import build_client
 from django_meetergo.visitors import identify_visitor
@@ -69,203 +59,189 @@ from django_meetergo.visitors import identify_visitor
 State, Reason = Booking.State, Booking.Reason
 
 KEY_SCHEMA = {"type": "string", "pattern": IDEMPOTENCY_PATTERN}
-LOCATION = build_header("Location", "The booking's own address.", 201, 202)
-PAUSE = build_header("Retry-After", "Seconds after which to look again.", 200, 202, 429, 503, kind=int)
 
 
 class BookingView(PublicView):
-    """What shows one booking."""
+    """A view that shows one booking."""
 
     def show_booking(self, booking: Booking, status: int = 200, **headers: str) -> Response:
-        pause = find_pause(booking)
-        if pause is not None:
-            headers["Retry-After"] = str(pause)
-        return self.show(BookingSerializer, booking, status=status, headers=headers)
+        interval = get_poll_interval(booking)
+        if interval is not None:
+            headers["Retry-After"] = str(interval)
+        return self.build_response(BookingSerializer, booking, status=status, headers=headers)
 
-    def address_of(self, booking: Booking) -> str:
+    def get_booking_url(self, booking: Booking) -> str:
         token = links.sign(booking.public_id, salt=links.BOOKING_SALT)
-        return find_address(BookingSerializer(context=self.get_context()), "booking", token)
+        return build_url(BookingSerializer(context=self.get_serializer_context()), "booking", token)
 
 
 class BookingList(BookingView):
     throttle_scope = "meetergo-book"
 
-    @document(
+    @describe_operation(
         operation_id="book",
         parameters=[
             OpenApiParameter(
                 IDEMPOTENCY_HEADER,
                 KEY_SCHEMA,
                 OpenApiParameter.HEADER,
-                description="Names this submission, so that sending it twice books once. "
-                "If left out, one is made and returned.",
+                description="Identifies this submission: the same key sent again never books twice. "
+                "If left out, the server makes one and returns it.",
             ),
             build_header(IDEMPOTENCY_HEADER, "The key of this submission.", 201, 202, 409, 410, 422, 503),
-            LOCATION,
-            build_header("Retry-After", "Seconds after which to look again.", 202, 429, 503, kind=int),
+            build_header("Location", "The address of the booking.", 201, 202),
+            build_retry_after(202),
         ],
         request=BookingRequestSerializer,
         responses=build_responses({201: BookingSerializer, 202: BookingSerializer}, *WITH_BODY, 409, 410),
     )
     def post(self, request: Any) -> Response:
-        """Book a time.
+        """Book a free time.
 
-        201: it stands. 202: it is being checked, waits for a confirmation, or waits for the service; look
-        again at its address. Sent again with the same key and content, it answers how the first one stands.
+        201: the booking is confirmed. 202: it is being checked, or waits for a confirmation or for meetergo;
+        read its address again after `Retry-After`. The same key with the same body returns the first booking
+        in its present state.
         """
-        key = read_key(request.headers.get(IDEMPOTENCY_HEADER))
+        key = read_idempotency_key(request.headers.get(IDEMPOTENCY_HEADER))
         self.headers[IDEMPOTENCY_HEADER] = key
-        wish = self.read(BookingRequestSerializer)
-        meeting_type = find_meeting_type(wish["meeting_type"])
+        data = self.validate_body(BookingRequestSerializer)
+        meeting_type = find_meeting_type(data["meeting_type"])
         if meeting_type is None:
-            raise invalid("meeting_type", _("There is no such meeting type."))
-        check_bookable(meeting_type)
-        return Submission(self, meeting_type, wish, key).send()
+            raise build_invalid("meeting_type", _("There is no such meeting type."))
+        ensure_bookable(meeting_type)
+        return Submission(self, meeting_type, data, key).send()
 
 
 class Submission:
-    """One booking request on its way through the service."""
+    """One validated request to book, and the answer to it."""
 
     def __init__(
-        self, door: BookingView, meeting_type: MeetingType, wish: Mapping[str, Any], key: str
+        self, view: BookingView, meeting_type: MeetingType, data: Mapping[str, Any], key: str
     ) -> None:
-        self.door, self.meeting_type, self.wish, self.key = door, meeting_type, wish, key
-        self.user = find_user(door.request)
+        self.view, self.meeting_type, self.data, self.key = view, meeting_type, data, key
+        self.user = get_user(view.request)
         self.now = clock.now()
-        self.zone = read_zone(wish.get("timezone", ""))
+        self.zone = read_zone(data.get("timezone", ""))
 
     @property
     def duration(self) -> int:
-        return int(self.wish.get("duration") or self.meeting_type.duration)
+        return int(self.data.get("duration") or self.meeting_type.duration)
 
     def send(self) -> Response:
-        form = build_form(self.meeting_type, self.wish)
-        validate_request(form, self.wish)
-        if self.wish["start"] > self.now + HORIZON:
-            raise invalid("start", _("This is too far ahead."))
+        """Book and return the answer. Raises a problem for a request that leads to no open booking."""
+        form = build_form(self.meeting_type, self.data)
+        validate_form(form, self.data)
+        if self.data["start"] > self.now + HORIZON:
+            raise build_invalid("start", _("This is too far in the future."))
         replaces = self.find_replaced()
         try:
             booking = self.book(form, replaces)
         except StartNotOffered:
-            raise self.lost() from None
+            raise self.build_slot_taken() from None
         except BookingAlreadyOpen as error:
-            raise self.already_open(error.booking, replaces) from None
+            raise self.build_already_open(error.booking, replaces) from None
         except IdempotencyKeyReused:
             raise Problem(problems.KEY_REUSED) from None
         except TooManyBookings:
             raise Throttled(wait=3600) from None
         except InvalidRequest as error:
             field = "answers" if error.field == "custom_fields" else error.field
-            raise invalid(field, error) from None
-        return self.answer(booking, form)
+            raise build_invalid(field, error) from None
+        return self.show_result(booking, form)
 
     def book(self, form: ApiBookingForm, replaces: Booking | None) -> Booking:
-        given = form.cleaned_data
+        details = form.cleaned_data
         return book_appointment(
             meeting_type=self.meeting_type,
-            start=self.wish["start"],
+            start=self.data["start"],
             duration=self.duration,
-            channel=given.get("channel") or self.wish.get("channel", ""),
-            location=form.chosen_location or self.wish.get("location", ""),
+            channel=details.get("channel") or self.data.get("channel", ""),
+            location=form.chosen_location or self.data.get("location", ""),
             attendee=AttendeeData(
-                email=given["email"],
-                first_name=given["first_name"],
-                last_name=given["last_name"],
-                phone=given["phone"],
+                email=details["email"],
+                first_name=details["first_name"],
+                last_name=details["last_name"],
+                phone=details["phone"],
                 timezone=self.zone.key,
                 language=get_language() or "",
-                receive_reminders=given["receive_reminders"],
-                other_emails=given.get("other_emails", ()),
+                receive_reminders=details["receive_reminders"],
+                other_emails=details.get("other_emails", ()),
             ),
             custom_fields=form.answers,
             user=self.user,
             subject=self.find_subject(),
-            defer_consent=self.wish["queue"],
+            defer_consent=self.data["defer_consent"],
             replaces=replaces if replaces and replaces.state == State.PENDING else None,
-            idempotency_key=fold_key(self.key),
-            visitor=identify_visitor(self.user, self.door.request.META),
+            idempotency_key=hash_idempotency_key(self.key),
+            visitor=identify_visitor(self.user, self.view.request.META),
             client=build_client(self.meeting_type.connection, "write"),
             now=self.now,
         )
 
     def find_replaced(self) -> Booking | None:
-        """The earlier booking whose token the client holds."""
-        token = self.wish.get("replaces")
+        """Return the pending booking whose token the client sent in ``replaces``."""
+        token = self.data.get("replaces")
         if not token:
             return None
         public_id = links.unsign(token, salt=links.BOOKING_SALT)
         rows = Booking.objects.filter(meeting_type=self.meeting_type)
         booking = rows.filter(public_id=public_id).first() if public_id else None
         if booking is None:
-            raise invalid("replaces", _("This is no booking of this meeting type."))
+            raise build_invalid("replaces", _("There is no such booking of this meeting type."))
         return booking
 
     def find_subject(self) -> Model | None:
-        """The site's own object that the booking is about."""
-        token = self.wish.get("subject")
+        """Return the site's object whose signed value the client sent in ``subject``."""
+        token = self.data.get("subject")
         subject = links.find_subject(token) if token else None
         if token and subject is None:
-            raise invalid("subject", _("This was not signed here, or its object is gone."), "unknown")
+            raise build_invalid(
+                "subject",
+                _("This value was not signed by this site, or its object no longer exists."),
+                "unknown",
+            )
         return subject
 
-    # What comes of it
+    # The answer
 
-    def answer(self, booking: Booking, form: ApiBookingForm) -> Response:
+    def show_result(self, booking: Booking, form: ApiBookingForm) -> Response:
         if booking.state == State.CLOSED:
-            self.refuse(booking, form)
+            self.raise_closed(booking, form)
         status = 201 if booking.state == State.CONFIRMED else 202
-        return self.door.show_booking(booking, status, Location=self.door.address_of(booking))
+        return self.view.show_booking(booking, status, Location=self.view.get_booking_url(booking))
 
-    def refuse(self, booking: Booking, form: ApiBookingForm) -> NoReturn:
-        """The problem that a closed booking is, with what can be done about it."""
-        address = self.door.address_of(booking)
+    def raise_closed(self, booking: Booking, form: ApiBookingForm) -> NoReturn:
+        """Raise the problem of a closed booking, with what the client can do next."""
+        url = self.view.get_booking_url(booking)
         if booking.reason == Reason.SLOT_TAKEN:
-            raise self.lost(booking=address)
+            raise self.build_slot_taken(booking=url)
         if booking.reason == Reason.UNREACHABLE:
-            raise unavailable(booking=address)
+            raise build_unavailable(booking=url)
         if booking.reason == Reason.REFUSED:
-            raise Problem(INVALID, errors=list_refusals(booking, form), booking=address)
-        members: dict[str, Any] = {"reason": booking.reason, "booking": address}
+            raise Problem(problems.INVALID, errors=list_refused_fields(booking, form), booking=url)
+        members: dict[str, Any] = {"reason": booking.reason, "booking": url}
         if booking.reason == Reason.NOT_BOOKED:
-            members |= self.offer()
+            members["alternatives"] = self.list_alternatives()
         raise Problem(problems.BOOKING_CLOSED, **members)
 
-    def lost(self, **members: Any) -> Problem:
-        return Problem(problems.SLOT_TAKEN, **self.offer(), **members)
+    def build_slot_taken(self, **members: Any) -> Problem:
+        return Problem(problems.SLOT_TAKEN, alternatives=self.list_alternatives(), **members)
 
-    def offer(self) -> dict[str, Any]:
-        return offer_alternatives(
-            self.meeting_type, self.wish["start"], self.duration, self.zone, clock.now()
+    def list_alternatives(self) -> list[Any]:
+        return list_alternative_slots(
+            self.meeting_type, self.data["start"], self.duration, self.zone, clock.now()
         )
 
-    def already_open(self, booking: Booking, replaces: Booking | None) -> Problem:
-        """Who holds that booking's token, or is signed in as its owner, is told which it is."""
+    def build_already_open(self, booking: Booking, replaces: Booking | None) -> Problem:
+        """Return the conflict. The other booking is named only to its owner or token holder."""
         is_owner = self.user is not None and booking.user_id == self.user.pk
-        own = is_owner or booking == replaces
-        members: dict[str, Any] = {"booking": self.door.address_of(booking)} if own else {}
+        is_known = is_owner or booking == replaces
+        members: dict[str, Any] = {"booking": self.view.get_booking_url(booking)} if is_known else {}
         return Problem(problems.ALREADY_OPEN, **members)
 
 
-def offer_alternatives(
-    meeting_type: MeetingType, start: datetime, duration: int, zone: ZoneInfo, now: datetime, **options: Any
-) -> dict[str, Any]:
-    """Up to four fresh times near a lost one, as members of a problem; options are the service's."""
-    if start <= now:
-        return {"alternatives": []}
-    found = list_alternatives(
-        meeting_type=meeting_type,
-        start=start,
-        duration=duration,
-        zone=zone,
-        client=build_client(meeting_type.connection, "view"),
-        now=now,
-        **options,
-    )
-    return {"alternatives": SlotSerializer(describe_times(found, zone), many=True).data}
-
-
-def list_refusals(booking: Booking, form: ApiBookingForm) -> dict[str, Any]:
-    """What meetergo refused, at our names for it and in words of ours."""
+def list_refused_fields(booking: Booking, form: ApiBookingForm) -> dict[str, Any]:
+    """Return the fields that meetergo refused by the names that clients use, without meetergo's messages."""
     form.add_refusals(booking.field_errors)
     errors: dict[str, Any] = list_form_errors(form)
     if "duration" in booking.field_errors:
@@ -274,39 +250,39 @@ def list_refusals(booking: Booking, form: ApiBookingForm) -> dict[str, Any]:
     return errors or {"": whole}
 
 
-# What became of it
+# Following a booking
 
 
-def find_booking(token: str) -> Booking:
+def get_booking(token: str) -> Booking:
     rows = Booking.objects.select_related(
         "meeting_type", "attendee__appointment__meeting_type", "replaced_by"
     ).defer("meeting_type__raw", "attendee__raw", "attendee__appointment__raw")
-    return find_by_token(rows, token, salt=links.BOOKING_SALT)
+    return get_by_token(rows, token, salt=links.BOOKING_SALT)
 
 
 class BookingDetail(BookingView):
     throttle_scope = "meetergo-token"
 
-    @document(
+    @describe_operation(
         operation_id="get_booking",
-        parameters=[TOKEN, PAUSE],
+        parameters=[TOKEN, build_retry_after(200)],
         responses=build_responses({200: BookingSerializer}, 404),
     )
     def get(self, request: Any, token: str) -> Response:
-        """How a booking stands. While it is open, `Retry-After` says when to look again."""
-        return self.show_booking(find_booking(token))
+        """Show a booking. While it is open, `Retry-After` says when to read it again."""
+        return self.show_booking(get_booking(token))
 
 
 class BookingCheck(BookingView):
     throttle_scope = "meetergo-token"
 
-    @document(
+    @describe_operation(
         operation_id="check_booking",
-        parameters=[TOKEN, PAUSE],
+        parameters=[TOKEN, build_retry_after(200)],
         request=None,
         responses=build_responses({200: BookingSerializer}, 404),
     )
     def post(self, request: Any, token: str) -> Response:
-        """Ask the service now how an open booking stands, if nobody has just done so."""
-        polling.refresh_booking_status(booking=find_booking(token), now=clock.now())
-        return self.show_booking(find_booking(token))
+        """Read an open booking from meetergo, at most every few seconds, and show it."""
+        polling.refresh_booking_status(booking=get_booking(token), now=clock.now())
+        return self.show_booking(get_booking(token))

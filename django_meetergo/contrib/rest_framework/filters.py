@@ -1,4 +1,4 @@
-"""Which appointments staff want to see, and in which order."""
+"""Filters and ordering of the appointments list."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema_field
 from rest_framework.filters import OrderingFilter
 
-from django_meetergo.contrib.rest_framework.instants import InstantFormField
-from django_meetergo.contrib.rest_framework.problems import invalid
+from django_meetergo.contrib.rest_framework.fields import InstantFormField
+from django_meetergo.contrib.rest_framework.problems import build_invalid
 from django_meetergo.models import Appointment, Attendee, Host, fold_email
 
 
@@ -27,15 +27,17 @@ class TextFilter(django_filters.CharFilter):  # type: ignore[misc]
 
 
 class AppointmentFilter(django_filters.FilterSet):  # type: ignore[misc]
-    """Times are moments with an offset; people are named by e-mail address."""
+    """Filter by instants with an offset, by slug, and by e-mail addresses of hosts and attendees."""
 
-    start_from = InstantFilter(field_name="start", lookup_expr="gte", help_text="Begins then or later.")
-    start_before = InstantFilter(field_name="start", lookup_expr="lt", help_text="Begins earlier.")
-    status = django_filters.ChoiceFilter(choices=Appointment.Status.choices, help_text="As it stands.")
+    start_from = InstantFilter(field_name="start", lookup_expr="gte", help_text="Starts at or after.")
+    start_before = InstantFilter(field_name="start", lookup_expr="lt", help_text="Starts before.")
+    status = django_filters.ChoiceFilter(choices=Appointment.Status.choices, help_text="The present status.")
     meeting_type = TextFilter(field_name="meeting_type__slug", max_length=200, help_text="A slug.")
-    host = TextFilter(method="of_host", max_length=254, help_text="A host's e-mail address.")
+    host = TextFilter(method="filter_by_host", max_length=254, help_text="A host's e-mail address.")
     attendee = TextFilter(
-        method="of_attendee", max_length=254, help_text="How an attendee's e-mail address begins."
+        method="filter_by_attendee",
+        max_length=254,
+        help_text="The beginning of an attendee's e-mail address.",
     )
 
     class Meta:
@@ -43,24 +45,24 @@ class AppointmentFilter(django_filters.FilterSet):  # type: ignore[misc]
         fields: list[str] = []
 
     def is_valid(self) -> bool:
-        """A filter that is named and left empty is a mistake, not a wish for everything."""
+        """Refuse a filter that is present and empty: it is a mistake of the client, not a request for all."""
         for name in self.base_filters:
             if name in self.data and not self.data.get(name, "").strip():
-                raise invalid(name, _("Give a value, or leave this out."), "required")
+                raise build_invalid(name, _("Give a value, or leave this out."), "required")
         return bool(super().is_valid())
 
-    def of_host(self, rows: QuerySet[Appointment], name: str, value: str) -> QuerySet[Appointment]:
+    def filter_by_host(self, rows: QuerySet[Appointment], name: str, value: str) -> QuerySet[Appointment]:
         hosts = Host.objects.filter(email__iexact=value)
         links = Appointment.hosts.through.objects.filter(appointment=OuterRef("pk"), host__in=hosts)
         return rows.filter(Exists(links))
 
-    def of_attendee(self, rows: QuerySet[Appointment], name: str, value: str) -> QuerySet[Appointment]:
+    def filter_by_attendee(self, rows: QuerySet[Appointment], name: str, value: str) -> QuerySet[Appointment]:
         people = Attendee.objects.filter(email_folded__startswith=fold_email(value))
         return rows.filter(Exists(people.filter(appointment=OuterRef("pk"))))
 
 
-class Order(OrderingFilter):  # type: ignore[misc]
-    """By start or end, either way; the first recorded first among equals."""
+class AppointmentOrdering(OrderingFilter):  # type: ignore[misc]
+    """Order by start or end in either direction; the primary key makes the order total."""
 
     ORDERS = {
         "-start": ("-start", "-pk"),
@@ -70,20 +72,21 @@ class Order(OrderingFilter):  # type: ignore[misc]
     }
 
     def get_ordering(self, request: Any, queryset: Any, view: Any) -> tuple[str, ...]:
-        asked = request.query_params.get("ordering", "-start")
-        if asked not in self.ORDERS:
-            raise invalid("ordering", _("Choose one of: %(offered)s.") % {"offered": ", ".join(self.ORDERS)})
-        return self.ORDERS[asked]
+        ordering = request.query_params.get("ordering", "-start")
+        if ordering not in self.ORDERS:
+            message = _("Choose one of: %(offered)s.") % {"offered": ", ".join(self.ORDERS)}
+            raise build_invalid("ordering", message)
+        return self.ORDERS[ordering]
 
     def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
         return queryset.order_by(*self.get_ordering(request, queryset, view))
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        return []  # in ORDERING, where it can be exact
+        return []  # ORDERING describes it more exactly
 
 
 ORDERING = OpenApiParameter(
     "ordering",
-    {"type": "string", "enum": list(Order.ORDERS), "default": "-start"},
-    description="A minus turns it round.",
+    {"type": "string", "enum": list(AppointmentOrdering.ORDERS), "default": "-start"},
+    description="The column to order by; a minus sign reverses the order.",
 )

@@ -1,4 +1,4 @@
-"""Pages that cost the same however deep they are."""
+"""Cursor pagination: a page costs the same however deep it is."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import Cursor, CursorPagination
 
-from django_meetergo.contrib.rest_framework.instants import parse_instant
-from django_meetergo.contrib.rest_framework.problems import invalid
+from django_meetergo.contrib.rest_framework.fields import parse_instant
+from django_meetergo.contrib.rest_framework.problems import build_invalid
 
 
-class Pages(CursorPagination):  # type: ignore[misc]
-    """Cursors by a unique text: for lists in one fixed order."""
+class SlugPagination(CursorPagination):  # type: ignore[misc]
+    """Pages of rows ordered by their unique slug."""
 
     page_size = 50
     max_page_size = 100
@@ -25,24 +25,25 @@ class Pages(CursorPagination):  # type: ignore[misc]
         if text is None:
             return self.page_size
         if not text.isdecimal() or not 1 <= int(text[:9] or 0) <= self.max_page_size:
-            raise invalid(self.page_size_query_param, f"Choose a number from 1 to {self.max_page_size}.")
+            message = f"Choose a number from 1 to {self.max_page_size}."
+            raise build_invalid(self.page_size_query_param, message)
         return int(text)
 
     def decode_cursor(self, request: Any) -> Cursor | None:
+        """Return the position of the page. Raises a problem for a cursor that this API did not make."""
         try:
             cursor = super().decode_cursor(request)
         except NotFound:
-            raise invalid(self.cursor_query_param, self.invalid_cursor_message) from None
-        if cursor and cursor.position is not None and not self.is_position(cursor.position):
-            raise invalid(self.cursor_query_param, self.invalid_cursor_message)
+            raise build_invalid(self.cursor_query_param, self.invalid_cursor_message) from None
+        if cursor and cursor.position is not None and not self.is_valid_position(cursor.position):
+            raise build_invalid(self.cursor_query_param, self.invalid_cursor_message)
         return cursor
 
-    def is_position(self, text: str) -> bool:
-        """Whether our own rows could have ended a page there."""
+    def is_valid_position(self, text: str) -> bool:
         return text.isprintable()
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        return []  # in PARAMETERS, where they can be exact
+        return []  # PARAMETERS describes them more exactly
 
     def get_paginated_response_schema(self, schema: Any) -> dict[str, Any]:
         link = {"type": ["string", "null"], "format": "uri"}
@@ -53,22 +54,29 @@ class Pages(CursorPagination):  # type: ignore[misc]
         }
 
 
-PARAMETERS = [
-    OpenApiParameter(
-        Pages.cursor_query_param, str, description="Where the page begins, from `next` or `previous`."
-    ),
-    OpenApiParameter(
-        Pages.page_size_query_param,
-        {"type": "integer", "minimum": 1, "maximum": Pages.max_page_size, "default": Pages.page_size},
-        description="How many rows a page has.",
-    ),
-]
-
-
-class AppointmentPages(Pages):
-    """Cursors by time."""
+class AppointmentPagination(SlugPagination):
+    """Pages of appointments, ordered by an instant."""
 
     ordering = "-start"
 
-    def is_position(self, text: str) -> bool:
+    def is_valid_position(self, text: str) -> bool:
         return parse_instant(text) is not None
+
+
+PARAMETERS = [
+    OpenApiParameter(
+        SlugPagination.cursor_query_param,
+        str,
+        description="Where the page begins: part of the addresses in `next` and `previous`.",
+    ),
+    OpenApiParameter(
+        SlugPagination.page_size_query_param,
+        {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": SlugPagination.max_page_size,
+            "default": SlugPagination.page_size,
+        },
+        description="Rows per page.",
+    ),
+]

@@ -1,4 +1,4 @@
-"""What went wrong, in the words of RFC 9457: one stable ``type`` for each thing a client can do about it."""
+"""Errors as RFC 9457 problem documents. Each has a stable ``type`` by which a client decides what to do."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
 TYPE = "urn:problem-type:django-meetergo:"
 
-#: Seconds after which somebody who was turned away may try again, where nobody knows better.
-RETRY_AFTER = 30
+#: Seconds in ``Retry-After`` where the error does not say how long to wait.
+DEFAULT_RETRY_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One row of the manual's table."""
+class ProblemType:
+    """One row of the table in ``docs/rest-api.rst``."""
 
     name: str
     status: HTTPStatus
@@ -41,77 +41,81 @@ class Kind:
         return TYPE + self.name
 
 
-MALFORMED = Kind("malformed-request", HTTPStatus.BAD_REQUEST, gettext_noop("The request cannot be read."))
-KEY_INVALID = Kind(
+MALFORMED = ProblemType(
+    "malformed-request", HTTPStatus.BAD_REQUEST, gettext_noop("The request cannot be read.")
+)
+KEY_INVALID = ProblemType(
     "idempotency-key-invalid",
     HTTPStatus.BAD_REQUEST,
     gettext_noop("The Idempotency-Key must be 16 to 128 letters, digits, or any of . _ ~ -"),
 )
-NOT_AUTHENTICATED = Kind("not-authenticated", HTTPStatus.UNAUTHORIZED, gettext_noop("Please sign in."))
-FORBIDDEN = Kind("forbidden", HTTPStatus.FORBIDDEN, gettext_noop("You may not do this."))
-NOT_FOUND = Kind("not-found", HTTPStatus.NOT_FOUND, gettext_noop("There is nothing here."))
-METHOD = Kind(
+NOT_AUTHENTICATED = ProblemType("not-authenticated", HTTPStatus.UNAUTHORIZED, gettext_noop("Please sign in."))
+FORBIDDEN = ProblemType("forbidden", HTTPStatus.FORBIDDEN, gettext_noop("You may not do this."))
+NOT_FOUND = ProblemType("not-found", HTTPStatus.NOT_FOUND, gettext_noop("There is nothing here."))
+METHOD = ProblemType(
     "method-not-allowed", HTTPStatus.METHOD_NOT_ALLOWED, gettext_noop("This method is not supported here.")
 )
-NOT_ACCEPTABLE = Kind("not-acceptable", HTTPStatus.NOT_ACCEPTABLE, gettext_noop("Only JSON is served here."))
-SLOT_TAKEN = Kind("slot-taken", HTTPStatus.CONFLICT, gettext_noop("This time is no longer free."))
-ALREADY_OPEN = Kind(
+NOT_ACCEPTABLE = ProblemType(
+    "not-acceptable", HTTPStatus.NOT_ACCEPTABLE, gettext_noop("Only JSON is served here.")
+)
+SLOT_TAKEN = ProblemType("slot-taken", HTTPStatus.CONFLICT, gettext_noop("This time is no longer free."))
+ALREADY_OPEN = ProblemType(
     "booking-already-open",
     HTTPStatus.CONFLICT,
     gettext_noop("There is an open booking of this meeting type; wait for its result."),
 )
-KEY_REUSED = Kind(
+KEY_REUSED = ProblemType(
     "idempotency-key-reused",
     HTTPStatus.CONFLICT,
-    gettext_noop("This Idempotency-Key came with another booking before; take a new one."),
+    gettext_noop("This Idempotency-Key was used for another request; use a new one."),
 )
-BOOKING_CLOSED = Kind("booking-closed", HTTPStatus.CONFLICT, gettext_noop("This booking has ended."))
-BOOKED_ELSEWHERE = Kind(
+BOOKING_CLOSED = ProblemType("booking-closed", HTTPStatus.CONFLICT, gettext_noop("This booking has ended."))
+BOOKED_ELSEWHERE = ProblemType(
     "booked-elsewhere", HTTPStatus.CONFLICT, gettext_noop("This can only be booked on another page.")
 )
-CHANGE_NOT_ALLOWED = Kind(
+CHANGE_NOT_ALLOWED = ProblemType(
     "change-not-allowed", HTTPStatus.CONFLICT, gettext_noop("The appointment cannot be changed.")
 )
-CHANGE_REFUSED = Kind("change-refused", HTTPStatus.CONFLICT, gettext_noop("The change was refused."))
-CHANGE_IN_PROGRESS = Kind(
+CHANGE_REFUSED = ProblemType("change-refused", HTTPStatus.CONFLICT, gettext_noop("The change was refused."))
+CHANGE_IN_PROGRESS = ProblemType(
     "change-in-progress",
     HTTPStatus.CONFLICT,
-    gettext_noop("Another change of this appointment is on its way."),
+    gettext_noop("Another change of this appointment is in progress."),
 )
-GONE = Kind(
+GONE = ProblemType(
     "meeting-type-unavailable",
     HTTPStatus.GONE,
     gettext_noop("This meeting type cannot be booked at the moment."),
 )
-TOO_LARGE = Kind(
+TOO_LARGE = ProblemType(
     "request-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, gettext_noop("The request is too large.")
 )
-MEDIA_TYPE = Kind(
+MEDIA_TYPE = ProblemType(
     "unsupported-media-type", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, gettext_noop("Please send JSON.")
 )
-INVALID = Kind(
-    "invalid-fields", HTTPStatus.UNPROCESSABLE_ENTITY, gettext_noop("Some fields cannot be accepted.")
+INVALID = ProblemType(
+    "invalid-fields", HTTPStatus.UNPROCESSABLE_ENTITY, gettext_noop("Some fields are invalid.")
 )
-THROTTLED = Kind(
+THROTTLED = ProblemType(
     "throttled", HTTPStatus.TOO_MANY_REQUESTS, gettext_noop("Too many requests; try again later.")
 )
-UNAVAILABLE = Kind(
+UNAVAILABLE = ProblemType(
     "service-unavailable",
     HTTPStatus.SERVICE_UNAVAILABLE,
     gettext_noop("The scheduling service does not answer; try again later."),
 )
-DATABASE = Kind(
+DATABASE = ProblemType(
     "database-unavailable", HTTPStatus.SERVICE_UNAVAILABLE, gettext_noop("Please try again in a moment.")
 )
 
-KINDS = tuple(value for value in list(globals().values()) if isinstance(value, Kind))
+PROBLEM_TYPES = tuple(value for value in list(globals().values()) if isinstance(value, ProblemType))
 
 
 class Problem(exceptions.APIException):
-    """An answer other than the one that was hoped for. ``members`` go into the document as they are."""
+    """An error with its problem type. ``members`` are added to the document unchanged."""
 
     def __init__(
-        self, kind: Kind, detail: str = "", *, headers: Mapping[str, str] | None = None, **members: Any
+        self, kind: ProblemType, detail: str = "", *, headers: Mapping[str, str] | None = None, **members: Any
     ) -> None:
         super().__init__(detail or kind.title)
         self.kind = kind
@@ -121,36 +125,39 @@ class Problem(exceptions.APIException):
         self.members = members
 
 
-def invalid(field: str, message: Any, code: str = "invalid") -> Problem:
-    """One field is wrong."""
-    return Problem(INVALID, errors={field: [{"code": code, "message": show_safely(message)}]})
+def build_invalid(field: str, message: Any, code: str = "invalid") -> Problem:
+    """Return the problem of one invalid field."""
+    return Problem(INVALID, errors={field: [{"code": code, "message": replace_surrogates(message)}]})
 
 
-def unavailable(seconds: float | None = None, **members: Any) -> Problem:
-    return Problem(UNAVAILABLE, headers={"Retry-After": str(ceil(seconds or RETRY_AFTER))}, **members)
+def build_unavailable(seconds: float | None = None, **members: Any) -> Problem:
+    """Return 503 with ``Retry-After`` in whole seconds."""
+    return Problem(
+        UNAVAILABLE, headers={"Retry-After": str(ceil(seconds or DEFAULT_RETRY_SECONDS))}, **members
+    )
 
 
-def translate(error: Exception) -> Problem | None:
-    """The problem an exception stands for; None for one that nobody foresaw."""
+def build_problem(error: Exception) -> Problem | None:
+    """Return the problem for an exception; None for an unexpected one."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, exceptions.ValidationError):
-        return Problem(INVALID, errors=dict(list_errors(error.get_full_details())))
+        return Problem(INVALID, errors=dict(flatten_errors(error.get_full_details())))
     if isinstance(error, DATABASE_ERRORS) and is_database_away(error):
         logger.error("The database is away; answering 503.", exc_info=error)
         return Problem(DATABASE)
     if isinstance(error, RemoteError):
-        return unavailable(error.retry_after)
+        return build_unavailable(error.retry_after)
     if isinstance(error, exceptions.Throttled):
         return Problem(THROTTLED, headers={"Retry-After": str(ceil(error.wait or 1))})
     if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
-        return challenge(error)
-    kind = next((kind for kinds, kind in PLAIN if isinstance(error, kinds)), None)
+        return build_unauthenticated(error)
+    kind = next((kind for classes, kind in SIMPLE_PROBLEMS if isinstance(error, classes)), None)
     return Problem(kind) if kind else None
 
 
-#: Exceptions that say all there is to say by their name.
-PLAIN: tuple[tuple[tuple[type[Exception], ...], Kind], ...] = (
+#: Problem types of exceptions whose class is all the information there is.
+SIMPLE_PROBLEMS: tuple[tuple[tuple[type[Exception], ...], ProblemType], ...] = (
     ((MeetingTypeUnavailable,), GONE),
     ((exceptions.ParseError,), MALFORMED),
     ((exceptions.PermissionDenied, PermissionDenied), FORBIDDEN),
@@ -161,32 +168,35 @@ PLAIN: tuple[tuple[tuple[type[Exception], ...], Kind], ...] = (
 )
 
 
-def challenge(error: exceptions.APIException) -> Problem:
-    """401 with the way to sign in; 403 where the site's authentication knows no such way."""
+def build_unauthenticated(error: exceptions.APIException) -> Problem:
+    """Return 401 with ``WWW-Authenticate``; 403 where the site's first authentication class sends none."""
     if error.status_code == HTTPStatus.FORBIDDEN:
         return Problem(FORBIDDEN)
     return Problem(NOT_AUTHENTICATED, headers={"WWW-Authenticate": getattr(error, "auth_header", "")})
 
 
-def list_errors(details: Any, path: str = "") -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Every field that is wrong, nested ones with dots, and in which way."""
+def flatten_errors(details: Any, path: str = "") -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Yield each invalid field, nested ones joined by dots, with its codes and messages."""
     if isinstance(details, Mapping) and "message" not in details:
         for name, inner in details.items():
             name = "" if name == "non_field_errors" else str(name)
-            yield from list_errors(inner, ".".join(filter(None, (path, name))))
+            yield from flatten_errors(inner, ".".join(filter(None, (path, name))))
         return
     found = [details] if isinstance(details, Mapping) else details
-    yield path, [{"code": str(one["code"]), "message": show_safely(one["message"])} for one in found if one]
+    yield (
+        path,
+        [{"code": str(one["code"]), "message": replace_surrogates(one["message"])} for one in found if one],
+    )
 
 
-def show_safely(text: Any) -> str:
-    """Words that may repeat what was sent, without the half characters that no encoding knows."""
+def replace_surrogates(text: Any) -> str:
+    """Return the text without lone surrogates: a message may quote input, and UTF-8 cannot encode those."""
     return str(text).encode(errors="replace").decode()
 
 
-def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
-    """What our views make of an exception; Django deals with those nobody foresaw."""
-    problem = translate(error)
+def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """Return the answer to an exception; None leaves an unexpected one to Django."""
+    problem = build_problem(error)
     if problem is None:
         return None
     kind = problem.kind

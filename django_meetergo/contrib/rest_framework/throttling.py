@@ -1,17 +1,17 @@
-"""How often one address, or one signed-in person, may ask."""
+"""Request rates per network address or signed-in user."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.core.cache import BaseCache, caches
 from rest_framework.settings import api_settings
 from rest_framework.throttling import ScopedRateThrottle
 
-from django_meetergo.conf import get_settings
+from django_meetergo.cache import cache
 from django_meetergo.visitors import get_client_address
 
-#: A site changes them under the same names in ``REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]``; None lifts one.
+#: Defaults. A site overrides them by the same names in ``REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]``; None
+#: removes a limit.
 RATES = {
     "meetergo-read": "120/min",
     "meetergo-availability": "60/min",
@@ -24,11 +24,9 @@ RATES = {
 
 
 class SchedulingThrottle(ScopedRateThrottle):  # type: ignore[misc]
-    """One count a scope and caller, kept where the app keeps everything that many processes share."""
+    """Count requests per scope and caller in the cache of ``MEETERGO["CACHE"]``."""
 
-    @property
-    def cache(self) -> BaseCache:
-        return caches[get_settings().CACHE]
+    cache = cache
 
     def get_rate(self) -> str | None:
         rates = {**RATES, **api_settings.DEFAULT_THROTTLE_RATES}

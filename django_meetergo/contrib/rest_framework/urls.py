@@ -1,20 +1,21 @@
-"""Where everything answers, below wherever a site includes it.
+"""The addresses of the API, below the one where the site includes them.
 
-A segment that is no slug or id gets our own "nothing here", so converters stay at text.
+Converters are ``str``, so that a segment that is no slug or id gets the 404 document of this API instead of
+the 404 page of the site.
 """
 
 from django.urls import path
 
 from django_meetergo.contrib.rest_framework import appointments as staff
-from django_meetergo.contrib.rest_framework import booking, catalogue, manage, published
+from django_meetergo.contrib.rest_framework import availability, booking, manage, meeting_types, schema
 
 app_name = "meetergo_rest"
 
 urlpatterns = [
-    path("openapi.yaml", published.openapi, name="openapi"),
-    path("meeting-types/", catalogue.MeetingTypeList.as_view(), name="meeting_types"),
-    path("meeting-types/<str:slug>/", catalogue.MeetingTypeDetail.as_view(), name="meeting_type"),
-    path("meeting-types/<str:slug>/availability/", catalogue.Availability.as_view(), name="availability"),
+    path("openapi.yaml", schema.openapi, name="openapi"),
+    path("meeting-types/", meeting_types.MeetingTypeList.as_view(), name="meeting_types"),
+    path("meeting-types/<str:slug>/", meeting_types.MeetingTypeDetail.as_view(), name="meeting_type"),
+    path("meeting-types/<str:slug>/availability/", availability.Availability.as_view(), name="availability"),
     path("bookings/", booking.BookingList.as_view(), name="bookings"),
     path("bookings/<str:token>/", booking.BookingDetail.as_view(), name="booking"),
     path("bookings/<str:token>/check/", booking.BookingCheck.as_view(), name="booking_check"),

@@ -1,4 +1,4 @@
-"""Accept a booking request and reserve its slot."""
+"""Accept a booking request, reserve its slot and send it."""
 
 from __future__ import annotations
 
@@ -28,23 +28,25 @@ from django_meetergo.models import (
 )
 from django_meetergo.models.bookings import make_idempotency_key
 from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.services.availability.holds import renew_holds_stamp
 from django_meetergo.services.availability.slots import is_offered
 from django_meetergo.services.booking import validation
 from django_meetergo.services.booking.outcomes import close_booking
-from django_meetergo.services.booking.rebooking import make_agreement
+from django_meetergo.services.booking.rebooking import build_agreement
 from django_meetergo.services.booking.sending import is_slot_booked, send_booking
 from django_meetergo.services.events import record_booking_event
-from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away, is_in_transaction
 from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
+#: The caller sends a new booking itself; a worker takes it over when the caller has died meanwhile.
 WORKER_DELAY = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttendeeData:
-    """Who wants the appointment. A name and an e-mail address, or a phone number where that is enough."""
+    """The person to book for: a name, and an e-mail address, or a phone number where the type allows it."""
 
     email: str = ""
     first_name: str = ""
@@ -78,25 +80,30 @@ def book_appointment(
     send: bool = True,
     visitor: str = "",
 ) -> Booking:
-    """Book a time for somebody. Always a stored row, whose state and reason say how it went.
+    """Book a slot and return the stored booking, whose state and reason say how it went.
 
-    ``start`` is aware and must be one that meetergo offers; ``duration`` is minutes. ``client_key`` makes a
-    repeat of the same call return the first booking. ``rebook`` is the attendee's consent to another time,
-    ``{"weekdays": [0, 1], "hours": [9, 12], "words": "what they ticked"}``, all of it optional.
-    ``replaces`` is a booking of the same person that waits for a confirmation and gives way to this one.
-    With ``send=False`` the row waits for the workers. ``visitor`` says that a stranger asks, and which one,
-    by a network address or the like: only strangers' bookings are counted and limited.
+    - ``start``: an aware datetime that meetergo offers. ``duration``: minutes, by default the type's own.
+    - ``custom_fields``: answers by the name of the question. ``subject``: an object of the site to link.
+    - ``idempotency_key``: a repeated call with the same key returns the first booking.
+    - ``defer_consent``: the attendee agrees that the request waits while meetergo cannot be reached.
+    - ``rebook``: the attendee's consent to another slot, ``{"weekdays": [0, 1], "hours": [9, 12],
+      "words": "the text they agreed to"}``; every key is optional.
+    - ``replaces``: a pending booking of the same person that this one replaces.
+    - ``send=False``: store the booking only; a worker sends it. Inside a transaction the booking is stored
+      with it and sent after its commit, and its slot is not compared with the free times.
+    - ``visitor``: identifies an anonymous visitor, for example by network address. Only the bookings of
+      anonymous visitors are counted and limited.
 
     Raises, before anything is stored or sent: InvalidRequest, MeetingTypeUnavailable, StartNotOffered,
-    BookingAlreadyOpen (the same person has another open booking of this type), ClientKeyReused,
+    BookingAlreadyOpen (the person has another open booking of this type), IdempotencyKeyReused,
     TooManyBookings.
     """
-    wish = Booking(
+    booking = Booking(
         connection=meeting_type.connection,
         meeting_type=meeting_type,
         start=start,
         duration=duration or meeting_type.duration,
-        channel=channel or choose_channel(meeting_type),
+        channel=channel or get_default_channel(meeting_type),
         location=location,
         first_name=attendee.first_name.strip(),
         last_name=attendee.last_name.strip(),
@@ -106,150 +113,177 @@ def book_appointment(
         timezone=attendee.timezone,
         language=attendee.language,
         receive_reminders=attendee.receive_reminders,
-        other_emails=list(attendee.other_emails),
+        other_emails=validation.list_guests(attendee.other_emails, attendee.email),
         custom_fields=dict(custom_fields or {}),
         skip_notifications=skip_notifications,
         user=user,
         defer_consent=defer_consent and get_settings().DEFER_WHEN_DOWN,
-        rebook_consent=make_agreement(rebook, start=start, zone=attendee.timezone),
+        rebook_consent=build_agreement(rebook, start=start, zone=attendee.timezone),
         idempotency_key=idempotency_key or make_idempotency_key(),
         created_at=now,
-        # Whoever asked sends it; the sweeper comes only after somebody who died doing so.
         next_at=now + WORKER_DELAY if send else now,
     )
     if subject is not None:
-        wish.subject = subject
-    validation.validate_request(wish, now)
-    wish.content_digest = digest_content(wish)
-    if first := find_by_idempotency_key(wish):
+        booking.subject = subject
+    validation.validate_call(booking, client, is_sent=send)
+    validation.validate_request(booking, now)
+    booking.content_digest = digest_content(booking)
+    if first := find_by_idempotency_key(booking):
         return first
     if visitor:
-        validation.check_visitor_limits(wish, visitor, now)
-    watch = Stopwatch(now)
-    offered = is_offered(
-        meeting_type=meeting_type, start=start, duration=wish.duration, client=client, now=now
+        validation.check_visitor_limits(booking, visitor, now)
+    stopwatch = Stopwatch(now)
+    offered = can_skip_availability(booking) or is_offered(
+        meeting_type=meeting_type, start=start, duration=booking.duration, client=client, now=now
     )
     if offered is False:
-        if first := find_by_idempotency_key(wish):
-            return first  # the same form, sent twice at once: it is what took the time
+        if first := find_by_idempotency_key(booking):
+            return first  # the same form was submitted twice at once, and the first submission took the slot
         raise StartNotOffered(
             f"{start.isoformat()} is not among the free times of {meeting_type.name}. "
             "List the free times again and choose one of them."
         )
-    booking = reserve_slot(wish, watch.now(), replaces=replaces)
+    booking = reserve_slot(booking, stopwatch.now(), replaces=replaces)
     if not send:
         wake_workers()
     elif booking.state == State.RECEIVED:
-        return send_now(booking, client, watch.now())
+        return send_now(booking, client, stopwatch.now())
     return booking
 
 
-def send_now(booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
-    """Send what is on paper. Should the database go away meanwhile, the booking as it was written.
+def can_skip_availability(booking: Booking) -> bool:
+    """Whether the slot need not be compared with meetergo's free times before it is reserved.
 
-    The POST may have left, so nobody may be told that it failed: whoever finds the lease lapsed looks.
+    A slot that this site has booked is lost without a call, and no call is made inside a transaction:
+    meetergo refuses a start that it does not offer.
+    """
+    return is_in_transaction() or is_slot_held(booking)
+
+
+def is_slot_held(booking: Booking) -> bool:
+    """Whether another open booking of this site, or a mirrored appointment, has the slot."""
+    key = booking.hash_slot_hold_key()
+    if key is None:
+        return False
+    return Booking.objects.filter(slot_hold_key=key).exists() or is_slot_booked(booking)
+
+
+def send_now(booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
+    """Send a stored booking; return it as stored before when the database goes away meanwhile.
+
+    The POST may have left by then, so the call must not fail: reconciliation starts when the lease expires.
     """
     try:
-        return send_booking(booking=booking, client=client, now=now, somebody_waits=True)
+        return send_booking(booking=booking, client=client, now=now, is_interactive=True)
     except DATABASE_ERRORS as error:
         if not is_database_away(error):
             raise
-        logger.exception("The database went away while booking %s was on its way.", booking.reference)
+        logger.exception(
+            "The database went away while booking %s was being sent. It is reconciled when "
+            "its lease expires.",
+            booking.reference,
+        )
         return booking
 
 
-def choose_channel(meeting_type: MeetingType) -> str:
+def get_default_channel(meeting_type: MeetingType) -> str:
     return "" if meeting_type.allowed_channels else meeting_type.channel
 
 
-def digest_content(wish: Booking) -> str:
-    """What makes two submissions the same one."""
+def digest_content(booking: Booking) -> str:
+    """Return a digest of everything that makes two submissions the same request."""
     content = [
-        wish.meeting_type_id, wish.start.timestamp(), wish.duration, wish.channel, wish.location,
-        wish.first_name, wish.last_name, fold_email(wish.email), wish.phone, wish.custom_fields,
-        wish.other_emails,
+        booking.meeting_type_id, booking.start.timestamp(), booking.duration, booking.channel,
+        booking.location, booking.first_name, booking.last_name, fold_email(booking.email), booking.phone,
+        booking.custom_fields, booking.other_emails,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(content, default=str, sort_keys=True).encode()).hexdigest()
 
 
-def find_by_idempotency_key(wish: Booking) -> Booking | None:
-    """The booking that an earlier call with this client key made."""
+def find_by_idempotency_key(booking: Booking) -> Booking | None:
+    """Return the stored booking with the same idempotency key. Raises IdempotencyKeyReused."""
     first = (
         Booking.objects.select_related("meeting_type")
-        .filter(connection=wish.connection, idempotency_key=wish.idempotency_key)
+        .filter(connection=booking.connection, idempotency_key=booking.idempotency_key)
         .first()
     )
-    if first is not None and first.content_digest != wish.content_digest:
+    if first is not None and first.content_digest != booking.content_digest:
         raise IdempotencyKeyReused(
-            "This client key has been used for another booking; take a new key for a new booking.",
+            "This idempotency key has been used for another booking; use a new key for a new booking.",
             booking=first,
         )
     return first
 
 
-def reserve_slot(wish: Booking, now: datetime, *, replaces: Booking | None = None) -> Booking:
-    """Commit the wish with its keys, or tell who was faster. One transaction, and none around it."""
-    wish.open_booking_key, wish.slot_hold_key = wish.hash_open_booking_key(), wish.hash_slot_hold_key()
+def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = None) -> Booking:
+    """Store the booking with its unique keys.
+
+    Returns the stored booking: open, or closed as ``slot_taken`` when another booking or appointment has
+    the slot, or the first booking when the idempotency key is known. Raises BookingAlreadyOpen.
+    """
+    booking.open_booking_key = booking.hash_open_booking_key()
+    booking.slot_hold_key = booking.hash_slot_hold_key()
     try:
-        with transaction.atomic(durable=True):
+        with transaction.atomic():
             if replaces is not None:
                 supersede_booking(replaces, now)
-            wish.save()
+            booking.save()
             if replaces is not None:
-                Booking.objects.filter(pk=replaces.pk).update(replaced_by=wish)
-            record_booking_event(wish, Event.Kind.BOOKING_RECEIVED, now=now)
-            if wish.slot_hold_key and is_slot_booked(wish):
-                if not wish.rebook_consent:
-                    return close_booking(wish, Reason.SLOT_TAKEN, now=now)
-                wish.slot_hold_key = None
-                wish.save(update_fields=["slot_hold_key"])
+                Booking.objects.filter(pk=replaces.pk).update(replaced_by=booking)
+            record_booking_event(booking, Event.Kind.BOOKING_RECEIVED, now=now)
+            if booking.slot_hold_key and is_slot_booked(booking):
+                if not booking.rebook_consent:
+                    return close_booking(booking, Reason.SLOT_TAKEN, now=now)
+                booking.slot_hold_key = None
+                booking.save(update_fields=["slot_hold_key"])
     except IntegrityError:
-        return resolve_conflict(wish, now, replaces)
-    return wish
+        return resolve_conflict(booking, now, replaces)
+    renew_holds_stamp(booking.connection)
+    return booking
 
 
 def supersede_booking(booking: Booking, now: datetime) -> None:
-    """Close a booking that waits for a yes: its person has chosen another time. It stays watched."""
+    """Close a pending booking because its attendee has chosen another slot. It stays watched."""
     stored = Booking.objects.select_for_update().get(pk=booking.pk)
     if stored.state == State.PENDING:
         close_booking(stored, Reason.REPLACED, now=now)
 
 
-def resolve_conflict(wish: Booking, now: datetime, replaces: Booking | None = None) -> Booking:
-    """Somebody holds one of our keys: the same submission, the same person, or another visitor."""
-    if first := find_by_idempotency_key(wish):
+def resolve_conflict(booking: Booking, now: datetime, replaces: Booking | None = None) -> Booking:
+    """Handle a unique key that is in use: by the same submission, the same person or another visitor."""
+    if first := find_by_idempotency_key(booking):
         return first
-    other = Booking.objects.filter(open_booking_key=wish.open_booking_key).first()
-    if other is not None and is_own_pending(other, wish) and replaces is None:
-        return reserve_slot(wish, now, replaces=other)
+    other = Booking.objects.filter(open_booking_key=booking.open_booking_key).first()
+    if other is not None and is_own_pending(other, booking) and replaces is None:
+        return reserve_slot(booking, now, replaces=other)
     if other is not None and (other != replaces or other.state != State.PENDING):
         raise BookingAlreadyOpen(
             "This person has an open booking of this meeting type; wait for its result.", booking=other
         )
-    wish.pk = None
+    booking.pk = None
     if replaces is not None:
-        wish.rebook_consent = None  # their first choice stands, so there is nothing to look for
-    return store_without_slot(wish, now)
+        booking.rebook_consent = None  # the first choice stays open, so no other slot is needed
+    return store_without_slot(booking, now)
 
 
-def store_without_slot(wish: Booking, now: datetime) -> Booking:
-    """A wish whose time is gone: closed, or, for who agreed to another time, open without a hold on one."""
-    wish.slot_hold_key = None
-    if not wish.rebook_consent:
-        wish.open_booking_key = None
+def store_without_slot(booking: Booking, now: datetime) -> Booking:
+    """Store a booking whose slot is taken: closed, or open without a slot when rebooking was agreed."""
+    booking.slot_hold_key = None
+    if not booking.rebook_consent:
+        booking.open_booking_key = None
     try:
-        with transaction.atomic(durable=True):
-            wish.save(force_insert=True)
-            if not wish.rebook_consent:
-                return close_booking(wish, Reason.SLOT_TAKEN, now=now)
-            record_booking_event(wish, Event.Kind.BOOKING_RECEIVED, now=now)
+        with transaction.atomic():
+            booking.save(force_insert=True)
+            if not booking.rebook_consent:
+                return close_booking(booking, Reason.SLOT_TAKEN, now=now)
+            record_booking_event(booking, Event.Kind.BOOKING_RECEIVED, now=now)
     except IntegrityError:
-        # The same person, a moment faster.
-        return resolve_conflict(wish, now)
-    return wish
+        # The same person has stored another booking meanwhile.
+        return resolve_conflict(booking, now)
+    return booking
 
 
-def is_own_pending(booking: Booking, wish: Booking) -> bool:
-    """Whether a signed-in person chooses again while their own first choice waits for a yes."""
-    same = booking.user_id is not None and booking.user_id == wish.user_id
-    return same and booking.state == State.PENDING
+def is_own_pending(stored: Booking, booking: Booking) -> bool:
+    """Whether ``stored`` is a pending booking of the signed-in person who makes ``booking``."""
+    is_own = stored.user_id is not None and stored.user_id == booking.user_id
+    return is_own and stored.state == State.PENDING

@@ -1,13 +1,15 @@
-"""Record how a booking ended."""
+"""Store how a booking ended: confirmed, pending or closed. The only code that confirms a booking."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from django_meetergo.models import Attendee, Booking, BookingAttempt, Event
+from django_meetergo.exceptions import UnreadableReply
+from django_meetergo.models import Appointment, Attendee, Booking, BookingAttempt, Connection, Event
 from django_meetergo.remote.payloads import (
     AppointmentDocument,
     BookingConfirmed,
@@ -18,53 +20,74 @@ from django_meetergo.services.availability.invalidation import remove_slot
 from django_meetergo.services.booking.rebooking import get_original_start
 from django_meetergo.services.changes.requests import schedule_cancel
 from django_meetergo.services.events import record_booking_event
-from django_meetergo.services.matching import REFERENCE_KEY, choose_candidates, list_references
+from django_meetergo.services.matching import (
+    Document,
+    Matches,
+    list_references,
+    list_surplus_seats,
+    match_documents,
+)
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.confirmations import record_attendee_of_booking, record_confirmation
+from django_meetergo.services.retry import BOOKING_PENDING, BOOKING_SEARCH
 from django_meetergo.transactions import run_with_retries
 
+logger = logging.getLogger(__name__)
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
-Evidence = BookingConfirmed | BookingProvisional | AppointmentDocument | ProvisionalDocument
-#: Minutes after which a waiting booking is looked up, and hourly from then on.
-PENDING_POLL_MINUTES = (1, 5, 15)
-#: What the host reads on an appointment that one wish got twice.
+BookingResult = BookingConfirmed | BookingProvisional | AppointmentDocument | ProvisionalDocument
+#: A connection with a webhook gets a delivery of each booking within this time, and reads it then.
+WEBHOOK_GRACE = timedelta(seconds=5)
+#: The cancel reason that the host reads on an appointment that one booking got twice.
 SURPLUS_REASON = "Booked twice by mistake"
 
 
-def adopt(*, booking: Booking, evidence: Evidence, now: datetime) -> Booking:
-    """Take evidence of an appointment, or of a provisional booking, in whatever state the booking is.
+def adopt(*, booking: Booking, document: BookingResult, now: datetime) -> Booking:
+    """Store that a reply or document is the result of this booking, whatever the booking's state is.
 
-    Idempotent. Returns the booking as stored; secrets, mirror, event and freed keys are one transaction.
+    Idempotent. Mirror, secret, event and released keys are stored in one transaction. Returns the booking as
+    stored.
     """
 
-    def take() -> Booking:
-        # A lease that was lost does not matter here: late success is still success.
+    def store() -> Booking:
+        lock_appointment(booking.connection, document)
+        # No lease is needed: a success that arrives late is still a success.
         rows = Booking.objects.select_for_update()
         stored = rows.get(pk=booking.pk)
-        if isinstance(evidence, BookingProvisional | ProvisionalDocument):
-            return mark_pending(stored, evidence, now)
-        return mark_confirmed(stored, evidence, now)
+        if isinstance(document, BookingProvisional | ProvisionalDocument):
+            return mark_pending(stored, document, now)
+        return mark_confirmed(stored, document, now)
 
-    return run_with_retries(take)
+    return run_with_retries(store)
+
+
+def lock_appointment(connection: str, document: BookingResult) -> None:
+    """Lock the appointment before the booking: everything that locks both does so in this order."""
+    if isinstance(document, BookingConfirmed | AppointmentDocument):
+        remote_id = document.appointment_id if isinstance(document, BookingConfirmed) else document.id
+        rows = Appointment.objects.select_for_update().filter(connection=connection, remote_id=remote_id)
+        list(rows.values_list("pk", flat=True))
 
 
 def mark_confirmed(
-    booking: Booking, evidence: BookingConfirmed | AppointmentDocument, now: datetime
+    booking: Booking, document: BookingConfirmed | AppointmentDocument, now: datetime
 ) -> Booking:
     if booking.attendee_id is not None:
         return booking
     was_closed = booking.state == State.CLOSED
-    if isinstance(evidence, BookingConfirmed):
-        attendee = record_confirmation(booking=booking, evidence=evidence, now=now)
-        reread_at: datetime | None = now
+    if isinstance(document, BookingConfirmed):
+        attendee = record_confirmation(booking=booking, reply=document, now=now)
+        reread_at: datetime | None = now + get_reread_delay(booking.connection)
     else:
-        appointment = record_appointment(connection=booking.connection, document=evidence, now=now)
-        attendee = record_attendee_of_booking(booking=booking, appointment=appointment, now=now)
+        appointment = record_appointment(connection=booking.connection, document=document, now=now)
+        attendee = record_attendee_of_booking(
+            booking=booking, appointment=appointment, document=document, now=now
+        )
         reread_at = None
     link_attendee(booking, attendee)
     release_keys(booking)
     booking.state, booking.reason, booking.attendee = State.CONFIRMED, Reason.NONE, attendee
-    booking.next_at, booking.tries, booking.closed_at = reread_at, 0, None
+    booking.tries, booking.polls, booking.failing_since = 0, 0, None
+    booking.next_at, booking.closed_at = reread_at, None
     booking.save()
     end_last_attempt(booking, Outcome.CONFIRMED, now)
     if was_closed:
@@ -75,8 +98,14 @@ def mark_confirmed(
     return booking
 
 
+def get_reread_delay(connection: str) -> timedelta:
+    """Return how long the re-read of a confirmed booking waits for the webhook that makes it needless."""
+    registered = Connection.objects.filter(connection=connection).exclude(webhook_remote_id="")
+    return WEBHOOK_GRACE if registered.exists() else timedelta()
+
+
 def link_attendee(booking: Booking, attendee: Attendee) -> None:
-    """Hand over what the site tied to the wish: its user, its own object and what was answered."""
+    """Copy the booking's user, subject and answers to its attendee."""
     Attendee.objects.filter(pk=attendee.pk).update(
         user=booking.user_id,
         subject_type=booking.subject_type_id,
@@ -86,33 +115,33 @@ def link_attendee(booking: Booking, attendee: Attendee) -> None:
 
 
 def mark_pending(
-    booking: Booking, evidence: BookingProvisional | ProvisionalDocument, now: datetime
+    booking: Booking, document: BookingProvisional | ProvisionalDocument, now: datetime
 ) -> Booking:
     if booking.state in {State.CONFIRMED, State.PENDING}:
         return booking
-    found = evidence.provisional_id if isinstance(evidence, BookingProvisional) else evidence.id
+    found = document.provisional_id if isinstance(document, BookingProvisional) else document.id
     booking.provisional_id = found
     if booking.state == State.CLOSED and not reclaim_open_key(booking):
-        # Its person has another open wish by now: this one stays closed, and watched.
+        # The attendee has another open booking by now: this one stays closed, and watched.
         booking.reason = Reason.REPLACED
         booking.save()
         return booking
     booking.state = State.PENDING
-    booking.reason = choose_pending_reason(booking, evidence.awaits)
-    booking.pending_since, booking.closed_at, booking.tries = now, None, 0
-    booking.next_at = now + timedelta(minutes=PENDING_POLL_MINUTES[0])
+    booking.reason = choose_pending_reason(booking, document.awaits)
+    booking.pending_since, booking.closed_at = now, None
+    booking.polls, booking.failing_since = 0, None
+    booking.next_at = BOOKING_PENDING.find_next(0, now, since=now)
     booking.lease_token = booking.lease_until = None
     booking.save()
     end_last_attempt(booking, Outcome.PROVISIONAL, now)
     record_booking_event(booking, Event.Kind.BOOKING_PENDING, now=now)
-    # Whether the time is held meanwhile is meetergo's secret. Not offering it is the safe side until a
-    # refresh tells.
+    # Whether meetergo holds the slot meanwhile is not documented, so it is not offered until a refresh.
     remove_slot(meeting_type=booking.meeting_type, start=booking.start, duration=booking.duration)
     return booking
 
 
 def reclaim_open_key(booking: Booking) -> bool:
-    """Make a closed wish the open one of its person again; False when another is."""
+    """Make a closed booking the open one of its attendee again. Returns False when there is another."""
     booking.open_booking_key = booking.hash_open_booking_key()
     try:
         with transaction.atomic():
@@ -135,7 +164,7 @@ def release_keys(booking: Booking) -> None:
 
 
 def close_booking(booking: Booking, reason: str, *, now: datetime, message: str = "") -> Booking:
-    """End a booking without an appointment. The caller holds a transaction with the row locked."""
+    """Close a booking without an appointment. The caller holds a transaction with the row locked."""
     release_keys(booking)
     booking.state, booking.reason, booking.message = State.CLOSED, reason, message
     booking.closed_at, booking.next_at = now, None
@@ -145,8 +174,33 @@ def close_booking(booking: Booking, reason: str, *, now: datetime, message: str 
     return booking
 
 
+def give_up_search(booking: Booking, now: datetime) -> None:
+    """Leave an open booking to staff that cannot be looked for."""
+    with transaction.atomic():
+        rows = Booking.objects.select_for_update()
+        stored = rows.filter(pk=booking.pk, state__in=[State.SENDING, State.UNKNOWN, State.PENDING]).first()
+        if stored is not None:
+            leave_to_staff(stored, now)
+
+
+def leave_to_staff(booking: Booking, now: datetime) -> Booking:
+    """Stop searching for a booking and leave it to staff. The caller holds the row locked.
+
+    A confirmed booking stays confirmed: staff find out which attendee of a group it is.
+    """
+    state = booking.state
+    for name, value in BOOKING_SEARCH.then.items():
+        setattr(booking, name, value)
+    if state == State.CONFIRMED:
+        booking.state = state
+    booking.lease_token = booking.lease_until = None
+    booking.save()
+    record_booking_event(booking, Event.Kind.BOOKING_NEEDS_STAFF, now=now)
+    return booking
+
+
 def end_last_attempt(booking: Booking, outcome: str, now: datetime, error_type: str = "") -> None:
-    """Write how the last attempt ended, once that is certain."""
+    """Store the outcome of the last attempt that has none, once it is certain."""
     last = booking.attempts.exclude(outcome__in=BookingAttempt.DEFINITE).order_by("-number").first()
     if last is not None:
         last.outcome, last.ended_at = outcome, now
@@ -157,9 +211,10 @@ def end_last_attempt(booking: Booking, outcome: str, now: datetime, error_type: 
 def adopt_documents(
     *, connection: str, documents: Sequence[AppointmentDocument], now: datetime
 ) -> list[Booking]:
-    """Give fetched appointments to the bookings that made them, if any is still without one.
+    """Match appointments that were read with bookings that have none, and adopt them. Returns those bookings.
 
-    Bookings that were closed are watched until their slot is over: late evidence confirms them, too.
+    Closed bookings are watched until their slot is over: an appointment that turns up late confirms them. A
+    document that cannot be stored is left out; whoever stores the documents reports it.
     """
     references = {reference for document in documents for reference in list_references(document)}
     starts = {document.start for document in documents if document.end > now}
@@ -167,42 +222,59 @@ def adopt_documents(
     waiting = bookings.filter(attendee=None)
     found = {row.pk: row for row in bookings.filter(reference__in=references)} if references else {}
     found |= {row.pk: row for row in waiting.filter(start__in=starts)} if starts else {}
-    # Who still waits comes before who was told no, and the newer wish before the older.
+    # Open bookings come before closed ones, newer before older.
     order = sorted(found.values(), key=lambda row: (row.is_open, row.created_at), reverse=True)
-    return [
-        adopted
-        for booking in order
-        if (adopted := adopt_best(booking=booking, documents=documents, now=now)) is not None
-    ]
+    adopted = []
+    for booking in order:
+        try:
+            result = adopt_best(booking=booking, documents=documents, now=now)
+        except UnreadableReply as error:
+            logger.warning("Booking %s could not adopt its appointment: %s", booking.reference, error)
+            continue
+        if result is not None:
+            adopted.append(result)
+    return adopted
 
 
-def adopt_best(
-    *, booking: Booking, documents: Sequence[AppointmentDocument | ProvisionalDocument], now: datetime
-) -> Booking | None:
-    """Adopt the one candidate; of several with our exact reference the oldest, and cancel the others."""
-    chosen = choose_candidates(booking, documents)
-    if not chosen or not (
-        len(chosen) == 1 or all(booking.reference in list_references(one) for one in chosen)
-    ):
+def adopt_best(*, booking: Booking, documents: Sequence[Document], now: datetime) -> Booking | None:
+    """Adopt the one document that is a booking's; None when there is none, or when several may be.
+
+    Of several documents with the booking's reference the oldest is adopted and the others are cancelled.
+    """
+    matches = match_documents(booking, documents)
+    chosen = choose_document(booking, matches, now)
+    if chosen is None:
         return None
-    oldest = min(chosen, key=lambda one: (one.created_at is None, one.created_at or now, one.id))
-    adopted = adopt(booking=booking, evidence=oldest, now=now)
-    for document in chosen:
-        if isinstance(document, AppointmentDocument) and booking.reference in list_references(document):
+    adopted = adopt(booking=booking, document=chosen, now=now)
+    for document in matches.exact:
+        if isinstance(document, AppointmentDocument):
             cancel_surplus(adopted, document, now)
     return adopted
 
 
+def choose_document(booking: Booking, matches: Matches, now: datetime) -> Document | None:
+    if matches.exact:
+        return min(
+            matches.exact,
+            key=lambda one: (
+                isinstance(one, ProvisionalDocument),
+                one.created_at is None,
+                one.created_at or now,
+                one.id,
+            ),
+        )
+    rivals = [one for one in matches.doubtful if one.start == booking.start]
+    return matches.alike[0] if len(matches.alike) == 1 and not rivals else None
+
+
 def cancel_surplus(booking: Booking, document: AppointmentDocument, now: datetime) -> None:
-    """Take back what one wish got twice. Only for our exact reference: anything less is for a person."""
-    attendee = booking.attendee
-    if attendee is None or document.is_cancelled or document.start <= now:
+    """Cancel what one booking got twice, by its reference; in a group the attendee, else the appointment."""
+    if document.is_cancelled or document.start <= now:
         return
-    own = [one for one in document.attendees if one.answers.get(REFERENCE_KEY) == booking.reference]
-    if attendee.appointment.remote_id == document.id:
-        # In a group the same person may hold two seats of one appointment.
-        own = [one for one in own if attendee.remote_id and one.id != attendee.remote_id]
-    if (own and len(own) == len(document.attendees)) or (own and booking.meeting_type.is_group):
-        appointment = record_appointment(connection=booking.connection, document=document, now=now)
-        for one in own:
-            schedule_cancel(appointment=appointment, attendee_id=one.id, reason=SURPLUS_REASON, now=now)
+    surplus = list_surplus_seats(booking, document)
+    is_all = len(surplus) == len(document.attendees)
+    if not surplus or not (is_all or booking.meeting_type.is_group):
+        return
+    appointment = record_appointment(connection=booking.connection, document=document, now=now)
+    for attendee_id in surplus:
+        schedule_cancel(appointment=appointment, attendee_id=attendee_id, reason=SURPLUS_REASON, now=now)

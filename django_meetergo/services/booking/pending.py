@@ -1,4 +1,4 @@
-"""Follow bookings that wait for a confirmation."""
+"""Poll and decline pending bookings: those that wait for a confirmation by attendee or host."""
 
 from __future__ import annotations
 
@@ -19,21 +19,25 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import (
     AppointmentDocument,
 )
-from django_meetergo.services.booking.outcomes import PENDING_POLL_MINUTES, adopt_best, close_booking
+from django_meetergo.services.booking.outcomes import adopt_best, close_booking, leave_to_staff
 from django_meetergo.services.booking.search import (
     list_host_ids,
     list_provisional,
     search_lists,
 )
+from django_meetergo.services.matching import match_documents
+from django_meetergo.services.retry import BOOKING_PENDING
 
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
-PENDING_HOURLY = timedelta(hours=1)
-PENDING_FOR = timedelta(hours=48)
-PENDING_AFTER = timedelta(hours=6)
+#: A request that meetergo neither confirms nor ends is closed so long after its start.
+KEPT_AFTER_START = timedelta(days=7)
 
 
 def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
-    """See whether a provisional booking has been confirmed, declined, or has lapsed."""
+    """Poll meetergo for a pending booking that has been confirmed or declined, or has lapsed.
+
+    Returns the booking as stored.
+    """
     pending = Booking.objects.filter(state=State.PENDING)
     lease = pending.claim(booking.pk, now=now, lease=get_settings().lease)
     booking = Booking.objects.select_related("meeting_type").get(pk=booking.pk)
@@ -42,12 +46,14 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
     status = find_provisional_status(booking, client)
     if status != "pending":
         found = search_lists(booking, client)
-        made = [one for one in found.candidates if isinstance(one, AppointmentDocument)]
-        adopted = adopt_best(booking=booking, documents=made, now=now)
+        appointments = [one for one in found.documents if isinstance(one, AppointmentDocument)]
+        adopted = adopt_best(booking=booking, documents=appointments, now=now)
         if adopted is not None:
             return adopted
-        if not found.complete:
+        if not found.is_complete:
             status = None
+        elif status == "confirmed" and match_documents(booking, appointments).count:
+            status = "ambiguous"
     with transaction.atomic():
         stored = Booking.objects.select_for_update().filter(pk=booking.pk, lease_token=lease.token).first()
         if stored is None:
@@ -56,30 +62,30 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
 
 
 def record_pending_status(booking: Booking, status: str | None, now: datetime) -> Booking:
-    """``status`` is meetergo's word for it, or None when it could not be read."""
+    """Store a status as ``find_provisional_status`` returns it: close the booking, or poll it again.
+
+    ``ambiguous``: confirmed, and nothing shows which appointment or attendee is the booking's.
+    """
+    if status == "ambiguous":
+        return leave_to_staff(booking, now)
     if status == "declined_by_host":
         return close_booking(booking, Reason.DECLINED, now=now)
     if status in {"expired", ""}:
         return close_booking(booking, Reason.LAPSED, now=now)
-    since = booking.pending_since or now
+    if now >= booking.start + KEPT_AFTER_START:
+        return close_booking(booking, Reason.LAPSED, now=now) if status else leave_to_staff(booking, now)
     booking.lease_token = booking.lease_until = None
-    booking.tries += 1
-    booking.next_at = schedule_pending_poll(since, now)
+    booking.polls, booking.failing_since = booking.polls + 1, None
+    booking.next_at = BOOKING_PENDING.find_next(booking.polls, now, since=booking.pending_since)
     booking.save()
     return booking
 
 
-def schedule_pending_poll(since: datetime, now: datetime) -> datetime:
-    plan = [since + timedelta(minutes=minutes) for minutes in PENDING_POLL_MINUTES]
-    ahead = [moment for moment in plan if moment > now]
-    if ahead:
-        return ahead[0]
-    # A request that outlives every known time limit still ends one day, and somebody must notice.
-    return now + (PENDING_HOURLY if now < since + PENDING_FOR else PENDING_AFTER)
-
-
 def find_provisional_status(booking: Booking, client: MeetergoClient) -> str | None:
-    """``pending``, ``confirmed``, ``expired`` or ``declined_by_host``; "" when gone, None when unread."""
+    """Return ``pending``, ``confirmed``, ``expired`` or ``declined_by_host``.
+
+    "" when no list has the booking, None when a list could not be read.
+    """
     try:
         for status in ("pending", "declined_by_host", "expired", "confirmed"):
             if has_provisional(booking, status, client):
@@ -98,24 +104,25 @@ def has_provisional(booking: Booking, status: str, client: MeetergoClient) -> bo
 
 
 def decline_booking(*, booking: Booking, client: MeetergoClient, now: datetime, reason: str = "") -> Booking:
-    """Say no, as the host, to a booking that waits for one. What meetergo then holds decides.
+    """Decline a pending booking as its host, and return it as stored.
 
-    Raises RemoteError when the request certainly did nothing.
+    When the answer is lost, meetergo's lists decide. Raises ChangeNotAllowed when the booking does not wait
+    for a host, and RemoteError when the request was certainly not carried out.
     """
     if booking.state != State.PENDING or booking.reason not in {Reason.HOST, Reason.BOTH}:
         raise ChangeNotAllowed("This booking does not wait for a host.", reason="not_waiting")
-    watch = Stopwatch(now)
+    stopwatch = Stopwatch(now)
     with transaction.atomic(durable=True):
         pending = Booking.objects.filter(state=State.PENDING)
         lease = pending.claim(booking.pk, now=now, lease=get_settings().lease)
     if lease is None:
-        raise ChangeNotAllowed("This booking is being looked up; try again in a minute.", reason="busy")
+        raise ChangeNotAllowed("This booking is being checked; try again in a minute.", reason="busy")
     try:
         client.decline_provisional_booking(booking.provisional_id, reason=reason)
     except (OutcomeUnknown, NotFound):
-        # Declined already, confirmed meanwhile, or an answer that was lost: the lists know.
-        Booking.objects.finish(lease, next_at=watch.now())
-        return check_pending(booking=booking, client=client, now=watch.now())
+        # Declined before, confirmed meanwhile, or the answer was lost: the lists show which.
+        Booking.objects.finish(lease, next_at=stopwatch.now())
+        return check_pending(booking=booking, client=client, now=stopwatch.now())
     except RemoteError:
         Booking.objects.finish(lease)
         raise
@@ -123,4 +130,4 @@ def decline_booking(*, booking: Booking, client: MeetergoClient, now: datetime, 
         stored = Booking.objects.select_for_update().filter(pk=booking.pk, lease_token=lease.token).first()
         if stored is None:
             return Booking.objects.get(pk=booking.pk)
-        return close_booking(stored, Reason.DECLINED, now=watch.now())
+        return close_booking(stored, Reason.DECLINED, now=stopwatch.now())

@@ -1,12 +1,11 @@
-"""Another time for somebody who agreed to one: which, and for how long we go on trying.
+"""Choose another slot for an attendee whose slot was taken and who agreed to another one.
 
-The site says how far it may go (``REBOOK``), the attendee says so once more and may narrow it. What was
-agreed is stored with the booking, in the words they agreed to.
+The setting ``REBOOK`` is the site's offer. The attendee accepts it in the form and may narrow it. The
+agreement is stored with the booking, together with the text that the attendee agreed to.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -25,15 +24,17 @@ MAX_MINUTES = 10
 WHOLE_WEEK = tuple(range(7))
 WHOLE_DAY = (0, 24)
 
-#: Seconds between two attempts, drawn at random: the losers of one race shall not meet in the next.
-PAUSE_SECONDS = (2.0, 15.0)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How far from their wish somebody may be booked. Weekdays count from Monday = 0; hours are local."""
+    """Which slots may be booked instead of the requested one.
 
-    wished: datetime
+    ``days`` is the largest distance from ``requested_start``; weekdays count from Monday = 0; ``hours`` are
+    the first and the last hour (exclusive) in ``zone``; ``attempts`` and ``minutes`` limit the search;
+    ``words`` is the text that the attendee agreed to.
+    """
+
+    requested_start: datetime
     days: int = MAX_DAYS
     weekdays: tuple[int, ...] = WHOLE_WEEK
     hours: tuple[int, int] = WHOLE_DAY
@@ -45,17 +46,19 @@ class Agreement:
     def allows(self, start: datetime) -> bool:
         local = start.astimezone(ZoneInfo(self.zone))
         first, last = self.hours
-        near = abs(start - self.wished) <= timedelta(days=self.days)
-        return near and local.weekday() in self.weekdays and first <= local.hour < last
+        is_near = abs(start - self.requested_start) <= timedelta(days=self.days)
+        return is_near and local.weekday() in self.weekdays and first <= local.hour < last
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "wished": self.wished.isoformat()}
+        return {**asdict(self), "requested_start": self.requested_start.isoformat()}
 
 
-def make_agreement(consent: Mapping[str, Any] | None, *, start: datetime, zone: str) -> dict[str, Any] | None:
-    """What is stored for a tick in the box: the site's offer, narrowed as the attendee asked.
+def build_agreement(
+    consent: Mapping[str, Any] | None, *, start: datetime, zone: str
+) -> dict[str, Any] | None:
+    """Return what is stored for a consent: the site's offer, narrowed as the attendee asked.
 
-    None without a tick, or where the site offers nothing. Raises InvalidRequest for what cannot be right.
+    None without a consent or without an offer. Raises InvalidRequest when no weekday or hour is left.
     """
     offered = get_settings().REBOOK
     if consent is None or offered is None:
@@ -66,7 +69,7 @@ def make_agreement(consent: Mapping[str, Any] | None, *, start: datetime, zone: 
     if not weekdays or hours[0] >= hours[1]:
         raise InvalidRequest("No weekday or no hour is left to book another time in.", field="rebook")
     return Agreement(
-        wished=start,
+        requested_start=start,
         days=min(offered.get("days", MAX_DAYS), MAX_DAYS),
         weekdays=tuple(sorted(weekdays)),
         hours=hours,
@@ -82,39 +85,41 @@ def read_agreement(booking: Booking) -> Agreement | None:
     if not stored:
         return None
     lists = {"weekdays": tuple(stored["weekdays"]), "hours": tuple(stored["hours"])}
-    return Agreement(**{**stored, **lists, "wished": datetime.fromisoformat(stored["wished"])})
+    requested_start = datetime.fromisoformat(stored["requested_start"])
+    return Agreement(**{**stored, **lists, "requested_start": requested_start})
 
 
 def list_next_starts(booking: Booking, *, client: MeetergoClient, now: datetime) -> list[datetime]:
-    """Free times within what was agreed, nearest to the wish first; none when the attempts are used up."""
+    """Return the free starts that the agreement allows, nearest to the requested one first.
+
+    Empty when the agreed attempts or minutes are used up. Calls meetergo.
+    """
     agreement = read_agreement(booking)
     if agreement is None or not may_try_again(booking, agreement, now):
         return []
     tried = set(booking.attempts.values_list("start", flat=True))
-    reach = timedelta(days=agreement.days)
+    span = timedelta(days=agreement.days)
     found = list_slots(
         meeting_type=booking.meeting_type,
-        start=agreement.wished - reach,
-        end=agreement.wished + reach + timedelta(seconds=1),
+        start=agreement.requested_start - span,
+        end=agreement.requested_start + span + timedelta(seconds=1),
         duration=booking.duration,
         client=client,
         now=now,
     )
-    starts = [free.start for free in found.times if free.start not in tried and agreement.allows(free.start)]
-    return sorted(starts, key=lambda start: (abs(start - agreement.wished), start))
+    starts = [slot.start for slot in found.times if slot.start not in tried and agreement.allows(slot.start)]
+    return sorted(starts, key=lambda start: (abs(start - agreement.requested_start), start))
 
 
 def may_try_again(booking: Booking, agreement: Agreement, now: datetime) -> bool:
     lost = booking.attempts.filter(outcome=BookingAttempt.Outcome.SLOT_TAKEN).count()
-    # The attempt that was just lost is not in the ledger's past tense yet.
+    # The outcome of the attempt that has just lost its slot is not stored yet.
     return lost + 1 < agreement.attempts and now < booking.created_at + timedelta(minutes=agreement.minutes)
 
 
-def get_random_pause() -> timedelta:
-    return timedelta(seconds=random.uniform(*PAUSE_SECONDS))  # noqa: S311 - spreads load, guards nothing
-
-
 def get_original_start(booking: Booking) -> datetime | None:
-    """The time somebody chose, where another one is tried or was obtained as they agreed to."""
+    """Return the start that was requested, or None when the booking still has that start."""
     agreement = read_agreement(booking)
-    return agreement.wished if agreement and agreement.wished != booking.start else None
+    if agreement is None or agreement.requested_start == booking.start:
+        return None
+    return agreement.requested_start

@@ -1,4 +1,4 @@
-"""Read the lists of the service that could hold a booking."""
+"""Search meetergo's lists for the appointment or provisional booking that a lost answer may have made."""
 
 from __future__ import annotations
 
@@ -8,55 +8,81 @@ from datetime import timedelta
 from itertools import count
 
 from django_meetergo.exceptions import RemoteError, UnreadableReply
-from django_meetergo.models import Booking
+from django_meetergo.models import Attendee, Booking
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AppointmentDocument, ProvisionalDocument
-from django_meetergo.services.matching import CLOCK_TOLERANCE, find_first_sent, list_references, looks_alike
+from django_meetergo.services.matching import CLOCK_TOLERANCE, find_first_sent, get_clock_skew
 
 PAGE_SIZE = 100
 
 
 @dataclass(frozen=True)
-class Found:
-    """What meetergo holds that could be this booking, and whether all of it was read."""
+class SearchResult:
+    """The documents that were read, and whether every page of every list could be read."""
 
-    candidates: tuple[AppointmentDocument | ProvisionalDocument, ...]
-    complete: bool
+    documents: tuple[AppointmentDocument | ProvisionalDocument, ...]
+    is_complete: bool
 
 
-def search_lists(booking: Booking, client: MeetergoClient) -> Found:
-    """Read every list that could hold the booking."""
-    candidates: list[AppointmentDocument | ProvisionalDocument] = []
-    try:
+def search_lists(booking: Booking, client: MeetergoClient) -> SearchResult:
+    """Read every list that could hold the booking: appointments at its start, provisional bookings."""
+
+    def read() -> Iterator[AppointmentDocument | ProvisionalDocument]:
         for host_id in list_host_ids(booking):
-            candidates.extend(list_appointments_at(booking, host_id, client))
+            yield from list_appointments_at(booking, host_id, client)
             if booking.meeting_type.confirmation != "none":
-                candidates.extend(list_provisional(booking, host_id, client))
+                yield from list_provisional(booking, host_id, client)
+
+    return collect_documents(read())
+
+
+def collect_documents(documents: Iterator[AppointmentDocument | ProvisionalDocument]) -> SearchResult:
+    """Read to the end, or until a read fails; each document once."""
+    found: dict[str, AppointmentDocument | ProvisionalDocument] = {}
+    try:
+        for document in documents:
+            found[document.id] = document
     except RemoteError:
-        return Found(tuple(candidates), complete=False)
-    return Found(tuple({document.id: document for document in candidates}.values()), complete=True)
+        return SearchResult(tuple(found.values()), is_complete=False)
+    return SearchResult(tuple(found.values()), is_complete=True)
 
 
-def search_moved_appointments(booking: Booking, client: MeetergoClient) -> Found:
-    """Appointments made since we sent the request that are ours by reference, or ours but for their time."""
-    found: list[AppointmentDocument | ProvisionalDocument] = []
+def search_moved_appointments(booking: Booking, client: MeetergoClient) -> SearchResult:
+    """Read the appointments made since the booking's first request, for those rescheduled meanwhile."""
+
+    def read() -> Iterator[AppointmentDocument]:
+        for host_id in list_host_ids(booking):
+            yield from list_appointments_since(booking, host_id, client)
+
+    return collect_documents(read())
+
+
+def read_attendee_ids(booking: Booking, client: MeetergoClient) -> list[str] | None:
+    """Return the ids of the attendees that a group already has at the booking's start.
+
+    None when they could not be read. Mirrored attendees count as well: a list may be older than the mirror.
+    """
+    mirrored = Attendee.objects.exclude(remote_id=None).filter(
+        connection=booking.connection,
+        appointment__meeting_type=booking.meeting_type,
+        appointment__start=booking.start,
+    )
+    ids = {attendee_id or "" for attendee_id in mirrored.values_list("remote_id", flat=True)}
     try:
         for host_id in list_host_ids(booking):
-            for document in list_appointments_since(booking, host_id, client):
-                was_moved = document.rescheduled_at is not None or document.reschedule_count > 0
-                ours = booking.reference in list_references(document)
-                if ours or (was_moved and looks_alike(booking, document, moved=True)):
-                    found.append(document)
+            for document in list_appointments_at(booking, host_id, client):
+                ids |= {attendee.id for attendee in document.attendees}
     except RemoteError:
-        return Found(tuple(found), complete=False)
-    return Found(tuple({document.id: document for document in found}.values()), complete=True)
+        return None
+    return sorted(ids - {""})
 
 
 def list_appointments_since(
     booking: Booking, host_id: str, client: MeetergoClient
 ) -> Iterator[AppointmentDocument]:
-    """A host's newest appointments, back to the moment of our first request."""
+    """Yield a host's appointments of this type, newest first, back to the moment of the first request."""
     sent_at = find_first_sent(booking) or booking.created_at
+    earliest = sent_at + get_clock_skew(booking.connection) - CLOCK_TOLERANCE
     for page in count():
         answer = client.list_appointments(
             page=page,
@@ -67,7 +93,7 @@ def list_appointments_since(
             sort_direction="DESC",
         )
         for document in answer.appointments:
-            if document.created_at and document.created_at < sent_at - CLOCK_TOLERANCE:
+            if document.created_at and document.created_at < earliest:
                 return
             yield document
         if is_last_page(len(answer.appointments), answer.unreadable):
@@ -75,15 +101,15 @@ def list_appointments_since(
 
 
 def list_host_ids(booking: Booking) -> list[str]:
-    """Whose lists could hold it. No host known: the credential's own list."""
-    queue = list(booking.meeting_type.hosts.values_list("remote_id", flat=True))
-    return booking.meeting_type.host_ids or queue or [""]
+    """Return the ids of the hosts whose lists could hold the booking; "" is the credential's own list."""
+    queue_hosts = list(booking.meeting_type.hosts.values_list("remote_id", flat=True))
+    return booking.meeting_type.host_ids or queue_hosts or [""]
 
 
 def list_appointments_at(
     booking: Booking, host_id: str, client: MeetergoClient
 ) -> Iterator[AppointmentDocument]:
-    """A host's appointments of this meeting type that start when the booking does."""
+    """Yield a host's appointments of this meeting type that start when the booking does."""
     minute = timedelta(minutes=1)
     for page in count():
         answer = client.list_appointments(
@@ -102,7 +128,7 @@ def list_appointments_at(
 def list_provisional(
     booking: Booking, host_id: str, client: MeetergoClient, *, status: str = "pending"
 ) -> Iterator[ProvisionalDocument]:
-    """A host's provisional bookings of this meeting type."""
+    """Yield a host's provisional bookings of this meeting type."""
     for page in count():
         answer = client.list_provisional_bookings(
             page=page,
@@ -117,7 +143,10 @@ def list_provisional(
 
 
 def is_last_page(read: int, unreadable: int) -> bool:
-    """Whether a page ends its list. An unreadable entry may be the very one: then nothing is proven."""
+    """Whether a page is the last of its list. Raises UnreadableReply when an entry could not be parsed.
+
+    The unreadable entry may be the one that is searched for, so the search proves nothing.
+    """
     if unreadable:
-        raise UnreadableReply(f"{unreadable} entries of a list could not be read")
+        raise UnreadableReply(f"{unreadable} entries of the list could not be parsed")
     return read < PAGE_SIZE

@@ -1,8 +1,9 @@
-"""Send a reserved booking to the service."""
+"""Send a reserved booking to meetergo and store how the attempt ended."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 
@@ -15,7 +16,6 @@ from django_meetergo.exceptions import (
     Refused,
     RemoteError,
     SlotUnavailable,
-    Unreachable,
 )
 from django_meetergo.models import (
     Appointment,
@@ -28,58 +28,70 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AttendeePayload, BookingPayload
 from django_meetergo.services.availability.invalidation import remove_slot
 from django_meetergo.services.booking.outcomes import adopt, close_booking
-from django_meetergo.services.booking.rebooking import get_random_pause, list_next_starts
-from django_meetergo.services.booking.reconciliation import schedule_next_read
+from django_meetergo.services.booking.rebooking import list_next_starts
+from django_meetergo.services.booking.search import read_attendee_ids
 from django_meetergo.services.events import record_booking_event
-from django_meetergo.services.matching import REFERENCE_KEY
+from django_meetergo.services.matching import REFERENCE_KEY, echoes_references
 from django_meetergo.services.mirror.attendees import format_answer
+from django_meetergo.services.retry import (
+    BOOKING_DEFERRED,
+    BOOKING_NEXT_SLOT,
+    BOOKING_OUTCOME,
+    BOOKING_SEND,
+)
 from django_meetergo.wakeup import wake_workers
 
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
-MAX_INTERACTIVE_ATTEMPTS = 2  # while somebody waits for the page
-MAX_ATTEMPTS = 5
-DEFER_FOR = timedelta(minutes=15)
-BACKOFF_SECONDS = (2, 10, 30, 60, 120)  # seconds between attempts that never arrived
+#: Attempts within one call while a visitor waits for the page.
+MAX_INTERACTIVE_ATTEMPTS = 2
+#: A booking that could not be sent for this long is closed.
+DEFER_FOR = timedelta(seconds=BOOKING_DEFERRED.give_up_after or 0)
 
 
-def is_slot_booked(wish: Booking) -> bool:
-    """Whether the mirror knows an appointment of this host at this start."""
-    active = Appointment.objects.active().filter(connection=wish.connection, start=wish.start)
-    return active.filter(hosts__remote_id=wish.meeting_type.only_host_id).exists()
+def is_slot_booked(booking: Booking) -> bool:
+    """Whether the mirror has an active appointment of the booking's host at its start."""
+    active = Appointment.objects.active().filter(connection=booking.connection, start=booking.start)
+    return active.filter(hosts__remote_id=booking.meeting_type.only_host_id).exists()
 
 
 def send_booking(
-    *, booking: Booking, client: MeetergoClient, now: datetime, somebody_waits: bool = False
+    *, booking: Booking, client: MeetergoClient, now: datetime, is_interactive: bool = False
 ) -> Booking:
-    """Ask for the time, at most twice while somebody waits, and return the booking as it stands then.
+    """Send a received booking and return it as stored afterwards.
 
-    Never sends again after an answer that may have been lost.
+    ``is_interactive``: a visitor waits, so a second attempt follows at once and no deferral is tried first.
+    Nothing is sent again after an answer that may have been lost. Raises CircuitOpen when a deferred booking
+    would be sent while calls are suspended.
     """
     if close_if_expired(booking, now):
         return fetch_booking(booking)
-    if booking.defer_consent and not somebody_waits:
-        # Who agreed to wait does so until the service is back: no line in the ledger for what did not leave.
+    if booking.defer_consent and not is_interactive:
+        # Deferred bookings create no attempt until they are sent.
         client.check_circuit()
     if booking.rebook_consent and not booking.slot_hold_key and booking.hash_slot_hold_key():
         return reserve_other_slot(booking, client, now)
-    watch = Stopwatch(now)
-    tries = MAX_INTERACTIVE_ATTEMPTS if somebody_waits else 1
+    stopwatch = Stopwatch(now)
+    tries = MAX_INTERACTIVE_ATTEMPTS if is_interactive else 1
     for number in range(1, tries + 1):
-        lease = begin_attempt(booking, watch.now())
+        known_attendee_ids = list_known_attendees(booking, client)
+        lease = begin_attempt(booking, stopwatch.now(), known_attendee_ids)
         if lease is None:
             return fetch_booking(booking)
-        error = send_attempt(booking, lease, client, watch)
+        error = send_attempt(booking, lease, client, stopwatch)
         if error is None:
             return fetch_booking(booking)
-        last = number == tries or isinstance(error, CircuitOpen)
-        requeue_booking(booking, lease, error, now=watch.now(), give_up=somebody_waits and last)
+        is_last = number == tries or isinstance(error, CircuitOpen)
+        requeue_booking(booking, lease, error, now=stopwatch.now(), give_up=is_interactive and is_last)
     return fetch_booking(booking)
 
 
 def close_if_expired(booking: Booking, now: datetime) -> bool:
-    """Give up a wish that nobody sent in time: who waited for it has been waiting for too long."""
-    if now < get_send_deadline(booking):
-        return False
+    """Close a booking as unreachable that could not be sent in time. Return whether that was done."""
+    return now >= get_send_deadline(booking) and close_unsent(booking, now)
+
+
+def close_unsent(booking: Booking, now: datetime) -> bool:
+    """Close a booking as unreachable that has not been sent. Return whether that was done."""
     with transaction.atomic():
         rows = Booking.objects.select_for_update()
         stored = rows.filter(pk=booking.pk, state=State.RECEIVED).first()
@@ -96,8 +108,23 @@ def fetch_booking(booking: Booking) -> Booking:
     return Booking.objects.select_related("meeting_type", "attendee__appointment").get(pk=booking.pk)
 
 
-def begin_attempt(booking: Booking, now: datetime) -> Lease | None:
-    """Commit that a POST is about to leave; from here on a crash leaves a trace."""
+def list_known_attendees(booking: Booking, client: MeetergoClient) -> list[str] | None:
+    """Return the attendees that a group has before the request leaves, to recognise the new one afterwards.
+
+    None for one-to-one types and where meetergo returns references, since nothing needs to be compared then.
+    """
+    if not booking.meeting_type.is_group or echoes_references(booking.connection):
+        return None
+    return read_attendee_ids(booking, client)
+
+
+def begin_attempt(
+    booking: Booking, now: datetime, known_attendee_ids: list[str] | None = None
+) -> Lease | None:
+    """Claim a received booking and commit a new attempt before its POST leaves.
+
+    Returns None when another worker has the booking. A crash from here on is found by the expired lease.
+    """
     settings = get_settings()
     with transaction.atomic(durable=True):
         lease = Booking.objects.filter(state=State.RECEIVED).claim(
@@ -112,34 +139,40 @@ def begin_attempt(booking: Booking, now: datetime) -> Lease | None:
         )
         if lease is not None:
             number = booking.attempts.count() + 1
-            BookingAttempt.objects.create(booking=booking, number=number, start=booking.start, sent_at=now)
+            BookingAttempt.objects.create(
+                booking=booking,
+                number=number,
+                start=booking.start,
+                sent_at=now,
+                known_attendee_ids=known_attendee_ids,
+            )
     return lease
 
 
 def send_attempt(
-    booking: Booking, lease: Lease, client: MeetergoClient, watch: Stopwatch
+    booking: Booking, lease: Lease, client: MeetergoClient, stopwatch: Stopwatch
 ) -> RemoteError | None:
-    """One POST and its ending. Returns the error of one that was certainly not applied, else None."""
+    """Send one POST and store its outcome. Returns the error when it was certainly not carried out."""
     try:
-        evidence = client.create_booking(build_payload(booking))
+        reply = client.create_booking(build_payload(booking))
     except OutcomeUnknown as error:
         # The appointment may exist. Sending again could book the attendee twice.
-        mark_unknown(booking, lease, error, watch.now())
+        mark_unknown(booking, lease, error, stopwatch.now())
     except SlotUnavailable as error:
-        mark_slot_taken(booking, lease, error, client, watch.now())
+        mark_slot_taken(booking, lease, error, client, stopwatch.now())
     except Refused as error:
         if error.status == 401:
             return error
-        mark_refused(booking, lease, error, watch.now())
+        mark_refused(booking, lease, error, stopwatch.now())
     except RemoteError as error:
         return error
     else:
-        adopt(booking=booking, evidence=evidence, now=watch.now())
+        adopt(booking=booking, document=reply, now=stopwatch.now())
     return None
 
 
 def build_payload(booking: Booking) -> BookingPayload:
-    """What meetergo is sent: only what we decided, nothing a browser could have added."""
+    """Return what meetergo is sent: only validated columns, nothing else from the browser."""
     meeting_type = booking.meeting_type
     return BookingPayload(
         meeting_type_id=meeting_type.remote_id,
@@ -170,27 +203,29 @@ def build_payload(booking: Booking) -> BookingPayload:
 
 
 def lock_result(booking: Booking, lease: Lease) -> Booking | None:
-    """The row, locked, while the lease is still ours."""
+    """Return the stored booking, locked, or None when the lease has been lost."""
     rows = Booking.objects.select_for_update()
     return rows.filter(pk=booking.pk, lease_token=lease.token).first()
 
 
 def end_attempt(booking: Booking, outcome: str, error: RemoteError, now: datetime) -> None:
-    """Close the ledger's last line, whoever holds the booking by now."""
+    """Store the outcome of the open attempt, even when the lease has been lost."""
     booking.attempts.filter(ended_at=None).update(
         outcome=outcome, ended_at=now, status_code=error.status, error_type=type(error).__name__
     )
 
 
 def mark_unknown(booking: Booking, lease: Lease, error: RemoteError, now: datetime) -> None:
+    """Store that the answer was lost and schedule the first search."""
     with transaction.atomic():
         end_attempt(booking, Outcome.UNKNOWN, error, now)
         stored = lock_result(booking, lease)
         if stored is None:
             return
         stored.state, stored.lease_token, stored.lease_until = State.UNKNOWN, None, None
-        stored.tries = 0
-        stored.next_at = schedule_next_read(stored, now)
+        stored.tries, stored.polls, stored.failing_since = 0, 0, None
+        deadline = stored.outcome_deadline
+        stored.next_at = BOOKING_OUTCOME.find_next(now, deadline=deadline, first_absent_at=None)
         stored.save()
         record_booking_event(stored, Event.Kind.BOOKING_UNCLEAR, now=now, step=str(stored.attempts.count()))
     wake_workers()
@@ -199,9 +234,10 @@ def mark_unknown(booking: Booking, lease: Lease, error: RemoteError, now: dateti
 def mark_slot_taken(
     booking: Booking, lease: Lease, error: RemoteError, client: MeetergoClient, now: datetime
 ) -> None:
-    """The time is gone, unless an earlier, unclear attempt of ours is what took it.
+    """Close the booking, or reserve the next slot when the attendee agreed to another one.
 
-    Who agreed to another time gets the next one; it is a new attempt of the same booking.
+    When an earlier attempt has an unknown outcome, that attempt may have taken the slot: the booking is
+    marked unknown instead.
     """
     if booking.attempts.filter(outcome=Outcome.UNKNOWN).exists():
         mark_unknown(booking, lease, error, now)
@@ -217,7 +253,7 @@ def mark_slot_taken(
 
 
 def reserve_other_slot(booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
-    """Reserve the nearest time that was agreed to, for who lost theirs to another of our visitors."""
+    """Reserve the nearest agreed slot for a booking whose slot another booking of this site holds."""
     next_starts = list_next_starts(booking, client=client, now=now)
     with transaction.atomic():
         stored = Booking.objects.select_for_update().filter(pk=booking.pk, state=State.RECEIVED).first()
@@ -228,12 +264,12 @@ def reserve_other_slot(booking: Booking, client: MeetergoClient, now: datetime) 
 
 
 def try_next_slot(booking: Booking, start: datetime, now: datetime) -> bool:
-    """Reserve the next time for the next attempt; False when another of our visitors holds it."""
+    """Reserve another slot for the next attempt. Returns False when another booking holds it."""
     booking.start = start
     booking.slot_hold_key = booking.hash_slot_hold_key()
     booking.state, booking.reason = State.RECEIVED, Reason.NONE
     booking.lease_token = booking.lease_until = None
-    booking.next_at = now + get_random_pause()
+    booking.next_at = BOOKING_NEXT_SLOT.find_next(1, now)
     if booking.slot_hold_key and is_slot_booked(booking):
         return False
     try:
@@ -247,6 +283,7 @@ def try_next_slot(booking: Booking, start: datetime, now: datetime) -> bool:
 
 
 def mark_refused(booking: Booking, lease: Lease, error: Refused, now: datetime) -> None:
+    """Close a booking that meetergo refused, with the messages for its fields."""
     with transaction.atomic():
         end_attempt(booking, Outcome.REFUSED, error, now)
         if stored := lock_result(booking, lease):
@@ -259,32 +296,27 @@ def mark_refused(booking: Booking, lease: Lease, error: Refused, now: datetime) 
 def requeue_booking(
     booking: Booking, lease: Lease, error: RemoteError, *, now: datetime, give_up: bool
 ) -> None:
-    """An attempt that certainly did nothing: again later, or told plainly when nobody agreed to wait."""
+    """Store an attempt that was certainly not carried out: send again later, or close as unreachable."""
     with transaction.atomic():
         end_attempt(booking, Outcome.NOT_SENT, error, now)
         stored = lock_result(booking, lease)
         if stored is None:
             return
-        if may_retry(stored, now, give_up=give_up):
+        if retry := plan_retry(stored, error, now, give_up=give_up):
             stored.state, stored.reason = State.RECEIVED, Reason.DEFERRED if give_up else stored.reason
             stored.lease_token, stored.lease_until = None, None
-            stored.tries += 1
-            stored.next_at = now + get_backoff(stored, error)
+            for name, value in retry.items():
+                setattr(stored, name, value)
             stored.save()
         else:
             close_booking(stored, Reason.UNREACHABLE, now=now, message=error.message)
 
 
-def may_retry(booking: Booking, now: datetime, *, give_up: bool) -> bool:
-    if now >= get_send_deadline(booking):
-        return False
-    return booking.defer_consent or (not give_up and booking.attempts.count() < MAX_ATTEMPTS)
-
-
-def get_backoff(booking: Booking, error: RemoteError) -> timedelta:
-    if isinstance(error, CircuitOpen) and error.retry_after:
-        return timedelta(seconds=error.retry_after)
-    if isinstance(error, Unreachable) and booking.tries == 1 and not isinstance(error, CircuitOpen):
-        return timedelta()
-    planned = BACKOFF_SECONDS[min(booking.tries, len(BACKOFF_SECONDS)) - 1]
-    return timedelta(seconds=max(planned, error.retry_after or 0))
+def plan_retry(
+    booking: Booking, error: RemoteError, now: datetime, *, give_up: bool
+) -> dict[str, Any] | None:
+    """Return the columns of a booking that is sent again later; None when it is closed instead."""
+    if now >= get_send_deadline(booking) or (give_up and not booking.defer_consent):
+        return None
+    policy = BOOKING_DEFERRED if booking.defer_consent else BOOKING_SEND
+    return policy.plan(booking, now, error)

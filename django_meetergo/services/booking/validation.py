@@ -1,17 +1,23 @@
-"""What a wish must keep to before it becomes a row: a refusal names the argument and what would be right."""
+"""Validate a booking request before it is stored. Each error names the argument and what would be right."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db.models import Count, Q
 
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import InvalidRequest, MeetingTypeUnavailable, TooManyBookings
 from django_meetergo.models import Appointment, Attendee, Booking, fold_email
+from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.services.clients import is_client_of
+from django_meetergo.transactions import is_in_transaction
 from django_meetergo.visitors import Limit
 
 DAY_SECONDS = 24 * 3600
@@ -20,29 +26,50 @@ MAX_OPEN_BOOKINGS = 5
 MAX_ANSWERS = 50
 MAX_ANSWER_LENGTH = 2000
 MAX_GUESTS = 5
-#: Characters; the columns are as wide.
+#: Characters, as wide as the columns.
 LIMITS = {"first_name": 150, "last_name": 150, "email": 254, "phone": 64, "company": 200}
+#: A name is printed in mails to an address that anybody may enter, so it must not carry a message's link.
+LINK_PATTERN = re.compile(r"://|@|\bwww\.|[^\W_]{2,}\.[^\W\d_]{2,}", re.IGNORECASE)
 
 
-def validate_request(wish: Booking, now: datetime) -> None:
-    """Refuse what cannot be right, naming the argument and what would be."""
-    meeting_type = wish.meeting_type
+def validate_call(booking: Booking, client: MeetergoClient, *, is_sent: bool) -> None:
+    """Check how a booking is made: not inside a transaction if it is sent, and with its own client."""
+    if is_sent and is_in_transaction():
+        raise InvalidRequest(
+            "This call would send a request to meetergo inside a database transaction. Make it after the "
+            "transaction, for example in transaction.on_commit, or pass send=False: the booking is then "
+            "stored with the transaction and sent after its commit.",
+            field="send",
+        )
+    if not is_client_of(client, booking.connection):
+        raise InvalidRequest(
+            f"The client has the credential of another connection than {booking.connection!r}; pass a client "
+            "of the meeting type's own connection.",
+            field="client",
+        )
+
+
+def validate_request(booking: Booking, now: datetime) -> None:
+    """Check an unsaved booking. Raises InvalidRequest and MeetingTypeUnavailable."""
+    meeting_type = booking.meeting_type
     if not meeting_type.enabled or meeting_type.missing_since:
         raise MeetingTypeUnavailable(f"{meeting_type.name} cannot be booked at the moment.")
-    if wish.start.tzinfo is None:
+    if booking.start.tzinfo is None:
         raise InvalidRequest("start has no time zone; pass an aware datetime.", field="start")
-    if wish.start <= now:
-        raise InvalidRequest(f"start {wish.start.isoformat()} has passed; choose a later one.", field="start")
-    if wish.duration not in meeting_type.durations:
+    if booking.start <= now:
+        raise InvalidRequest(
+            f"start {booking.start.isoformat()} has passed; choose a later one.", field="start"
+        )
+    if booking.duration not in meeting_type.durations:
         offered = ", ".join(str(minutes) for minutes in meeting_type.durations)
         raise InvalidRequest(
-            f"{wish.duration} minutes are not offered; choose one of {offered}.", field="duration"
+            f"{booking.duration} minutes are not offered; choose one of {offered}.", field="duration"
         )
-    validate_choice("channel", wish.channel, [meeting_type.channel, *meeting_type.allowed_channels])
-    validate_timezone(wish.timezone)
-    validate_person(wish)
-    validate_answers(wish.custom_fields)
-    validate_phone(wish, now)
+    validate_choice("channel", booking.channel, [meeting_type.channel, *meeting_type.allowed_channels])
+    validate_timezone(booking.timezone)
+    validate_attendee(booking)
+    validate_answers(booking.custom_fields)
+    validate_future_appointments(booking, now)
 
 
 def validate_choice(name: str, value: str, offered: Sequence[str]) -> None:
@@ -59,67 +86,107 @@ def validate_timezone(name: str) -> None:
         ) from error
 
 
-def validate_person(wish: Booking) -> None:
-    if not wish.full_name:
+def validate_attendee(booking: Booking) -> None:
+    if not booking.full_name:
         raise InvalidRequest("The attendee needs a name; set first_name or last_name.", field="first_name")
-    phone_is_enough = wish.meeting_type.allows_phone_only and wish.phone
-    if not wish.email and not phone_is_enough:
+    is_phone_enough = booking.meeting_type.allows_phone_only and booking.phone
+    if not booking.email and not is_phone_enough:
         raise InvalidRequest("The attendee needs an e-mail address; set email.", field="email")
-    if len(wish.other_emails) > MAX_GUESTS:
+    if len(booking.other_emails) > MAX_GUESTS:
         raise InvalidRequest(
-            f"{len(wish.other_emails)} other people are too many; invite at most {MAX_GUESTS}.",
+            f"{len(booking.other_emails)} guests are too many; invite at most {MAX_GUESTS}.",
             field="other_emails",
         )
     for name, limit in LIMITS.items():
-        value = getattr(wish, name)
+        value = getattr(booking, name)
         if len(value) > limit:
             raise InvalidRequest(f"{name} is longer than {limit} characters; shorten it.", field=name)
         if "\n" in value or "\r" in value:
             raise InvalidRequest(f"{name} holds a line break; remove it.", field=name)
+    validate_contact(booking)
 
 
-def validate_phone(wish: Booking, now: datetime) -> None:
-    """One address cannot fill a calendar."""
-    most = get_settings().MAX_FUTURE_APPOINTMENTS
-    ahead = Attendee.objects.filter(
-        connection=wish.connection,
-        email_folded=fold_email(wish.email),
+def validate_contact(booking: Booking) -> None:
+    for name in ("first_name", "last_name"):
+        if has_link(getattr(booking, name)):
+            raise InvalidRequest(f"{name} contains a web or e-mail address; remove it.", field=name)
+    if booking.email and not is_email_address(booking.email):
+        raise InvalidRequest(f"{booking.email!r} is not an e-mail address.", field="email")
+    for email in booking.other_emails:
+        if not is_email_address(email):
+            raise InvalidRequest(f"{email!r} is not an e-mail address.", field="other_emails")
+
+
+def has_link(name: str) -> bool:
+    """Return whether a mail program might turn a part of the name into a link."""
+    return LINK_PATTERN.search(name) is not None
+
+
+def is_email_address(text: str) -> bool:
+    """Return whether Django accepts the address, and its folded spelling fits and stays the same address.
+
+    Django's pattern ignores case and therefore lets "İ", "ı", "ſ" and "K" pass, which fold to ASCII letters.
+    """
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    return text.rpartition("@")[0].isascii() and len(fold_email(text)) <= LIMITS["email"]
+
+
+def list_guests(emails: Iterable[str], attendee_email: str) -> list[str]:
+    """Return the guests without the attendee and without other spellings of one address."""
+    guests = {fold_email(email): email.strip() for email in reversed(list(emails))}
+    guests.pop(fold_email(attendee_email), None)
+    return list(reversed(guests.values()))
+
+
+def validate_future_appointments(booking: Booking, now: datetime) -> None:
+    """Limit the future appointments of one e-mail address (setting ``MAX_FUTURE_APPOINTMENTS``)."""
+    limit = get_settings().MAX_FUTURE_APPOINTMENTS
+    future = Attendee.objects.filter(
+        connection=booking.connection,
+        email_folded=fold_email(booking.email),
         status=Attendee.Status.ATTENDING,
         appointment__in=Appointment.objects.upcoming(now),
     )
-    if wish.email and ahead.count() >= most:
+    if booking.email and future.count() >= limit:
         raise InvalidRequest(
-            f"This address has {most} appointments ahead, which is as many as one may have.", field="email"
+            f"This e-mail address already has {limit} future appointments, which is the limit. "
+            "Cancel one of them first.",
+            field="email",
         )
 
 
-def check_visitor_limits(wish: Booking, visitor: str, now: datetime) -> None:
-    """Nobody keeps other people's times busy, or sends somebody mail after mail. Counts this booking."""
-    most = get_settings().MAX_BOOKINGS_PER_DAY
-    if not most:
+def check_visitor_limits(booking: Booking, visitor: str, now: datetime) -> None:
+    """Limit the bookings of one anonymous visitor, and count this one. Raises TooManyBookings."""
+    limit = get_settings().MAX_BOOKINGS_PER_DAY
+    if not limit:
         return
-    daily = Limit(name="bookings", times=most, seconds=DAY_SECONDS)
-    if daily.is_reached(visitor) or (wish.email and has_too_many_appointments(wish, most, now)):
+    daily = Limit(name="bookings", times=limit, seconds=DAY_SECONDS)
+    if daily.is_reached(visitor) or (booking.email and has_too_many_bookings(booking, limit, now)):
         raise TooManyBookings(
-            f"At most {MAX_OPEN_BOOKINGS} bookings of one person may be open at once, and {most} be made "
-            "in a day. Ask again later."
+            f"One person may have at most {MAX_OPEN_BOOKINGS} open bookings, and may make at most {limit} "
+            "bookings in a day. Try again later."
         )
     daily.count(visitor)
 
 
-def has_too_many_appointments(wish: Booking, most: int, now: datetime) -> bool:
-    """Whether this address has as many bookings open, or made in a day, as it may have."""
-    own = Booking.objects.filter(connection=wish.connection, email_folded=fold_email(wish.email))
+def has_too_many_bookings(booking: Booking, limit: int, now: datetime) -> bool:
+    """Whether this address has reached the limit of open bookings, or of bookings in the last 24 hours."""
+    own = Booking.objects.filter(connection=booking.connection, email_folded=fold_email(booking.email))
     counts = own.aggregate(
         open=Count("pk", filter=Q(state__in=Booking.OPEN)),
         today=Count("pk", filter=Q(created_at__gt=now - timedelta(seconds=DAY_SECONDS))),
     )
-    return bool(counts["open"] >= MAX_OPEN_BOOKINGS or counts["today"] >= most)
+    return bool(counts["open"] >= MAX_OPEN_BOOKINGS or counts["today"] >= limit)
 
 
 def validate_answers(answers: Mapping[str, Any]) -> None:
     if len(answers) > MAX_ANSWERS:
-        raise InvalidRequest(f"More than {MAX_ANSWERS} answers; send fewer.", field="custom_fields")
+        raise InvalidRequest(
+            f"More than {MAX_ANSWERS} answers; send at most that many.", field="custom_fields"
+        )
     for key, answer in answers.items():
         if len(str(answer)) > MAX_ANSWER_LENGTH:
             raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""Write appointments."""
+"""Write the mirrored appointments and the events of their transitions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.models import (
     Appointment,
     Attendee,
@@ -21,7 +22,9 @@ from django_meetergo.services.events import build_event, record_events
 from django_meetergo.services.mirror.attendees import AttendeeChanges, write_attendees
 from django_meetergo.services.mirror.directory import list_hosts, record_hosts
 from django_meetergo.services.mirror.erasure import hash_erasure_digest, remove_erased_people
+from django_meetergo.services.mirror.fitting import MAX_ID, MAX_LINK, Skipped, fit_documents, fit_link
 from django_meetergo.services.mirror.rows import find_by_remote_id, save_rows
+from django_meetergo.services.one_by_one import handle_batch
 from django_meetergo.transactions import run_with_retries
 
 Kind = Event.Kind
@@ -29,15 +32,37 @@ Kind = Event.Kind
 
 @dataclass
 class RecordedAppointments:
-    """What became of a set of documents: our rows by meetergo's id, and how many had to be written."""
+    """The rows of a set of documents by meetergo's id, and how many of them were written.
+
+    ``skipped`` lists what was not stored: a whole appointment, which then has no row here, or a part of one.
+    """
 
     appointments: dict[str, Appointment] = field(default_factory=dict)
     written: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def add(
+        self, connection: str, documents: list[AppointmentDocument], *, now: datetime, silent: bool
+    ) -> None:
+        """Store documents in one transaction and add their rows."""
+        written = run_with_retries(lambda: write_appointments(connection, documents, now=now, silent=silent))
+        self.appointments |= written.appointments
+        self.written += written.written
+
+    def require(self, ids: Iterable[str]) -> None:
+        """Raise UnreadableReply unless these appointments have a row."""
+        for remote_id in ids:
+            if remote_id not in self.appointments:
+                reasons = [one.reason for one in self.skipped if one.remote_id == remote_id[:MAX_ID]]
+                raise UnreadableReply(
+                    f"appointment {remote_id[:MAX_ID]} could not be stored: {'; '.join(reasons)}"
+                )
 
 
 def record_appointment(*, connection: str, document: AppointmentDocument, now: datetime) -> Appointment:
-    """Make our row equal to one document and return it."""
+    """Store one document and return its row. Raises UnreadableReply when no row can hold it."""
     recorded = record_appointments(connection=connection, documents=[document], now=now)
+    recorded.require([document.id])
     return recorded.appointments[document.id]
 
 
@@ -49,28 +74,41 @@ def record_appointments(
     silent: bool = False,
     known: dict[str, Appointment] | None = None,
 ) -> RecordedAppointments:
-    """Make our rows equal to these documents, unless what we hold is newer.
+    """Store these documents, unless the stored ones are newer.
 
-    ``silent`` imports history: events are kept for the timeline, but nobody is told. ``known`` are our rows
-    of these appointments where the caller has just read them.
+    ``silent`` imports history: events are stored for the timeline, but not sent as signals or mails.
+    ``known`` are the rows of these appointments, where the caller has just read them. A document that cannot
+    be stored is skipped and does not keep the others from being stored.
     """
     latest = {document.id: document for document in documents}
     known = find_appointments(connection, latest) if known is None else known
-    news = [document for document in latest.values() if is_changed(known.get(document.id), document)]
-    if not news:
-        return RecordedAppointments(known)
-    news = remove_erased_people(connection, news)
-    written = run_with_retries(lambda: write_appointments(connection, news, now=now, silent=silent))
-    return RecordedAppointments(known | written, len(written))
+    recorded = RecordedAppointments(dict(known))
+    changed = [document for document in latest.values() if is_changed(known.get(document.id), document)]
+    fitting = remove_erased_people(connection, fit_documents(changed, recorded.skipped))
+    failed = handle_batch(
+        fitting,
+        lambda chosen: recorded.add(connection, list(chosen), now=now, silent=silent),
+        what="appointments",
+    )
+    recorded.skipped += [
+        Skipped(remote_id=document.id, reason=describe_failure(error)) for document, error in failed
+    ]
+    return recorded
+
+
+def describe_failure(error: Exception) -> str:
+    """Return what an error says in one line, without the values that the statement carried."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"[:200]
 
 
 def find_appointments(connection: str, ids: Iterable[str]) -> dict[str, Appointment]:
+    """Return the rows of these appointments by meetergo's id, without their raw documents."""
     rows = Appointment.objects.filter(connection=connection, remote_id__in=list(ids)).defer("raw")
     return {row.remote_id: row for row in rows}
 
 
 def is_changed(row: Appointment | None, document: AppointmentDocument) -> bool:
-    """Whether the document says something our row does not, and is not older than it."""
+    """Whether the document differs from the row and is not older than it."""
     if row is None or row.synced_at is None:
         return True
     if document.updated_at and row.remote_updated_at and document.updated_at < row.remote_updated_at:
@@ -82,10 +120,11 @@ def is_changed(row: Appointment | None, document: AppointmentDocument) -> bool:
 
 def write_appointments(
     connection: str, documents: list[AppointmentDocument], *, now: datetime, silent: bool
-) -> dict[str, Appointment]:
+) -> RecordedAppointments:
+    """Store the changed ones of these documents with their hosts, attendees and events."""
     types = find_by_remote_id(MeetingType, connection, {document.meeting_type_id for document in documents})
     hosts = record_hosts(connection=connection, documents=list_hosts(documents), now=now)
-    # In one order, so that two batches with the same rows wait for each other instead of deadlocking.
+    # Locked in one order, so that two batches with the same rows do not deadlock.
     rows = (
         Appointment.objects.select_for_update()
         .order_by("pk")
@@ -93,17 +132,18 @@ def write_appointments(
     )
     known = {row.remote_id: row for row in rows}
     drafts = [
-        AppointmentDraft.of(connection, document, known.get(document.id), types, now)
+        AppointmentDraft.build(connection, document, known.get(document.id), types, now)
         for document in documents
         if is_changed(known.get(document.id), document)
     ]
     save_rows(Appointment, [draft.row for draft in drafts], APPOINTMENT_COLUMNS)
     write_host_links(drafts, hosts)
-    people = write_attendees(drafts, now)
+    changes = write_attendees(drafts, now)
     record_events(
-        event for draft in drafts for event in draft.events(people[draft.document.id], silent=silent)
+        event for draft in drafts for event in draft.build_events(changes[draft.document.id], silent=silent)
     )
-    return {draft.document.id: draft.row for draft in drafts}
+    # Rows that another process has inserted meanwhile are known, too.
+    return RecordedAppointments(known | {draft.document.id: draft.row for draft in drafts}, len(drafts))
 
 
 APPOINTMENT_COLUMNS = (
@@ -115,7 +155,7 @@ APPOINTMENT_COLUMNS = (
 
 @dataclass
 class AppointmentDraft:
-    """One appointment on its way into the mirror, and what it was before."""
+    """A changed appointment before it is stored, with the values that it had before."""
 
     document: AppointmentDocument
     row: Appointment
@@ -125,7 +165,7 @@ class AppointmentDraft:
     now: datetime
 
     @classmethod
-    def of(
+    def build(
         cls,
         connection: str,
         document: AppointmentDocument,
@@ -143,14 +183,14 @@ class AppointmentDraft:
             previous_start=None if is_new else row.start,
             now=now,
         )
-        draft.copy(types)
+        draft.copy_document(types)
         return draft
 
-    def copy(self, types: dict[str, MeetingType]) -> None:
-        """Carry the document's facts over to the row."""
+    def copy_document(self, types: dict[str, MeetingType]) -> None:
+        """Copy the document's values to the row, cut to the width of their columns."""
         row, document = self.row, self.document
         row.meeting_type = types.get(document.meeting_type_id) or row.meeting_type
-        if self.moved:
+        if self.is_moved:
             row.previous_start = self.previous_start
         row.start, row.end = document.start, document.end
         row.status = Appointment.Status.CANCELLED if document.is_cancelled else Appointment.Status.CONFIRMED
@@ -161,7 +201,8 @@ class AppointmentDraft:
         row.cancelled_by = document.cancelled_by[:64]
         row.cancellation_reason = document.cancellation_reason
         row.rescheduled_at = document.rescheduled_at
-        row.reschedule_count = document.reschedule_count
+        # meetergo does not always count, so every change of the start that is seen counts.
+        row.reschedule_count = max(document.reschedule_count, row.reschedule_count + self.is_moved)
         row.secret = document.secret or row.secret
         row.remote_created_at = document.created_at
         row.remote_updated_at = document.updated_at
@@ -169,11 +210,11 @@ class AppointmentDraft:
         row.synced_at, row.missing_since = self.now, None
 
     @property
-    def moved(self) -> bool:
+    def is_moved(self) -> bool:
         return self.previous_start is not None and self.previous_start != self.document.start
 
-    def events(self, people: AttendeeChanges, *, silent: bool) -> Iterable[Event]:
-        """The transitions between what the row was and what it is."""
+    def build_events(self, changes: AttendeeChanges, *, silent: bool) -> Iterable[Event]:
+        """Yield the events of the transitions from the stored row to the document."""
         common: dict[str, Any] = {
             "connection": self.row.connection,
             "appointment": self.row,
@@ -185,13 +226,13 @@ class AppointmentDraft:
             if not self.was_cancelled:
                 yield build_event(kind=Kind.APPOINTMENT_CANCELLED, key=f"{name}:cancelled", **common)
             return
-        for attendee in people.joined:
+        for attendee in changes.joined:
             yield build_booked_event(attendee, appointment=self.row, now=self.now, silent=silent)
-        for attendee in people.left:
+        for attendee in changes.left:
             key = f"attendee:{attendee.pk}:removed"
             yield build_event(kind=Kind.ATTENDEE_REMOVED, key=key, attendee=attendee, **common)
-        if self.moved and self.previous_start:
-            key = f"{name}:rescheduled:{self.document.start.isoformat()}:{self.document.reschedule_count}"
+        if self.is_moved and self.previous_start:
+            key = f"{name}:rescheduled:{self.document.start.isoformat()}:{self.row.reschedule_count}"
             previous = self.previous_start.isoformat()
             yield build_event(kind=Kind.APPOINTMENT_RESCHEDULED, key=key, previous_start=previous, **common)
 
@@ -199,7 +240,7 @@ class AppointmentDraft:
 def build_booked_event(
     attendee: Attendee, *, appointment: Appointment, now: datetime, silent: bool = False
 ) -> Event:
-    """Somebody has an appointment; the same event whether an answer, a webhook or a sync told us first."""
+    """Return the event of an attendee's booking: the same for an answer, a webhook and a sync."""
     return build_event(
         kind=Kind.APPOINTMENT_BOOKED,
         key=f"attendee:{attendee.pk}:booked",
@@ -212,7 +253,7 @@ def build_booked_event(
 
 
 def write_host_links(drafts: list[AppointmentDraft], hosts: dict[str, Host]) -> None:
-    """Tie each appointment to the hosts it names, and to no others."""
+    """Link each appointment to the hosts that its document names, and to no others."""
     through = Appointment.hosts.through
     wanted = {
         (draft.row.pk, hosts[host_id].pk)
@@ -225,42 +266,42 @@ def write_host_links(drafts: list[AppointmentDraft], hosts: dict[str, Host]) -> 
         (link.appointment_id, link.host_id): link.pk
         for link in (through.objects.filter(appointment_id__in=known) if known else ())
     }
-    if gone := [pk for pair, pk in stored.items() if pair not in wanted]:
-        through.objects.filter(pk__in=gone).delete()
+    if obsolete := [pk for pair, pk in stored.items() if pair not in wanted]:
+        through.objects.filter(pk__in=obsolete).delete()
     through.objects.bulk_create(
         [through(appointment_id=appointment, host_id=host) for appointment, host in wanted - set(stored)]
     )
 
 
 def list_differences(row: Appointment, document: AppointmentDocument) -> list[str]:
-    """The names of the columns in which a row and a document disagree, without touching either."""
+    """Return the names of the columns in which a row differs from a document; writes nothing."""
     status = Appointment.Status.CANCELLED if document.is_cancelled else Appointment.Status.CONFIRMED
-    told = {
+    expected = {
         "start": document.start,
         "end": document.end,
         "status": status,
         "channel": document.channel[:64],
-        "meeting_link": document.meeting_link,
+        "meeting_link": fit_link(document.meeting_link, MAX_LINK, "meeting link", []),
         "location": document.location[:500],
         "missing_since": None,
     }
-    differing = [name for name, value in told.items() if getattr(row, name) != value]
+    differing = [name for name, value in expected.items() if getattr(row, name) != value]
     if not differing and row.digest != document.digest:
         differing = ["document"]
     return differing
 
 
 def record_secret(*, appointment: Appointment, secret: str) -> None:
-    """Keep the newest secret: it may rotate when an appointment moves."""
+    """Store the newest secret; it may change when an appointment is rescheduled."""
     Appointment.objects.filter(pk=appointment.pk).update(secret=secret)
     appointment.secret = secret
 
 
 def record_missing(*, appointment: Appointment, now: datetime) -> None:
-    """meetergo no longer knows this appointment: kept and hidden, never deleted."""
+    """Mark an appointment that meetergo no longer has. The row is hidden, never deleted."""
     Appointment.objects.filter(pk=appointment.pk, missing_since=None).update(missing_since=now)
 
 
 def record_unchanged(*, appointment: Appointment, now: datetime) -> None:
-    """meetergo was asked just now, and this is what it said."""
+    """Store that the appointment was read just now and had not changed."""
     Appointment.objects.filter(pk=appointment.pk).update(synced_at=now)

@@ -1,4 +1,4 @@
-"""Write attendees."""
+"""Write the mirrored attendees of appointments."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django_meetergo.models import (
+    Appointment,
+    AppointmentChange,
     Attendee,
+    Booking,
     fold_email,
 )
 from django_meetergo.remote.payloads import (
+    AppointmentDocument,
     AttendeeDocument,
 )
-from django_meetergo.services.matching import REFERENCE_KEY
+from django_meetergo.services.matching import REFERENCE_KEY, match_attendees
 from django_meetergo.services.mirror.rows import save_rows
 
 if TYPE_CHECKING:
@@ -27,69 +31,87 @@ ATTENDEE_COLUMNS = (
 
 @dataclass
 class AttendeeChanges:
-    """Who came and who went, as far as one document tells."""
+    """The attendees that one document added to an appointment, and those that it no longer names."""
 
     joined: list[Attendee] = field(default_factory=list)
     left: list[Attendee] = field(default_factory=list)
 
 
 def write_attendees(drafts: list[AppointmentDraft], now: datetime) -> dict[str, AttendeeChanges]:
+    """Store the attendees of these appointments; return what changed by the appointment's remote id."""
     known = [draft.row.pk for draft in drafts if not draft.is_new]
     stored: dict[int, list[Attendee]] = {}
     for attendee in Attendee.objects.filter(appointment_id__in=known) if known else ():
         stored.setdefault(attendee.appointment_id, []).append(attendee)
     changed: list[Attendee] = []
-    people = {}
+    changes = {}
     for draft in drafts:
-        people[draft.document.id] = compare_attendees(draft, stored.get(draft.row.pk, []), changed, now)
+        changes[draft.document.id] = compare_attendees(draft, stored.get(draft.row.pk, []), changed, now)
     save_rows(Attendee, changed, ATTENDEE_COLUMNS)
-    return people
+    return changes
 
 
 def compare_attendees(
     draft: AppointmentDraft, stored: list[Attendee], changed: list[Attendee], now: datetime
 ) -> AttendeeChanges:
-    """Sort one appointment's people into joined and left; rows to be written are added to ``changed``."""
-    people = AttendeeChanges()
+    """Return who joined and who left one appointment; rows to be written are added to ``changed``."""
+    changes = AttendeeChanges()
+    # Stored from the answer to our own booking until now; their events have the same keys.
+    changes.joined += assign_remote_ids(draft.document, stored)
+    by_id = {attendee.remote_id: attendee for attendee in stored if attendee.remote_id}
     present = set()
     for document in draft.document.attendees:
-        attendee = find_attendee(stored, document)
+        attendee = by_id.get(document.id)
         if attendee is None:
             attendee = Attendee(appointment=draft.row, connection=draft.row.connection)
-            people.joined.append(attendee)
-        elif attendee.remote_id is None:
-            # Known from the answer to our own booking until now; its event has the same key.
-            people.joined.append(attendee)
+            changes.joined.append(attendee)
         copy_attendee(attendee, document, now)
         changed.append(attendee)
         present.add(document.id)
-    for attendee in stored:
-        gone = attendee.remote_id is not None and attendee.remote_id not in present
-        if gone and attendee.status == Attendee.Status.ATTENDING:
+    for attendee in by_id.values():
+        if attendee.remote_id not in present and attendee.status == Attendee.Status.ATTENDING:
             attendee.status = Attendee.Status.REMOVED
-            people.left.append(attendee)
+            changes.left.append(attendee)
             changed.append(attendee)
-    return people
+    return changes
 
 
-def find_attendee(stored: list[Attendee], document: AttendeeDocument) -> Attendee | None:
-    """The row of this person: by meetergo's id, else the one that waits for it under the same address."""
-    for attendee in stored:
-        if attendee.remote_id == document.id:
-            return attendee
-    folded = fold_email(document.email)
-    for attendee in stored:
-        if attendee.remote_id is None and attendee.email_folded == folded:
-            return attendee
-    return None
+def assign_remote_ids(document: AppointmentDocument, stored: list[Attendee]) -> list[Attendee]:
+    """Give the attendees that were stored from an answer their remote ids, as far as they are certain.
+
+    Returns those attendees, unsaved. A row that a re-read has added for the same attendee is deleted, and
+    removed from ``stored``.
+    """
+    unidentified = [attendee for attendee in stored if attendee.remote_id is None]
+    if not unidentified:
+        return []
+    found = match_attendees(document, unidentified)
+    identified = [attendee for attendee in unidentified if attendee.pk in found]
+    for attendee in identified:
+        remote_id = found[attendee.pk]
+        for duplicate in [one for one in stored if one.remote_id == remote_id]:
+            AppointmentChange.objects.filter(attendee=duplicate).update(attendee=attendee)
+            duplicate.delete()
+            stored.remove(duplicate)
+        attendee.remote_id = remote_id
+    resolved = Booking.objects.filter(attendee__in=identified, reason=Booking.Reason.NEEDS_STAFF)
+    resolved.update(reason=Booking.Reason.NONE)
+    return identified
+
+
+def record_remote_ids(*, appointment: Appointment, document: AppointmentDocument) -> None:
+    """Identify the attendees of an appointment whose document has not changed since it was stored."""
+    for attendee in assign_remote_ids(document, list(appointment.attendees.all())):
+        attendee.save(update_fields=["remote_id"])
 
 
 def copy_attendee(attendee: Attendee, document: AttendeeDocument, now: datetime) -> None:
+    """Copy the document's values to the row, cut to the width of their columns."""
     attendee.remote_id = document.id
     attendee.first_name = document.first_name[:150]
     attendee.last_name = document.last_name[:150]
     attendee.email = document.email[:254]
-    attendee.email_folded = fold_email(attendee.email)
+    attendee.email_folded = fold_email(attendee.email)[:254]  # folding may lengthen it
     attendee.phone = document.phone[:64]
     attendee.company = document.company[:200] or attendee.company
     attendee.timezone = document.timezone[:64]
@@ -100,20 +122,20 @@ def copy_attendee(attendee: Attendee, document: AttendeeDocument, now: datetime)
 
 
 def format_answer(answer: Any) -> str:
-    """An answer as meetergo keeps it: text, several choices side by side."""
+    """Return an answer as meetergo stores it: text, several choices separated by commas."""
     if isinstance(answer, bool):
         return "true" if answer else "false"
     return ", ".join(format_answer(one) for one in answer) if isinstance(answer, list) else str(answer)
 
 
-def merge_answers(stored: dict[str, Any], told: dict[str, str]) -> dict[str, Any]:
-    """meetergo's answers, which are text, with our own typed values where they say the same.
+def merge_answers(stored: dict[str, Any], received: dict[str, str]) -> dict[str, Any]:
+    """Return meetergo's answers, which are text, with our own typed values where both are equal.
 
-    A list may leave the answers out; what we know stays then.
+    A list may leave the answers out; the stored ones stay then.
     """
     answers = {
         key: stored[key] if key in stored and format_answer(stored[key]) == text else text
-        for key, text in told.items()
+        for key, text in received.items()
         if key != REFERENCE_KEY
     }
     return answers or stored

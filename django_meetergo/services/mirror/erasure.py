@@ -21,13 +21,14 @@ from django_meetergo.remote.payloads import (
     AppointmentDocument,
     AttendeeDocument,
 )
+from django_meetergo.services.matching import REFERENCE_KEY
 
 #: An address within a text.
 ADDRESS = re.compile(r"""[^\s<>(),;:"']+@[^\s<>(),;:"']+""")
 #: Digests are looked up in batches of this size.
 MAX_DIGESTS = 500
 
-#: What is left of somebody who must not be remembered. meetergo's id stays: it says who not to name.
+#: The columns of an erased person. meetergo's id stays, so that the row is found again.
 BLANK_PERSON: dict[str, Any] = {
     "first_name": "", "last_name": "", "email": "", "phone": "", "company": "", "timezone": "",
     "language": "", "custom_fields": {},
@@ -35,24 +36,26 @@ BLANK_PERSON: dict[str, Any] = {
 
 
 def digest_person(salt: str, folded_email: str) -> str:
-    """What is kept of an erased address: nobody can tell the address from it."""
+    """Return the salted digest that is stored in place of an erased address."""
     return salted_hmac("meetergo.erased", folded_email, secret=salt, algorithm="sha256").hexdigest()
 
 
 def build_erasure_digest(digest: str) -> dict[str, Any]:
-    """What is kept in place of a whole document that names an erased person: enough to know it again."""
+    """Return what is stored in place of a document that names an erased person: its digest."""
     return {"erased": digest}
 
 
 def hash_erasure_digest(digest: str) -> str:
+    """Return the digest of a row whose document was replaced by its erasure digest."""
     text = json.dumps(build_erasure_digest(digest), separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def find_erased(connection: str, emails: Iterable[str]) -> set[str]:
-    """Return those of these addresses, folded, whose people were erased. One query while nobody was."""
-    somebody = Exists(ErasedPerson.objects.all())
-    salt = Connection.objects.filter(somebody, connection=connection).values_list("salt", flat=True).first()
+    """Return those of these addresses, folded, that were erased. One statement while nobody was erased."""
+    any_erased = Exists(ErasedPerson.objects.all())
+    salts = Connection.objects.filter(any_erased, connection=connection).values_list("salt", flat=True)
+    salt = salts.first()
     if salt is None:
         return set()
     folded = {fold_email(email) for email in emails} - {""}
@@ -89,22 +92,24 @@ def list_addresses(document: AppointmentDocument) -> Iterator[str]:
 def remove_erased_people(
     connection: str, documents: Sequence[AppointmentDocument]
 ) -> list[AppointmentDocument]:
-    """Return the documents without what they contain about erased people."""
+    """Return the documents without the data of erased people."""
     addresses = (address for document in documents for address in list_addresses(document))
     erased = find_erased(connection, addresses)
     return [remove_people(document, erased) for document in documents] if erased else list(documents)
 
 
 def remove_people(document: AppointmentDocument, erased: set[str]) -> AppointmentDocument:
-    """Blank erased people and the texts that may be about them; drop the raw document that names them."""
-    gone = [attendee for attendee in document.attendees if fold_email(attendee.email) in erased]
-    if not gone and erased.isdisjoint(map(fold_email, list_addresses(document))):
+    """Blank erased attendees and the texts that may be about them; drop a raw document that names them."""
+    blanked = [attendee for attendee in document.attendees if fold_email(attendee.email) in erased]
+    if not blanked and erased.isdisjoint(map(fold_email, list_addresses(document))):
         return document
-    kept = tuple(blank_attendee(one) if one in gone else one for one in document.attendees)
-    location = "" if len(gone) == len(document.attendees) else document.location
-    trace = build_erasure_digest(document.digest)
-    return replace(document, attendees=kept, raw=trace, cancellation_reason="", location=location)
+    attendees = tuple(blank_attendee(one) if one in blanked else one for one in document.attendees)
+    location = "" if len(blanked) == len(document.attendees) else document.location
+    raw = build_erasure_digest(document.digest)
+    return replace(document, attendees=attendees, raw=raw, cancellation_reason="", location=location)
 
 
 def blank_attendee(document: AttendeeDocument) -> AttendeeDocument:
-    return AttendeeDocument(id=document.id)
+    """Return the attendee without personal data. A booking reference is random, so it stays."""
+    reference = document.answers.get(REFERENCE_KEY)
+    return AttendeeDocument(id=document.id, answers={REFERENCE_KEY: reference} if reference else {})

@@ -1,10 +1,12 @@
-"""The booking protocol as a small world, and everything that can happen in it next.
+"""The booking protocol as a transition system.
 
-One attendee, two wishes (the second only once the first was told "no"), two workers, meetergo, a rival and a
-network. What is in ``Wish`` is committed and survives a crash; what is in ``Worker`` does not.
+One attendee, two bookings (the second only after the first was refused), two workers, meetergo, a rival
+visitor and a network. ``Booking`` is committed and survives a crash; ``Worker`` is lost in a crash.
 
-Left out: bookings that wait for somebody's yes, refusals other than a lost slot, and what people do to an
-appointment that stands.
+Not modelled: bookings that wait for a confirmation, refusals other than a taken slot, and changes of an
+appointment that is booked.
+
+Quotations in docstrings are from the description of the protocol.
 """
 
 from __future__ import annotations
@@ -14,593 +16,668 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tests.proofs.model.policies import (
-    A_GAP_LATER,
+    BEFORE_DEADLINE,
     CONFIRMED,
+    LATER,
     NEEDS_STAFF,
     NEVER,
     NOT_BOOKED,
-    OURS,
+    PROTOCOL,
     RECEIVED,
     SENDING,
     SLOT_TAKEN,
     UNKNOWN,
     UNREACHABLE,
-    WORKING,
     Policy,
 )
 
 OPEN = frozenset({RECEIVED, SENDING, UNKNOWN, NEEDS_STAFF})
 CLOSED = frozenset({SLOT_TAKEN, NOT_BOOKED, UNREACHABLE})
 
-#: POSTs that one wish may cost. The protocol allows five; the second shows all that can go wrong.
-ATTEMPTS = 2
-WISHES = 2
-NOBODY = -1
+#: POSTs per booking. The protocol allows five; two are enough to reach every kind of failure.
+MAX_ATTEMPTS = 2
+MAX_BOOKINGS = 2
+NONE = -1
 
-# What a worker is doing, which nobody remembers when it dies.
+# Activities of a worker. They are lost when it dies.
 IDLE = "idle"
 ABOUT_TO_SEND = "about to send"
 WAITING = "waiting for the answer"
-HEARD_BOOKED = "holding the answer 'booked'"
-HEARD_LOST = "holding the answer 'slot lost'"
-GAVE_UP = "sure of nothing"
-NEVER_SENT = "sure that nothing was sent"
-SAW_SOMETHING = "holding a read that shows it"
-SAW_SEVERAL = "holding a read that shows several"
-SAW_NOTHING = "holding a read that shows nothing"
-SAW_A_PART = "holding an incomplete read"
+GOT_BOOKED = "holding the answer 'booked'"
+GOT_SLOT_TAKEN = "holding the answer 'slot taken'"
+GOT_NO_ANSWER = "without an answer"
+NOT_SENT = "certain that nothing was sent"
+READ_ONE = "holding a read with one match"
+READ_SEVERAL = "holding a read with several matches"
+READ_NONE = "holding a read without a match"
+READ_INCOMPLETE = "holding an incomplete read"
 
-LOOKED = frozenset({SAW_SOMETHING, SAW_SEVERAL, SAW_NOTHING, SAW_A_PART})
+READS = frozenset({READ_ONE, READ_SEVERAL, READ_NONE, READ_INCOMPLETE})
 
-# Who moves. What the first three could still do keeps the world from being quiet.
-PROGRAM, NETWORK, TIME, OTHERS = "program", "network", "time", "others"
+# Actors of transitions. A snapshot is quiescent when only EXTERNAL can still act.
+PROGRAM, NETWORK, TIME, EXTERNAL = "program", "network", "time", "external"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
-    """The world a policy has to live in."""
+class Environment:
+    """The conditions under which a policy is explored."""
 
-    policy: Policy = OURS
-    shared: bool = False  # a group slot takes several people, an exclusive one takes the first
-    references: bool = True  # whether lists give our references back
-    same_slot: bool = False  # whether the second wish is for the time of the first
-    bounded: bool = True  # whether requests take effect, if at all, before SETTLE is over
-    begun: bool = False  # whether the group exists, with other people in it, before the attendee joins
-    repeats: bool = False  # whether something on the way may deliver a request twice
+    policy: Policy = PROTOCOL
+    shared: bool = False  # a group slot takes several attendees, an exclusive one takes the first
+    references: bool = True  # lists return our references
+    same_slot: bool = False  # the second booking is for the time of the first
+    bounded: bool = True  # requests take effect before OUTCOME_DEADLINE, or never
+    group_exists: bool = False  # the group has attendees before ours joins
+    can_duplicate: bool = False  # the network may deliver a request twice
 
-    def slot(self, wish: int) -> int:
-        return 0 if self.same_slot else wish
+    def slot(self, booking: int) -> int:
+        return 0 if self.same_slot else booking
 
     def __str__(self) -> str:
         words = [
             self.policy.name,
             "shared" if self.shared else "exclusive",
-            "references" if self.references else "no markers",
+            "references" if self.references else "no references",
             "same slot again" if self.same_slot else "another slot",
             "in time" if self.bounded else "any delay",
-            "repeats" if self.repeats else "",
+            "duplicates" if self.can_duplicate else "",
         ]
         return ", ".join(filter(None, words))
 
 
-class Wish(NamedTuple):
-    """A booking's row, its attempts and its events: all that is on disk."""
+class Booking(NamedTuple):
+    """What is committed about a booking: its row, its attempts and its events."""
 
     state: str = RECEIVED
     attempts: int = 0
-    unclear: int = 0  # attempts that have not ended definitely
-    age: int = WORKING  # how long ago the last one was sent
-    first_negative: int = NEVER
-    holder: int = NOBODY  # whose token the lease carries
-    told: str = ""  # what the attendee was last told
-    change: bool = False  # an open change that cancels a surplus
-    asked: bool = False  # a person has been asked to look at a surplus
+    open_attempts: int = 0  # attempts without a definite result
+    age: int = BEFORE_DEADLINE  # time since the last attempt was sent
+    first_absent_at: int = NEVER
+    lease_owner: int = NONE  # the worker whose token the lease carries
+    notified: str = ""  # the last state the attendee was notified of
+    has_cancel: bool = False  # an open change cancels a surplus appointment
+    is_with_staff: bool = False  # a surplus is left to staff
 
 
 class Worker(NamedTuple):
-    """A process that can die at any moment."""
+    """A process, which can die at any moment."""
 
-    doing: str = IDLE
-    wish: int = NOBODY
-    when: int = NEVER  # the age of the wish when its read began
+    activity: str = IDLE
+    booking: int = NONE
+    read_at: int = NEVER  # the age of the booking when the read began
 
 
 class Appointment(NamedTuple):
-    """What meetergo holds, with what our mirror says about it."""
+    """An appointment at meetergo, and the booking that the mirror links to it."""
 
-    wish: int  # the marker that its request carried
-    born: int  # how many wishes there were: older ones are no candidates for a later wish
-    owner: int = NOBODY  # the wish that has adopted it
-    stands: bool = True
+    booking: int  # the reference that its request carried
+    bookings_before: int  # bookings that existed then; it cannot belong to a later one
+    adopted_by: int = NONE  # the booking that has adopted it
+    is_active: bool = True
 
 
-class World(NamedTuple):
-    """Everything at one moment."""
+class Snapshot(NamedTuple):
+    """The state of the whole system."""
 
-    wishes: tuple[Wish, ...] = ()
+    bookings: tuple[Booking, ...] = ()
     workers: tuple[Worker, ...] = (Worker(), Worker())
-    requests: tuple[tuple[int, int], ...] = ()  # (wish, worker that still listens) on their way
+    requests: tuple[tuple[int, int], ...] = ()  # in flight: (booking, worker that waits for the answer)
     appointments: tuple[Appointment, ...] = ()
-    posts: tuple[int, ...] = (0, 0)  # how often each wish was sent
-    copied: bool = False
+    posts: tuple[int, ...] = (0, 0)  # how often each booking was sent
+    is_duplicated: bool = False
 
 
-class Move(NamedTuple):
-    who: str
-    says: str
-    world: World
+class Transition(NamedTuple):
+    actor: str
+    label: str
+    snapshot: Snapshot
 
 
-def moves(world: World, setting: Setting) -> Iterator[Move]:
-    """Everything that can happen next; one move alone where its order with the others cannot matter."""
-    alone = find_alone(world, setting)
-    for move in [alone] if alone else all_moves(world, setting):
-        yield Move(move.who, move.says, in_order(move.world))
+def list_transitions(snapshot: Snapshot, environment: Environment) -> Iterator[Transition]:
+    """Yield the transitions that are possible now; only one where its order with the others has no effect."""
+    independent = find_independent_transition(snapshot, environment)
+    for transition in [independent] if independent else list_all_transitions(snapshot, environment):
+        yield Transition(transition.actor, transition.label, normalize(transition.snapshot))
 
 
-def all_moves(world: World, setting: Setting) -> Iterator[Move]:
-    yield from attendee_moves(world, setting)
-    for number, wish in enumerate(world.wishes):
-        yield from wish_moves(world, setting, number, wish)
-    for hand, worker in enumerate(world.workers):
-        yield from worker_moves(world, setting, hand, worker)
-    for request in set(world.requests):
-        yield from request_moves(world, setting, request)
+def list_all_transitions(snapshot: Snapshot, environment: Environment) -> Iterator[Transition]:
+    yield from list_attendee_transitions(snapshot, environment)
+    for number, booking in enumerate(snapshot.bookings):
+        yield from list_booking_transitions(snapshot, environment, number, booking)
+    for worker_id, worker in enumerate(snapshot.workers):
+        yield from list_worker_transitions(snapshot, environment, worker_id, worker)
+    for request in set(snapshot.requests):
+        yield from list_request_transitions(snapshot, environment, request)
 
 
-def find_alone(world: World, setting: Setting) -> Move | None:
-    """What a fenced program does unseen and undisturbed, so that now is as good as later."""
-    if not setting.policy.fenced:
+def find_independent_transition(snapshot: Snapshot, environment: Environment) -> Transition | None:
+    """Return a transition that no other one can observe or affect; None where there is no such one."""
+    if not environment.policy.is_fenced:
         return None
-    for hand, worker in enumerate(world.workers):
-        if worker.doing in WRITERS and world.wishes[worker.wish].holder != hand:
-            return write_down(world, setting, hand, worker)
-    for number, wish in enumerate(world.wishes):
-        if wish.state == CONFIRMED != wish.told:
-            return tell(world, number)
+    for worker_id, worker in enumerate(snapshot.workers):
+        if worker.activity in WRITERS and snapshot.bookings[worker.booking].lease_owner != worker_id:
+            return write_result(snapshot, environment, worker_id, worker)
+    for number, booking in enumerate(snapshot.bookings):
+        if booking.state == CONFIRMED != booking.notified:
+            return dispatch_event(snapshot, number)
     return None
 
 
-def in_order(world: World) -> World:
-    """Workers have no names: two worlds that differ in which one does what are the same."""
-    one, two = world.workers
+def normalize(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot with its workers sorted, since they are interchangeable."""
+    one, two = snapshot.workers
     if one <= two:
-        return world
-    other = {0: 1, 1: 0, NOBODY: NOBODY}
-    return world._replace(
+        return snapshot
+    other = {0: 1, 1: 0, NONE: NONE}
+    return snapshot._replace(
         workers=(two, one),
-        wishes=tuple(wish._replace(holder=other[wish.holder]) for wish in world.wishes),
-        requests=tuple(sorted((wish, other[ear]) for wish, ear in world.requests)),
+        bookings=tuple(
+            booking._replace(lease_owner=other[booking.lease_owner]) for booking in snapshot.bookings
+        ),
+        requests=tuple(sorted((booking, other[receiver]) for booking, receiver in snapshot.requests)),
     )
 
 
-# How a world with one thing changed is written
+# Snapshots with one change
 
 
-def put(items: tuple, number: int, item) -> tuple:
+def replace_item(items: tuple, number: int, item) -> tuple:
     return (*items[:number], item, *items[number + 1 :])
 
 
-def with_wish(world: World, number: int, **changes) -> World:
-    return World(put(world.wishes, number, world.wishes[number]._replace(**changes)), *world[1:])
+def update_booking(snapshot: Snapshot, number: int, **changes) -> Snapshot:
+    return Snapshot(
+        replace_item(snapshot.bookings, number, snapshot.bookings[number]._replace(**changes)), *snapshot[1:]
+    )
 
 
-def with_worker(world: World, number: int, worker: Worker = Worker()) -> World:  # noqa: B008 - immutable
-    return world._replace(workers=put(world.workers, number, worker))
+def update_worker(snapshot: Snapshot, number: int, worker: Worker = Worker()) -> Snapshot:  # noqa: B008 - immutable
+    return snapshot._replace(workers=replace_item(snapshot.workers, number, worker))
 
 
-def doing(world: World, number: int, what: str) -> World:
-    return with_worker(world, number, world.workers[number]._replace(doing=what))
+def set_activity(snapshot: Snapshot, number: int, activity: str) -> Snapshot:
+    return update_worker(snapshot, number, snapshot.workers[number]._replace(activity=activity))
 
 
 # The attendee
 
 
-def attendee_moves(world: World, setting: Setting) -> Iterator[Move]:
-    """A form accepted: "one transaction: open_booking_key, slot_key set, event row"."""
-    number = len(world.wishes)
-    if number < WISHES and may_choose(world, setting.policy):
-        says = "the attendee submits the form" if number == 0 else "the attendee chooses again"
-        yield Move(
-            OTHERS, f"{says}: {name(number)} is received", world._replace(wishes=(*world.wishes, Wish()))
+def list_attendee_transitions(snapshot: Snapshot, environment: Environment) -> Iterator[Transition]:
+    """A form is accepted: "one transaction: both keys set, event row"."""
+    number = len(snapshot.bookings)
+    if number < MAX_BOOKINGS and can_submit(snapshot, environment.policy):
+        label = "the attendee submits the form" if number == 0 else "the attendee chooses again"
+        yield Transition(
+            EXTERNAL,
+            f"{label}: {get_name(number)} is received",
+            snapshot._replace(bookings=(*snapshot.bookings, Booking())),
         )
 
 
-def may_choose(world: World, policy: Policy) -> bool:
-    """Whether the keys allow it: "open_booking_key held by another booking: no row"."""
-    if not world.wishes:
+def can_submit(snapshot: Snapshot, policy: Policy) -> bool:
+    """Whether the keys allow another booking: "open_booking_key held by another booking: no row"."""
+    if not snapshot.bookings:
         return True
-    last = world.wishes[-1]
-    tired = not policy.open_booking_key and last.state == UNKNOWN
-    return tired or (last.told in CLOSED and last.state in CLOSED)
+    last = snapshot.bookings[-1]
+    is_impatient = not policy.open_booking_key and last.state == UNKNOWN
+    return is_impatient or (last.notified in CLOSED and last.state in CLOSED)
 
 
-def name(number: int) -> str:
-    return f"wish {number + 1}"
+def get_name(number: int) -> str:
+    return f"booking {number + 1}"
 
 
-# What happens to a row without any worker's memory being involved
+# Transitions of a committed row
 
 
-def wish_moves(world: World, setting: Setting, number: int, wish: Wish) -> Iterator[Move]:
-    yield from time_moves(world, setting, number, wish)
-    yield from claim_moves(world, setting, number, wish)
-    yield from watch_moves(world, setting, number, wish)
-    yield from surplus_moves(world, setting, number, wish)
-    if wish.state not in OPEN and wish.told != wish.state:
-        yield tell(world, number)
+def list_booking_transitions(
+    snapshot: Snapshot, environment: Environment, number: int, booking: Booking
+) -> Iterator[Transition]:
+    yield from list_time_transitions(snapshot, environment, number, booking)
+    yield from list_claim_transitions(snapshot, environment, number, booking)
+    yield from list_match_transitions(snapshot, environment, number, booking)
+    yield from list_surplus_transitions(snapshot, environment, number, booking)
+    if booking.state not in OPEN and booking.notified != booking.state:
+        yield dispatch_event(snapshot, number)
 
 
-def tell(world: World, number: int) -> Move:
-    """The event row of the transition is dispatched, by whoever finds it."""
-    state = state_of(world, number)
-    return Move(
-        PROGRAM, f"the attendee is told of {name(number)}: {state}", with_wish(world, number, told=state)
-    )
-
-
-def time_moves(world: World, setting: Setting, number: int, wish: Wish) -> Iterator[Move]:
-    """SETTLE is counted from sent_at; the provider is done by then, where its delays are bounded."""
-    waits = setting.bounded and may_land(world, number)
-    if wish.state in {SENDING, UNKNOWN} and wish.age < A_GAP_LATER and not waits:
-        says = "SETTLE is over" if wish.age == WORKING else "half a minute passes"
-        yield Move(TIME, f"{says} for {name(number)}", with_wish(world, number, age=wish.age + 1))
-
-
-def may_land(world: World, number: int) -> bool:
-    """Whether a request of this wish is on its way, or about to be."""
-    sending = any(worker[:2] == (ABOUT_TO_SEND, number) for worker in world.workers)
-    return sending or any(request[0] == number for request in world.requests)
-
-
-def claim_moves(world: World, setting: Setting, number: int, wish: Wish) -> Iterator[Move]:
-    """Claiming: "UPDATE … SET lease_token=new WHERE state=… AND (lease_until IS NULL OR lease_until<now)".
-
-    A lease may lapse at any moment, even under a worker that lives, so nothing needs to remember that it has.
-    """
-    if wish.state == SENDING and setting.policy.sweeps:
-        swept = end_unclear(world, number, setting.policy.after_crash)
-        yield Move(
-            PROGRAM, f"a sweeper finds the lease of {name(number)} lapsed: {state_of(swept, number)}", swept
-        )
-    hand = find_idle(world)
-    if hand == NOBODY:
-        return
-    if wish.state == RECEIVED and world.posts[number] < ATTEMPTS:
-        yield begin_attempt(world, setting.policy, number, hand)
-    if wish.state == UNKNOWN:
-        yield from look(world, setting, number, hand)
-
-
-def find_idle(world: World) -> int:
-    """The first free pair of hands: of two idle workers it does not matter which one begins."""
-    return next((hand for hand, worker in enumerate(world.workers) if worker.doing == IDLE), NOBODY)
-
-
-def state_of(world: World, number: int) -> str:
-    return world.wishes[number].state
-
-
-def begin_attempt(world: World, policy: Policy, number: int, hand: int) -> Move:
-    """From received to sending: "new BookingAttempt; settle_at = sent_at + SETTLE; commit, then send"."""
-    claimed = with_wish(world, number, holder=hand, age=WORKING, first_negative=NEVER)
-    if policy.commit_first:
-        claimed = note_attempt(claimed, number)
-    says = "commits 'sending'" if policy.commit_first else "writes nothing down"
-    return Move(
+def dispatch_event(snapshot: Snapshot, number: int) -> Transition:
+    """The event row of the new state is dispatched and notifies the attendee."""
+    state = get_state(snapshot, number)
+    return Transition(
         PROGRAM,
-        f"a worker claims {name(number)} and {says}",
-        with_worker(claimed, hand, Worker(ABOUT_TO_SEND, number)),
+        f"the attendee is notified of {get_name(number)}: {state}",
+        update_booking(snapshot, number, notified=state),
     )
 
 
-def note_attempt(world: World, number: int) -> World:
-    wish = world.wishes[number]
-    return with_wish(world, number, state=SENDING, attempts=wish.attempts + 1, unclear=wish.unclear + 1)
+def list_time_transitions(
+    snapshot: Snapshot, environment: Environment, number: int, booking: Booking
+) -> Iterator[Transition]:
+    """Time passes. Where delays are bounded, no request is in flight after OUTCOME_DEADLINE."""
+    waits = environment.bounded and has_request_in_flight(snapshot, number)
+    if booking.state in {SENDING, UNKNOWN} and booking.age < LATER and not waits:
+        label = "OUTCOME_DEADLINE is over" if booking.age == BEFORE_DEADLINE else "half a minute passes"
+        yield Transition(
+            TIME, f"{label} for {get_name(number)}", update_booking(snapshot, number, age=booking.age + 1)
+        )
 
 
-# Looking, and what is seen
+def has_request_in_flight(snapshot: Snapshot, number: int) -> bool:
+    """Whether a request of this booking is in flight or about to be sent."""
+    sending = any(worker[:2] == (ABOUT_TO_SEND, number) for worker in snapshot.workers)
+    return sending or any(request[0] == number for request in snapshot.requests)
 
 
-def look(world: World, setting: Setting, number: int, hand: int) -> Iterator[Move]:
-    """A read, "complete when every page for every host that could hold it was read", or not."""
-    claimed = with_wish(world, number, holder=hand)
-    age = world.wishes[number].age
-    found = len(candidates(world, setting, number))
-    seen = (SAW_NOTHING, SAW_SOMETHING, SAW_SEVERAL)[min(found, 2)]
-    for what in (seen, SAW_A_PART):
-        says = f"a worker looks for {name(number)} and is {what}"
-        yield Move(PROGRAM, says, with_worker(claimed, hand, Worker(what, number, age)))
+def list_claim_transitions(
+    snapshot: Snapshot, environment: Environment, number: int, booking: Booking
+) -> Iterator[Transition]:
+    """A worker claims the row: "UPDATE … WHERE state=… AND (lease_until IS NULL OR lease_until<now)".
+
+    A lease may expire at any moment, also while its worker lives, so its expiry needs no state.
+    """
+    if booking.state == SENDING and environment.policy.reclaims_leases:
+        reclaimed = leave_attempt_open(snapshot, number, environment.policy.after_crash)
+        yield Transition(
+            PROGRAM,
+            f"the scheduler finds the expired lease of {get_name(number)}: {get_state(reclaimed, number)}",
+            reclaimed,
+        )
+    worker_id = find_idle_worker(snapshot)
+    if worker_id == NONE:
+        return
+    if booking.state == RECEIVED and snapshot.posts[number] < MAX_ATTEMPTS:
+        yield begin_attempt(snapshot, environment.policy, number, worker_id)
+    if booking.state == UNKNOWN:
+        yield from list_read_transitions(snapshot, environment, number, worker_id)
 
 
-def candidates(world: World, setting: Setting, number: int) -> list[int]:
-    """The match: "exact marker", else "same type, same instant, same e-mail, in time, not claimed"."""
-    matches = has_marker if setting.references else looks_alike
+def find_idle_worker(snapshot: Snapshot) -> int:
+    """Return the first idle worker, since idle workers are interchangeable; NONE where both are busy."""
+    return next(
+        (worker_id for worker_id, worker in enumerate(snapshot.workers) if worker.activity == IDLE), NONE
+    )
+
+
+def get_state(snapshot: Snapshot, number: int) -> str:
+    return snapshot.bookings[number].state
+
+
+def begin_attempt(snapshot: Snapshot, policy: Policy, number: int, worker_id: int) -> Transition:
+    """From received to sending: "new BookingAttempt; outcome_deadline is set; commit, then send"."""
+    claimed = update_booking(
+        snapshot, number, lease_owner=worker_id, age=BEFORE_DEADLINE, first_absent_at=NEVER
+    )
+    if policy.commits_first:
+        claimed = record_attempt(claimed, number)
+    label = "commits 'sending'" if policy.commits_first else "commits nothing"
+    return Transition(
+        PROGRAM,
+        f"a worker claims {get_name(number)} and {label}",
+        update_worker(claimed, worker_id, Worker(ABOUT_TO_SEND, number)),
+    )
+
+
+def record_attempt(snapshot: Snapshot, number: int) -> Snapshot:
+    booking = snapshot.bookings[number]
+    return update_booking(
+        snapshot,
+        number,
+        state=SENDING,
+        attempts=booking.attempts + 1,
+        open_attempts=booking.open_attempts + 1,
+    )
+
+
+# Reads and matches
+
+
+def list_read_transitions(
+    snapshot: Snapshot, environment: Environment, number: int, worker_id: int
+) -> Iterator[Transition]:
+    """A read, "complete when every page for every host that could hold it was read", or incomplete."""
+    claimed = update_booking(snapshot, number, lease_owner=worker_id)
+    age = snapshot.bookings[number].age
+    matches = len(list_candidates(snapshot, environment, number))
+    result = (READ_NONE, READ_ONE, READ_SEVERAL)[min(matches, 2)]
+    for activity in (result, READ_INCOMPLETE):
+        label = f"a worker reads for {get_name(number)} and is {activity}"
+        yield Transition(PROGRAM, label, update_worker(claimed, worker_id, Worker(activity, number, age)))
+
+
+def list_candidates(snapshot: Snapshot, environment: Environment, number: int) -> list[int]:
+    """Matches by "exact reference", else "same type, same instant, same e-mail, in time, not claimed"."""
+    matches = has_reference if environment.references else looks_alike
     return [
-        place
-        for place, item in enumerate(world.appointments)
-        if item.stands and matches(setting, number, item)
+        index
+        for index, appointment in enumerate(snapshot.appointments)
+        if appointment.is_active and matches(environment, number, appointment)
     ]
 
 
-def has_marker(setting: Setting, number: int, item: Appointment) -> bool:
-    return item.wish == number
+def has_reference(environment: Environment, number: int, appointment: Appointment) -> bool:
+    return appointment.booking == number
 
 
-def looks_alike(setting: Setting, number: int, item: Appointment) -> bool:
-    too_old = item.born <= number or (setting.begun and not setting.policy.dates_people)
-    same = setting.slot(item.wish) == setting.slot(number)
-    return same and not too_old and item.owner in {NOBODY, number}
+def looks_alike(environment: Environment, number: int, appointment: Appointment) -> bool:
+    too_old = appointment.bookings_before <= number or (
+        environment.group_exists and not environment.policy.dates_attendees
+    )
+    same = environment.slot(appointment.booking) == environment.slot(number)
+    return same and not too_old and appointment.adopted_by in {NONE, number}
 
 
-def watch_moves(world: World, setting: Setting, number: int, wish: Wish) -> Iterator[Move]:
-    """The watch: "webhooks and ordinary sync feed the same adopt(), which accepts evidence in any state"."""
-    if wish.state == CONFIRMED or not may_watch(world, setting, number):
+def list_match_transitions(
+    snapshot: Snapshot, environment: Environment, number: int, booking: Booking
+) -> Iterator[Transition]:
+    """Sync and webhooks: "feed the same adopt(), which accepts a match in any state"."""
+    if booking.state == CONFIRMED or not is_watched(snapshot, environment, number):
         return
-    places = candidates(world, setting, number)
-    found = [place for place in places if goes_first(world, setting, number, place)]
-    if len(found) == 1 or (found and setting.references):
-        says = f"a sync or a webhook shows an appointment of {name(number)}, which is adopted"
-        yield Move(PROGRAM, says, adopt(world, number, found[0]))
-    elif found and not wish.asked:
-        says = f"a sync shows several that could be {name(number)}: a person is asked"
-        yield Move(PROGRAM, says, with_wish(world, number, asked=True))
+    candidates = list_candidates(snapshot, environment, number)
+    matches = [index for index in candidates if has_priority(snapshot, environment, number, index)]
+    if len(matches) == 1 or (matches and environment.references):
+        label = f"a sync or a webhook shows an appointment of {get_name(number)}, which is adopted"
+        yield Transition(PROGRAM, label, adopt(snapshot, number, matches[0]))
+    elif matches and not booking.is_with_staff:
+        label = f"a sync shows several matches of {get_name(number)}, which is left to staff"
+        yield Transition(PROGRAM, label, update_booking(snapshot, number, is_with_staff=True))
 
 
-def may_watch(world: World, setting: Setting, number: int) -> bool:
-    """Whether evidence is looked for: "closed ones without attendee stay watched"."""
-    wish, policy = world.wishes[number], setting.policy
-    if wish.attempts == 0 or (wish.state in CLOSED and not policy.watches):
+def is_watched(snapshot: Snapshot, environment: Environment, number: int) -> bool:
+    """Whether matches are accepted: "closed ones without attendee stay watched"."""
+    booking, policy = snapshot.bookings[number], environment.policy
+    if booking.attempts == 0 or (booking.state in CLOSED and not policy.watches):
         return False
-    return setting.references or wish.state not in CLOSED or policy.watches_by_likeness
+    return environment.references or booking.state not in CLOSED or policy.matches_lookalikes
 
 
-def goes_first(world: World, setting: Setting, number: int, place: int) -> bool:
-    """Where two wishes look alike, what was made since the younger was sent is the younger one's."""
-    if setting.references or not setting.policy.youngest_first:
+def has_priority(snapshot: Snapshot, environment: Environment, number: int, index: int) -> bool:
+    """Whether no newer booking that looks alike has the better claim to this appointment."""
+    if environment.references or not environment.policy.newest_first:
         return True
     return not any(
-        later.attempts and later.state != CONFIRMED and place in candidates(world, setting, number + step)
-        for step, later in enumerate(world.wishes[number + 1 :], 1)
+        later.attempts
+        and later.state != CONFIRMED
+        and index in list_candidates(snapshot, environment, number + step)
+        for step, later in enumerate(snapshot.bookings[number + 1 :], 1)
     )
 
 
-def adopt(world: World, number: int, place: int) -> World:
-    """Evidence is taken by "the only code that sets confirmed": idempotent, and no lease is needed."""
-    if world.wishes[number].state == CONFIRMED:
-        return world
-    tied = put(world.appointments, place, world.appointments[place]._replace(owner=number))
-    world = world._replace(appointments=tied)
-    return release(with_wish(world, number, state=CONFIRMED, unclear=0), number)
+def adopt(snapshot: Snapshot, number: int, index: int) -> Snapshot:
+    """A match is adopted by "the only code that sets confirmed": idempotent, without a lease."""
+    if snapshot.bookings[number].state == CONFIRMED:
+        return snapshot
+    adopted = replace_item(
+        snapshot.appointments, index, snapshot.appointments[index]._replace(adopted_by=number)
+    )
+    snapshot = snapshot._replace(appointments=adopted)
+    return release_lease(update_booking(snapshot, number, state=CONFIRMED, open_attempts=0), number)
 
 
-def release(world: World, number: int) -> World:
-    """The lease ends, and so does a clock that nobody will read again."""
-    world = with_wish(world, number, holder=NOBODY)
-    if state_of(world, number) in {SENDING, UNKNOWN}:
-        return world
-    return with_wish(world, number, age=WORKING, first_negative=NEVER)
+def release_lease(snapshot: Snapshot, number: int) -> Snapshot:
+    """The lease ends. Clocks that are no longer read are reset, so that equal snapshots compare equal."""
+    snapshot = update_booking(snapshot, number, lease_owner=NONE)
+    if get_state(snapshot, number) in {SENDING, UNKNOWN}:
+        return snapshot
+    return update_booking(snapshot, number, age=BEFORE_DEADLINE, first_absent_at=NEVER)
 
 
-def surplus_moves(world: World, setting: Setting, number: int, wish: Wish) -> Iterator[Move]:
-    """A surplus: "keep the one that was announced, cancel the rest; otherwise a person"."""
-    if wish.state != CONFIRMED:
+def list_surplus_transitions(
+    snapshot: Snapshot, environment: Environment, number: int, booking: Booking
+) -> Iterator[Transition]:
+    """A surplus: "keep the one that was announced, cancel the rest; otherwise staff"."""
+    if booking.state != CONFIRMED:
         return
-    extra = find_surplus(world, setting, number)
-    if extra and not setting.references and not wish.asked:
-        yield Move(
+    extra = find_surplus(snapshot, environment, number)
+    if extra and not environment.references and not booking.is_with_staff:
+        yield Transition(
             PROGRAM,
-            f"a person is asked about a surplus of {name(number)}",
-            with_wish(world, number, asked=True),
+            f"a surplus of {get_name(number)} is left to staff",
+            update_booking(snapshot, number, is_with_staff=True),
         )
-    if extra and setting.references and not wish.change:
-        yield Move(
+    if extra and environment.references and not booking.has_cancel:
+        yield Transition(
             PROGRAM,
-            f"a cancel of the surplus of {name(number)} is stored",
-            with_wish(world, number, change=True),
+            f"a cancellation of the surplus of {get_name(number)} is stored",
+            update_booking(snapshot, number, has_cancel=True),
         )
-    if extra and wish.change:
-        gone = put(world.appointments, extra[0], world.appointments[extra[0]]._replace(stands=False))
-        yield Move(NETWORK, f"the surplus of {name(number)} is cancelled", world._replace(appointments=gone))
-    if wish.change and not extra:
-        yield Move(
-            PROGRAM, f"a read shows one appointment of {name(number)}", with_wish(world, number, change=False)
+    if extra and booking.has_cancel:
+        cancelled = replace_item(
+            snapshot.appointments, extra[0], snapshot.appointments[extra[0]]._replace(is_active=False)
+        )
+        yield Transition(
+            NETWORK,
+            f"the surplus of {get_name(number)} is cancelled",
+            snapshot._replace(appointments=cancelled),
+        )
+    if booking.has_cancel and not extra:
+        yield Transition(
+            PROGRAM,
+            f"a read shows one appointment of {get_name(number)}",
+            update_booking(snapshot, number, has_cancel=False),
         )
 
 
-def find_surplus(world: World, setting: Setting, number: int) -> list[int]:
+def find_surplus(snapshot: Snapshot, environment: Environment, number: int) -> list[int]:
     return [
-        place for place in candidates(world, setting, number) if world.appointments[place].owner != number
+        index
+        for index in list_candidates(snapshot, environment, number)
+        if snapshot.appointments[index].adopted_by != number
     ]
 
 
-# What a worker does with what it knows
+# Workers
 
 
-def worker_moves(world: World, setting: Setting, hand: int, worker: Worker) -> Iterator[Move]:
-    if worker.doing == IDLE:
+def list_worker_transitions(
+    snapshot: Snapshot, environment: Environment, worker_id: int, worker: Worker
+) -> Iterator[Transition]:
+    if worker.activity == IDLE:
         return
-    yield Move(OTHERS, f"a worker dies, {worker.doing}", with_worker(stop_listening(world, hand), hand))
-    if worker.doing == ABOUT_TO_SEND:
-        yield from send_moves(world, hand, worker)
-    elif worker.doing != WAITING:
-        yield write_down(world, setting, hand, worker)
-    if worker.doing in {WAITING, HEARD_BOOKED, HEARD_LOST}:
-        lost = doing(stop_listening(world, hand), hand, GAVE_UP)
-        yield Move(NETWORK, f"the worker with {name(worker.wish)} gets no answer it can read", lost)
+    yield Transition(
+        EXTERNAL,
+        f"a worker dies, {worker.activity}",
+        update_worker(disconnect(snapshot, worker_id), worker_id),
+    )
+    if worker.activity == ABOUT_TO_SEND:
+        yield from list_send_transitions(snapshot, worker_id, worker)
+    elif worker.activity != WAITING:
+        yield write_result(snapshot, environment, worker_id, worker)
+    if worker.activity in {WAITING, GOT_BOOKED, GOT_SLOT_TAKEN}:
+        disconnected = set_activity(disconnect(snapshot, worker_id), worker_id, GOT_NO_ANSWER)
+        yield Transition(
+            NETWORK, f"the worker with {get_name(worker.booking)} gets no readable answer", disconnected
+        )
 
 
-def stop_listening(world: World, hand: int) -> World:
-    heard = tuple(sorted((wish, NOBODY if ear == hand else ear) for wish, ear in world.requests))
-    return world._replace(requests=heard)
+def disconnect(snapshot: Snapshot, worker_id: int) -> Snapshot:
+    requests = tuple(
+        sorted(
+            (booking, NONE if receiver == worker_id else receiver) for booking, receiver in snapshot.requests
+        )
+    )
+    return snapshot._replace(requests=requests)
 
 
-def send_moves(world: World, hand: int, worker: Worker) -> Iterator[Move]:
-    """The bytes leave, or certainly do not (class N)."""
-    number = worker.wish
-    posts = put(world.posts, number, world.posts[number] + 1)
-    requests = tuple(sorted((*world.requests, (number, hand))))
-    sent = doing(world._replace(posts=posts, requests=requests), hand, WAITING)
-    yield Move(PROGRAM, f"the worker sends the POST of {name(number)}", sent)
-    yield Move(NETWORK, f"the worker with {name(number)} cannot connect", doing(world, hand, NEVER_SENT))
+def list_send_transitions(snapshot: Snapshot, worker_id: int, worker: Worker) -> Iterator[Transition]:
+    """The request leaves, or certainly does not (class N)."""
+    number = worker.booking
+    posts = replace_item(snapshot.posts, number, snapshot.posts[number] + 1)
+    requests = tuple(sorted((*snapshot.requests, (number, worker_id))))
+    sent = set_activity(snapshot._replace(posts=posts, requests=requests), worker_id, WAITING)
+    yield Transition(PROGRAM, f"the worker sends the POST of {get_name(number)}", sent)
+    yield Transition(
+        NETWORK,
+        f"the worker with {get_name(number)} cannot connect",
+        set_activity(snapshot, worker_id, NOT_SENT),
+    )
 
 
-def write_down(world: World, setting: Setting, hand: int, worker: Worker) -> Move:
+def write_result(snapshot: Snapshot, environment: Environment, worker_id: int, worker: Worker) -> Transition:
     """One transaction; "every write of a result repeats AND lease_token=mine"."""
-    number, policy = worker.wish, setting.policy
-    after = with_worker(world, hand)
-    if not policy.commit_first and worker.doing not in LOOKED and state_of(after, number) == RECEIVED:
-        after = note_attempt(after, number)
-    holds = world.wishes[number].holder == hand
-    if worker.doing in {HEARD_BOOKED, SAW_SOMETHING}:
-        after = write_found(after, setting, number)
-    elif holds or not policy.fenced:
-        after = WRITERS[worker.doing](after, policy, number, worker)
+    number, policy = worker.booking, environment.policy
+    after = update_worker(snapshot, worker_id)
+    if not policy.commits_first and worker.activity not in READS and get_state(after, number) == RECEIVED:
+        after = record_attempt(after, number)
+    holds = snapshot.bookings[number].lease_owner == worker_id
+    if worker.activity in {GOT_BOOKED, READ_ONE}:
+        after = write_match(after, environment, number)
+    elif holds or not policy.is_fenced:
+        after = WRITERS[worker.activity](after, policy, number, worker)
     else:
-        return Move(PROGRAM, f"a worker has lost its lease on {name(number)} and writes nothing", after)
-    says = f"the worker {worker.doing} writes {name(number)} down as {state_of(after, number)}"
-    return Move(PROGRAM, says, after)
+        return Transition(
+            PROGRAM, f"a worker has lost the lease of {get_name(number)} and writes nothing", after
+        )
+    label = f"the worker {worker.activity} sets {get_name(number)} to {get_state(after, number)}"
+    return Transition(PROGRAM, label, after)
 
 
-def write_found(world: World, setting: Setting, number: int) -> World:
-    """Success is evidence, however late; one that another wish has adopted meanwhile is no longer ours."""
-    found = candidates(world, setting, number)
-    return adopt(world, number, found[0]) if found else world
+def write_match(snapshot: Snapshot, environment: Environment, number: int) -> Snapshot:
+    """A match counts however late it arrives, unless another booking has adopted it meanwhile."""
+    matches = list_candidates(snapshot, environment, number)
+    return adopt(snapshot, number, matches[0]) if matches else snapshot
 
 
-def write_lost(world: World, policy: Policy, number: int, worker: Worker) -> World:
-    """A lost slot closes "while every earlier attempt is definite"; else it says nothing."""
-    if world.wishes[number].unclear > 1:
-        return end_unclear(world, number, policy.lost_after_unclear)
-    return end_definite(world, number, SLOT_TAKEN)
+def write_slot_taken(snapshot: Snapshot, policy: Policy, number: int, worker: Worker) -> Snapshot:
+    """A taken slot closes the booking "while every earlier attempt is definite"; else it proves nothing."""
+    if snapshot.bookings[number].open_attempts > 1:
+        return leave_attempt_open(snapshot, number, policy.slot_taken_after_unknown)
+    return end_attempt(snapshot, number, SLOT_TAKEN)
 
 
-def write_unclear(world: World, policy: Policy, number: int, worker: Worker) -> World:
-    """Class U: "anything else, or lease lapsed: unknown"."""
-    return end_unclear(world, number, policy.after_timeout)
+def write_unknown(snapshot: Snapshot, policy: Policy, number: int, worker: Worker) -> Snapshot:
+    """Class U: "anything else, or lease expired: unknown"."""
+    return leave_attempt_open(snapshot, number, policy.after_timeout)
 
 
-def write_unsent(world: World, policy: Policy, number: int, worker: Worker) -> World:
+def write_not_sent(snapshot: Snapshot, policy: Policy, number: int, worker: Worker) -> Snapshot:
     """Class N: "certainly never sent: received (bounded)", then closed(unreachable)."""
-    wish = world.wishes[number]
-    if wish.attempts < ATTEMPTS:
-        return end_definite(world, number, RECEIVED)
-    return end_definite(world, number, UNREACHABLE if wish.unclear <= 1 else UNKNOWN)
+    booking = snapshot.bookings[number]
+    if booking.attempts < MAX_ATTEMPTS:
+        return end_attempt(snapshot, number, RECEIVED)
+    return end_attempt(snapshot, number, UNREACHABLE if booking.open_attempts <= 1 else UNKNOWN)
 
 
-def write_negative(world: World, policy: Policy, number: int, worker: Worker) -> World:
-    """Nothing seen: "two complete negative reads, the second after settle_at: closed(not_booked)"."""
-    wish = world.wishes[number]
-    if policy.is_absent(wish.first_negative, worker.when):
-        return settle(world, number, policy.when_absent)
-    first = wish.first_negative if wish.first_negative != NEVER else worker.when
-    return release(with_wish(world, number, state=UNKNOWN, first_negative=first), number)
+def write_absent(snapshot: Snapshot, policy: Policy, number: int, worker: Worker) -> Snapshot:
+    """No match: "two complete reads, the second after outcome_deadline: closed(not_booked)"."""
+    booking = snapshot.bookings[number]
+    if policy.is_absent(booking.first_absent_at, worker.read_at):
+        return resolve_attempts(snapshot, number, policy.when_absent)
+    first = booking.first_absent_at if booking.first_absent_at != NEVER else worker.read_at
+    return release_lease(update_booking(snapshot, number, state=UNKNOWN, first_absent_at=first), number)
 
 
-def settle(world: World, number: int, state: str) -> World:
-    """All attempts are taken for absent; who has sent as often as allowed closes."""
-    if state == RECEIVED and world.wishes[number].attempts >= ATTEMPTS:
+def resolve_attempts(snapshot: Snapshot, number: int, state: str) -> Snapshot:
+    """All attempts count as absent. A booking with all its attempts used is closed."""
+    if state == RECEIVED and snapshot.bookings[number].attempts >= MAX_ATTEMPTS:
         state = NOT_BOOKED
-    return release(with_wish(world, number, state=state, unclear=0), number)
+    return release_lease(update_booking(snapshot, number, state=state, open_attempts=0), number)
 
 
-def write_partial(world: World, policy: Policy, number: int, worker: Worker) -> World:
-    """A part seen: "reads stay incomplete at settle_at + 5 min: unknown(person), never not_booked"."""
-    over = worker.when == A_GAP_LATER
-    return release(with_wish(world, number, state=NEEDS_STAFF if over else UNKNOWN), number)
+def write_incomplete(snapshot: Snapshot, policy: Policy, number: int, worker: Worker) -> Snapshot:
+    """Incomplete: "reads stay incomplete after outcome_deadline: unknown(needs_staff)"."""
+    is_over = worker.read_at == LATER
+    return release_lease(update_booking(snapshot, number, state=NEEDS_STAFF if is_over else UNKNOWN), number)
 
 
-def write_several(world: World, policy: Policy, number: int, worker: Worker) -> World:
-    """Several seen: "two candidates: unknown(person)"."""
-    return release(with_wish(world, number, state=NEEDS_STAFF), number)
+def write_several(snapshot: Snapshot, policy: Policy, number: int, worker: Worker) -> Snapshot:
+    """Several matches: "two candidates: unknown(needs_staff)"."""
+    return release_lease(update_booking(snapshot, number, state=NEEDS_STAFF), number)
 
 
 WRITERS = {
-    HEARD_LOST: write_lost,
-    GAVE_UP: write_unclear,
-    NEVER_SENT: write_unsent,
-    SAW_NOTHING: write_negative,
-    SAW_A_PART: write_partial,
-    SAW_SEVERAL: write_several,
+    GOT_SLOT_TAKEN: write_slot_taken,
+    GOT_NO_ANSWER: write_unknown,
+    NOT_SENT: write_not_sent,
+    READ_NONE: write_absent,
+    READ_INCOMPLETE: write_incomplete,
+    READ_SEVERAL: write_several,
 }
 
 
-def end_definite(world: World, number: int, state: str) -> World:
-    """The attempt certainly made nothing."""
-    unclear = max(world.wishes[number].unclear - 1, 0)
-    return release(with_wish(world, number, state=state, unclear=unclear), number)
+def end_attempt(snapshot: Snapshot, number: int, state: str) -> Snapshot:
+    """The attempt certainly had no effect."""
+    open_attempts = max(snapshot.bookings[number].open_attempts - 1, 0)
+    return release_lease(update_booking(snapshot, number, state=state, open_attempts=open_attempts), number)
 
 
-def end_unclear(world: World, number: int, state: str) -> World:
-    """The attempt may have made something. Who sends again all the same, does so as often as allowed."""
-    if state == RECEIVED and world.wishes[number].attempts >= ATTEMPTS:
+def leave_attempt_open(snapshot: Snapshot, number: int, state: str) -> Snapshot:
+    """The attempt may have had an effect. A policy that sends again stops after MAX_ATTEMPTS."""
+    if state == RECEIVED and snapshot.bookings[number].attempts >= MAX_ATTEMPTS:
         state = UNKNOWN
-    return release(with_wish(world, number, state=state), number)
+    return release_lease(update_booking(snapshot, number, state=state), number)
 
 
 # The network and meetergo
 
 
-def request_moves(world: World, setting: Setting, request: tuple[int, int]) -> Iterator[Move]:
-    """A request on its way is lost, repeated, or arrives."""
+def list_request_transitions(
+    snapshot: Snapshot, environment: Environment, request: tuple[int, int]
+) -> Iterator[Transition]:
+    """A request in flight is lost, duplicated, or arrives."""
     number = request[0]
-    rest = list(world.requests)
+    rest = list(snapshot.requests)
     rest.remove(request)
-    gone = world._replace(requests=tuple(rest))
-    yield Move(NETWORK, f"a request of {name(number)} is lost on the way", gone)
-    yield from arrivals(gone, setting, request)
-    if setting.repeats and not world.copied:
-        twice = tuple(sorted((*world.requests, (number, NOBODY))))
-        says = f"a request of {name(number)} is repeated on the way"
-        yield Move(OTHERS, says, world._replace(requests=twice, copied=True))
+    lost = snapshot._replace(requests=tuple(rest))
+    yield Transition(NETWORK, f"a request of {get_name(number)} is lost by the network", lost)
+    yield from list_arrival_transitions(lost, environment, request)
+    if environment.can_duplicate and not snapshot.is_duplicated:
+        twice = tuple(sorted((*snapshot.requests, (number, NONE))))
+        label = f"a request of {get_name(number)} is duplicated by the network"
+        yield Transition(EXTERNAL, label, snapshot._replace(requests=twice, is_duplicated=True))
 
 
-def arrivals(world: World, setting: Setting, request: tuple[int, int]) -> Iterator[Move]:
-    """meetergo looks whether the slot is free and takes it, in one step.
+def list_arrival_transitions(
+    snapshot: Snapshot, environment: Environment, request: tuple[int, int]
+) -> Iterator[Transition]:
+    """meetergo checks whether the slot is free and books it, in one step.
 
-    A rival may take the slot, or fill it, and give it back at any moment: so there is always one who has
-    just done so, and nothing needs to remember whether one has.
+    A rival may take the slot and free it again at any moment, so both answers are always possible and the
+    rival needs no state.
     """
-    number, ear = request
-    taken = says_to(world, ear, HEARD_LOST)
-    if setting.shared or not is_ours(world, setting, setting.slot(number)):
-        made = (*world.appointments, Appointment(number, len(world.wishes)))
-        booked = says_to(world._replace(appointments=made), ear, HEARD_BOOKED)
-        yield Move(NETWORK, f"meetergo books {name(number)}", booked)
-        yield Move(NETWORK, f"a rival is faster: meetergo finds the slot of {name(number)} taken", taken)
+    number, receiver = request
+    taken = deliver_answer(snapshot, receiver, GOT_SLOT_TAKEN)
+    if environment.shared or not is_held_by_attendee(snapshot, environment, environment.slot(number)):
+        made = (*snapshot.appointments, Appointment(number, len(snapshot.bookings)))
+        booked = deliver_answer(snapshot._replace(appointments=made), receiver, GOT_BOOKED)
+        yield Transition(NETWORK, f"meetergo books {get_name(number)}", booked)
+        yield Transition(NETWORK, f"a rival has taken the slot of {get_name(number)}", taken)
     else:
-        yield Move(NETWORK, f"meetergo finds the slot of {name(number)} taken by the attendee's own", taken)
+        yield Transition(NETWORK, f"the attendee's own appointment has the slot of {get_name(number)}", taken)
 
 
-def says_to(world: World, ear: int, answer: str) -> World:
-    return world if ear == NOBODY else doing(world, ear, answer)
+def deliver_answer(snapshot: Snapshot, receiver: int, answer: str) -> Snapshot:
+    return snapshot if receiver == NONE else set_activity(snapshot, receiver, answer)
 
 
-def is_ours(world: World, setting: Setting, slot: int) -> bool:
-    return any(setting.slot(item.wish) == slot and item.stands for item in world.appointments)
+def is_held_by_attendee(snapshot: Snapshot, environment: Environment, slot: int) -> bool:
+    return any(
+        environment.slot(appointment.booking) == slot and appointment.is_active
+        for appointment in snapshot.appointments
+    )
 
 
-# Where a kill can strike
+# Fault points
 
 VOLATILE_POINTS = {
     ABOUT_TO_SEND: "K3",
     WAITING: "K4",
-    HEARD_BOOKED: "K5 K6",
-    HEARD_LOST: "K5 K6",
-    GAVE_UP: "K5 K6",
-    SAW_NOTHING: "K8",
-    SAW_SOMETHING: "K8",
-    SAW_A_PART: "K8",
+    GOT_BOOKED: "K5 K6",
+    GOT_SLOT_TAKEN: "K5 K6",
+    GOT_NO_ANSWER: "K5 K6",
+    READ_NONE: "K8",
+    READ_ONE: "K8",
+    READ_INCOMPLETE: "K8",
 }
 
 
-def fault_points(world: World) -> set[str]:
-    """At which of the protocol's fault points everything could die in this world."""
-    points = " ".join(VOLATILE_POINTS.get(worker.doing, "") for worker in world.workers).split()
-    points += [] if world.wishes else ["K1"]
-    for wish in world.wishes:
-        points += ["K2"] if wish.state == RECEIVED else []
-        points += ["K7"] if wish.state == CONFIRMED != wish.told else []
-        points += ["K9"] if wish.first_negative != NEVER else []
-        points += ["K10"] if wish.change else []
-    return set(points)
+def list_fault_points(snapshot: Snapshot) -> set[str]:
+    """Return the fault points of the protocol (K1 to K10) at which this snapshot is."""
+    fault_points = " ".join(VOLATILE_POINTS.get(worker.activity, "") for worker in snapshot.workers).split()
+    fault_points += [] if snapshot.bookings else ["K1"]
+    for booking in snapshot.bookings:
+        fault_points += ["K2"] if booking.state == RECEIVED else []
+        fault_points += ["K7"] if booking.state == CONFIRMED != booking.notified else []
+        fault_points += ["K9"] if booking.first_absent_at != NEVER else []
+        fault_points += ["K10"] if booking.has_cancel else []
+    return set(fault_points)

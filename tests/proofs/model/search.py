@@ -1,4 +1,4 @@
-"""Walk through every world that can come about, nearest first, and stop at the first broken promise."""
+"""Explore every reachable snapshot, breadth first, and stop at the first violated invariant."""
 
 from __future__ import annotations
 
@@ -7,119 +7,134 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.proofs.model.model import NETWORK, PROGRAM, TIME, Move, Setting, World, fault_points, moves
-from tests.proofs.model.promises import ENDS, PROMISES, Promise
+from tests.proofs.model.invariants import INVARIANTS, TERMINATES, Invariant
+from tests.proofs.model.model import (
+    NETWORK,
+    PROGRAM,
+    TIME,
+    Environment,
+    Snapshot,
+    Transition,
+    list_fault_points,
+    list_transitions,
+)
 
 BUSY = frozenset({PROGRAM, NETWORK, TIME})
 
 
 @contextmanager
-def collector_at_rest() -> Iterator[None]:
-    """Nothing here is a circle, and looking for one among so many worlds takes a third of the time."""
-    was_on = gc.isenabled()
+def garbage_collection_disabled() -> Iterator[None]:
+    """Disable the collector: no reference cycles are created, and it would take a third of the time."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
+        if was_enabled:
             gc.enable()
 
 
 @dataclass
-class Walk:
-    """What was seen. ``broken`` names the promise that did not hold, ``trace`` the shortest way there."""
+class Result:
+    """``violated`` names the first invariant that did not hold, ``trace`` is a shortest path to it."""
 
     states: int = 0
-    quiet: int = 0
-    broken: str = ""
+    quiescent: int = 0
+    violated: str = ""
     trace: list[str] = field(default_factory=list)
-    points: set[str] = field(default_factory=set)
+    fault_points: set[str] = field(default_factory=set)
 
     def __str__(self) -> str:
-        verdict = f"breaks {self.broken!r}" if self.broken else "keeps every promise"
+        verdict = f"violates {self.violated!r}" if self.violated else "every invariant holds"
         steps = [f"  {number}. {step}" for number, step in enumerate(self.trace, 1)]
-        return "\n".join([f"{self.states} states, {self.quiet} quiet: {verdict}", *steps])
+        return "\n".join([f"{self.states} states, {self.quiescent} quiescent: {verdict}", *steps])
 
 
 class Search:
-    """Breadth first, so that the first counterexample is a shortest one."""
+    """A breadth-first search, so that the first counterexample is a shortest one."""
 
     def __init__(
         self,
-        setting: Setting,
-        promises: Mapping[str, Promise] = PROMISES,
-        options: Callable[[World, Setting], Iterator[Move]] = moves,
+        environment: Environment,
+        invariants: Mapping[str, Invariant] = INVARIANTS,
+        list_next: Callable[[Snapshot, Environment], Iterator[Transition]] = list_transitions,
     ) -> None:
-        self.setting = setting
-        self.options = options
-        self.promises = promises
-        self.numbers: dict[World, int] = {}
-        self.cameby: list[tuple[int, str]] = []
+        self.environment = environment
+        self.list_next = list_next
+        self.invariants = invariants
+        self.ids: dict[Snapshot, int] = {}
+        self.predecessors: list[tuple[int, str]] = []
         self.before: list[list[int]] = []
-        self.quiet: list[int] = []
+        self.quiescent: list[int] = []
 
-    def run(self) -> Walk:
-        with collector_at_rest():
-            return self.walk()
+    def run(self) -> Result:
+        with garbage_collection_disabled():
+            return self.explore()
 
-    def walk(self) -> Walk:
-        walk = Walk()
-        queue = [World()]
-        self.meet(queue[0], 0, "")
-        for number, world in enumerate(queue):
-            options = list(self.options(world, self.setting))
-            quiet = not any(move.who in BUSY for move in options)
-            if quiet:
-                self.quiet.append(number)
-            walk.points |= fault_points(world)
-            walk.broken = self.find_broken(world, quiet=quiet)
-            if walk.broken:
-                walk.trace = self.tell_way(number)
+    def explore(self) -> Result:
+        result = Result()
+        queue = [Snapshot()]
+        self.add(queue[0], 0, "")
+        for number, snapshot in enumerate(queue):
+            transitions = list(self.list_next(snapshot, self.environment))
+            is_quiescent = not any(transition.actor in BUSY for transition in transitions)
+            if is_quiescent:
+                self.quiescent.append(number)
+            result.fault_points |= list_fault_points(snapshot)
+            result.violated = self.find_violated(snapshot, is_quiescent=is_quiescent)
+            if result.violated:
+                result.trace = self.build_trace(number)
                 break
-            queue.extend(self.meet_all(options, number))
+            queue.extend(self.add_all(transitions, number))
         else:
-            self.find_stuck(walk)
-        walk.states, walk.quiet = len(self.numbers), len(self.quiet)
-        return walk
+            self.find_nonterminating(result)
+        result.states, result.quiescent = len(self.ids), len(self.quiescent)
+        return result
 
-    def meet_all(self, options: list[Move], number: int) -> list[World]:
-        return [move.world for move in options if self.meet(move.world, number, move.says)]
+    def add_all(self, transitions: list[Transition], number: int) -> list[Snapshot]:
+        return [
+            transition.snapshot
+            for transition in transitions
+            if self.add(transition.snapshot, number, transition.label)
+        ]
 
-    def meet(self, world: World, before: int, says: str) -> bool:
-        """Note how a world is reached; True when it is new."""
-        number = self.numbers.setdefault(world, len(self.cameby))
-        new = number == len(self.cameby)
+    def add(self, snapshot: Snapshot, before: int, label: str) -> bool:
+        """Record how a snapshot is reached. Return True when it is new."""
+        number = self.ids.setdefault(snapshot, len(self.predecessors))
+        new = number == len(self.predecessors)
         if new:
-            self.cameby.append((before, says))
+            self.predecessors.append((before, label))
             self.before.append([])
         self.before[number].append(before)
         return new
 
-    def quiet_worlds(self) -> set[World]:
-        worlds = list(self.numbers)
-        return {worlds[number] for number in self.quiet}
+    def get_quiescent_snapshots(self) -> set[Snapshot]:
+        snapshots = list(self.ids)
+        return {snapshots[number] for number in self.quiescent}
 
-    def find_broken(self, world: World, *, quiet: bool) -> str:
-        for name, keeps in self.promises.items():
-            if not keeps(world, self.setting, quiet):
+    def find_violated(self, snapshot: Snapshot, *, is_quiescent: bool) -> str:
+        for name, holds in self.invariants.items():
+            if not holds(snapshot, self.environment, is_quiescent):
                 return name
         return ""
 
-    def tell_way(self, number: int) -> list[str]:
-        way = []
+    def build_trace(self, number: int) -> list[str]:
+        trace = []
         while number:
-            number, says = self.cameby[number]
-            way.append(says)
-        return way[::-1]
+            number, label = self.predecessors[number]
+            trace.append(label)
+        return trace[::-1]
 
-    def find_stuck(self, walk: Walk) -> None:
-        """I4: from everywhere there is a way to quiet, so no run goes on for ever unless it is made to."""
-        ends = set(self.quiet)
-        queue = list(self.quiet)
+    def find_nonterminating(self, result: Result) -> None:
+        """I4: from every snapshot a quiescent one can be reached."""
+        terminating = set(self.quiescent)
+        queue = list(self.quiescent)
         for number in queue:
-            fresh = [before for before in self.before[number] if before not in ends]
-            ends.update(fresh)
+            fresh = [before for before in self.before[number] if before not in terminating]
+            terminating.update(fresh)
             queue.extend(set(fresh))
-        stuck = next((number for number in range(len(self.cameby)) if number not in ends), None)
-        if stuck is not None:
-            walk.broken, walk.trace = ENDS, self.tell_way(stuck)
+        nonterminating = next(
+            (number for number in range(len(self.predecessors)) if number not in terminating), None
+        )
+        if nonterminating is not None:
+            result.violated, result.trace = TERMINATES, self.build_trace(nonterminating)

@@ -1,4 +1,4 @@
-"""What everybody who books is promised, whatever is delayed, lost, repeated or killed, in every order."""
+"""The booking protocol holds under every order of delays, losses, duplicates and crashes."""
 
 from __future__ import annotations
 
@@ -6,72 +6,72 @@ from functools import cache
 
 import pytest
 
-from tests.proofs.model.model import Setting, all_moves
-from tests.proofs.model.promises import ENDS, PROMISES
-from tests.proofs.model.search import Search, Walk
-from tests.proofs.model.worlds import BOUNDED, MISTAKES, REPEATING, UNBOUNDED
+from tests.proofs.model.environments import BOUNDED, DUPLICATING, MISTAKES, UNBOUNDED
+from tests.proofs.model.invariants import INVARIANTS, TERMINATES
+from tests.proofs.model.model import Environment, list_all_transitions
+from tests.proofs.model.search import Result, Search
 
 
 @cache
-def walk(setting: Setting) -> Walk:
-    return Search(setting).run()
+def explore(environment: Environment) -> Result:
+    return Search(environment).run()
 
 
-@pytest.mark.parametrize("setting", BOUNDED, ids=str)
-def test_every_promise_is_kept_where_meetergo_keeps_to_its_time(setting, record_property):
-    """One appointment or none, told as it is, however calls, crashes and rivals fall together."""
-    seen = walk(setting)
+@pytest.mark.parametrize("environment", BOUNDED, ids=str)
+def test_every_invariant_holds_with_bounded_delays(environment, record_property):
+    """One appointment or none, and the attendee is notified correctly, for every order of events."""
+    result = explore(environment)
 
-    record_property("states", seen.states)
-    assert not seen.broken, str(seen)
-
-
-@pytest.mark.parametrize("setting", UNBOUNDED, ids=str)
-def test_what_lands_long_afterwards_is_found_and_told(setting, record_property):
-    """Without any bound on delays, nothing stands unknown to its attendee once everything is quiet."""
-    seen = walk(setting)
-
-    record_property("states", seen.states)
-    assert not seen.broken, str(seen)
+    record_property("states", result.states)
+    assert not result.violated, str(result)
 
 
-def test_a_wish_that_was_delivered_twice_is_left_with_one_appointment(record_property):
-    """The surplus of a repeated request is cancelled, even when whoever cancels dies in between."""
-    seen = walk(REPEATING)
+@pytest.mark.parametrize("environment", UNBOUNDED, ids=str)
+def test_every_invariant_holds_with_unbounded_delays(environment, record_property):
+    """Once nothing can change any more, every attendee knows of every active appointment."""
+    result = explore(environment)
 
-    record_property("states", seen.states)
-    assert not seen.broken, str(seen)
-
-
-def test_the_shortcuts_of_the_walk_hide_nothing():
-    """Leaving out orders that cannot matter, and names of workers, loses no ending and no verdict."""
-    short, whole = Search(BOUNDED[0]), Search(BOUNDED[0], options=all_moves)
-
-    assert not short.run().broken
-    assert not whole.run().broken
-    assert short.quiet_worlds() == whole.quiet_worlds()
-    assert len(short.numbers) < len(whole.numbers) / 4
+    record_property("states", result.states)
+    assert not result.violated, str(result)
 
 
-def test_everybody_can_die_at_every_fault_point():
-    """K1 to K10 are all met: a promise about crashes is worth nothing where none can happen."""
-    met = walk(BOUNDED[0]).points | walk(REPEATING).points
+def test_a_duplicated_request_ends_with_one_appointment(record_property):
+    """The surplus of a duplicated request is cancelled, also when the cancelling worker dies."""
+    result = explore(DUPLICATING)
 
-    assert met == {f"K{number}" for number in range(1, 11)}
+    record_property("states", result.states)
+    assert not result.violated, str(result)
+
+
+def test_the_reductions_of_the_search_hide_nothing():
+    """Reordering independent transitions and interchanging workers loses no quiescent snapshot."""
+    short, whole = Search(BOUNDED[0]), Search(BOUNDED[0], list_next=list_all_transitions)
+
+    assert not short.run().violated
+    assert not whole.run().violated
+    assert short.get_quiescent_snapshots() == whole.get_quiescent_snapshots()
+    assert len(short.ids) < len(whole.ids) / 4
+
+
+def test_every_fault_point_is_reached():
+    """K1 to K10 are all reached; an invariant about crashes proves nothing where none can happen."""
+    reached = explore(BOUNDED[0]).fault_points | explore(DUPLICATING).fault_points
+
+    assert reached == {f"K{number}" for number in range(1, 11)}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=str)
-def test_a_mistake_is_caught_with_the_shortest_way_to_its_harm(mistake, record_property):
-    """Each wrong policy breaks its promise in a world where ours keeps all of them."""
-    seen = Search(mistake.setting, mistake.promises).run()
+def test_each_mistake_is_found_with_a_shortest_trace(mistake, record_property):
+    """Each wrong policy violates its invariant in an environment where the protocol holds."""
+    result = Search(mistake.environment, mistake.invariants).run()
 
-    record_property("states", seen.states)
-    record_property("trace", "\n".join(seen.trace))
-    assert seen.broken == mistake.promise, str(seen)
-    assert seen.trace
-    assert mistake.world in BOUNDED + UNBOUNDED
+    record_property("states", result.states)
+    record_property("trace", "\n".join(result.trace))
+    assert result.violated == mistake.invariant, str(result)
+    assert result.trace
+    assert mistake.base in BOUNDED + UNBOUNDED
 
 
-def test_every_promise_is_broken_by_some_mistake():
-    """A check that nothing can fail would prove nothing."""
-    assert {mistake.promise for mistake in MISTAKES} == {*PROMISES, ENDS}
+def test_every_invariant_is_violated_by_some_mistake():
+    """An invariant that no mistake violates would prove nothing."""
+    assert {mistake.invariant for mistake in MISTAKES} == {*INVARIANTS, TERMINATES}

@@ -18,7 +18,7 @@ def _on_a_database_server(transactional_db):
 
 
 def pytest_addoption(parser):
-    parser.addoption("--rounds", type=int, default=8, help="how often each race is run")
+    parser.addoption("--rounds", type=int, default=8, help="the number of repetitions of each race")
 
 
 @pytest.fixture
@@ -28,16 +28,16 @@ def rounds(request):
 
 @pytest.fixture
 def at_once():
-    """Call a function with each item at the same moment, each in a thread and connection of its own."""
+    """Call a function with each item at the same moment, each in its own thread and connection."""
 
-    def at_once(do, items):
+    def at_once(call, items):
         items = list(items)
-        gate = threading.Barrier(len(items))
+        barrier = threading.Barrier(len(items))
 
         def run(item):
             try:
-                gate.wait()
-                return do(item)
+                barrier.wait()
+                return call(item)
             finally:
                 connections.close_all()
 

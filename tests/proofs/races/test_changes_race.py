@@ -1,4 +1,4 @@
-"""What an appointment is promised that several hands change at once."""
+"""Concurrent changes of one appointment, and concurrent workers on one booking."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_webhook_sync_and_move_meet_on_one_appointment(kit, at_once, rounds):
     assert moves.count() == done == appointment.reschedule_count
 
 
-def test_a_knock_that_comes_many_times_at_once_is_noted_once_with_its_count(kit, at_once, rounds):
+def test_a_delivery_received_many_times_at_once_is_one_row_with_a_count(kit, at_once, rounds):
     for number in range(rounds):
         body = json.dumps({"webhookType": "booking_created", "id": f"one-{number}"}).encode()
         at_once(
@@ -82,10 +82,10 @@ def test_a_knock_that_comes_many_times_at_once_is_noted_once_with_its_count(kit,
         assert WebhookDelivery.objects.get(remote_id=f"one-{number}").receive_count == 16
 
 
-def test_two_sweepers_settle_one_lost_booking_once(kit, at_once, rounds):
-    """Both look, one adopts; nobody says that it was not booked."""
+def test_several_workers_reconcile_one_lost_booking_once(kit, at_once, rounds):
+    """All of them read, one adopts, and the booking is not called not booked."""
     for number, start in enumerate(kit.list_free_starts()[: min(rounds, 12)]):
-        kit.clear_availability()  # lost answers open the circuit, which is not what is tested here
+        kit.clear_availability()  # lost answers open the circuit, which is not tested here
         kit.fail_next(kind="drop_after")
         booking = book(kit, start, f"person{number}")
         assert booking.state == "unknown"
@@ -100,8 +100,8 @@ def test_two_sweepers_settle_one_lost_booking_once(kit, at_once, rounds):
     assert kit.posts() == min(rounds, 12)
 
 
-def test_two_sweepers_never_call_a_booking_absent_before_its_time(kit, at_once, rounds):
-    """Their looks count once each, however close together."""
+def test_several_workers_never_close_a_booking_before_its_deadline(kit, at_once, rounds):
+    """Their reads count once, however close together."""
     kit.fail_next(kind="drop_before")
     booking = book(kit, kit.list_free_starts()[0])
 
@@ -117,7 +117,7 @@ def test_two_sweepers_never_call_a_booking_absent_before_its_time(kit, at_once, 
 
 
 def test_a_cancel_and_a_move_at_once_are_one_change(kit, at_once, rounds):
-    """One wins; the other is shown it, or refused because the state has moved on."""
+    """One wins; the other call returns it, or is refused because the state has changed."""
     starts = kit.list_free_starts()
     for number in range(min(rounds, 8)):
         appointment = book(kit, starts[number * 2], f"person{number}").attendee.appointment
@@ -140,7 +140,7 @@ def test_a_cancel_and_a_move_at_once_are_one_change(kit, at_once, rounds):
             .exclude(open_change_key=None)
             .exists()
         )
-        remote = kit.sandbox.ledger.appointments[appointment.remote_id]
+        remote = kit.sandbox.state.appointments[appointment.remote_id]
         stored = Appointment.objects.get(pk=appointment.pk)
         assert (stored.is_cancelled, stored.start) == (remote.is_cancelled, remote.start)
         if not remote.is_cancelled:

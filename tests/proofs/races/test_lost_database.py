@@ -1,4 +1,4 @@
-"""The database goes away after the service has been asked (F18): nobody is told what is not known."""
+"""The database goes away after meetergo has been called (F18): pages say only what is known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DETAILS = "/book/intro-call/details/"
 
 
 class Outage:
-    """The server ends our session as one request leaves, and then, if it is ``down``, lets nobody in."""
+    """End the database session when one request leaves; with ``down``, refuse new sessions too."""
 
     def __init__(self, *call, down):
         self.call, self.down, self.cuts = call, down, 0
@@ -45,16 +45,16 @@ class Outage:
 
 
 @pytest.fixture
-def strike(monkeypatch):
-    """Have an outage when a method and route are called."""
+def start_outage(monkeypatch):
+    """Start an outage when a method and route are called."""
     outages = []
 
-    def strike(*call, down=True):
+    def start_outage(*call, down=True):
         outages.append(Outage(*call, down=down))
         monkeypatch.setattr(transport, "BEFORE_SEND", [*transport.BEFORE_SEND, outages[-1]])
         return outages[-1]
 
-    yield strike
+    yield start_outage
     for outage in outages:
         outage.end()
     assert [outage.cuts for outage in outages] == [1]
@@ -66,41 +66,43 @@ def visitor(live_meetergo_sandbox):
     return Visitor(Client())
 
 
-def work_later(**later):
+def run_due_later(**later):
     scheduler.run_due(now=timezone.now() + timedelta(**later), periodic=False)
 
 
 def count_posts(sandbox):
-    calls = sandbox.sandbox.journal.entries(kind="request")
+    calls = sandbox.sandbox.request_log.entries(kind="request")
     return sum((call["method"], call["path"]) == ("POST", "/v4/booking") for call in calls)
 
 
-def test_a_session_that_is_cut_is_taken_up_again(visitor, strike):
+def test_a_session_that_was_ended_is_opened_again(visitor, start_outage):
     form = visitor.fill_in("intro-call")
-    strike("POST", "/v4/booking", down=False)
+    start_outage("POST", "/v4/booking", down=False)
     assert visitor.post(DETAILS, **form).status_code == 303
     assert Booking.objects.get().state == Booking.State.CONFIRMED
 
 
-def test_a_booking_on_its_way_is_being_checked_and_then_found(visitor, live_meetergo_sandbox, strike):
+def test_a_booking_being_sent_is_checked_and_then_found(visitor, live_meetergo_sandbox, start_outage):
     form = visitor.fill_in("intro-call")
-    outage = strike("POST", "/v4/booking")
+    outage = start_outage("POST", "/v4/booking")
     answer = visitor.post(DETAILS, **form)
     assert answer.status_code == 303
     assert visitor.get(answer["Location"]).status_code == 503
 
     outage.end()
     assert "We are booking your time" in visitor.text(answer["Location"])
-    work_later(minutes=3)
+    run_due_later(minutes=3)
     booking = Booking.objects.get()
     assert booking.state == Booking.State.CONFIRMED
     assert links.get_booking_path(booking) == answer["Location"]
     assert count_posts(live_meetergo_sandbox) == 1
 
 
-def test_a_form_sent_again_after_that_books_nothing_more(visitor, live_meetergo_sandbox, strike):
+def test_a_form_submitted_again_after_the_outage_books_nothing_more(
+    visitor, live_meetergo_sandbox, start_outage
+):
     form = visitor.fill_in("intro-call")
-    outage = strike("POST", "/v4/booking")
+    outage = start_outage("POST", "/v4/booking")
     first = visitor.post(DETAILS, **form)
     outage.end()
     again = visitor.post(DETAILS, **form)
@@ -108,14 +110,14 @@ def test_a_form_sent_again_after_that_books_nothing_more(visitor, live_meetergo_
     assert count_posts(live_meetergo_sandbox) == 1
 
 
-def test_a_cancel_on_its_way_is_being_checked_and_then_seen(visitor, strike):
+def test_a_cancel_being_sent_is_checked_and_then_done(visitor, start_outage):
     visitor.book()
     manage = links.get_manage_path(Booking.objects.get().attendee)
-    outage = strike("POST", "/booking/confirm/cancel/{id}/{secret}")
+    outage = start_outage("POST", "/booking/confirm/cancel/{id}/{secret}")
     answer = visitor.post(f"{manage}cancel/")
     assert (answer.status_code, answer["Location"]) == (303, manage)
 
     outage.end()
     assert "checking" in visitor.text(manage)
-    work_later(minutes=3)
+    run_due_later(minutes=3)
     assert Appointment.objects.get().is_cancelled

@@ -1,4 +1,4 @@
-"""What several visitors at once are promised."""
+"""Concurrent bookings of one slot, one form, one group and one link."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ def make_booker(kit, start, **options):
     return book
 
 
-def make_teller(book):
-    """What somebody is told: state and reason of their booking or, a moment later, that the time is gone."""
+def describe_result(book):
+    """Return state and reason of a booking; a slot that is no longer offered counts as taken."""
 
-    def tell(person):
+    def describe(person):
         try:
             booking = book(person)
         except StartNotOffered:
             return "closed", "slot_taken"
         return booking.state, booking.reason
 
-    return tell
+    return describe
 
 
-def test_sixteen_people_want_one_time(live_meetergo_sandbox, at_once):
-    """One is booked, fifteen are told with other times to choose from, and one POST has left."""
+def test_one_of_sixteen_visitors_gets_the_slot(live_meetergo_sandbox, at_once):
+    """One is booked, fifteen get slot_taken and alternatives, and one POST was sent."""
     kit = live_meetergo_sandbox
     start = kit.list_free_starts()[0]
 
-    told = Counter(at_once(make_teller(make_booker(kit, start)), range(VISITORS)))
+    results = Counter(at_once(describe_result(make_booker(kit, start)), range(VISITORS)))
 
-    assert told == {("confirmed", ""): 1, ("closed", "slot_taken"): VISITORS - 1}
+    assert results == {("confirmed", ""): 1, ("closed", "slot_taken"): VISITORS - 1}
     assert kit.posts() == 1
     assert len(kit.appointments()) == Appointment.objects.count() == 1
     others = list_alternatives(
@@ -65,7 +65,7 @@ def test_sixteen_people_want_one_time(live_meetergo_sandbox, at_once):
     assert start not in [free.start for free in others]
 
 
-def test_one_form_is_submitted_by_two_tabs(live_meetergo_sandbox, at_once):
+def test_one_form_submitted_by_several_tabs_is_one_booking(live_meetergo_sandbox, at_once):
     """Two submissions of one form are one booking and one POST."""
     kit = live_meetergo_sandbox
     book = make_booker(kit, kit.list_free_starts()[0], idempotency_key="one-form")
@@ -77,8 +77,8 @@ def test_one_form_is_submitted_by_two_tabs(live_meetergo_sandbox, at_once):
     assert kit.posts() == 1
 
 
-def test_the_last_seat_of_a_group(live_meetergo_sandbox, at_once):
-    """The service decides who gets the last seats; nobody is told both things."""
+def test_a_group_is_booked_up_to_its_last_seat(live_meetergo_sandbox, at_once):
+    """meetergo decides who gets the last seats; each booking has one result."""
     kit = live_meetergo_sandbox
     meeting_type = kit.meeting_type("group-class")
     start = kit.list_free_starts("group-class")[0]
@@ -92,7 +92,7 @@ def test_the_last_seat_of_a_group(live_meetergo_sandbox, at_once):
             now=kit.now(),
         )
 
-    states = Counter(state for state, _ in at_once(make_teller(book), range(VISITORS)))
+    states = Counter(state for state, _ in at_once(describe_result(book), range(VISITORS)))
 
     assert states["confirmed"] == meeting_type.spots
     [appointment] = kit.appointments()
@@ -100,8 +100,8 @@ def test_the_last_seat_of_a_group(live_meetergo_sandbox, at_once):
     assert Appointment.objects.count() == 1
 
 
-def test_several_ticks_at_once_do_each_thing_once(live_meetergo_sandbox, at_once):
-    """Bookings that wait for the workers are sent once, however many workers look."""
+def test_several_workers_send_each_booking_once(live_meetergo_sandbox, at_once):
+    """Bookings that wait for the workers are sent once, however many workers run."""
     kit = live_meetergo_sandbox
     starts = kit.list_free_starts()
     for number, start in enumerate(starts[:6]):
@@ -113,8 +113,8 @@ def test_several_ticks_at_once_do_each_thing_once(live_meetergo_sandbox, at_once
     assert kit.posts() == 6
 
 
-def test_a_link_used_by_many_hands_cancels_once(live_meetergo_sandbox, at_once):
-    """One change wins, the others are shown it."""
+def test_a_link_used_many_times_at_once_cancels_once(live_meetergo_sandbox, at_once):
+    """One change is stored, and every call returns it."""
     kit = live_meetergo_sandbox
     booking = make_booker(kit, kit.list_free_starts()[0])("jane")
     appointment = booking.attendee.appointment
@@ -127,8 +127,8 @@ def test_a_link_used_by_many_hands_cancels_once(live_meetergo_sandbox, at_once):
     assert kit.posts("POST /v4/appointment/{id}/cancel") == 1
 
 
-def test_answer_and_webhook_race_for_one_attendee(live_meetergo_sandbox, at_once, settings):
-    """Whoever is first, there is one appointment with one attendee and one booking."""
+def test_answer_and_webhook_at_once_store_one_attendee(live_meetergo_sandbox, at_once, settings):
+    """Whichever comes first, there is one appointment with one attendee and one booking."""
     kit = live_meetergo_sandbox
     settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 1000}
     for round_number, start in enumerate(kit.list_free_starts()[:4]):
@@ -143,7 +143,7 @@ def test_answer_and_webhook_race_for_one_attendee(live_meetergo_sandbox, at_once
                 scheduler.run_due(kit.now(), periodic=False)
             return None
 
-        booking, *_ = at_once(act, ["book", "look", "look"])
+        booking, *_ = at_once(act, ["book", "reread", "reread"])
         booking.refresh_from_db()
         assert (booking.state, booking.reason, booking.message) == ("confirmed", "", "")
         assert booking.attendee.appointment.attendees.count() == 1

@@ -1,4 +1,4 @@
-"""One clock for everything: the sandbox, our services, their cache and their naps."""
+"""One virtual clock for the sandbox, the services and their cache."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ BEGINNING = datetime(2031, 6, 2, 6, 0, tzinfo=UTC)
 
 
 class Ticks:
-    """A source of time that goes on by a millisecond whenever somebody looks, and no other way."""
+    """A source of time that advances by a millisecond with each reading, and in no other way."""
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.reads = 0
 
     def __call__(self) -> datetime:
-        self.looks += 1
-        return datetime.fromtimestamp(BEGINNING.timestamp() + self.looks / 1000, UTC)
+        self.reads += 1
+        return datetime.fromtimestamp(BEGINNING.timestamp() + self.reads / 1000, UTC)
 
     def rewind(self) -> None:
-        self.looks = 0
+        self.reads = 0
 
 
 class VirtualCache(LocMemCache):
-    """Entries grow old by the clock of the proof; the wall's clock stands still for them."""
+    """A cache whose entries expire by the virtual clock."""
 
     clock: Callable[[], float] = staticmethod(BEGINNING.timestamp)
 

@@ -1,8 +1,8 @@
-"""How long the machine runs, and the world it runs in.
+"""The size of a run, and the world that the state machine runs in.
 
-``MEETERGO_STATEFUL_EXAMPLES`` and ``MEETERGO_STATEFUL_STEPS`` ask for more than the 200 × 30 of every commit;
-``HYPOTHESIS_PROFILE=stateful-nightly`` for 2,000 × 50.
-``MEETERGO_STATEFUL_RANDOM`` looks elsewhere each time.
+``MEETERGO_STATEFUL_EXAMPLES`` and ``MEETERGO_STATEFUL_STEPS`` change the default of 200 × 30;
+``HYPOTHESIS_PROFILE=stateful-nightly`` runs 2,000 × 50. ``MEETERGO_STATEFUL_RANDOM`` uses other examples in
+each run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def choose_profile() -> settings:
     profile = settings.get_profile(wanted if wanted.startswith("stateful") else "stateful")
     examples = int(os.environ.get("MEETERGO_STATEFUL_EXAMPLES", profile.max_examples))
     steps = int(os.environ.get("MEETERGO_STATEFUL_STEPS", profile.stateful_step_count))
-    # The same examples in every run, so that a change is judged by what it changed; others when asked for.
+    # The same examples in every run, so that two versions of the code are compared by the same examples.
     same = not os.environ.get("MEETERGO_STATEFUL_RANDOM")
     return settings(profile, max_examples=examples, stateful_step_count=steps, derandomize=same)
 
@@ -41,7 +41,7 @@ def profile() -> settings:
 
 @pytest.fixture
 def world(transactional_db, settings, monkeypatch):
-    """Transactions are real here, so that a process can die in the middle of one."""
+    """A world with real transactions, so that a process can die in the middle of one."""
     world = World(settings, monkeypatch)
     yield world
     world.close()

@@ -1,4 +1,4 @@
-"""What may happen, in any order: visitors, rivals, the host, the post, the clock, and kill -9."""
+"""The rules of the state machine: visitors, rivals, hosts, webhooks, the clock and kill -9, in any order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from django_meetergo.models import Appointment, Attendee, Booking
-from django_meetergo.sandbox.control import take_slot
+from django_meetergo.sandbox import changes
+from django_meetergo.sandbox.control import PROVISIONAL_ACTIONS
+from django_meetergo.sandbox.scenarios import occupy_slot
 from django_meetergo.services import scheduler
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
@@ -23,7 +25,7 @@ from tests.proofs.stateful.world import BOOK, CONNECTION, ENDPOINT, Kill, Stall,
 
 PEOPLE = ("ada", "ben", "cleo")
 TYPES = ("intro-call", "group-class", "checkup", "second-opinion", "next-therapist")
-#: Nine and ten o'clock in Berlin: this morning, on Wednesday and on Friday.
+#: 10:00 and 14:00 in Berlin on Monday, Wednesday and Friday.
 STARTS = tuple(BEGINNING.replace(hour=hour) + timedelta(days=days) for days in (0, 2, 4) for hour in (8, 12))
 
 CANCEL = ("POST /v4/appointment/{id}/cancel", "POST /booking/confirm/cancel/{id}/{secret}")
@@ -32,18 +34,20 @@ ONE = "GET /v4/appointment/{id}"
 LIST = "GET /v4/appointment/paginated"
 PROVISIONAL = "GET /v4/provisional-booking/paginated"
 
-#: A service that carries a booking out and then says 429 breaks its word; the design takes it at its word.
-BELIEVED = (429,)
-#: Seconds by which a write may land late: within SETTLE, and long after.
-SOON, LATE = (1.0, 20.0, 100.0), (400.0, 4000.0)
+#: A 429 means "not carried out"; the design relies on that, so no write is carried out and then answered 429.
+TRUSTED_STATUSES = (429,)
+#: Seconds by which a write may be carried out late: within OUTCOME_DEADLINE, and long after it.
+WITHIN_DEADLINE, AFTER_DEADLINE = (1.0, 20.0, 100.0), (400.0, 4000.0)
 
 
 def write_faults() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
-    """How a write may end badly."""
-    plain = [(kind, {}) for kind in ("drop_before", "drop_after", "garbage", "empty", "steal_slot", "cut")]
+    """Return the ways in which a write may fail."""
+    plain = [(kind, {}) for kind in ("drop_before", "drop_after", "garbage", "empty", "occupy_slot", "cut")]
     before = [("status_before", {"status": status}) for status in (500, 503, 429)]
-    after = [("status_after", {"status": status}) for status in (500, 503, 429) if status not in BELIEVED]
-    delayed = [("delayed_apply", {"seconds": seconds}) for seconds in (*SOON, *LATE)]
+    after = [
+        ("status_after", {"status": status}) for status in (500, 503, 429) if status not in TRUSTED_STATUSES
+    ]
+    delayed = [("delayed_apply", {"seconds": seconds}) for seconds in (*WITHIN_DEADLINE, *AFTER_DEADLINE)]
     return st.sampled_from([*plain, *before, *after, *delayed])
 
 
@@ -56,14 +60,14 @@ READ_FAULTS = (
 )
 LIST_FAULTS = (*READ_FAULTS, ("list_lag", {"seconds": 900.0, "times": 4}))
 
-#: Steps between two rests; resting is expensive, and the bugs are in between.
-RESTLESS = 15
+#: Steps between two rests; a rest is expensive.
+STEPS_BETWEEN_RESTS = 15
 
 which = st.integers(0, 11)
 
 
 def accidents(*, rate: int = 3) -> st.SearchStrategy[Kill | Stall | None]:
-    """What happens to the process meanwhile: mostly nothing, else kill -9 at some point, or a long sleep."""
+    """Return what happens to the process meanwhile: mostly nothing, else kill -9 at a point, or a stall."""
     statements = st.builds(Kill, st.just("statement"), st.integers(1, 40))
     calls = st.builds(Kill, st.sampled_from(["before_send", "after_send"]), st.integers(1, 3))
     stalls = st.builds(Stall, st.sampled_from(["before", "after"]), st.sampled_from([1, 2, 2, 6]))
@@ -74,7 +78,7 @@ people, slugs, starts = st.sampled_from(PEOPLE), st.sampled_from(TYPES), st.samp
 
 
 def choose(rows: Any, number: int) -> Any:
-    """One of some rows, or None when there is none."""
+    """Return one of some rows, or None when there is none."""
     rows = list(rows)
     return rows[number % len(rows)] if rows else None
 
@@ -82,14 +86,14 @@ def choose(rows: Any, number: int) -> Any:
 class Clinic(RuleBasedStateMachine):
     """A site, the service and everybody who uses them."""
 
-    world: World  # set by whoever runs the machine
+    world: World  # set by the test that runs the machine
 
     def __init__(self) -> None:
         super().__init__()
         self.world.begin()
         self.oracle = Oracle(self.world)
         self.forms: list[dict[str, Any]] = []
-        self.restless = 0
+        self.steps_since_rest = 0
 
     @property
     def now(self) -> datetime:
@@ -98,13 +102,13 @@ class Clinic(RuleBasedStateMachine):
     # Visitors
 
     @initialize(
-        hides_markers=st.sampled_from([False, False, True]),
-        wishes=st.lists(st.tuples(st.sampled_from(TYPES), st.sampled_from(STARTS)), max_size=3),
+        hides_references=st.sampled_from([False, False, True]),
+        bookings=st.lists(st.tuples(st.sampled_from(TYPES), st.sampled_from(STARTS)), max_size=3),
     )
-    def open(self, hides_markers, wishes):
-        """A few have booked. One account in three does not give our references back: rule two has to do."""
-        self.world.sandbox.configure(hide_marker=hides_markers)
-        for person, (slug, start) in zip(PEOPLE, wishes, strict=False):
+    def open(self, hides_references, bookings):
+        """A few have booked. One account in three does not return references, so the weaker rules apply."""
+        self.world.sandbox.configure(hide_answers=hides_references)
+        for person, (slug, start) in zip(PEOPLE, bookings, strict=False):
             self.submit(self.fill_in(person, slug, start))
         self.world.act(scheduler.run_due, now=self.now, periodic=False)
 
@@ -142,7 +146,7 @@ class Clinic(RuleBasedStateMachine):
         accident=accidents(),
     )
     def book_in_bad_times(self, person, slug, start, consent, fault, accident):
-        """The same while the service has its troubles."""
+        """The same while meetergo fails."""
         form = self.fill_in(person, slug, start, defer_consent=consent)
         self.submit(form, fault, accident)
 
@@ -155,7 +159,7 @@ class Clinic(RuleBasedStateMachine):
     @precondition(lambda self: Booking.objects.filter(state="pending").exists())
     @rule(number=which, start=starts, fault=st.none() | write_faults(), accident=accidents())
     def choose_again(self, number, start, fault, accident):
-        """Who waits for a yes takes another time instead."""
+        """The attendee of a pending booking chooses another slot."""
         first = choose(Booking.objects.filter(state="pending"), number)
         slug, person = first.meeting_type.slug, first.email.partition("@")[0]
         self.submit(self.fill_in(person, slug, start), fault, accident, replaces=first)
@@ -184,7 +188,7 @@ class Clinic(RuleBasedStateMachine):
         accident=accidents(),
     )
     def move(self, number, start, as_attendee, fault, accident):
-        """The host or an attendee moves an appointment."""
+        """The host or an attendee reschedules an appointment."""
         self.change(reschedule_appointment, MOVE, number, as_attendee, fault, accident, start=start)
 
     def change(self, do, routes, number, as_attendee, fault, accident, **how):
@@ -206,42 +210,41 @@ class Clinic(RuleBasedStateMachine):
 
     @rule(slug=st.sampled_from(TYPES), start=st.sampled_from(STARTS))
     def rival(self, slug, start):
-        """Somebody books elsewhere what we may still show as free."""
+        """Somebody books a slot elsewhere that the site may still show as free."""
         hosts = self.world.kit.meeting_type(slug).hosts.values_list("remote_id", flat=True)
         if start > self.now:
-            take_slot(self.world.sandbox.ledger, min(hosts), start)
+            occupy_slot(self.world.sandbox.state, min(hosts), start)
 
     @precondition(lambda self: self.world.upcoming())
-    @rule(number=which, start=starts, what=st.sampled_from(["move", "cancel", "leave", "double", "lose"]))
+    @rule(number=which, start=starts, what=st.sampled_from(["move", "cancel", "leave", "double", "delete"]))
     def at_meetergo_itself(self, number, start, what):
-        """In the dashboard, where we are not asked: moved, cancelled, one seat given up, doubled, deleted."""
+        """A change in meetergo's dashboard: reschedule, cancel, one seat removed, doubled, deleted."""
         remote = choose(self.world.upcoming(), number)
-        ledger = self.world.sandbox.ledger
-        kind = ledger.meeting_types[remote.meeting_type_id]
+        state = self.world.sandbox.state
+        kind = state.meeting_types[remote.meeting_type_id]
         if what == "move":
-            self.world.let_service(ledger.move, remote, start)
-        elif what == "lose":
-            self.world.lose(remote)
+            self.world.call_service(changes.move, state, remote, start)
+        elif what == "delete":
+            self.world.delete_appointment(remote)
         elif what == "double":
-            # Without our exact reference nobody may take it back.
-            if not kind.is_group and not self.oracle.hides_markers:
+            # Without the exact reference a surplus appointment is not cancelled automatically.
+            if not kind.is_group and not self.oracle.hides_references:
                 self.world.double(remote)
         else:
             person = choose(remote.attendees, number)
-            self.world.let_service(
-                ledger.cancel, remote, source="host", by=remote.host_ids[0],
+            self.world.call_service(
+                changes.cancel, state, remote, source="host", by=remote.host_ids[0],
                 attendee_id=person and person.id, everyone=what == "cancel",
             )  # fmt: skip
 
     @precondition(lambda self: self.world.waiting())
     @rule(number=which, answer=st.sampled_from(["confirm", "approve", "expire", "decline"]))
     def answer_provisional(self, number, answer):
-        """Somebody says yes or no to a waiting booking, or nobody does."""
+        """A provisional booking is confirmed, approved or declined, or it expires."""
         waiting = choose(self.world.waiting(), number)
-        self.world.let_service(getattr(self.world.sandbox.ledger, answer), waiting.id)
+        self.world.call_service(PROVISIONAL_ACTIONS[answer], self.world.sandbox.state, waiting.id)
 
-    # The post
-
+    # Webhooks
     @rule(duplicate=st.integers(0, 2), shuffle=st.booleans(), accident=accidents(rate=6))
     def deliver(self, duplicate, shuffle, accident):
         """Webhooks arrive, perhaps twice, in any order, or never."""
@@ -251,7 +254,7 @@ class Clinic(RuleBasedStateMachine):
 
     @rule(number=which, event=st.sampled_from(BOOKING_EVENTS), start=starts)
     def forge(self, number, event, start):
-        """A delivery that nobody at meetergo wrote, about an appointment of ours or none."""
+        """A forged delivery about a mirrored appointment or an invented one."""
         known = choose(Appointment.objects.all(), number)
         body = {
             "webhookType": event,
@@ -259,19 +262,19 @@ class Clinic(RuleBasedStateMachine):
             "start": start.isoformat(),
             "isCancelled": event == "booking_cancelled",
         }
-        self.world.act(self.world.carry, endpoint=ENDPOINT, body=json.dumps(body).encode())
+        self.world.act(self.world.deliver_to_site, endpoint=ENDPOINT, body=json.dumps(body).encode())
 
     # Workers
 
     @rule(seconds=st.sampled_from([0, 3, 31, 61]), accident=accidents())
     def tick(self, seconds, accident):
-        """The clock goes on a little and the workers look."""
+        """The clock advances a little and the workers run."""
         self.world.travel(seconds)
         self.world.act(scheduler.run_due, accident, now=self.now, periodic=False)
 
     @rule(minutes=st.sampled_from([2, 6, 20, 61, 300]), accident=accidents())
     def let_time_pass(self, minutes, accident):
-        """Nobody works; then one tick with all that comes round by itself."""
+        """A long pause, then one run with all periodic work."""
         self.world.travel(minutes * 60)
         self.world.act(scheduler.run_due, accident, now=self.now)
 
@@ -281,7 +284,7 @@ class Clinic(RuleBasedStateMachine):
         accident=accidents(),
     )
     def sync(self, kind, fault, accident):
-        """A walk through everybody's lists, perhaps interrupted or shown old lists."""
+        """A sync of all lists, perhaps interrupted or with outdated lists."""
         if fault:
             self.world.arm(LIST, fault[0], **fault[1])
         client = self.world.kit.client("sync")
@@ -294,7 +297,7 @@ class Clinic(RuleBasedStateMachine):
             kind=kind,
         )
 
-    # Trouble that waits for whoever comes next
+    # Failures of the next call
 
     @rule(route=st.sampled_from([ONE, LIST, PROVISIONAL]), fault=st.sampled_from(READ_FAULTS))
     def reads_will_fail(self, route, fault):
@@ -303,11 +306,11 @@ class Clinic(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(["cache", "receivers", "key"]))
     def something_is_lost(self, what):
-        """The cache, the site's receivers for a while, or the key; a new key is a step of its own."""
+        """The cache is emptied, the site's receivers fail for a while, or the key expires or is renewed."""
         if what == "cache":
             self.world.kit.clear_availability()
         elif what == "receivers":
-            self.world.deaf = 2
+            self.world.failing_receivers = 2
         elif self.world.key_works:
             self.world.expire_key()
         else:
@@ -315,29 +318,29 @@ class Clinic(RuleBasedStateMachine):
 
     # Rest
 
-    @precondition(lambda self: self.restless >= RESTLESS)
+    @precondition(lambda self: self.steps_since_rest >= STEPS_BETWEEN_RESTS)
     @rule()
-    def quiet(self):
-        """Everything is delivered, carried out and looked at; then both sides agree."""
-        self.restless = 0
-        self.world.calm_down()
-        self.complain([*self.oracle.check_deliveries_took_effect(), *self.oracle.check_step()])
+    def rest(self):
+        """Everything is delivered, carried out and reconciled; then both sides are equal."""
+        self.steps_since_rest = 0
+        self.world.finish_everything()
+        self.assert_no_violations([*self.oracle.check_deliveries_took_effect(), *self.oracle.check_step()])
         self.world.sync_all()
-        self.complain([*self.oracle.check_step(), *self.oracle.check_rest()])
+        self.assert_no_violations([*self.oracle.check_step(), *self.oracle.check_rest()])
 
     @invariant()
     def holds(self):
-        self.restless += 1
-        self.complain(self.oracle.check_step())
+        self.steps_since_rest += 1
+        self.assert_no_violations(self.oracle.check_step())
 
     def teardown(self):
-        self.quiet()
+        self.rest()
 
-    def complain(self, violations):
+    def assert_no_violations(self, violations):
         assert not violations, "\n".join(["", *violations])
 
 
 def shorten(*kept: str) -> type[Clinic]:
-    """A machine with only these rules and rest: for a search that knows what it is after."""
+    """Return a machine with only these rules and ``rest``, to find one defect quickly."""
     rules = [name for name, value in vars(Clinic).items() if hasattr(value, "hypothesis_stateful_rule")]
-    return type("Shortened", (Clinic,), {name: None for name in rules if name not in {*kept, "quiet"}})
+    return type("Shortened", (Clinic,), {name: None for name in rules if name not in {*kept, "rest"}})

@@ -1,6 +1,6 @@
-"""What must be true: after every step, and once everything has come to rest.
+"""The invariants: after every step, and at rest.
 
-The sandbox's ledger and journal say what really happened; our tables are judged by them.
+The sandbox's state and request log show what really happened; the site's tables are compared with them.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from django_meetergo.services import events
 from django_meetergo.services.matching import REFERENCE_KEY
 from tests.proofs.stateful.world import World
 
-UNCLEAR = ("", BookingAttempt.Outcome.UNKNOWN)
-#: What a worker may still do to a booking whose lease it has lost: bring evidence.
-EVIDENCE = frozenset({"confirmed", "pending"})
-#: What every step looks at; whole rows would be half of its time.
+UNKNOWN = ("", BookingAttempt.Outcome.UNKNOWN)
+#: States that a worker may still give a booking whose lease it has lost: a late success is a success.
+RESULT_STATES = frozenset({"confirmed", "pending"})
+#: The columns that every step reads; whole rows would take half of its time.
 COLUMNS = (
     "pk", "reference", "state", "reason", "attendee_id", "attendee__appointment__remote_id",
     "meeting_type_id", "email_folded", "open_booking_key", "slot_hold_key", "closed_at", "outcome_deadline",
@@ -38,26 +38,26 @@ FINGERPRINT = ("pk", "remote_id", "start", "status", "digest", "missing_since", 
 
 @dataclass
 class Memory:
-    """What the last look saw."""
+    """What the last step saw."""
 
     rows: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     attendees: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     moves: Counter[int] = field(default_factory=Counter)
     answers: int = 0
-    read: int = 0  # entries of the journal
+    read: int = 0  # entries of the request log
     made: dict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     attempts: int = 0
 
 
 class Oracle:
-    """Looks at both sides and says what is wrong, in sentences that begin with the invariant's name."""
+    """Compares both sides; a violation is a sentence that begins with the name of its invariant."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.memory = Memory()
 
     def check_step(self) -> list[str]:
-        """Everything that must hold at any moment."""
+        """Return the violations of everything that must hold at any moment."""
         self.read_journal()
         bookings = list(Booking.objects.values_list(*COLUMNS, named=True))
         attempts: dict[int, list[str]] = defaultdict(list)
@@ -65,25 +65,25 @@ class Oracle:
             attempts[booking_id].append(outcome)
         mirrored = list(Appointment.objects.values_list(*FINGERPRINT))
         people = list(Attendee.objects.values_list("pk", "appointment_id", "remote_id", "status", "email"))
-        told = list(Event.objects.values_list("kind", "appointment_id", "attendee_id", "booking_id"))
+        recorded = list(Event.objects.values_list("kind", "appointment_id", "attendee_id", "booking_id"))
         found = [
             *self.world.violations,
             *self.check_bookings(bookings),
             *self.check_attempts(bookings, attempts),
             *check_open_keys(bookings),
             *self.check_mirror(mirrored, people),
-            *self.check_events(mirrored, people, told),
+            *self.check_events(mirrored, people, recorded),
             *self.check_lost_leases(),
         ]
         self.memory.rows = {row[0]: row for row in mirrored}
         self.memory.attendees = {row[0]: row for row in people}
         self.memory.answers = self.world.answers
-        self.memory.moves = count_kind(told, Event.Kind.APPOINTMENT_RESCHEDULED)
+        self.memory.moves = count_kind(recorded, Event.Kind.APPOINTMENT_RESCHEDULED)
         return found
 
     def read_journal(self) -> None:
-        """Which appointments each of our references has led to."""
-        fresh = self.world.sandbox.journal.entries(since=self.memory.read)
+        """Remember which appointments each reference has led to."""
+        fresh = self.world.sandbox.request_log.entries(since=self.memory.read)
         self.memory.read += len(fresh)
         for entry in fresh:
             attendee = entry.get("attendee") or {}
@@ -105,18 +105,18 @@ class Oracle:
 
     def check_confirmed(self, booking: Any) -> Iterator[str]:
         remote_id = booking.attendee__appointment__remote_id
-        ledger = self.world.sandbox.ledger
-        if remote_id not in ledger.appointments and remote_id not in self.world.forgotten:
+        bookings = self.world.sandbox.state
+        if remote_id not in bookings.appointments and remote_id not in self.world.forgotten:
             yield f"I2: {show(booking)} names an appointment the service never had"
-        if self.hides_markers or remote_id in self.world.forgotten:
+        if self.hides_references or remote_id in self.world.forgotten:
             return
         made = {appointment for appointment, _ in self.memory.made[booking.reference]}
         if remote_id not in made | self.find_copies(booking.reference):
             yield f"I2: {show(booking)} names {remote_id}, which was not made for it"
 
     @property
-    def hides_markers(self) -> bool:
-        return self.world.sandbox.settings.hide_marker
+    def hides_references(self) -> bool:
+        return self.world.sandbox.settings.hide_answers
 
     def find_seats(self, *, active: bool = True) -> dict[str, list[str]]:
         """The appointments in which each reference has a seat now."""
@@ -138,56 +138,58 @@ class Oracle:
             if self.world.posts[booking.reference] > len(outcomes):
                 posts = self.world.posts[booking.reference]
                 yield f"I5: {show(booking)} has {outcomes}, the service saw {posts} POSTs"
-            if sum(outcome in UNCLEAR for outcome in outcomes) > 1:
+            if sum(outcome in UNKNOWN for outcome in outcomes) > 1:
                 yield f"I6: {show(booking)} has several unclear attempts: {outcomes}"
         number = sum(len(outcomes) for outcomes in attempts.values())
         if number < self.memory.attempts:
-            yield f"I5: {self.memory.attempts - number} attempts are gone from the ledger"
+            yield f"I5: {self.memory.attempts - number} attempts have been deleted"
         self.memory.attempts = number
 
     # I9
 
     def check_mirror(self, mirrored: list[Any], people: list[Any]) -> Iterator[str]:
-        """Only answers write the mirror; it never grows younger and never shrinks."""
-        unheard = self.world.answers == self.memory.answers
+        """Only answers change the mirror; it never goes back in time and never shrinks."""
+        is_unasked = self.world.answers == self.memory.answers
         rows = {row[0]: row for row in mirrored}
-        if unheard and (rows != self.memory.rows or {row[0]: row for row in people} != self.memory.attendees):
+        if is_unasked and (
+            rows != self.memory.rows or {row[0]: row for row in people} != self.memory.attendees
+        ):
             changed = [row for pk, row in rows.items() if row != self.memory.rows.get(pk)]
             yield f"I9: the mirror changed although nobody was asked: {changed}"
         if gone := set(self.memory.rows) - set(rows):
             yield f"I9: mirrored rows are gone: {gone}"
-        ledger = self.world.sandbox.ledger
+        bookings = self.world.sandbox.state
         for pk, remote_id, start, status, digest, missing_since, updated_at in mirrored:
-            if missing_since and remote_id in ledger.appointments:
+            if missing_since and remote_id in bookings.appointments:
                 yield f"I9: {remote_id} is held to be missing, and the service has it"
-            if digest and (print_instant(start), status == "cancelled") not in self.told_of(remote_id):
+            if digest and (print_instant(start), status == "cancelled") not in self.list_shown(remote_id):
                 yield f"I9: {remote_id} is mirrored as {start} {status}, which no answer said"
             before = self.memory.rows.get(pk)
             if before and before[6] and updated_at < before[6]:
                 yield f"I9: the mirror of {remote_id} went back in time"
 
-    def told_of(self, remote_id: str) -> set[tuple[str, bool]]:
-        return {(print_instant(as_utc(start)), cancelled) for start, cancelled in self.world.told[remote_id]}
+    def list_shown(self, remote_id: str) -> set[tuple[str, bool]]:
+        return {(print_instant(as_utc(start)), cancelled) for start, cancelled in self.world.shown[remote_id]}
 
     # I10
 
-    def check_events(self, mirrored: list[Any], people: list[Any], told: list[Any]) -> Iterator[str]:
+    def check_events(self, mirrored: list[Any], people: list[Any], recorded: list[Any]) -> Iterator[str]:
         """Each transition of the mirror left one row."""
         cancelled = {row[0] for row in mirrored if row[3] == "cancelled"}
-        events_of = count_kind(told, Event.Kind.APPOINTMENT_CANCELLED)
+        events_of = count_kind(recorded, Event.Kind.APPOINTMENT_CANCELLED)
         if events_of != Counter(cancelled):
             yield f"I10: cancelled are {sorted(cancelled)}, events say {dict(events_of)}"
-        booked = count_kind(told, Event.Kind.APPOINTMENT_BOOKED, of=2)
-        removed = count_kind(told, Event.Kind.ATTENDEE_REMOVED, of=2)
+        booked = count_kind(recorded, Event.Kind.APPOINTMENT_BOOKED, of=2)
+        removed = count_kind(recorded, Event.Kind.ATTENDEE_REMOVED, of=2)
         for pk, appointment_id, _, status, _ in people:
-            # Of an appointment that is over nothing is said but that it was cancelled.
+            # A cancelled appointment needs no other event than its cancellation.
             if appointment_id in cancelled:
                 continue
             if booked[pk] != 1:
                 yield f"I10: attendee {pk} is {status} with {booked[pk]} events that say booked"
             if removed[pk] != (status == "removed"):
                 yield f"I10: attendee {pk} is {status} with {removed[pk]} events that say removed"
-        moves = count_kind(told, Event.Kind.APPOINTMENT_RESCHEDULED)
+        moves = count_kind(recorded, Event.Kind.APPOINTMENT_RESCHEDULED)
         for row in mirrored:
             before = self.memory.rows.get(row[0])
             moved = before is not None and before[2] != row[2] and row[3] != "cancelled"
@@ -197,11 +199,11 @@ class Oracle:
     # I12
 
     def check_lost_leases(self) -> Iterator[str]:
-        """Who was overtaken during its call has changed nothing since, unless it brought evidence."""
+        """A worker that lost its lease during a call has changed nothing since, except by a late success."""
         for (model, pk), state in self.world.lost_leases.items():
             row = model.objects.get(pk=pk)
             now = getattr(row, "state", row.next_at)
-            if now == state or (model is Booking and now in EVIDENCE):
+            if now == state or (model is Booking and now in RESULT_STATES):
                 continue
             yield f"I12: {model.__name__} {pk} was {state} when its lease was lost and is now {now}"
         self.world.lost_leases = {}
@@ -209,19 +211,19 @@ class Oracle:
     # At rest
 
     def check_deliveries_took_effect(self) -> Iterator[str]:
-        """What a delivery told of has been looked at: a knock that failed is not forgotten (F21, F25)."""
+        """What an accepted delivery named has been re-read: a failed delivery is tried again (F21, F25)."""
         given_up = set(
             WebhookDelivery.objects.filter(state__in=("unconfirmed", "dead")).values_list(
                 "remote_id", flat=True
             )
         )
         for one in self.world.appointments(active=False):
-            heard = self.world.delivered.get(one.id, "")
-            if heard >= print_instant(one.updated_at) and one.id not in given_up:
+            delivered = self.world.delivered.get(one.id, "")
+            if delivered >= print_instant(one.updated_at) and one.id not in given_up:
                 yield from self.compare(one, "although its delivery was accepted and worked on")
 
     def check_rest(self) -> list[str]:
-        """Everything that must hold when nothing is under way any more."""
+        """Return the violations of everything that must hold at rest."""
         self.read_journal()
         return [
             *self.check_i3(),
@@ -236,35 +238,35 @@ class Oracle:
         bookings = {booking.reference: booking for booking in Booking.objects.all()}
         for reference, active in seats.items():
             booking = bookings[reference]
-            if len(active) > 1 and not self.hides_markers:
-                yield f"I1: {len(active)} appointments stand for {show(booking)}"
-            # Rule two may find two that look alike; then it is for a person, and stays so.
-            left_to_person = self.hides_markers and booking.reason == "needs_staff"
-            if booking.state != "confirmed" and not left_to_person:
-                yield f"I3: {show(booking)} although {active} stands at the service"
+            if len(active) > 1 and not self.hides_references:
+                yield f"I1: {len(active)} active appointments belong to {show(booking)}"
+            # Without references two may look alike; then the booking is left to staff.
+            is_left_to_staff = self.hides_references and booking.reason == "needs_staff"
+            if booking.state != "confirmed" and not is_left_to_staff:
+                yield f"I3: {show(booking)} although {active} is active at the service"
 
     def check_i4(self) -> Iterator[str]:
-        pending = self.world.sandbox.ledger.pending
+        pending = self.world.sandbox.state.pending
         for booking in Booking.objects.open():
-            lives = booking.provisional_id in pending
-            for_a_person = booking.state == "unknown" and booking.reason == "needs_staff"
-            if not for_a_person and not (booking.state == "pending" and lives):
-                yield f"I4: {show(booking)} is stuck, next look at {booking.next_at}"
+            is_waiting = booking.provisional_id in pending
+            is_left_to_staff = booking.state == "unknown" and booking.reason == "needs_staff"
+            if not is_left_to_staff and not (booking.state == "pending" and is_waiting):
+                yield f"I4: {show(booking)} is stuck, next read at {booking.next_at}"
 
     def check_changes(self) -> Iterator[str]:
         for change in AppointmentChange.objects.select_related("appointment", "attendee"):
             if change.is_open:
                 yield f"I4: change {change.pk} ({change.kind}) is stuck as {change.state}"
             elif change.state == "done" and not self.has_happened(change):
-                yield f"I2: change {change.pk} ({change.kind}) is told as done and did not happen"
+                yield f"I2: change {change.pk} ({change.kind}) is stored as done and did not happen"
 
     def has_happened(self, change: AppointmentChange) -> bool:
         remote_id = change.appointment.remote_id
         if remote_id in self.world.forgotten:
             return True
-        remote = self.world.sandbox.ledger.appointments[remote_id]
+        remote = self.world.sandbox.state.appointments[remote_id]
         if change.kind == AppointmentChange.Kind.RESCHEDULE:
-            entries = self.world.sandbox.journal.entries(kind="applied")
+            entries = self.world.sandbox.request_log.entries(kind="applied")
             return any(
                 entry.get("appointmentId") == remote_id
                 and entry["change"] == "appointment_rescheduled"
@@ -293,27 +295,29 @@ class Oracle:
 
     def check_nothing_waits(self) -> Iterator[str]:
         for event in Event.objects.filter(dispatched_at=None):
-            yield f"I10: event {event.key} has not been told"
+            yield f"I10: event {event.key} has not been dispatched"
         for event in Event.objects.filter(kind__in=events.SIGNALS):
-            if not self.world.heard[event.key]:
-                yield f"I10: event {event.key} counts as told and no receiver heard of it"
+            if not self.world.received_signals[event.key]:
+                yield f"I10: event {event.key} is stored as dispatched and no receiver got it"
         for delivery in WebhookDelivery.objects.filter(state="pending"):
             yield f"I4: delivery {delivery.pk} still waits: {delivery.message}"
 
 
 def check_open_keys(bookings: list[Any]) -> Iterator[str]:
-    """I7, by what the key stands for and not by the key."""
-    wishes = Counter((row.meeting_type_id, row.email_folded) for row in bookings if row.state in Booking.OPEN)
-    for wish, number in wishes.items():
+    """Check I7 by what the key stands for and not by the key."""
+    open_bookings = Counter(
+        (row.meeting_type_id, row.email_folded) for row in bookings if row.state in Booking.OPEN
+    )
+    for key, number in open_bookings.items():
         if number > 1:
-            yield f"I7: {number} open bookings of {wish}"
+            yield f"I7: {number} open bookings of {key}"
     for row in bookings:
         if row.state not in Booking.OPEN and (row.open_booking_key or row.slot_hold_key):
             yield f"I7: {show(row)} still holds a key"
 
 
-def count_kind(told: list[Any], kind: str, *, of: int = 1) -> Counter[int]:
-    return Counter(row[of] for row in told if row[0] == kind)
+def count_kind(recorded: list[Any], kind: str, *, of: int = 1) -> Counter[int]:
+    return Counter(row[of] for row in recorded if row[0] == kind)
 
 
 def show(booking: Any) -> str:

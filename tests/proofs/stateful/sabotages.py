@@ -1,9 +1,9 @@
-"""Ways to break a promise on purpose: a check that misses its sabotage proves nothing."""
+"""Defects planted on purpose: a check that does not find its defect proves nothing."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -18,7 +18,7 @@ from django_meetergo.models.leases import LeasedQuerySet
 from django_meetergo.services.booking import reconciliation, sending
 from django_meetergo.services.booking.sending import send_attempt
 from django_meetergo.services.mirror.appointments import AppointmentDraft, record_missing
-from django_meetergo.services.sync.appointments import SyncWalk, list_unseen
+from django_meetergo.services.sync.appointments import AppointmentSync
 from django_meetergo.services.webhooks import apply, receive
 
 
@@ -26,23 +26,23 @@ def retry_on_timeout(patch: pytest.MonkeyPatch) -> None:
     """Send once more when the answer was lost."""
     attempt = send_attempt
 
-    def attempt_again(booking: Any, lease: Any, client: Any, watch: Any) -> Any:
+    def send_attempt_twice(booking: Any, lease: Any, client: Any, watch: Any) -> Any:
         create_booking = client.create_booking
 
-        def insist(payload: Any) -> Any:
+        def create_twice(payload: Any) -> Any:
             try:
                 return create_booking(payload)
             except OutcomeUnknown:
                 return create_booking(payload)
 
-        patch.setattr(client, "create_booking", insist)
+        patch.setattr(client, "create_booking", create_twice)
         return attempt(booking, lease, client, watch)
 
-    patch.setattr(sending, "send_attempt", attempt_again)
+    patch.setattr(sending, "send_attempt", send_attempt_twice)
 
 
 def send_before_commit(patch: pytest.MonkeyPatch) -> None:
-    """Write down the attempt after the request instead of before it."""
+    """Store the attempt after the request instead of before it."""
 
     def begin_attempt(booking: Booking, now: Any) -> Any:
         lease = Booking.objects.filter(state="received").claim(
@@ -58,86 +58,88 @@ def send_before_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def choose_again_while_unknown(patch: pytest.MonkeyPatch) -> None:
-    """One look that finds nothing is proof enough."""
+    """Treat one read that finds nothing as proof of absence."""
     patch.setattr(reconciliation, "is_proven_absent", lambda booking, now: True)
 
 
 def dedupe_on_seen(patch: pytest.MonkeyPatch) -> None:
-    """A delivery counts as done once it was looked into, whether that went well or not."""
+    """Mark a delivery as applied once it was tried, even when that failed."""
 
-    def put_off(held: Any, *given: Any) -> None:
+    def postpone(held: Any, *given: Any, **options: Any) -> None:
         held.update(state=WebhookDelivery.State.APPLIED, lease_token=None, lease_until=None, next_at=None)
 
-    patch.setattr(apply, "postpone_deliveries", put_off)
+    patch.setattr(apply, "postpone_deliveries", postpone)
 
 
 def trust_the_webhook_body(patch: pytest.MonkeyPatch) -> None:
-    """Believe what a delivery says of a cancellation."""
+    """Store what a delivery says about a cancellation without a re-read."""
     receive_delivery = receive.receive_delivery
 
-    def believe(*, connection: str, body: bytes, now: Any) -> None:
+    def store_body(*, connection: str, body: bytes, now: Any) -> None:
         receive_delivery(connection=connection, body=body, now=now)
-        told = json.loads(body)
-        if told.get("isCancelled"):
-            known = Appointment.objects.filter(remote_id=told["id"])
+        body_document = json.loads(body)
+        if body_document.get("isCancelled"):
+            known = Appointment.objects.filter(remote_id=body_document["id"])
             known.update(status=Appointment.Status.CANCELLED)
 
-    patch.setattr(receive, "receive_delivery", believe)
+    patch.setattr(receive, "receive_delivery", store_body)
 
 
 def absence_deletes(patch: pytest.MonkeyPatch) -> None:
-    """What a list does not show is gone; nobody looks it up."""
+    """Mark what a list does not show as missing without a re-read."""
 
-    def look_up_suspects(walk: SyncWalk) -> None:
-        for appointment in list_unseen(walk.run, walk.seen):
-            record_missing(appointment=appointment, now=walk.watch.now())
+    def record_unseen(sync: AppointmentSync, unseen: Iterable[Appointment]) -> None:
+        for appointment in unseen:
+            record_missing(appointment=appointment, now=sync.watch.now())
 
-    patch.setattr(SyncWalk, "look_up_suspects", look_up_suspects)
+    patch.setattr(AppointmentSync, "verify_unseen", record_unseen)
 
 
 def no_open_key(patch: pytest.MonkeyPatch) -> None:
-    """Nothing says that a person has one wish of a kind at a time."""
-    patch.setattr(Booking, "hash_open_booking_key", lambda wish: uuid4().hex)
+    """Let a person have several open bookings of one type."""
+    patch.setattr(Booking, "hash_open_booking_key", lambda booking: uuid4().hex)
 
 
 def no_fencing(patch: pytest.MonkeyPatch) -> None:
-    """Results are written by whoever has one, lease or no lease."""
+    """Write results without checking the lease."""
 
-    def take_result(booking: Booking, lease: Any) -> Booking | None:
+    def lock_result(booking: Booking, lease: Any) -> Booking | None:
         return Booking.objects.select_related("meeting_type").filter(pk=booking.pk).first()
 
     def finish(rows: Any, lease: Any, **changes: Any) -> bool:
         held = rows.filter(pk=lease.pk)
         return bool(held.update(lease_token=None, lease_until=None, **changes))
 
-    patch.setattr(sending, "lock_result", take_result)
+    patch.setattr(sending, "lock_result", lock_result)
     patch.setattr(LeasedQuerySet, "finish", finish)
 
 
 def no_events(patch: pytest.MonkeyPatch) -> None:
-    """Cancellations are mirrored without a word."""
-    events = AppointmentDraft.events
+    """Mirror cancellations without an event."""
+    build_events = AppointmentDraft.build_events
 
-    def keep_quiet(draft: Any, people: Any, *, silent: bool) -> Any:
-        return [event for event in events(draft, people, silent=silent) if "cancelled" not in event.kind]
+    def build_without_cancelled(draft: Any, people: Any, *, silent: bool) -> Any:
+        return [
+            event for event in build_events(draft, people, silent=silent) if "cancelled" not in event.kind
+        ]
 
-    patch.setattr(AppointmentDraft, "events", keep_quiet)
+    patch.setattr(AppointmentDraft, "build_events", build_without_cancelled)
 
 
 def call_inside_a_transaction(patch: pytest.MonkeyPatch) -> None:
-    """Look for a lost booking while its row is locked."""
+    """Search for a lost booking while its row is locked."""
     search_lists = reconciliation.search_lists
 
-    def look_locked(booking: Any, client: Any) -> Any:
+    def search_locked(booking: Any, client: Any) -> Any:
         with transaction.atomic():
             return search_lists(booking, client)
 
-    patch.setattr(reconciliation, "search_lists", look_locked)
+    patch.setattr(reconciliation, "search_lists", search_locked)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Control:
-    """A sabotage, the invariants of which one must complain, and the rules that lead there soonest."""
+    """A defect, the invariants of which one must be violated, and the rules that lead there soonest."""
 
     sabotage: Callable[[pytest.MonkeyPatch], None]
     caught_by: tuple[str, ...]

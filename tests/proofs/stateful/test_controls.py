@@ -1,4 +1,4 @@
-"""The machine can fail: each promise that is broken on purpose is missed."""
+"""The machine can fail: it finds each defect that is planted on purpose."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.proofs.stateful.machine import shorten
 from tests.proofs.stateful.sabotages import CONTROLS
 
-#: Within so many examples, always the same ones.
+#: The defect must be found within this many examples, always the same ones.
 EXAMPLES = 60
 
 
 @pytest.mark.parametrize("control", CONTROLS, ids=[control.sabotage.__name__ for control in CONTROLS])
-def test_a_broken_promise_is_noticed(world, profile, monkeypatch, control):
-    """The invariant that names the promise complains."""
+def test_a_planted_defect_is_found(world, profile, monkeypatch, control):
+    """The invariant that the defect breaks is violated."""
     machine = shorten(*control.rules)
     machine.world = world
     control.sabotage(monkeypatch)

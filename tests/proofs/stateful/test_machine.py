@@ -1,4 +1,4 @@
-"""Whatever happens, in whatever order, the promises hold."""
+"""The invariants hold for random sequences of events."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.proofs.stateful.machine import Clinic
 
-#: Parts of the run, each elsewhere in the space, so that every core has one.
+#: Parts of the run with different seeds, so that every core has one.
 SHARES = 4
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_the_promises_hold_whatever_happens(world, profile, share):
-    """Every invariant after every step, and both sides equal once all is quiet."""
+def test_the_invariants_hold_after_every_step(world, profile, share):
+    """Every invariant holds after every step, and both sides are equal at rest."""
     machine = type("Clinic", (Clinic,), {"world": world})
     if profile.derandomize:
         seed(share)(machine)

@@ -1,4 +1,4 @@
-"""The service, our site, and what can happen between them; driven by one hand in one thread."""
+"""The sandbox, the site and the failures between them, driven in one thread."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ from django_meetergo import clock as site_clock
 from django_meetergo.exceptions import MeetergoError, RemoteError
 from django_meetergo.models import AppointmentChange, Booking, Connection, Event, WebhookDelivery
 from django_meetergo.models.leases import Leased
-from django_meetergo.remote import transport
-from django_meetergo.remote.circuit_breaker import CircuitBreaker, reset_local_state
+from django_meetergo.remote import circuit_breaker, rate_limit, transport
+from django_meetergo.remote.circuit_breaker import CircuitBreaker
 from django_meetergo.remote.rate_limit import RateLimiter
-from django_meetergo.sandbox import bookings, control, requests, state
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.clock import Clock
-from django_meetergo.sandbox.faults import Fault, HangUp
-from django_meetergo.sandbox.http import Answer
-from django_meetergo.sandbox.records import Appointment, Provisional, Refused, Token
+from django_meetergo.sandbox.errors import Refused
+from django_meetergo.sandbox.faults import ConnectionClosed, Fault
+from django_meetergo.sandbox.http import Response
+from django_meetergo.sandbox.records import Appointment, Provisional, Token
 from django_meetergo.sandbox.seed import ADMIN_TOKEN, ALL_SCOPES, OWNER
+from django_meetergo.sandbox.webhooks import add_webhook
 from django_meetergo.services import clients, events, scheduler
 from django_meetergo.services.availability import refresh
 from django_meetergo.services.matching import REFERENCE_KEY
@@ -51,12 +52,12 @@ BASE_URL = "http://meetergo.sandbox"
 TOKEN = "a-token-that-only-this-proof-knows"
 ENDPOINT = f"https://site.example/webhooks/{TOKEN}/"
 
-#: Within this time a booking that waits for a yes is looked up.
+#: A pending booking is polled within this time.
 LONGEST_WAIT = timedelta(minutes=61)
-#: Work that is not over after so many rounds is going in circles.
-ROUNDS = 80
+#: Work that is not finished after so many rounds never ends.
+MAX_ROUNDS = 80
 
-#: What examples fill, children before parents. Meeting types and hosts stay: they are the same each time.
+#: The tables that examples fill, children before parents. Meeting types and hosts are always the same.
 FILLED = (
     "meetergo_event", "meetergo_appointmentchange", "meetergo_bookingattempt", "meetergo_booking",
     "meetergo_attendee", "meetergo_appointment_hosts", "meetergo_appointment", "meetergo_webhookdelivery",
@@ -65,7 +66,7 @@ FILLED = (
 
 
 class Killed(BaseException):
-    """The process ends here: no ``except`` of ours, no later statement, no farewell."""
+    """The process ends here: no ``except`` and no later statement runs."""
 
 
 @dataclass(frozen=True)
@@ -78,28 +79,28 @@ class Kill:
 
 @dataclass(frozen=True)
 class Stall:
-    """A call that takes long enough for others to take over: so many naps of 35 seconds, work after each."""
+    """A call that takes so long that others take over: pauses of 35 seconds, with work after each."""
 
     point: str  # before or after the service carried it out
-    naps: int
+    pauses: int
 
 
-class RoomyBudget(RateLimiter):
-    """Waits after a 429 like its parent and counts no permits: the limit itself has its own proof."""
+class UnlimitedRateLimiter(RateLimiter):
+    """Waits after a 429 like its parent and counts no permits: the limit itself has its own tests."""
 
-    def _take(self, reserve: int) -> bool:
+    def _try_acquire(self, reserved: int) -> bool:
         return not self._is_blocked(self.cache.get(self._block_key))
 
 
-class Alarm(logging.Handler):
-    """What nobody foresaw is logged by our code and survived; here it is a failure."""
+class ErrorCollector(logging.Handler):
+    """Turns every logged error into a violation: unexpected errors are logged and survived by the site."""
 
     def __init__(self, world: World) -> None:
         super().__init__(logging.ERROR)
         self.world = world
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self.world.deafness_shows(record):
+        if self.world.is_receiver_failure(record):
             return
         error = record.exc_info[1] if record.exc_info else None
         name = "I11" if isinstance(error, OpenTransaction) else "I20"
@@ -107,37 +108,35 @@ class Alarm(logging.Handler):
 
 
 class World:
-    """A sandbox and a site over one database and one clock, begun anew for each example."""
+    """A sandbox and a site with one database and one clock, reset for each example."""
 
     def __init__(self, settings: Any, patch: pytest.MonkeyPatch) -> None:
         self.ticks, self.ids = Ticks(), 0
-        self.sandbox = Sandbox(rate_limit=False, clock=Clock(self.ticks))
+        self.sandbox = Sandbox(rate_limit=False, clock=Clock(self.ticks), make_uuid=self.make_id)
         self.settings = settings
         self.settings.CACHES = {"default": {"BACKEND": f"{VirtualCache.__module__}.VirtualCache"}}
         self.use_key(ADMIN_TOKEN)
         self.kit = SandboxKit(self.sandbox, base_url=BASE_URL)
-        self.sandbox.deliveries.transport = self.carry
+        self.sandbox.deliveries.transport = self.deliver_to_site
         self.patch_time(patch)
-        self.spare_empty_reads(patch)
+        self.skip_empty_reads(patch)
         patch.setitem(transport.ADAPTERS, BASE_URL, SandboxAdapter(self.wsgi))
-        patch.setattr(self.sandbox, "_apply_later", self.apply_later)
-        for module in (state, control, bookings, requests):
-            patch.setattr(module, "uuid4", self.make_id)
+        patch.setattr(self.sandbox, "apply_later", self.apply_later)
         connection.execute_wrappers.append(self.on_statement)
-        self.alarm = Alarm(self)
-        logging.getLogger("django_meetergo").addHandler(self.alarm)
+        self.error_collector = ErrorCollector(self)
+        logging.getLogger("django_meetergo").addHandler(self.error_collector)
         for signal in events.SIGNALS.values():
-            signal.connect(self.hear)
-        self.forget_everything()
+            signal.connect(self.receive_signal)
+        self.reset()
         self.kit.clear_availability()
         self.kit.sync_directory()
 
     def close(self) -> None:
-        """Take down what stays in the process; patches are taken back by their owner."""
+        """Remove what stays in the process; monkeypatch undoes its own patches."""
         connection.execute_wrappers.remove(self.on_statement)
-        logging.getLogger("django_meetergo").removeHandler(self.alarm)
+        logging.getLogger("django_meetergo").removeHandler(self.error_collector)
         for signal in events.SIGNALS.values():
-            signal.disconnect(self.hear)
+            signal.disconnect(self.receive_signal)
         self.sandbox.close()
 
     def use_key(self, key: str) -> None:
@@ -153,48 +152,48 @@ class World:
         }
 
     def patch_time(self, patch: pytest.MonkeyPatch) -> None:
-        """Every clock and every nap of the services is the sandbox's. Deadlines on a wire stay real."""
-        napping = SimpleNamespace(monotonic=self.time, time=self.time, sleep=self.sleep)
-        patch.setattr(site_clock, "time", napping)
-        patch.setattr(refresh, "time", napping)
+        """Give the services the sandbox's clock and sleep. Deadlines of requests stay real."""
+        fake_time = SimpleNamespace(monotonic=self.time, time=self.time, sleep=self.sleep)
+        patch.setattr(site_clock, "time", fake_time)
+        patch.setattr(refresh, "time", fake_time)
         patch.setattr(
             transport, "time", SimpleNamespace(monotonic=transport.time.monotonic, sleep=self.sleep)
         )
-        patch.setattr(clients, "RateLimiter", partial(RoomyBudget, now=self.time, sleep=self.sleep))
+        patch.setattr(clients, "RateLimiter", partial(UnlimitedRateLimiter, now=self.time, sleep=self.sleep))
         patch.setattr(clients, "CircuitBreaker", partial(CircuitBreaker, now=self.time))
         patch.setattr(VirtualCache, "clock", staticmethod(self.time))
 
-    def spare_empty_reads(self, patch: pytest.MonkeyPatch) -> None:
-        """Ask cheaply whether a kind of work has any rows: reading none is half of all the time."""
-        run_work = scheduler.run_due_rows
+    def skip_empty_reads(self, patch: pytest.MonkeyPatch) -> None:
+        """Skip kinds of work without due rows cheaply: reading none would take half of the time."""
+        run_rows = scheduler.run_due_rows
 
-        def run_work_if_any(kind: scheduler.DueRows, watch: Any) -> int:
-            with self.backstage():
+        def run_rows_if_any(kind: scheduler.DueRows, watch: Any) -> int:
+            with self.unobserved():
                 is_idle = not kind.rows().due(watch.now()).exists()
-            return 0 if is_idle else run_work(kind, watch)
+            return 0 if is_idle else run_rows(kind, watch)
 
-        patch.setattr(scheduler, "run_due_rows", run_work_if_any)
+        patch.setattr(scheduler, "run_due_rows", run_rows_if_any)
 
     # Examples
 
     def make_id(self) -> UUID:
-        """In no order, as real ones, and the same ones in each run: services sort by them."""
+        """Return a random-looking id, the same ones in each run, since services sort by them."""
         self.ids += 1
         return uuid5(NAMESPACE_OID, str(self.ids))
 
     def begin(self) -> None:
-        """An empty site beside a clinic that nobody has booked yet."""
-        self.forget_everything()
+        """Start an example with empty tables and a sandbox without appointments."""
+        self.reset()
         self.use_key(ADMIN_TOKEN)
         self.ticks.rewind()
         self.sandbox.reset()
-        for planted in list(self.sandbox.ledger.appointments):
-            self.sandbox.ledger.forget(planted)
-        self.sandbox.ledger.add_webhook(ENDPOINT, list(BOOKING_EVENTS))
+        for planted in list(self.sandbox.state.appointments):
+            self.sandbox.state.delete_appointment(planted)
+        add_webhook(self.sandbox.state, ENDPOINT, list(BOOKING_EVENTS))
         self.kit.clear_availability()
         mail.outbox = []
         clear_tables()
-        with self.backstage():
+        with self.unobserved():
             Connection.objects.update_or_create(
                 connection=CONNECTION,
                 defaults={
@@ -203,22 +202,22 @@ class World:
                 },
             )  # fmt: skip
 
-    def forget_everything(self) -> None:
+    def reset(self) -> None:
         self.ids = 0
         self.acting = False
         self.kill: Kill | None = None
         self.stall: Stall | None = None
         self.stalled = False
         self.lost_leases: dict[tuple[type[Leased], int], Any] = {}
-        self.late: list[tuple[datetime, Callable[[], Answer]]] = []
+        self.late: list[tuple[datetime, Callable[[], Response]]] = []
         self.violations: list[str] = []
-        self.posts: Counter[str] = Counter()  # by marker
-        self.answers = 0  # that said anything about an appointment
-        self.told: dict[str, set[tuple[str, bool]]] = defaultdict(set)  # id: starts and states we were shown
-        self.delivered: dict[str, str] = {}  # id: the newest ``updatedAt`` that reached our letterbox
+        self.posts: Counter[str] = Counter()  # by reference
+        self.answers = 0  # answers about an appointment
+        self.shown: dict[str, set[tuple[str, bool]]] = defaultdict(set)  # id: starts and states in answers
+        self.delivered: dict[str, str] = {}  # id: the newest ``updatedAt`` that was delivered
         self.forgotten: set[str] = set()  # appointments the service has lost
-        self.deaf = 0  # how often a receiver of the site still fails
-        self.heard: Counter[str] = Counter()
+        self.failing_receivers = 0  # how often the site's receivers still fail
+        self.received_signals: Counter[str] = Counter()
 
     # Time
 
@@ -229,7 +228,7 @@ class World:
         self.travel(seconds)
 
     def travel(self, seconds: float) -> datetime:
-        """Let time pass; what the service still had in hand lands on its way."""
+        """Advance the clock; delayed writes are carried out on the way."""
         until = self.kit.now() + timedelta(seconds=seconds)
         while due := sorted((when, n) for n, (when, _) in enumerate(self.late) if when <= until):
             when, number = due[0]
@@ -238,16 +237,16 @@ class World:
             handle()
         return self.kit.travel(seconds=max((until - self.kit.now()).total_seconds(), 0))
 
-    def apply_later(self, seconds: float, handle: Callable[[], Answer]) -> None:
+    def apply_later(self, seconds: float, handle: Callable[[], Response]) -> None:
         self.late.append((self.kit.now() + timedelta(seconds=seconds), handle))
 
     # The wire
 
     def wsgi(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        """The sandbox, watched: what leaves is checked, what comes back is noted."""
+        """Call the sandbox; check what is sent and remember what is answered."""
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"].rstrip("/")
         sent = environ["wsgi.input"].getvalue()
-        with self.backstage():
+        with self.unobserved():
             self.check_departure(method, path, sent)
         self.count_down("before_send")
         self.wait("before")
@@ -265,7 +264,7 @@ class World:
         return [body]
 
     def check_departure(self, method: str, path: str, sent: bytes) -> None:
-        """I5, I6 and I11 where they can be seen best: at the moment a request leaves."""
+        """Check I5, I6 and I11 at the moment a request leaves."""
         if connection.in_atomic_block:
             self.violations.append(f"I11: {method} {path} left inside a transaction")
             return
@@ -281,13 +280,13 @@ class World:
         outcomes = list(booking.attempts.values_list("outcome", flat=True))
         if self.posts[reference] > len(outcomes):
             self.violations.append(
-                f"I5: POST {self.posts[reference]} left with {len(outcomes)} attempts on paper"
+                f"I5: POST {self.posts[reference]} left with {len(outcomes)} stored attempts"
             )
         if any(outcome == "unknown" for outcome in outcomes):
-            self.violations.append(f"I6: a POST left while an earlier one was unclear: {outcomes}")
+            self.violations.append(f"I6: a POST left while an earlier one was unknown: {outcomes}")
 
     def note_answer(self, status: str, body: bytes) -> None:
-        """Keep what we were shown; that an appointment is not known is an answer as well."""
+        """Remember what an answer showed; a 404 is an answer as well."""
         self.answers += status.startswith("404")
         with suppress(ValueError):
             document = json.loads(body)
@@ -298,12 +297,12 @@ class World:
     def note_document(self, document: dict[str, Any]) -> None:
         if found := document.get("appointmentId") or document.get("id"):
             self.answers += 1
-            shown = self.told[found]
+            shown = self.shown[found]
             if "start" in document:
                 shown.add((document["start"], bool(document.get("isCancelled"))))
 
-    def carry(self, endpoint: str, body: bytes) -> int:
-        """A delivery at our letterbox: by the service function, without the page around it."""
+    def deliver_to_site(self, endpoint: str, body: bytes) -> int:
+        """Deliver a webhook to the service function, without the view around it."""
         token = urlsplit(endpoint).path.split("/")[2]
         found = find_connection(token)
         assert found is not None
@@ -314,7 +313,7 @@ class World:
             self.delivered[document["id"]] = max(known, document["updatedAt"])
         return 200
 
-    # Dying and dawdling
+    # Kills and stalls
 
     def on_statement(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         self.count_down("statement")
@@ -329,20 +328,20 @@ class World:
             raise Killed
 
     def wait(self, point: str) -> None:
-        """The call hangs while other workers go about their work; a stall strikes once."""
+        """Let a call hang while other workers work; a stall happens once."""
         if not self.acting or self.stall is None or self.stall.point != point or self.stalled:
             return
         stall, self.stall, self.stalled = self.stall, None, True
-        with self.backstage():
+        with self.unobserved():
             held = read_leases()
         try:
-            for _ in range(stall.naps):
+            for _ in range(stall.pauses):
                 self.travel(35)
                 with suppress(Killed):
-                    self.work_if_due()
+                    self.run_due_work()
         finally:
             self.stalled = False
-        with self.backstage():
+        with self.unobserved():
             now_held = read_leases()
         for key, (token, _) in held.items():
             current = now_held.get(key, (None, read_state(*key)))
@@ -350,8 +349,8 @@ class World:
                 self.lost_leases[key] = current[1]
 
     @contextmanager
-    def backstage(self) -> Iterator[None]:
-        """What the proof does for itself kills nobody."""
+    def unobserved(self) -> Iterator[None]:
+        """Suspend kills and stalls while the test itself uses the database."""
         acting, self.acting = self.acting, False
         try:
             yield
@@ -359,14 +358,15 @@ class World:
             self.acting = acting
 
     def act(self, do: Callable[..., Any], accident: Kill | Stall | None = None, /, **given: Any) -> Any:
-        """Have the site do something; None when it refused politely or died of it."""
+        """Call the site; None when it refused the call or was killed."""
         self.acting, self.lost_leases = True, {}
         self.kill = accident if isinstance(accident, Kill) else None
         self.stall = accident if isinstance(accident, Stall) else None
         try:
             return do(**given)
         except Killed:
-            reset_local_state()
+            rate_limit.reset_local_state()
+            circuit_breaker.reset_local_state()
         except RemoteError:
             raise
         except MeetergoError:
@@ -375,37 +375,37 @@ class World:
             self.acting, self.kill, self.stall = False, None, None
         return None
 
-    # What the site hears
+    # Signals
 
-    def hear(self, signal: Signal, event_key: str, **kwargs: Any) -> None:
-        if self.deaf:
-            self.deaf -= 1
+    def receive_signal(self, signal: Signal, event_key: str, **kwargs: Any) -> None:
+        if self.failing_receivers:
+            self.failing_receivers -= 1
             raise ConnectionRefusedError("a receiver of the site")
-        self.heard[event_key] += 1
+        self.received_signals[event_key] += 1
 
-    def deafness_shows(self, record: logging.LogRecord) -> bool:
+    def is_receiver_failure(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         return isinstance(error, ConnectionRefusedError)
 
-    # At the service
+    # At meetergo
 
     def arm(self, route: str, kind: str, **options: Any) -> Fault:
         return self.sandbox.faults.add(route, kind, **options)
 
     def expire_key(self) -> None:
-        for token in self.sandbox.ledger.tokens.values():
+        for token in self.sandbox.state.tokens.values():
             token.expired = True
 
     def renew_key(self) -> None:
-        """Somebody enters a new key; the old one stays refused."""
-        number = len(self.sandbox.ledger.tokens)
+        """Configure a new key; the old one stays refused."""
+        number = len(self.sandbox.state.tokens)
         key = f"rgo-{number:032d}"
-        self.sandbox.ledger.tokens[key] = Token(key, OWNER, ALL_SCOPES)
+        self.sandbox.state.tokens[key] = Token(key, OWNER, ALL_SCOPES)
         self.use_key(key)
 
     @property
     def key_works(self) -> bool:
-        return not self.sandbox.ledger.tokens[self.settings.MEETERGO["API_KEY"]].expired
+        return not self.sandbox.state.tokens[self.settings.MEETERGO["API_KEY"]].expired
 
     def appointments(self, *, active: bool = True) -> list[Appointment]:
         return self.kit.appointments(active=active)
@@ -415,13 +415,13 @@ class World:
         return [one for one in self.appointments() if one.start > now]
 
     def waiting(self) -> list[Provisional]:
-        return list(self.sandbox.ledger.pending.values())
+        return list(self.sandbox.state.pending.values())
 
     def double(self, remote: Appointment) -> None:
-        """The service makes an appointment a second time, as after a request doubled on its way."""
-        bookings = self.sandbox.ledger
+        """Make an appointment a second time, as after a request that was duplicated on its way."""
+        bookings = self.sandbox.state
         people = [replace(person, id=f"{person.id[:30]}-again") for person in remote.attendees]
-        bookings.put(
+        bookings.add_appointment(
             bookings.meeting_types[remote.meeting_type_id],
             host_ids=list(remote.host_ids),
             start=remote.start,
@@ -429,65 +429,65 @@ class World:
             attendees=people,
         )
 
-    def lose(self, remote: Appointment) -> None:
-        """The service forgets an appointment."""
-        self.sandbox.ledger.forget(remote.id)
+    def delete_appointment(self, remote: Appointment) -> None:
+        """Delete an appointment at meetergo."""
+        self.sandbox.state.delete_appointment(remote.id)
         self.forgotten.add(remote.id)
 
-    def let_service(self, do: Callable[..., Any], /, *given: Any, **named: Any) -> None:
-        """Something that happens at the service itself, which may find it impossible by now."""
-        with suppress(Refused, HangUp):
+    def call_service(self, do: Callable[..., Any], /, *given: Any, **named: Any) -> None:
+        """Change something at meetergo itself; a refusal is ignored."""
+        with suppress(Refused, ConnectionClosed):
             do(*given, **named)
 
     # Rest
 
-    def calm_down(self) -> None:
-        """No more trouble; everything on its way arrives, and the workers do all that is due."""
-        self.deaf = 0
+    def finish_everything(self) -> None:
+        """End all failures; everything on its way arrives, and the workers do all that is due."""
+        self.failing_receivers = 0
         self.sandbox.faults.clear()
         if not self.key_works:
             self.renew_key()
-        # Longer than the fuse stays open, so that a read can close it.
+        # Longer than the circuit stays open, so that a read can close it.
         self.travel(max([400.0, *((when - self.kit.now()).total_seconds() + 1 for when, _ in self.late)]))
         self.kit.deliver()
-        self.do_all_work()
+        self.run_all_work()
 
-    def work_if_due(self) -> None:
-        """A round of the workers, when there is anything for them; empty rounds take as long."""
-        with self.backstage():
+    def run_due_work(self) -> None:
+        """Run the workers once, when anything is due; empty runs take as long."""
+        with self.unobserved():
             due = find_due(Booking.OPEN)
         if due and due <= self.kit.now():
             scheduler.run_due(self.kit.now(), periodic=False)
 
-    def do_all_work(self) -> None:
-        """Follow the clock from due row to due row; bookings that wait for a yes are looked up once."""
-        looked_at = self.kit.now() + LONGEST_WAIT
-        for _ in range(ROUNDS):
+    def run_all_work(self) -> None:
+        """Advance the clock from due row to due row; pending bookings are polled once."""
+        polled_at = self.kit.now() + LONGEST_WAIT
+        for _ in range(MAX_ROUNDS):
             due = find_due(Booking.OPEN[:-1])
             if due is None:
-                if self.kit.now() > looked_at or not Booking.objects.filter(state="pending").exists():
+                if self.kit.now() > polled_at or not Booking.objects.filter(state="pending").exists():
                     return
-                due = looked_at + timedelta(seconds=1)
+                due = polled_at + timedelta(seconds=1)
             self.travel(max((due - self.kit.now()).total_seconds(), 0.1))
             self.act(scheduler.run_due, now=self.kit.now(), periodic=False)
         self.violations.append("I4: the work does not come to an end")
 
     def sync_all(self) -> None:
-        """Both walks, to their ends, and what they cause."""
+        """Run both syncs to their end, and the work that they cause."""
         for kind in ("near", "full"):
             for _ in range(3):
                 now, client = self.kit.now(), self.kit.client("sync")
                 run = self.act(sync_appointments, connection=CONNECTION, client=client, now=now, kind=kind)
                 if run is not None and run.state == "done":
                     break
-                self.travel(61)  # somebody's lease has to run out first
+                self.travel(61)  # another worker's lease has to expire first
             else:
                 self.violations.append(f"I8: a {kind} sync does not come to its end: {run}")
-        self.do_all_work()
+        self.run_all_work()
 
 
 def find_due(states: Sequence[str]) -> datetime | None:
-    """When the next row falls due; of open bookings, those in some states."""
+    """Return when the next row is due; of bookings, those in some states."""
     waiting = [
         Booking.objects.filter(state__in=[*states, "confirmed"]),
         AppointmentChange.objects.filter(state__in=AppointmentChange.OPEN),
@@ -503,7 +503,7 @@ def find_due(states: Sequence[str]) -> datetime | None:
 
 
 def clear_tables() -> None:
-    """Empty what examples fill: in an order that no foreign key minds, in plain statements."""
+    """Empty the tables that examples fill, in an order that respects foreign keys."""
     with connection.cursor() as cursor:
         cursor.execute("UPDATE meetergo_booking SET replaced_by_id = NULL")
         for table in FILLED:
@@ -515,7 +515,7 @@ def leased_models() -> list[type[Leased]]:
 
 
 def read_leases() -> dict[tuple[type[Leased], int], tuple[Any, Any]]:
-    """Every lease that is held, and the state its row is in."""
+    """Return every held lease with the state of its row."""
     return {
         (model, row.pk): (row.lease_token, getattr(row, "state", row.next_at))
         for model in leased_models()

@@ -1,0 +1,46 @@
+"""The base class of the serializers, and the values that several of them show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.urls import NoReverseMatch
+from rest_framework import serializers
+from rest_framework.reverse import reverse
+
+from django_meetergo.models import Appointment, Host
+
+
+# Describes and validates documents; never saves. This is a comment because a docstring would become the
+# description of every component of the schema.
+class ApiSerializer(serializers.Serializer):  # type: ignore[misc]
+    pass
+
+
+def build_url(serializer: serializers.Serializer, name: str, *args: str) -> str:
+    """Return the absolute address of a view of this API, wherever the site has included the URLs."""
+    request = serializer.context["request"]
+    return str(reverse(f"{request.resolver_match.namespace}:{name}", args=args, request=request))
+
+
+def build_page_url(serializer: serializers.Serializer, get_path: Any, row: Any) -> str | None:
+    """Return the absolute address of a page of this app; None where the site does not include the pages."""
+    try:
+        return str(serializer.context["request"].build_absolute_uri(get_path(row)))
+    except NoReverseMatch:
+        return None
+
+
+def describe_hosts(hosts: Iterable[Host]) -> list[dict[str, str]]:
+    """Return what ``HostNameSerializer`` shows; hosts without a name are left out."""
+    return [{"name": host.name, "initials": host.initials} for host in hosts if host.name]
+
+
+def count_minutes(appointment: Appointment) -> int:
+    return round(appointment.duration.total_seconds() / 60)
+
+
+class HostNameSerializer(ApiSerializer):
+    name = serializers.CharField()
+    initials = serializers.CharField()
