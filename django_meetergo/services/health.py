@@ -25,6 +25,7 @@ from django_meetergo.models import (
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services import scheduler
 from django_meetergo.services.clients import build_client
+from django_meetergo.services.privacy.key_rotation import needs_rotation
 
 GOOD, FAIR, BAD, UNTOLD = "good", "fair", "bad", "untold"
 #: Days before the end of a key at which it is told, and at which it is pressing.
@@ -132,6 +133,9 @@ def describe_keys(account: Connection | None) -> Fact:
     if isinstance(account.canary, UnreadableText):
         advice = _("Put the lost key back into ENCRYPTION_KEYS, or the old SECRET_KEY into its fallbacks.")
         return Fact(name=name, label=label, level=BAD, text=_("do not open what is stored"), advice=advice)
+    if needs_rotation():
+        advice = _("Run manage.py meetergo_rotate_keys, and remove no key before it has succeeded.")
+        return Fact(name=name, label=label, level=FAIR, text=_("an older key is still needed"), advice=advice)
     return Fact(name=name, label=label, level=GOOD, text=_("fit"))
 
 
