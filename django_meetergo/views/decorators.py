@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
-from django_meetergo.transactions import DATABASE_LOST
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
 from django_meetergo.views.rendering import render_page
 from django_meetergo.visitors import Limit, get_client_address
+
+logger = logging.getLogger(__name__)
 
 View = Callable[..., HttpResponse]
 
@@ -32,7 +35,10 @@ def page(view: View) -> View:
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return view(request, *args, **kwargs)
-        except DATABASE_LOST:
+        except DATABASE_ERRORS as error:
+            if not is_database_away(error):
+                raise
+            logger.exception("The database is away; the page %s answers 503.", view.__name__)
             return render_page(request, "meetergo/database_down.html", status=503)
 
     return transaction.non_atomic_requests(wrapper)

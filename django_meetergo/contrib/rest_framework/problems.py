@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,7 +17,9 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from django_meetergo.exceptions import MeetingTypeUnavailable, RemoteError
-from django_meetergo.transactions import DATABASE_LOST
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
+
+logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 TYPE = "urn:problem-type:django-meetergo:"
@@ -140,6 +143,9 @@ def build_problem(error: Exception) -> Problem | None:
         return error
     if isinstance(error, exceptions.ValidationError):
         return Problem(INVALID, errors=dict(flatten_errors(error.get_full_details())))
+    if isinstance(error, DATABASE_ERRORS) and is_database_away(error):
+        logger.error("The database is away; answering 503.", exc_info=error)
+        return Problem(DATABASE)
     if isinstance(error, RemoteError):
         return build_unavailable(error.retry_after)
     if isinstance(error, exceptions.Throttled):
@@ -153,7 +159,6 @@ def build_problem(error: Exception) -> Problem | None:
 #: Problem types of exceptions whose class is all the information there is.
 SIMPLE_PROBLEMS: tuple[tuple[tuple[type[Exception], ...], ProblemType], ...] = (
     ((MeetingTypeUnavailable,), GONE),
-    (DATABASE_LOST, DATABASE),
     ((exceptions.ParseError,), MALFORMED),
     ((exceptions.PermissionDenied, PermissionDenied), FORBIDDEN),
     ((exceptions.NotFound, Http404), NOT_FOUND),

@@ -35,7 +35,7 @@ from django_meetergo.services.booking.outcomes import close_booking
 from django_meetergo.services.booking.rebooking import build_agreement
 from django_meetergo.services.booking.sending import is_slot_booked, send_booking
 from django_meetergo.services.events import record_booking_event
-from django_meetergo.transactions import DATABASE_LOST, is_in_transaction
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away, is_in_transaction
 from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
@@ -175,7 +175,9 @@ def send_now(booking: Booking, client: MeetergoClient, now: datetime) -> Booking
     """
     try:
         return send_booking(booking=booking, client=client, now=now, is_interactive=True)
-    except DATABASE_LOST:
+    except DATABASE_ERRORS as error:
+        if not is_database_away(error):
+            raise
         logger.exception(
             "The database went away while booking %s was being sent. It is reconciled when "
             "its lease expires.",

@@ -18,7 +18,7 @@ from django_meetergo.services.changes.queue import (
     refuse_second_change,
 )
 from django_meetergo.services.changes.sending import send_change
-from django_meetergo.transactions import DATABASE_LOST
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
 from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
@@ -143,7 +143,9 @@ def store_change(
         return change
     try:
         return send_change(change=change, client=client, now=now)
-    except DATABASE_LOST:
+    except DATABASE_ERRORS as error:
+        if not is_database_away(error):
+            raise
         # The call may have been carried out. The stored row is reconciled when its lease expires.
         logger.exception("The database was lost while change %s was sent; it will be reconciled.", change.pk)
         return change
