@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from django_meetergo.models import MeetingType
-from django_meetergo.presentation.forms import find_questions
+from django_meetergo.presentation.questions import find_questions
 
 
 def render_answers(answers: Mapping[str, Any], meeting_type: MeetingType | None) -> SafeString | str:
