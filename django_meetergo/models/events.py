@@ -46,6 +46,7 @@ class Event(Leased):
         verbose_name = _("event")
         verbose_name_plural = _("events")
         ordering = ["created_at", "pk"]
+        permissions = [("retry_event", "Can call failed receivers again")]
 
     def __str__(self) -> str:
         return self.get_kind_display()

@@ -160,7 +160,7 @@ def test_a_cancel_that_is_requested_during_a_reschedule_is_carried_out_after_it(
     rescheduling = move(booked, kit.list_free_starts()[4])
     assert rescheduling.state == "unknown"
     if kind == "steal_slot":
-        kit.steal_slot(rescheduling.target_start)
+        kit.occupy_slot(rescheduling.target_start)
 
     cancelling = cancel(booked, attendee=booked, by="attendee")
     assert (cancelling.kind, cancelling.state) == ("cancel", "received")

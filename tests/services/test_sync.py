@@ -156,7 +156,7 @@ def test_a_host_who_left_is_marked_missing_and_stops_nobody(meetergo_sandbox):
     kit = meetergo_sandbox
     kit.sync_directory()
     gone = Host.objects.create(connection="default", remote_id="0-gone", name="Left")
-    kit.steal_slot(kit.list_free_starts()[0])
+    kit.occupy_slot(kit.list_free_starts()[0])
     kit.fail_next(LIST, "status_before", status=404)
 
     run = sync(kit)
@@ -211,7 +211,7 @@ def test_an_appointment_that_cannot_be_stored_is_skipped_and_named(meetergo_sand
     kit = meetergo_sandbox
     kit.sync_directory()
     for start in kit.list_free_starts()[:3]:
-        kit.steal_slot(start)
+        kit.occupy_slot(start)
     bad, *others = kit.appointments()
     bad.meeting_link = "https://example.com/" + "x" * 100_000
     bad.location = 5 * "\x00"

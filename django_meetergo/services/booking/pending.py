@@ -25,6 +25,7 @@ from django_meetergo.services.booking.search import (
     list_provisional,
     search_lists,
 )
+from django_meetergo.services.matching import match_documents
 from django_meetergo.services.retry import BOOKING_PENDING
 
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
@@ -51,6 +52,8 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
             return adopted
         if not found.is_complete:
             status = None
+        elif status == "confirmed" and match_documents(booking, appointments).count:
+            status = "ambiguous"
     with transaction.atomic():
         stored = Booking.objects.select_for_update().filter(pk=booking.pk, lease_token=lease.token).first()
         if stored is None:
@@ -59,7 +62,12 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
 
 
 def record_pending_status(booking: Booking, status: str | None, now: datetime) -> Booking:
-    """Store a status as ``find_provisional_status`` returns it: close the booking, or poll it again."""
+    """Store a status as ``find_provisional_status`` returns it: close the booking, or poll it again.
+
+    ``ambiguous``: confirmed, and nothing shows which appointment or attendee is the booking's.
+    """
+    if status == "ambiguous":
+        return leave_to_staff(booking, now)
     if status == "declined_by_host":
         return close_booking(booking, Reason.DECLINED, now=now)
     if status in {"expired", ""}:

@@ -29,8 +29,9 @@ from django_meetergo.remote.payloads import AttendeePayload, BookingPayload
 from django_meetergo.services.availability.invalidation import remove_slot
 from django_meetergo.services.booking.outcomes import adopt, close_booking
 from django_meetergo.services.booking.rebooking import list_next_starts
+from django_meetergo.services.booking.search import read_attendee_ids
 from django_meetergo.services.events import record_booking_event
-from django_meetergo.services.matching import REFERENCE_KEY
+from django_meetergo.services.matching import REFERENCE_KEY, echoes_references
 from django_meetergo.services.mirror.attendees import format_answer
 from django_meetergo.services.retry import (
     BOOKING_DEFERRED,
@@ -72,7 +73,8 @@ def send_booking(
     stopwatch = Stopwatch(now)
     tries = MAX_INTERACTIVE_ATTEMPTS if is_interactive else 1
     for number in range(1, tries + 1):
-        lease = begin_attempt(booking, stopwatch.now())
+        known_attendee_ids = list_known_attendees(booking, client)
+        lease = begin_attempt(booking, stopwatch.now(), known_attendee_ids)
         if lease is None:
             return fetch_booking(booking)
         error = send_attempt(booking, lease, client, stopwatch)
@@ -106,7 +108,19 @@ def fetch_booking(booking: Booking) -> Booking:
     return Booking.objects.select_related("meeting_type", "attendee__appointment").get(pk=booking.pk)
 
 
-def begin_attempt(booking: Booking, now: datetime) -> Lease | None:
+def list_known_attendees(booking: Booking, client: MeetergoClient) -> list[str] | None:
+    """Return the attendees that a group has before the request leaves, to recognise the new one afterwards.
+
+    None for one-to-one types and where meetergo returns references, since nothing needs to be compared then.
+    """
+    if not booking.meeting_type.is_group or echoes_references(booking.connection):
+        return None
+    return read_attendee_ids(booking, client)
+
+
+def begin_attempt(
+    booking: Booking, now: datetime, known_attendee_ids: list[str] | None = None
+) -> Lease | None:
     """Claim a received booking and commit a new attempt before its POST leaves.
 
     Returns None when another worker has the booking. A crash from here on is found by the expired lease.
@@ -125,7 +139,13 @@ def begin_attempt(booking: Booking, now: datetime) -> Lease | None:
         )
         if lease is not None:
             number = booking.attempts.count() + 1
-            BookingAttempt.objects.create(booking=booking, number=number, start=booking.start, sent_at=now)
+            BookingAttempt.objects.create(
+                booking=booking,
+                number=number,
+                start=booking.start,
+                sent_at=now,
+                known_attendee_ids=known_attendee_ids,
+            )
     return lease
 
 

@@ -9,7 +9,7 @@ from django.db import models, transaction
 from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import NotFound, OutcomeUnknown, Refused, RemoteError, SlotUnavailable
-from django_meetergo.models import AppointmentChange, Attendee, Lease
+from django_meetergo.models import AppointmentChange, Attendee, Booking, Event, Lease
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability.invalidation import invalidate
 from django_meetergo.services.changes.policy import is_group
@@ -19,7 +19,9 @@ from django_meetergo.services.changes.queue import (
     release_queued_changes,
     wait_for_turn,
 )
+from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.mirror.appointments import record_appointment, record_missing, record_secret
+from django_meetergo.services.mirror.attendees import record_remote_ids
 from django_meetergo.services.retry import CHANGE_POLL, CHANGE_SEND, RetryPolicy
 from django_meetergo.wakeup import wake_workers
 
@@ -49,6 +51,10 @@ def send_change(*, change: AppointmentChange, client: MeetergoClient, now: datet
     change = fetch_change(change)
     if lease is None:
         return change
+    if is_for_one_attendee(change) and not get_attendee_id(change):
+        ended = identify_attendee(change, lease, client, watch)
+        if ended is not None:
+            return ended
     try:
         call_service(change, client)
     except OutcomeUnknown as error:
@@ -148,6 +154,7 @@ def reread_appointment(change: AppointmentChange, client: MeetergoClient, watch:
         record_missing(appointment=appointment, now=watch.now())
         return change.kind == Kind.CANCEL
     record_appointment(connection=appointment.connection, document=document, now=watch.now())
+    record_remote_ids(appointment=appointment, document=document)
     appointment.refresh_from_db()
     if change.kind == Kind.RESCHEDULE:
         return appointment.start == change.target_start and not appointment.is_cancelled
@@ -202,6 +209,31 @@ def finish_change(
         invalidate_slots(change)
     release_queued_changes(change, now)
     return fetch_change(change)
+
+
+def identify_attendee(
+    change: AppointmentChange, lease: Lease, client: MeetergoClient, watch: Stopwatch
+) -> AppointmentChange | None:
+    """Read the id of the attendee whose place is cancelled. None when the cancel can be sent.
+
+    Otherwise the change as it was ended or postponed.
+    """
+    try:
+        is_carried_out = reread_appointment(change, client, watch)
+    except RemoteError as error:
+        return requeue_change(change, lease, error, watch.now())
+    if is_carried_out:
+        return finish_change(change, lease, State.DONE, now=watch.now())
+    return None if get_attendee_id(change) else leave_to_staff(change, lease, watch.now())
+
+
+def leave_to_staff(change: AppointmentChange, lease: Lease, now: datetime) -> AppointmentChange:
+    """End a change of one place in a group that nothing shows to be the attendee's. Staff are told."""
+    booking = Booking.objects.filter(attendee=change.attendee).first()
+    if booking is not None:
+        Booking.objects.filter(pk=booking.pk).update(reason=Booking.Reason.NEEDS_STAFF, next_at=None)
+        record_booking_event(booking, Event.Kind.BOOKING_NEEDS_STAFF, now=now, step=f"change{change.pk}")
+    return finish_change(change, lease, State.REFUSED, now=now, outcome="needs_staff")
 
 
 def give_up(

@@ -220,6 +220,8 @@ class AppointmentSync:
             recorded = record_appointments(
                 connection=self.run.connection, documents=documents, now=now, silent=self.silent
             )
+            for one in recorded.skipped:
+                note_skipped(self.run, "appointment", one.remote_id, one.reason)
             # A page that is stored one by one is complete when the last one is.
             is_page = len(documents) == len(answer.appointments)
             self.save_checkpoint(owner, page + is_page, answer, seen=len(documents), written=recorded.written)
@@ -270,8 +272,8 @@ class AppointmentSync:
                 continue
             failed = handle_batch(
                 [document],
-                lambda documents: record_appointments(
-                    connection=self.run.connection, documents=documents, now=self.watch.now()
+                lambda documents: record_appointment(
+                    connection=self.run.connection, document=documents[0], now=self.watch.now()
                 ),
                 what="appointments",
             )

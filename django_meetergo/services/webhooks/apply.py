@@ -89,6 +89,7 @@ def apply_documents(
     before = find_appointments(connection, ids)
     known = {remote_id: (row.start, row.digest) for remote_id, row in before.items()}
     recorded = record_appointments(connection=connection, documents=documents, now=now, known=before)
+    recorded.require(ids)
     adopt_documents(connection=connection, documents=documents, now=now)
     update_availability(connection, documents, recorded, known)
     return held.filter(remote_id__in=ids).update(
