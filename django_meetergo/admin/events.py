@@ -62,7 +62,20 @@ class EventAdmin(ActionsMixin):
     list_filter = (EventAttention, "kind", ConnectionFilter)
     defer = ("appointment__raw", "appointment__secret")
     fieldsets = (
-        (None, {"fields": ("when", "kind", "appointment_link", "booking_link", "attendee", "dispatched", "results")}),
+        (
+            None,
+            {
+                "fields": (
+                    "when",
+                    "kind",
+                    "appointment_link",
+                    "booking_link",
+                    "attendee",
+                    "dispatched",
+                    "results",
+                )
+            },
+        ),
         (
             _("Technical details"),
             {"classes": ("collapse",), "fields": ("connection", "key", "data", "next_at", "tries")},
