@@ -51,7 +51,8 @@ class Settings:
     PRIVACY_URL: str = ""
     SHOW_INDEX: bool = True
     MAX_FUTURE_APPOINTMENTS: int = 20
-    MAX_BOOKINGS_PER_DAY: int = 20
+    MAX_BOOKINGS_PER_HOUR: int = 10
+    MAX_CHANGES_PER_HOUR: int = 5
     MIN_FILL_SECONDS: float = 2
     SEND_MAIL: bool = True
     COLOR_SCHEME: str = "inherit"  # or "light", "dark", "auto" (follow the visitor's system)

@@ -22,7 +22,7 @@ from django_meetergo.views.manage import (
     describe_appointment,
     find_attendee,
     refuse_change,
-    show_appointment,
+    show_not_changed,
 )
 from django_meetergo.views.rendering import redirect_after_post, render_not_found, render_page
 
@@ -69,6 +69,6 @@ def submit(request: HttpRequest, attendee: Attendee, form: CancelForm) -> HttpRe
             client=build_client(appointment.connection, "write"),
             now=clock.now(),
         )
-    except (ChangeNotAllowed, InvalidRequest):
-        return show_appointment(request, attendee, status=409)
+    except (ChangeNotAllowed, InvalidRequest) as error:
+        return show_not_changed(request, attendee, error)
     return redirect_after_post(links.get_manage_path(attendee))

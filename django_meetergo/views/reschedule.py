@@ -31,7 +31,7 @@ from django_meetergo.views.manage import (
     get_booking_url,
     get_duration,
     refuse_change,
-    show_appointment,
+    show_not_changed,
 )
 from django_meetergo.views.rendering import (
     build_page_url,
@@ -162,6 +162,6 @@ def move(request: HttpRequest, attendee: Attendee, start: datetime) -> HttpRespo
             client=build_client(appointment.connection, "write"),
             now=clock.now(),
         )
-    except (ChangeNotAllowed, InvalidRequest):
-        return show_appointment(request, attendee, status=409)
+    except (ChangeNotAllowed, InvalidRequest) as error:
+        return show_not_changed(request, attendee, error)
     return redirect_after_post(links.get_manage_path(attendee))

@@ -14,6 +14,7 @@ from django_meetergo.exceptions import (
 )
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
 from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.services.changes.limits import check_change_limit
 from django_meetergo.services.changes.policy import ensure_allowed, is_group
 from django_meetergo.services.changes.sending import send_change
 from django_meetergo.transactions import DATABASE_LOST
@@ -122,6 +123,7 @@ def hash_open_change_key(change: AppointmentChange) -> str:
 def store_change(
     change: AppointmentChange, *, client: MeetergoClient, now: datetime, send: bool
 ) -> AppointmentChange:
+    check_change_limit(change, now)
     change.open_change_key = hash_open_change_key(change)
     try:
         with transaction.atomic(durable=True):
