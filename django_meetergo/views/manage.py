@@ -41,8 +41,8 @@ from django_meetergo.views.rendering import redirect_after_post, render_not_foun
 
 Kind, State = AppointmentChange.Kind, AppointmentChange.State
 
-#: How long the page shows that the last change was refused.
-SHOW_REFUSAL_FOR = timedelta(hours=1)
+#: How long the page shows the result of the last change.
+SHOW_RESULT_FOR = timedelta(hours=1)
 
 
 def find_attendee(token: str) -> Attendee | None:
@@ -86,6 +86,7 @@ def show_appointment(
         **describe_permissions(attendee, now, zone),
         "screen": get_screen_name(attendee, change, now),
         "change": change,
+        "move": describe_finished_move(change, attendee, zone, now),
         "refusal": {"text": notice} if notice else describe_refusal(change, now),
     }
     return render_page(request, "meetergo/manage.html", context, status=status)
@@ -211,12 +212,28 @@ def describe_permissions(attendee: Attendee, now: datetime, zone: ZoneInfo) -> d
         "may_cancel": cancel.allowed,
         "is_late": "too_late" in {move.reason, cancel.reason} or attendee.appointment.start <= now,
         "until": format_moment(min(deadlines), zone) if deadlines else "",
+        "policy_messages": list(dict.fromkeys(filter(None, (move.message, cancel.message)))),
+    }
+
+
+def describe_finished_move(
+    change: AppointmentChange | None, attendee: Attendee, zone: ZoneInfo, now: datetime
+) -> dict[str, str]:
+    """Describe a move for ``SHOW_RESULT_FOR`` after it was made: from when to when; {} otherwise."""
+    if change is None or change.kind != Kind.RESCHEDULE or change.state != State.DONE:
+        return {}
+    is_current = change.target_start == attendee.appointment.start
+    if not is_current or not change.previous_start or now - change.created_at > SHOW_RESULT_FOR:
+        return {}
+    return {
+        "old": format_moment(change.previous_start, zone),
+        "new": format_moment(attendee.appointment.start, zone),
     }
 
 
 def describe_refusal(change: AppointmentChange | None, now: datetime) -> dict[str, str]:
-    """Describe a refused change for ``SHOW_REFUSAL_FOR``: what failed, and what is still booked."""
-    if change is None or change.state != State.REFUSED or now - change.created_at > SHOW_REFUSAL_FOR:
+    """Describe a refused change for ``SHOW_RESULT_FOR``: what failed, and what is still booked."""
+    if change is None or change.state != State.REFUSED or now - change.created_at > SHOW_RESULT_FOR:
         return {}
     is_move = change.kind == Kind.RESCHEDULE
     if change.outcome == "slot_taken":

@@ -15,7 +15,8 @@ from django_meetergo.formatting import format_moment
 from django_meetergo.models import AppointmentChange, Attendee, MeetingType
 from django_meetergo.presentation.context import build_slot_reader
 from django_meetergo.presentation.slots import label_time, parse_start
-from django_meetergo.presentation.time_choice import choose_time, describe_viewed
+from django_meetergo.presentation.month import first_of_month
+from django_meetergo.presentation.time_choice import TimeQuery, choose_time, describe_viewed
 from django_meetergo.services.changes.policy import apply_policy
 from django_meetergo.services.changes.requests import reschedule_appointment
 from django_meetergo.services.clients import build_client
@@ -110,12 +111,15 @@ def show_times(
     tz = timezones.find_zone(request.GET.get("tz"))
     carried = {"tz": tz.key if tz else ""}
     here = build_page_url(request, context["reschedule"], carried)
+    query = read_time_query(request.GET, zone)
+    if not query.month and not query.day:
+        query = TimeQuery(month=first_of_month(attendee.appointment.start.astimezone(zone).date()))
     choice = choose_time(
         read_slots=build_slot_reader(meeting_type, get_duration(attendee), now, moving=attendee.appointment),
         now=now,
         zone=zone,
         duration=get_duration(attendee),
-        query=read_time_query(request.GET, zone),
+        query=query,
         here=here,
         next_step=here,
     )

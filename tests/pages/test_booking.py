@@ -245,7 +245,7 @@ def test_a_taken_time_offers_others_and_keeps_the_details(visitor, site):
     answer = visitor.post(DETAILS, **form)
     assert answer.status_code == 409
     text, page = read(answer), answer.content.decode()
-    assert "Someone else has just taken" in text
+    assert "is no longer free" in text
     assert "Nothing is booked. Your details are kept." in text
     others = re.findall(r'name="start" value="([^"]+)"', page)
     assert len(others) == 4
@@ -359,7 +359,7 @@ def test_repeated_checks_cost_one_read(visitor, site):
         ("pending", "attendee", "One more step: confirm your e-mail"),
         ("pending", "host", "We have asked Anna Weber"),
         ("pending", "both", "We have asked Anna Weber"),
-        ("closed", "slot_taken", "Someone else has just taken"),
+        ("closed", "slot_taken", "is no longer free"),
         ("closed", "refused", "We could not book this time"),
         ("closed", "unreachable", "We could not book this time"),
         ("closed", "not_booked", "This time was not booked"),
