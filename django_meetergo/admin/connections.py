@@ -19,7 +19,7 @@ from django_meetergo.admin.filters import ConnectionFilter
 from django_meetergo.conf import list_connection_names
 from django_meetergo.models import Connection, ErasedPerson, SyncRun
 from django_meetergo.services.health import BAD, FAIR, GOOD, UNTOLD, collect_facts, get_verdict
-from django_meetergo.services.sync.appointments import schedule_sync
+from django_meetergo.services.sync.runs import schedule_sync
 
 #: A level in words, and the admin's icon for it.
 LEVELS = {

@@ -240,6 +240,8 @@ def describe_refusal(change: AppointmentChange | None, now: datetime) -> dict[st
         text = gettext("The new time has just been taken by someone else.")
     elif change.outcome == "unreachable":
         text = gettext("We could not reach the calendar.")
+    elif change.outcome == "needs_staff":
+        text = gettext("We could not find out which place is yours. Our staff will take care of it.")
     elif is_move:
         text = gettext("The appointment could not be moved.")
     else:

@@ -14,8 +14,8 @@ from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest
 from django_meetergo.formatting import format_moment
 from django_meetergo.models import AppointmentChange, Attendee, MeetingType
 from django_meetergo.presentation.context import build_slot_reader
-from django_meetergo.presentation.slots import label_time, parse_start
 from django_meetergo.presentation.month import first_of_month
+from django_meetergo.presentation.slots import label_time, parse_start
 from django_meetergo.presentation.time_choice import TimeQuery, choose_time, describe_viewed
 from django_meetergo.services.changes.policy import apply_policy
 from django_meetergo.services.changes.requests import reschedule_appointment

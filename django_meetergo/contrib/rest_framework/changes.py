@@ -43,8 +43,6 @@ def request_cancel(appointment: Appointment, **options: Any) -> AppointmentChang
         )
     except (ChangeNotAllowed, InvalidRequest) as error:
         raise_refused(error)
-    if change.kind != Kind.CANCEL:
-        raise Problem(problems.CHANGE_IN_PROGRESS)
     return ensure_not_refused(change)
 
 
@@ -66,8 +64,6 @@ def request_reschedule(appointment: Appointment, start: datetime, **options: Any
         )
     except (ChangeNotAllowed, InvalidRequest) as error:
         raise_refused(error)
-    if change.kind != Kind.RESCHEDULE or change.target_start != start:
-        raise Problem(problems.CHANGE_IN_PROGRESS)
     return ensure_not_refused(change)
 
 
@@ -75,6 +71,8 @@ def raise_refused(error: ChangeNotAllowed | InvalidRequest) -> NoReturn:
     """Raise the problem of a change that the site refuses before anything is sent."""
     if isinstance(error, InvalidRequest):
         raise build_invalid(error.field, error) from None
+    if error.reason == "change_in_progress":
+        raise Problem(problems.CHANGE_IN_PROGRESS) from None
     raise Problem(problems.CHANGE_NOT_ALLOWED, reason=error.reason or "not_allowed") from None
 
 

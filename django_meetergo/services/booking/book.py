@@ -35,7 +35,7 @@ from django_meetergo.services.booking.outcomes import close_booking
 from django_meetergo.services.booking.rebooking import build_agreement
 from django_meetergo.services.booking.sending import is_slot_booked, send_booking
 from django_meetergo.services.events import record_booking_event
-from django_meetergo.transactions import DATABASE_LOST
+from django_meetergo.transactions import DATABASE_LOST, is_in_transaction
 from django_meetergo.visitors import Visitor
 from django_meetergo.wakeup import wake_workers
 
@@ -90,7 +90,8 @@ def book_appointment(
     - ``rebook``: the attendee's consent to another slot, ``{"weekdays": [0, 1], "hours": [9, 12],
       "words": "the text they agreed to"}``; every key is optional.
     - ``replaces``: a pending booking of the same person that this one replaces.
-    - ``send=False``: store the booking only; a worker sends it.
+    - ``send=False``: store the booking only; a worker sends it. Inside a transaction the booking is stored
+      with it and sent after its commit, and its slot is not compared with the free times.
     - ``visitor``: who sends the request on a page or by REST. Limits count and bind visitors only. A visitor
       cannot book a type again while their first request for the same person is open.
 
@@ -125,6 +126,7 @@ def book_appointment(
     )
     if subject is not None:
         booking.subject = subject
+    validation.validate_call(booking, client, is_sent=send)
     validation.validate_request(booking, now)
     booking.content_digest = digest_content(booking)
     if first := find_by_idempotency_key(booking):
@@ -133,7 +135,7 @@ def book_appointment(
         validation.check_visitor_limits(booking, visitor)
         booking.open_booking_key = booking.hash_open_booking_key(visitor.person)
     stopwatch = Stopwatch(now)
-    offered = is_offered(
+    offered = can_skip_availability(booking) or is_offered(
         meeting_type=meeting_type, start=start, duration=booking.duration, client=client, now=now
     )
     if offered is False:
@@ -149,6 +151,23 @@ def book_appointment(
     elif booking.state == State.RECEIVED:
         return send_now(booking, client, stopwatch.now())
     return booking
+
+
+def can_skip_availability(booking: Booking) -> bool:
+    """Whether the slot need not be compared with meetergo's free times before it is reserved.
+
+    A slot that this site has booked is lost without a call, and no call is made inside a transaction:
+    meetergo refuses a start that it does not offer.
+    """
+    return is_in_transaction() or is_slot_held(booking)
+
+
+def is_slot_held(booking: Booking) -> bool:
+    """Whether another open booking of this site, or a mirrored appointment, has the slot."""
+    key = booking.hash_slot_hold_key()
+    if key is None:
+        return False
+    return Booking.objects.filter(slot_hold_key=key).exists() or is_slot_booked(booking)
 
 
 def send_now(booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
@@ -197,14 +216,14 @@ def find_by_idempotency_key(booking: Booking) -> Booking | None:
 
 
 def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = None) -> Booking:
-    """Store the booking with its unique keys and commit.
+    """Store the booking with its unique keys.
 
     Returns the stored booking: open, or closed as ``slot_taken`` when another booking or appointment has
     the slot, or the first booking when the idempotency key is known. Raises BookingAlreadyOpen.
     """
     booking.slot_hold_key = booking.hash_slot_hold_key()
     try:
-        with transaction.atomic(durable=True):
+        with transaction.atomic():
             if replaces is not None:
                 supersede_booking(replaces, now)
             booking.save()
@@ -252,7 +271,7 @@ def store_without_slot(booking: Booking, now: datetime) -> Booking:
     if not booking.rebook_consent:
         booking.open_booking_key = None
     try:
-        with transaction.atomic(durable=True):
+        with transaction.atomic():
             booking.save(force_insert=True)
             if not booking.rebook_consent:
                 return close_booking(booking, Reason.SLOT_TAKEN, now=now)

@@ -14,6 +14,9 @@ from django.core.validators import validate_email
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import InvalidRequest, MeetingTypeUnavailable, TooManyBookings
 from django_meetergo.models import Appointment, Attendee, Booking, fold_email
+from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.services.clients import is_client_of
+from django_meetergo.transactions import is_in_transaction
 from django_meetergo.visitors import Limit, Visitor
 
 HOUR_SECONDS = 3600
@@ -28,6 +31,23 @@ MAX_GUESTS = 5
 LIMITS = {"first_name": 150, "last_name": 150, "email": 254, "phone": 64, "company": 200}
 #: A name is printed in mails to an address that anybody may enter, so it must not carry a message's link.
 LINK_PATTERN = re.compile(r"://|@|\bwww\.|[^\W_]{2,}\.[^\W\d_]{2,}", re.IGNORECASE)
+
+
+def validate_call(booking: Booking, client: MeetergoClient, *, is_sent: bool) -> None:
+    """Check how a booking is made: not inside a transaction if it is sent, and with its own client."""
+    if is_sent and is_in_transaction():
+        raise InvalidRequest(
+            "This call would send a request to meetergo inside a database transaction. Make it after the "
+            "transaction, for example in transaction.on_commit, or pass send=False: the booking is then "
+            "stored with the transaction and sent after its commit.",
+            field="send",
+        )
+    if not is_client_of(client, booking.connection):
+        raise InvalidRequest(
+            f"The client has the credential of another connection than {booking.connection!r}; pass a client "
+            "of the meeting type's own connection.",
+            field="client",
+        )
 
 
 def validate_request(booking: Booking, now: datetime) -> None:
