@@ -142,8 +142,8 @@ class Submission:
             raise self.build_already_open(error.booking, replaces) from None
         except IdempotencyKeyReused:
             raise Problem(problems.KEY_REUSED) from None
-        except TooManyBookings:
-            raise Throttled(wait=3600) from None
+        except TooManyBookings as error:
+            raise Throttled(wait=error.retry_after) from None
         except InvalidRequest as error:
             field = "answers" if error.field == "custom_fields" else error.field
             raise build_invalid(field, error) from None

@@ -33,5 +33,13 @@ class SchedulingThrottle(ScopedRateThrottle):  # type: ignore[misc]
         rate: str | None = rates[self.scope]
         return rate
 
+    def get_cache_key(self, request: Any, view: Any) -> str | None:
+        """Return the key of the caller; None, so no limit, if the network address is not known."""
+        is_signed_in = request.user and request.user.is_authenticated
+        if not is_signed_in and not self.get_ident(request):
+            return None
+        key: str | None = super().get_cache_key(request, view)
+        return key
+
     def get_ident(self, request: Any) -> str:
         return get_client_address(request.META)

@@ -11,6 +11,7 @@ from django.db import IntegrityError, models, transaction
 from django_meetergo.exceptions import InvalidRequest
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
 from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.services.changes.limits import check_change_limit
 from django_meetergo.services.changes.policy import ensure_allowed, is_group
 from django_meetergo.services.changes.queue import (
     ensure_no_other_change,
@@ -124,9 +125,10 @@ def store_change(
 ) -> AppointmentChange:
     """Store a change and send it; return the open one instead when this one repeats it.
 
-    Raises ChangeNotAllowed when an open change of the appointment excludes this one.
+    Raises ChangeNotAllowed when an open change of the appointment excludes this one, and TooManyChanges.
     """
     ensure_no_other_change(change)
+    check_change_limit(change, now)
     change.open_change_key = hash_open_change_key(change)
     try:
         with transaction.atomic(durable=send):
