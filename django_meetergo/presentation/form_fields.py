@@ -47,6 +47,7 @@ class AddressesField(forms.CharField):
     """Several e-mail addresses, one a line; commas and spaces between them do as well."""
 
     widget = forms.Textarea
+    max_addresses = MAX_GUESTS
 
     def clean(self, value: Any) -> list[str]:
         text = str(super().clean(value))

@@ -78,6 +78,7 @@ def book_appointment(
     replaces: Booking | None = None,
     send: bool = True,
     visitor: str = "",
+    content_digest: str = "",
 ) -> Booking:
     """Book a slot and return the stored booking, whose state and reason say how it went.
 
@@ -87,6 +88,8 @@ def book_appointment(
     - ``defer_consent``: the attendee agrees that the request waits while meetergo cannot be reached.
     - ``rebook``: the attendee's consent to another slot, ``{"weekdays": [0, 1], "hours": [9, 12],
       "words": "the text they agreed to"}``; every key is optional.
+    - ``content_digest``: identifies the content of the caller's own request, where it is compared instead of
+      the arguments when an ``idempotency_key`` is used again.
     - ``replaces``: a pending booking of the same person that this one replaces.
     - ``send=False``: store the booking only; a worker sends it.
     - ``visitor``: identifies an anonymous visitor, for example by network address. Only the bookings of
@@ -123,10 +126,10 @@ def book_appointment(
     )
     if subject is not None:
         booking.subject = subject
-    validation.validate_request(booking, now)
-    booking.content_digest = digest_content(booking)
+    booking.content_digest = content_digest or digest_content(booking)
     if first := find_by_idempotency_key(booking):
         return first
+    validation.validate_request(booking, now)
     if visitor:
         validation.check_visitor_limits(booking, visitor, now)
     stopwatch = Stopwatch(now)
