@@ -54,6 +54,8 @@ class Settings:
     MAX_BOOKINGS_PER_DAY: int = 20
     MIN_FILL_SECONDS: float = 2
     SEND_MAIL: bool = True
+    ALERT_EMAILS: Sequence[str] = ()  # mailed when a booking needs staff or a connection stops working
+    COLOR_SCHEME: str = "inherit"  # or "light", "dark", "auto" (follow the visitor's system)
     EMBED_HOSTS: Sequence[str] = ("cal.meetergo.com",)
     CLIENT_IP_HEADER: str | None = None
     RETENTION_DAYS: Mapping[str, int] = field(

@@ -31,3 +31,8 @@ def run_with_retries(do: Callable[[], T]) -> T:
             if attempt == MAX_ATTEMPTS:
                 raise
     raise AssertionError("unreachable")
+
+
+def is_in_transaction() -> bool:
+    """Whether an atomic block is open. The one that a ``TestCase`` opens around a test does not count."""
+    return any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)

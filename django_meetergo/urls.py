@@ -2,9 +2,12 @@
 
 from django.urls import path
 
-from django_meetergo.views import manage, webhook
+from django_meetergo.views import webhook
+from django_meetergo.views.cancel import cancel
 from django_meetergo.views.details import details
+from django_meetergo.views.manage import ics, manage
 from django_meetergo.views.outcome import outcome
+from django_meetergo.views.reschedule import reschedule
 from django_meetergo.views.times import book, index, timezone
 
 app_name = "meetergo"
@@ -14,10 +17,10 @@ urlpatterns = [
     path("timezone/", timezone, name="timezone"),
     path("webhooks/<str:token>/", webhook.receive, name="webhook"),
     path("booking/<str:token>/", outcome, name="outcome"),
-    path("manage/<str:token>/", manage.manage, name="manage"),
-    path("manage/<str:token>/reschedule/", manage.reschedule, name="reschedule"),
-    path("manage/<str:token>/cancel/", manage.cancel, name="cancel"),
-    path("manage/<str:token>/appointment.ics", manage.ics, name="ics"),
+    path("manage/<str:token>/", manage, name="manage"),
+    path("manage/<str:token>/reschedule/", reschedule, name="reschedule"),
+    path("manage/<str:token>/cancel/", cancel, name="cancel"),
+    path("manage/<str:token>/appointment.ics", ics, name="ics"),
     path("<slug:slug>/", book, name="book"),
     path("<slug:slug>/details/", details, name="details"),
 ]

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from django.core.cache import caches
-
+from django_meetergo.cache import cache
 from django_meetergo.conf import get_settings
-
-logger = logging.getLogger(__name__)
 
 
 def get_client_address(meta: Mapping[str, Any]) -> str:
@@ -56,24 +52,11 @@ class Limit:
     seconds: int
 
     def is_reached(self, who: str) -> bool:
-        try:
-            tries = caches[get_settings().CACHE].get(self._name_period(who), 0)
-        except Exception:  # cache backends raise errors of their own; none may block visitors
-            logger.exception(
-                "Reading the limit %s from the cache failed; the visitor is not limited.", self.name
-            )
-            return False
-        return int(tries) >= self.times
+        tries: int = cache.get(self._name_period(who), 0)
+        return tries >= self.times
 
     def count(self, who: str) -> None:
-        key, cache = self._name_period(who), caches[get_settings().CACHE]
-        try:
-            cache.add(key, 0, self.seconds)
-            cache.incr(key)
-        except Exception:  # see is_reached(); ValueError when the counter has just expired
-            logger.exception(
-                "Counting a visitor for the limit %s failed; the visit is not counted.", self.name
-            )
+        cache.increment(self._name_period(who), self.seconds)
 
     def _name_period(self, who: str) -> str:
         """Return the cache key of a visitor and period. It contains a digest, not the address."""

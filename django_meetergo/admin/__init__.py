@@ -1,4 +1,4 @@
-"""The admin: a mirror to read, acts that ask first, and the state of things."""
+"""The Django admin of meetergo's records: lists and pages to read, and actions for staff."""
 
 from django_meetergo.admin import appointments, bookings, changes, connections, deliveries, directory, events
 

@@ -1,7 +1,9 @@
-"""Something staff does to rows: asked about on a page of its own, done row by row, told row by row, logged.
+"""Actions of staff: asked for on a list or on a row's page, carried out row by row, reported and logged.
 
-One act serves the list (as an action) and a row's page (as a button). The page that asks changes nothing;
-its form is sent to a view of ours, which Django wraps in no transaction, so acts may telephone.
+One ``AdminAction`` serves both places: the list shows it among its actions, a row's page as a button. An
+action that needs an answer from staff first shows a page which previews what happens to each row; that page
+changes nothing. All other actions are carried out at once. The views run outside of Django's
+``ATOMIC_REQUESTS``, so actions may call meetergo.
 """
 
 from __future__ import annotations
@@ -13,197 +15,264 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
-from django.db import models
+from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.base import MeetergoAdmin, join_ids, list_ids
+from django_meetergo.admin.base import MeetergoAdmin
+from django_meetergo.admin.errors import describe_error
+from django_meetergo.admin.search import join_ids, parse_ids
 from django_meetergo.exceptions import MeetergoError
+from django_meetergo.wakeup import wake_workers
 
-#: Acts that telephone for each row take so many; more would keep the browser waiting.
+#: Rows of an action that calls meetergo for each of them while the browser waits.
 MAX_AT_ONCE = 20
-#: So many rows of a plan are shown.
-MAX_SHOWN = 100
+#: Rows that a confirmation page lists.
+MAX_LISTED = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActionPreview:
-    """What will happen to a row, in words, and whether anything will."""
+    """What will happen to a row, in words; ``will_act`` is False when nothing will."""
 
     row: models.Model
     name: str
-    will: bool
+    will_act: bool
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActionResult:
-    """How it went with a row. ``level`` is one of the messages framework's."""
+    """What happened to a row, in words; ``level`` is one of the messages framework's levels."""
 
     text: str
     level: int = messages.SUCCESS
 
 
+@dataclass(frozen=True, kw_only=True)
+class RowButton:
+    """A button on a row's page: a link to a confirmation page, or a form that carries out the action."""
+
+    url: str
+    label: Any
+    ids: str = ""
+
+
 class AdminAction:
-    """One thing to do. Subclasses say what will happen, and do it."""
+    """Something staff may do to rows. Subclasses describe it, preview it and carry it out."""
 
     name: ClassVar[str]
     permission: ClassVar[str]
-    label: ClassVar[Any]  # on buttons and in the list of actions
-    limit: ClassVar[int] = MAX_AT_ONCE
+    #: Shown on buttons and in the list's menu of actions.
+    label: ClassVar[Any]
+    max_rows: ClassVar[int] = MAX_AT_ONCE
     form_class: ClassVar[type[forms.Form]] = forms.Form
+    #: Whether a page asks first. Actions without a form that undo nothing do not need one.
+    needs_confirmation: ClassVar[bool] = True
 
-    def question(self, number: int) -> str:
-        raise NotImplementedError
+    def get_title(self, count: int) -> str:
+        """Return the title of the confirmation page: a question that names the number of rows."""
+        return str(self.label)
 
-    def button(self, number: int) -> str:
-        raise NotImplementedError
+    def get_button_label(self, count: int) -> str:
+        """Return the label of the button that confirms."""
+        return str(self.label)
 
-    def describe(self, row: Any) -> str:
-        """What a row is called on the page that asks, and when it is told how it went."""
+    def describe_row(self, row: Any) -> str:
+        """Return what a row is called in previews and results."""
         return str(row)
 
-    def plan(self, row: Any) -> tuple[bool, str]:
-        """Whether something will happen to this row, and what."""
+    def preview(self, row: Any) -> tuple[bool, str]:
+        """Return whether the action will change this row, and what it will do in words."""
         raise NotImplementedError
 
-    def carry_out(self, request: HttpRequest, row: Any, form: forms.Form) -> ActionResult:
-        """Do it to one row. What services raise is told by the caller."""
+    def perform(self, request: HttpRequest, row: Any, form: forms.Form) -> ActionResult:
+        """Carry out the action on one row. The caller reports errors of services."""
         raise NotImplementedError
 
     def build_form(self, request: HttpRequest, rows: Sequence[Any], data: Any = None) -> forms.Form:
         return self.form_class(data)
 
-    def run(
+    def execute(
         self, admin: ActionsMixin, request: HttpRequest, rows: Sequence[Any], form: forms.Form
     ) -> HttpResponse:
-        """Do it to all rows that were promised, one after the other."""
+        """Carry out the action on all rows one after the other, report and log each, and redirect."""
         for row in rows:
-            told = self.try_row(request, row, form)
-            messages.add_message(request, told.level, f"{self.describe(row)}: {told.text}")
-            admin.log_change(request, row, f"{self.label}: {told.text}")
-        return HttpResponseRedirect(admin.way_back(rows))
+            result = self.perform_safely(request, row, form)
+            messages.add_message(request, result.level, f"{self.describe_row(row)}: {result.text}")
+            admin.log_change(request, row, f"{self.label}: {result.text}")
+        return HttpResponseRedirect(admin.get_return_url(rows))
 
-    def try_row(self, request: HttpRequest, row: Any, form: forms.Form) -> ActionResult:
+    def perform_safely(self, request: HttpRequest, row: Any, form: forms.Form) -> ActionResult:
+        """Carry out the action on one row and turn the errors of services into a result."""
         try:
-            return self.carry_out(request, row, form)
+            return self.perform(request, row, form)
         except (MeetergoError, ImproperlyConfigured) as error:
-            return ActionResult(text=gettext("not done. %(why)s") % {"why": error}, level=messages.ERROR)
+            text = gettext("not done. %(why)s") % {"why": describe_error(error)}
+            return ActionResult(text=text, level=messages.ERROR)
 
 
 class ActionsMixin(MeetergoAdmin):
-    """An admin with acts: each is an action of the list, a button of the row, and a view that asks first."""
+    """An admin with actions. Each has a URL of its own, an entry in the list's menu and a button."""
 
-    acts: ClassVar[tuple[AdminAction, ...]] = ()
+    admin_actions: ClassVar[tuple[AdminAction, ...]] = ()
 
     def get_urls(self) -> list[Any]:
-        return [*(self.build_path(act) for act in self.acts), *super().get_urls()]
+        urls = super().get_urls()
+        for pattern in urls:
+            # The list carries out actions without a confirmation page, which may call meetergo.
+            if pattern.name == f"{self.opts.app_label}_{self.opts.model_name}_changelist":
+                transaction.non_atomic_requests(pattern.callback)
+        return [*(self.build_action_pattern(action) for action in self.admin_actions), *urls]
 
-    def build_path(self, act: AdminAction) -> URLPattern:
+    def build_action_pattern(self, action: AdminAction) -> URLPattern:
         def view(request: HttpRequest) -> HttpResponse:
-            return self.act_view(request, act)
+            return self.action_view(request, action)
 
-        return self.own_path(f"{act.name}/", view, act.name)
+        return self.build_url_pattern(f"{action.name}/", view, action.name)
 
-    def detail_tools(self, request: HttpRequest, obj: Any) -> list[tuple[str, Any]]:
+    def list_row_buttons(self, request: HttpRequest, obj: Any) -> list[RowButton]:
         return [
-            (f"{self.own_url(act.name)}?ids={obj.pk}", act.label)
-            for act in self.acts
-            if self.may(request, act.permission, obj) and act.plan(obj)[0]
+            RowButton(url=f"{self.get_admin_url(action.name)}?ids={obj.pk}", label=action.label)
+            if action.needs_confirmation
+            else RowButton(url=self.get_admin_url(action.name), label=action.label, ids=str(obj.pk))
+            for action in self.admin_actions
+            if self.is_permitted(request, action.permission, obj) and action.preview(obj)[0]
         ]
 
-    def act_view(self, request: HttpRequest, act: AdminAction) -> HttpResponse:
-        """The page that asks, and what follows when the answer is yes."""
-        given = request.POST if request.method == "POST" else request.GET
-        ids = list_ids(given.get("ids", ""))[: act.limit]
-        rows = self.list_rows(request, ids)
-        if not self.has_view_permission(request) or not self.may_begin(request, act, rows):
+    def action_view(self, request: HttpRequest, action: AdminAction) -> HttpResponse:
+        """Show the confirmation page (GET), or carry out the action (POST with ``confirmed``)."""
+        data = request.POST if request.method == "POST" else request.GET
+        rows = self.list_rows(request, parse_ids(data.get("ids", ""))[: action.max_rows])
+        if not self.has_view_permission(request) or not self.can_start_action(request, action, rows):
             raise PermissionDenied
         if request.method == "POST" and "confirmed" in request.POST:
-            plans = self.list_plans(request, act, rows)
-            promised = [plan.row for plan in plans if plan.will]
-            form = act.build_form(request, promised, request.POST)
-            if promised and form.is_valid():
-                return act.run(self, request, promised, form)
-            return self.ask(request, act, rows, form=form)
-        return self.ask(request, act, rows)
+            return self.carry_out(request, action, rows)
+        return self.render_confirmation(request, action, rows)
 
-    def may_begin(self, request: HttpRequest, act: AdminAction, rows: Sequence[Any]) -> bool:
-        """Who may do it to no row at all does not even see the page."""
-        return self.may(request, act.permission) or any(
-            self.may(request, act.permission, row) for row in rows
+    def carry_out(self, request: HttpRequest, action: AdminAction, rows: Sequence[Any]) -> HttpResponse:
+        """Carry out the action on the rows that it can change; ask again when its form has errors."""
+        previews = self.list_previews(request, action, rows)
+        changed = [preview.row for preview in previews if preview.will_act]
+        form = action.build_form(request, changed, request.POST)
+        if action.needs_confirmation:
+            if changed and form.is_valid():
+                return action.execute(self, request, changed, form)
+            return self.render_confirmation(request, action, rows, form=form)
+        for preview in previews:
+            if not preview.will_act:
+                messages.info(request, f"{preview.name}: {preview.text}")
+        if not changed:
+            return HttpResponseRedirect(self.get_return_url(rows))
+        return action.execute(self, request, changed, form)
+
+    def can_start_action(self, request: HttpRequest, action: AdminAction, rows: Sequence[Any]) -> bool:
+        """Return whether the user may carry out the action on any row."""
+        return self.is_permitted(request, action.permission) or any(
+            self.is_permitted(request, action.permission, row) for row in rows
         )
 
     def list_rows(self, request: HttpRequest, ids: Sequence[int]) -> list[Any]:
-        """The rows of these ids that this user is shown, in the list's own order."""
+        """Return the rows with these primary keys that this user may see, in the list's order."""
         return list(self.get_queryset(request).filter(pk__in=ids).order_by(*self.ordering))
 
-    def list_plans(self, request: HttpRequest, act: AdminAction, rows: Sequence[Any]) -> list[ActionPreview]:
-        plans = []
+    def list_previews(
+        self, request: HttpRequest, action: AdminAction, rows: Sequence[Any]
+    ) -> list[ActionPreview]:
+        previews = []
         for row in rows:
-            if self.may(request, act.permission, row):
-                will, text = act.plan(row)
+            if self.is_permitted(request, action.permission, row):
+                will_act, text = action.preview(row)
             else:
-                will, text = False, gettext("You may not do this – left alone")
-            plans.append(ActionPreview(row=row, name=act.describe(row), will=will, text=str(text)))
-        return plans
+                will_act, text = False, gettext("No change: you are not allowed to do this")
+            previews.append(
+                ActionPreview(row=row, name=action.describe_row(row), will_act=will_act, text=str(text))
+            )
+        return previews
 
-    def ask(
-        self, request: HttpRequest, act: AdminAction, rows: Sequence[Any], *, form: forms.Form | None = None
+    def render_confirmation(
+        self,
+        request: HttpRequest,
+        action: AdminAction,
+        rows: Sequence[Any],
+        *,
+        form: forms.Form | None = None,
     ) -> HttpResponse:
-        plans = self.list_plans(request, act, rows)
-        promised = [plan.row for plan in plans if plan.will]
+        """Render the page that previews the action and asks. It changes nothing."""
+        previews = self.list_previews(request, action, rows)
+        changed = [preview.row for preview in previews if preview.will_act]
         if form is None:
-            form = act.build_form(request, promised)
-        return self.show(
+            form = action.build_form(request, changed)
+        return self.render_page(
             request,
             "action.html",
-            title=act.question(len(promised)) if promised else act.label,
-            plans=plans[:MAX_SHOWN],
-            more=max(len(plans) - MAX_SHOWN, 0),
+            title=action.get_title(len(changed)) if changed else action.label,
+            previews=previews[:MAX_LISTED],
+            more=max(len(previews) - MAX_LISTED, 0),
             form=form,
             ids=join_ids(rows),
-            action_url=self.own_url(act.name),
-            button=act.button(len(promised)),
-            can_go_on=bool(promised),
-            back=self.way_back(rows),
+            action_url=self.get_admin_url(action.name),
+            button=action.get_button_label(len(changed)),
+            can_confirm=bool(changed),
+            back=self.get_return_url(rows),
         )
 
-    def way_back(self, rows: Sequence[Any]) -> str:
-        return self.own_url("change", rows[0].pk) if len(rows) == 1 else self.own_url("changelist")
+    def get_return_url(self, rows: Sequence[Any]) -> str:
+        """Return the URL of the row's page for one row, and of the list for several."""
+        return (
+            self.get_admin_url("change", rows[0].pk) if len(rows) == 1 else self.get_admin_url("changelist")
+        )
 
 
-def make_action(act: AdminAction) -> Callable[..., HttpResponse | None]:
-    """The act as an action of the list. It asks; the page's form does it."""
+def make_action(action: AdminAction) -> Callable[..., HttpResponse | None]:
+    """Return the action as Django's admin expects it in ``actions``."""
 
-    def action(admin: ActionsMixin, request: HttpRequest, queryset: Any) -> HttpResponse | None:
-        rows = list(queryset.order_by(*admin.ordering)[: act.limit + 1])
-        if len(rows) > act.limit:
+    def run_action(admin: ActionsMixin, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        keys = list(queryset.order_by().values_list("pk", flat=True)[: action.max_rows + 1])
+        if len(keys) > action.max_rows:
             text = ngettext(
-                "Choose at most %(limit)d row for this.", "Choose at most %(limit)d rows for this.", act.limit
+                "Select at most %(limit)d row for this action.",
+                "Select at most %(limit)d rows for this action.",
+                action.max_rows,
             )
-            messages.error(request, text % {"limit": act.limit})
+            messages.error(request, text % {"limit": action.max_rows})
             return None
-        return admin.ask(request, act, rows)
+        rows = admin.list_rows(request, keys)
+        if action.needs_confirmation:
+            return admin.render_confirmation(request, action, rows)
+        response = admin.carry_out(request, action, rows)
+        if isinstance(response, HttpResponseRedirect):
+            # Back to the list, with its filters.
+            return HttpResponseRedirect(request.get_full_path())
+        return response
 
-    action.__name__ = f"meetergo_{act.name}"
-    action.short_description = act.label  # type: ignore[attr-defined]
-    action.allowed_permissions = (act.permission,)  # type: ignore[attr-defined]
-    return action
+    run_action.__name__ = f"meetergo_{action.name}"
+    run_action.short_description = action.label  # type: ignore[attr-defined]
+    run_action.allowed_permissions = (action.permission,)  # type: ignore[attr-defined]
+    return run_action
 
 
 class MakeDueAction(AdminAction):
-    """Makes rows due at once; the background work does the rest."""
+    """Makes rows due now; the background workers do the rest."""
 
-    told = _("will be done in a moment")
+    needs_confirmation = False
+    #: Reported for each row that became due.
+    result_text = _("will be done in a moment")
 
     def make_due(self, row: Any) -> bool:
-        """False when the row has moved on meanwhile."""
+        """Make the row due; return False when its state has changed since the page was opened."""
         raise NotImplementedError
 
-    def carry_out(self, request: HttpRequest, row: Any, form: forms.Form) -> ActionResult:
+    def perform(self, request: HttpRequest, row: Any, form: forms.Form) -> ActionResult:
         if self.make_due(row):
-            return ActionResult(text=str(self.told))
-        return ActionResult(text=gettext("has moved on meanwhile – left alone"), level=messages.INFO)
+            return ActionResult(text=str(self.result_text))
+        return ActionResult(text=gettext("no change: its state has changed meanwhile"), level=messages.INFO)
+
+    def execute(
+        self, admin: ActionsMixin, request: HttpRequest, rows: Sequence[Any], form: forms.Form
+    ) -> HttpResponse:
+        response = super().execute(admin, request, rows, form)
+        wake_workers()
+        return response

@@ -1,10 +1,10 @@
-"""Admin actions on appointments."""
+"""Actions on appointments: reschedule, cancel, read again, show the attendees' links."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 from django import forms
@@ -16,127 +16,126 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo import links
 from django_meetergo.admin.actions import MAX_AT_ONCE, ActionResult, AdminAction
-from django_meetergo.admin.base import (
-    format_age,
-    format_moment,
-)
-from django_meetergo.admin.reschedule import MoveForm, ShiftForm, list_free
+from django_meetergo.admin.display import format_age, format_moment
+from django_meetergo.admin.errors import describe_error
+from django_meetergo.admin.reschedule import RescheduleForm, ShiftForm, list_free_starts
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
 from django_meetergo.services.changes import batches
 from django_meetergo.services.changes.requests import MAX_REASON
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.sync.appointments import sync_appointment
 
-#: Cancels and moves go to the workers beyond ``FEW``; so many can be asked for at once.
-MANY = 1000
-State = AppointmentChange.State
-#: The admin's own pictures for how a change ended, or did not; all others wait.
-PICTURES = {
-    State.DONE: "admin/img/icon-yes.svg",
-    State.REFUSED: "admin/img/icon-no.svg",
-    State.UNKNOWN: "admin/img/icon-unknown.svg",
-}
+#: Appointments that one request may cancel or reschedule. Beyond ``MAX_AT_ONCE`` the workers send them.
+MAX_CHANGES = 1000
 
 
-def plan_change(row: Appointment) -> str:
-    """Why an appointment is left alone; empty when it can be changed."""
+def explain_why_unchangeable(row: Any) -> str:
+    """Return why an appointment cannot be changed now; an empty string when it can.
+
+    Rows of ``AppointmentAdmin.list_rows`` carry ``has_open_change``; for others this costs a query.
+    """
     if row.is_cancelled:
-        return gettext("Already cancelled – left alone")
+        return gettext("No change: already cancelled")
     if row.missing_since:
-        return gettext("Missing at meetergo – left alone")
+        return gettext("No change: no longer at meetergo")
     if row.start <= timezone.now():
-        return gettext("Past – left alone")
-    if row.changes.filter(state__in=AppointmentChange.OPEN).exists():
-        return gettext("Is being changed just now – left alone")
+        return gettext("No change: already started or over")
+    has_open_change = getattr(row, "has_open_change", None)
+    if has_open_change is None:
+        has_open_change = row.changes.filter(state__in=AppointmentChange.OPEN).exists()
+    if has_open_change:
+        return gettext("No change: another change is still under way")
     return ""
 
 
-def list_going(row: Appointment) -> list[Attendee]:
-    return [one for one in row.attendees.all() if one.status == Attendee.Status.ATTENDING]
+def list_attending(row: Appointment) -> list[Attendee]:
+    """Return the attendees who have not been removed."""
+    return [attendee for attendee in row.attendees.all() if attendee.status == Attendee.Status.ATTENDING]
 
 
-def join_few(names: Sequence[str]) -> str:
-    """The first two, and how many more there are."""
+def join_first_two(names: Sequence[str]) -> str:
+    """Return the first two names and the number of the others, such as "Ann, Bob +3"."""
     shown = ", ".join(filter(None, names[:2]))
     return f"{shown} +{len(names) - 2}" if len(names) > 2 else shown
 
 
-def describe_people(row: Appointment) -> str:
-    """Who will be told: meetergo mails them."""
-    return join_few([one.email or one.full_name for one in list_going(row)])
+def describe_recipients(row: Appointment) -> str:
+    """Return the addresses that meetergo will send an e-mail to."""
+    return join_first_two([attendee.email or attendee.full_name for attendee in list_attending(row)])
 
 
-def name_row(row: Appointment, start: datetime | None = None) -> str:
-    """Who, what and when, by the site's clock."""
-    who = join_few([str(one) for one in list_going(row)])
+def describe_appointment(row: Appointment, start: datetime | None = None) -> str:
+    """Return attendees, meeting type and start, in the current time zone."""
+    who = join_first_two([str(attendee) for attendee in list_attending(row)])
     what = f"{row.meeting_type or gettext('Appointment')}, {format_moment(start or row.start)}"
     return " · ".join(filter(None, [who, what]))
 
 
 class AppointmentAction(AdminAction):
-    """Acts on appointments call them what the list calls them."""
-
-    def describe(self, row: Appointment) -> str:
-        return name_row(row)
+    def describe_row(self, row: Appointment) -> str:
+        return describe_appointment(row)
 
 
-class ReasonForm(forms.Form):
+class CancelForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason (optional)"),
         required=False,
         max_length=MAX_REASON,
         widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
-        help_text=_("The people in these appointments will read it."),
+        help_text=_("The attendees will read this text."),
     )
 
 
-class Change(AppointmentAction):
-    """A cancel or a move: many at once, each with a row of its own that tells how it goes."""
+class ChangeAction(AppointmentAction):
+    """A cancel or a reschedule: stores one change per appointment and tracks them as a batch."""
 
-    limit = MANY
+    max_rows = MAX_CHANGES
 
-    def ask_for(
+    def store_changes(
         self, request: HttpRequest, rows: Sequence[Appointment], form: Any, batch: UUID
     ) -> batches.BatchResult:
+        """Store one change per row, without sending it."""
         raise NotImplementedError
 
-    def run(self, admin: Any, request: HttpRequest, rows: Sequence[Any], form: forms.Form) -> HttpResponse:
+    def execute(
+        self, admin: Any, request: HttpRequest, rows: Sequence[Any], form: forms.Form
+    ) -> HttpResponse:
+        """Store the changes, send a small batch at once, and redirect to the batch's page."""
         batch = uuid4()
-        asked = self.ask_for(request, rows, form, batch)
-        for appointment, error in asked.refused:
-            messages.error(request, f"{name_row(appointment)}: {error}")
-        for change in asked.changes:
-            admin.log_change(
-                request, change.appointment, f"{self.label} {form.cleaned_data.get('reason', '')}"
-            )
-        if not asked.changes:
-            return HttpResponseRedirect(admin.way_back(rows))
-        if len(asked.changes) <= MAX_AT_ONCE:
+        stored = self.store_changes(request, rows, form, batch)
+        for appointment, error in stored.refused:
+            messages.error(request, f"{describe_appointment(appointment)}: {describe_error(error)}")
+        for change in stored.changes:
+            reason = form.cleaned_data.get("reason", "")
+            admin.log_change(request, change.appointment, f"{self.label} {reason}")
+        if not stored.changes:
+            return HttpResponseRedirect(admin.get_return_url(rows))
+        if len(stored.changes) <= MAX_AT_ONCE:
             batches.send_batch(batch=batch, now=timezone.now())
-        return HttpResponseRedirect(admin.own_url("batch", batch))
+        return HttpResponseRedirect(admin.get_admin_url("batch", batch))
 
 
-class Cancel(Change):
+class Cancel(ChangeAction):
     name = permission = "cancel"
     label = _("Cancel…")
-    form_class = ReasonForm
+    form_class = CancelForm
 
-    def question(self, number: int) -> str:
-        text = ngettext("Cancel %(number)d appointment?", "Cancel %(number)d appointments?", number)
-        return text % {"number": number}
+    def get_title(self, count: int) -> str:
+        text = ngettext("Cancel %(number)d appointment?", "Cancel %(number)d appointments?", count)
+        return text % {"number": count}
 
-    def button(self, number: int) -> str:
-        text = ngettext("Yes, cancel %(number)d appointment", "Yes, cancel %(number)d appointments", number)
-        return text % {"number": number}
+    def get_button_label(self, count: int) -> str:
+        text = ngettext("Yes, cancel %(number)d appointment", "Yes, cancel %(number)d appointments", count)
+        return text % {"number": count}
 
-    def plan(self, row: Appointment) -> tuple[bool, str]:
-        if why_not := plan_change(row):
-            return False, why_not
-        if who := describe_people(row):
-            return True, gettext("Will be cancelled; %(who)s will be told") % {"who": who}
+    def preview(self, row: Appointment) -> tuple[bool, str]:
+        if reason := explain_why_unchangeable(row):
+            return False, reason
+        if who := describe_recipients(row):
+            return True, gettext("Will be cancelled; meetergo notifies %(who)s") % {"who": who}
         return True, gettext("Will be cancelled")
 
-    def ask_for(
+    def store_changes(
         self, request: HttpRequest, rows: Sequence[Appointment], form: Any, batch: UUID
     ) -> batches.BatchResult:
         return batches.cancel_appointments(
@@ -148,120 +147,129 @@ class Cancel(Change):
         )
 
 
-class Move(Change):
-    name, permission = "move", "reschedule"
-    label = _("Move…")
+class Reschedule(ChangeAction):
+    name = permission = "reschedule"
+    label = _("Reschedule…")
 
-    def question(self, number: int) -> str:
-        text = ngettext("Move %(number)d appointment?", "Move %(number)d appointments?", number)
-        return text % {"number": number}
+    def get_title(self, count: int) -> str:
+        text = ngettext("Reschedule %(number)d appointment?", "Reschedule %(number)d appointments?", count)
+        return text % {"number": count}
 
-    def button(self, number: int) -> str:
-        text = ngettext("Yes, move %(number)d appointment", "Yes, move %(number)d appointments", number)
-        return text % {"number": number}
+    def get_button_label(self, count: int) -> str:
+        text = ngettext(
+            "Yes, reschedule %(number)d appointment", "Yes, reschedule %(number)d appointments", count
+        )
+        return text % {"number": count}
 
-    def plan(self, row: Appointment) -> tuple[bool, str]:
-        if why_not := plan_change(row):
-            return False, why_not
-        if who := describe_people(row):
-            return True, gettext("Will be moved; %(who)s will be told") % {"who": who}
-        return True, gettext("Will be moved")
+    def preview(self, row: Appointment) -> tuple[bool, str]:
+        if reason := explain_why_unchangeable(row):
+            return False, reason
+        if who := describe_recipients(row):
+            return True, gettext("Will be rescheduled; meetergo notifies %(who)s") % {"who": who}
+        return True, gettext("Will be rescheduled")
 
     def build_form(self, request: HttpRequest, rows: Sequence[Any], data: Any = None) -> forms.Form:
         if len(rows) == 1:
-            return MoveForm(data, starts=list_free(rows[0]))
+            return RescheduleForm(data, starts=list_free_starts(rows[0]))
         return ShiftForm(data)
 
-    def ask_for(
+    def store_changes(
         self, request: HttpRequest, rows: Sequence[Appointment], form: Any, batch: UUID
     ) -> batches.BatchResult:
-        moves = form.list_moves(rows)
         return batches.reschedule_appointments(
-            moves=moves, batch=batch, user=request.user, now=timezone.now()
+            moves=form.list_targets(rows), batch=batch, user=request.user, now=timezone.now()
         )
 
 
-class FetchAgain(AppointmentAction):
+class ReadAgain(AppointmentAction):
+    """Reads appointments from meetergo now."""
+
     name, permission = "fetch", "sync"
-    label = _("Fetch again")
+    label = _("Update from meetergo")
+    needs_confirmation = False
 
-    def question(self, number: int) -> str:
-        text = ngettext("Fetch %(number)d appointment?", "Fetch %(number)d appointments?", number)
-        return text % {"number": number}
-
-    def button(self, number: int) -> str:
-        return gettext("Yes, fetch again")
-
-    def plan(self, row: Appointment) -> tuple[bool, str]:
+    def preview(self, row: Appointment) -> tuple[bool, str]:
         return True, gettext("Will be read from meetergo; last read: %(age)s") % {
             "age": format_age(row.synced_at)
         }
 
-    def carry_out(self, request: HttpRequest, row: Appointment, form: forms.Form) -> ActionResult:
-        before = row.digest
+    def perform(self, request: HttpRequest, row: Appointment, form: forms.Form) -> ActionResult:
+        digest = row.digest
         client = build_client(row.connection, "reread")
-        read = sync_appointment(appointment=row, client=client, now=timezone.now())
-        if read.missing_since:
-            return ActionResult(text=gettext("meetergo does not know it any more"), level=messages.WARNING)
-        if read.digest == before:
+        updated = sync_appointment(appointment=row, client=client, now=timezone.now())
+        if updated.missing_since:
+            return ActionResult(text=gettext("no longer exists at meetergo"), level=messages.WARNING)
+        if updated.digest == digest:
             return ActionResult(text=gettext("unchanged"))
-        return ActionResult(text=gettext("fetched"))
+        return ActionResult(text=gettext("updated"))
 
 
 class ShowLinks(AppointmentAction):
-    """The attendees' own links. Whoever has one may move and cancel: seeing it is an act, and logged."""
+    """Shows the attendees' links. Whoever has one may reschedule and cancel, so each use is logged."""
 
     name = permission = "link"
-    label = _("Copy attendee's link…")
+    label = _("Copy attendee's link")
+    needs_confirmation = False
 
-    def question(self, number: int) -> str:
-        return gettext("Show the attendees' links?")
+    def preview(self, row: Appointment) -> tuple[bool, str]:
+        if not list_attending(row):
+            return False, gettext("Nobody attends this appointment")
+        return True, gettext("Whoever has the link can reschedule and cancel the appointment")
 
-    def button(self, number: int) -> str:
-        return gettext("Yes, show the links")
-
-    def plan(self, row: Appointment) -> tuple[bool, str]:
-        if not list_going(row):
-            return False, gettext("Nobody attends – left alone")
-        return True, gettext("Whoever has the link can move and cancel the appointment")
-
-    def run(self, admin: Any, request: HttpRequest, rows: Sequence[Any], form: forms.Form) -> HttpResponse:
+    def execute(
+        self, admin: Any, request: HttpRequest, rows: Sequence[Any], form: forms.Form
+    ) -> HttpResponse:
         shown: list[Any] = []
         for row in rows:
             shown += [
-                (name_row(row), one, links.build_absolute_url(links.get_manage_path(one)))
-                for one in list_going(row)
+                (
+                    describe_appointment(row),
+                    attendee,
+                    links.build_absolute_url(links.get_manage_path(attendee)),
+                )
+                for attendee in list_attending(row)
             ]
-            admin.log_change(request, row, gettext("Saw the attendees' links"))
-        response: HttpResponse = admin.show(
-            request, "links.html", title=_("Attendees' links"), shown=shown, back=admin.way_back(rows)
+            admin.log_change(request, row, gettext("Showed the attendees' links"))
+        response: HttpResponse = admin.render_page(
+            request, "links.html", title=_("Attendees' links"), shown=shown, back=admin.get_return_url(rows)
         )
         response["Cache-Control"] = "no-store"
         return response
 
 
-ACTS = (Move(), Cancel(), FetchAgain(), ShowLinks())
+class RecordAttendance(AppointmentAction):
+    """Records on this site whether the attendees came. meetergo does not receive it."""
+
+    permission = "change"
+    needs_confirmation = False
+    max_rows = MAX_CHANGES
+    attendance: ClassVar[Appointment.Attendance]
+
+    def preview(self, row: Appointment) -> tuple[bool, str]:
+        if row.is_cancelled:
+            return False, gettext("No change: already cancelled")
+        if timezone.localtime(row.start).date() > timezone.localdate():
+            return False, gettext("No change: the appointment is on a later day")
+        if row.attendance == self.attendance:
+            return False, gettext("No change: already recorded")
+        return True, str(self.attendance.label)
+
+    def perform(self, request: HttpRequest, row: Appointment, form: forms.Form) -> ActionResult:
+        row.attendance = self.attendance
+        row.save(update_fields=["attendance"])
+        return ActionResult(text=str(self.attendance.label))
 
 
-def name_progress(progress: batches.Progress) -> str:
-    if not progress.is_over:
-        return gettext("Under way")
-    if progress.refused == progress.total:
-        return gettext("Refused")
-    return gettext("Done in part") if progress.refused else gettext("Done")
+class RecordCame(RecordAttendance):
+    name = "came"
+    label = _("Record: came")
+    attendance = Appointment.Attendance.CAME
 
 
-def show_progress(change: AppointmentChange) -> str:
-    """How a change went, in words for staff."""
-    match change.state:
-        case State.DONE if change.kind == AppointmentChange.Kind.RESCHEDULE:
-            return gettext("Moved to %(start)s") % {"start": format_moment(change.target_start)}
-        case State.DONE:
-            return gettext("Cancelled")
-        case State.REFUSED if change.outcome == "slot_taken":
-            return gettext("Refused: the new time is taken. The old time stands.")
-        case State.REFUSED:
-            return gettext("Refused: %(why)s") % {"why": change.message or change.outcome}
-        case State.UNKNOWN:
-            return gettext("Being checked: the answer was lost, or the change does not show yet")
-    return gettext("Waiting to be sent")
+class RecordNoShow(RecordAttendance):
+    name = "no_show"
+    label = _("Record: did not come")
+    attendance = Appointment.Attendance.NO_SHOW
+
+
+ADMIN_ACTIONS = (Reschedule(), Cancel(), RecordCame(), RecordNoShow(), ShowLinks(), ReadAgain())

@@ -1,9 +1,7 @@
-"""What all our admin pages share: nothing is added or deleted here, and lists cost the same at any size."""
+"""The base class of all admins: read-only rows, lists of constant cost, and pages of our own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,22 +9,13 @@ import django
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
 from django.core.paginator import Paginator
-from django.db import connection, models, transaction
-from django.db.models import Q
+from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
-from django.utils.formats import date_format
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from django.utils.timesince import timesince
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-
-from django_meetergo.models import fold_email
-from django_meetergo.timezones import find_zone
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -35,21 +24,21 @@ else:
     ModelAdmin = admin.ModelAdmin
     StackedInline = admin.StackedInline
 
-#: Rows are counted up to here: nobody pages further, and counting all of them reads the whole table.
+#: Lists count their rows up to this number; counting more would read the whole table.
 MAX_COUNT = 10_000
-#: From 6.1 on, the admin's breadcrumbs are a list.
-LISTS_CRUMBS = django.VERSION >= (6, 1)
+#: From Django 6.1 on, the admin's breadcrumbs are an ordered list.
+HAS_BREADCRUMB_LIST = django.VERSION >= (6, 1)
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # cannot be subscripted at runtime
-    """Counts no further than ``CAP``, and looks up other tables' columns for the rows of the page alone."""
+    """Counts up to ``MAX_COUNT`` rows, and computes annotations for the rows of the page only."""
 
     def page(self, number: Any) -> Any:
-        shown: Any = super().page(number)
-        every: Any = self.object_list
-        # Rows that are passed over to reach a late page would be looked up as well.
-        shown.object_list = every.filter(pk__in=list(shown.object_list.values_list("pk", flat=True)))
-        return shown
+        page: Any = super().page(number)
+        all_rows: Any = self.object_list
+        # Without this step the database computes the annotations of all rows that OFFSET skips.
+        page.object_list = all_rows.filter(pk__in=list(page.object_list.values_list("pk", flat=True)))
+        return page
 
     @cached_property
     def count(self) -> int:
@@ -58,7 +47,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # cannot be subscri
 
 
 class MeetergoAdmin(ModelAdmin):
-    """Rows that services write and people read. Subclasses name what a person may change of their own."""
+    """Admin of rows that only services write. ``site_fields`` names the columns that staff may edit."""
 
     paginator = CappedPaginator
     show_full_result_count = False
@@ -66,18 +55,18 @@ class MeetergoAdmin(ModelAdmin):
     ordering: ClassVar[Any] = ("-pk",)
     change_form_template = "admin/meetergo/change_form.html"
     change_list_template = "admin/meetergo/change_list.html"
-    #: Large or secret columns that no list needs.
+    #: Large or secret columns that lists do not load.
     defer: tuple[str, ...] = ()
-    #: Our own columns, which may be edited.
-    own_fields: tuple[str, ...] = ()
-    #: Why there is no button to add or to delete.
-    why_not = _("Nothing is added or deleted here: these rows follow what happens.")
-    why_empty = _("Nothing has happened yet.")
+    #: The columns of this site, which staff may edit.
+    site_fields: tuple[str, ...] = ()
+    #: Tells staff why nothing can be added or deleted here.
+    readonly_notice = _("These records are written automatically. They cannot be added or deleted here.")
+    empty_notice = _("There are no records yet.")
 
     # Permissions
 
-    def may(self, request: HttpRequest, action: str, obj: models.Model | None = None) -> bool:
-        """Whether this user may do something, to all rows of this kind or to this one."""
+    def is_permitted(self, request: HttpRequest, action: str, obj: models.Model | None = None) -> bool:
+        """Return whether the user has a permission for all rows of this model or for this row."""
         permission = f"{self.opts.app_label}.{action}_{self.opts.model_name}"
         user: Any = request.user
         return user.has_perm(permission) or (obj is not None and user.has_perm(permission, obj))
@@ -89,7 +78,7 @@ class MeetergoAdmin(ModelAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(self.own_fields) and super().has_change_permission(request, obj)
+        return bool(self.site_fields) and super().has_change_permission(request, obj)
 
     # Rows
 
@@ -97,21 +86,21 @@ class MeetergoAdmin(ModelAdmin):
         return super().get_queryset(request).defer(*self.defer)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        shown = flatten_fieldsets(self.get_fieldsets(request, obj))
-        return [name for name in shown if name not in self.own_fields]
+        fields = flatten_fieldsets(self.get_fieldsets(request, obj))
+        return [name for name in fields if name not in self.site_fields]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: FBT001
-        """Our own columns only: the mirror may have moved on since the page was opened."""
-        if changed := [name for name in self.own_fields if name in form.changed_data]:
+        """Save the site's columns only: a sync may have changed the others since the page was opened."""
+        if changed := [name for name in self.site_fields if name in form.changed_data]:
             obj.save(update_fields=changed)
 
     # Pages
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         extra = {
-            "why_not": self.why_not,
-            "why_empty": self.why_empty,
-            "cap": MAX_COUNT,
+            "readonly_notice": self.readonly_notice,
+            "empty_notice": self.empty_notice,
+            "max_count": MAX_COUNT,
             **(extra_context or {}),
         }
         extra["list_tools"] = self.list_tools(request)
@@ -125,122 +114,54 @@ class MeetergoAdmin(ModelAdmin):
         extra_context: Any = None,
     ) -> HttpResponse:
         obj = self.get_object(request, object_id) if object_id else None
-        tools = self.detail_tools(request, obj) if obj is not None else []
-        extra = {"why_not": self.why_not, "detail_tools": tools, **(extra_context or {})}
+        buttons = self.list_row_buttons(request, obj) if obj is not None else []
+        extra = {"readonly_notice": self.readonly_notice, "row_buttons": buttons, **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, extra)
 
     def list_tools(self, request: HttpRequest) -> list[tuple[str, Any]]:
-        """Addresses and names of the buttons above a list."""
+        """Return URL and label of each button above the list."""
         return []
 
-    def detail_tools(self, request: HttpRequest, obj: Any) -> list[tuple[str, Any]]:
-        """Addresses and names of the buttons on a row's page."""
+    def list_row_buttons(self, request: HttpRequest, obj: Any) -> list[Any]:
+        """Return the buttons on a row's page; see ``actions.RowButton``."""
         return []
 
-    # Views of our own
+    # Pages of our own
 
-    def own_path(self, route: str, view: Any, name: str) -> URLPattern:
-        """A page beside the admin's own. It may telephone, so no transaction is held around it."""
+    def build_url_pattern(self, route: str, view: Any, name: str) -> URLPattern:
+        """Return the pattern of an additional page.
+
+        The view may call meetergo, so ``ATOMIC_REQUESTS`` does not apply to it.
+        """
         guarded = transaction.non_atomic_requests(self.admin_site.admin_view(view))
         full_name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
         pattern: URLPattern = path(route, guarded, name=full_name)
         return pattern
 
-    def own_url(self, name: str, *args: Any) -> str:
+    def get_admin_url(self, name: str, *args: Any) -> str:
+        """Return the URL of one of this model's admin pages, such as "changelist"."""
         view = f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}"
         return reverse(view, args=args, current_app=self.admin_site.name)
 
-    def show(
+    def render_page(
         self, request: HttpRequest, template: str, *, title: Any, status: int = 200, **context: Any
     ) -> TemplateResponse:
-        """A page in the admin's frame, with its place in the breadcrumbs."""
-        crumbs = [
+        """Render a template of ``admin/meetergo/`` with the admin's frame and breadcrumbs."""
+        breadcrumbs = [
             (reverse("admin:index", current_app=self.admin_site.name), gettext("Home")),
             (
                 reverse("admin:app_list", args=[self.opts.app_label], current_app=self.admin_site.name),
                 self.opts.app_config.verbose_name if self.opts.app_config else self.opts.app_label,
             ),
-            (self.own_url("changelist"), capfirst(self.opts.verbose_name_plural)),
+            (self.get_admin_url("changelist"), capfirst(self.opts.verbose_name_plural)),
         ]
-        given = {
+        page_context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": title,
-            "crumbs": crumbs,
-            "lists_crumbs": LISTS_CRUMBS,
+            "breadcrumb_links": breadcrumbs,
+            "has_breadcrumb_list": HAS_BREADCRUMB_LIST,
             **context,
         }
         request.current_app = self.admin_site.name
-        return TemplateResponse(request, f"admin/meetergo/{template}", given, status=status)
-
-
-# Words
-
-
-def format_moment(moment: datetime | None) -> str:
-    """A moment by the site's clock, with its weekday."""
-    return date_format(timezone.localtime(moment), "D, j M Y, H:i") if moment else "–"
-
-
-def format_moment_at_host(moment: datetime, zone_name: str) -> str:
-    """The same moment by an attendee's clock; empty when their zone is unknown."""
-    zone = find_zone(zone_name)
-    return f"{date_format(moment.astimezone(zone), 'D, j M Y, H:i')} ({zone.key})" if zone else ""
-
-
-def format_age(moment: datetime | None) -> str:
-    if moment is None:
-        return gettext("never")
-    return gettext("%(time)s ago") % {"time": timesince(moment)}
-
-
-def render_hover(text: str, title: str) -> SafeString | str:
-    return format_html('<span title="{}">{}</span>', title, text) if title else text
-
-
-def render_link(obj: models.Model | None) -> SafeString | str:
-    """A row's name, leading to its page."""
-    if obj is None:
-        return "–"
-    url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
-    return format_html('<a href="{}">{}</a>', url, obj)
-
-
-# Searching
-
-
-def fold_name(name: str) -> str:
-    """As this database's LOWER does it: SQLite's leaves letters beyond ASCII alone."""
-    if connection.vendor != "sqlite":
-        return name.lower()
-    return "".join(letter.lower() if letter.isascii() else letter for letter in name)
-
-
-def starts_with(column: str, text: str) -> Q:
-    """A prefix, found by the column's index on every database."""
-    match = Q(**{f"{column}__startswith": text})
-    if connection.vendor == "sqlite":
-        # Its LIKE passes the index by; the bounds do not.
-        match &= Q(**{f"{column}__gte": text, f"{column}__lt": f"{text}\U0010ffff"})
-    return match
-
-
-def match_person(term: str, prefix: str = "") -> Q:
-    """People of an address, or of a name: each word begins a first or a last name."""
-    address = starts_with(f"{prefix}email_folded", fold_email(term))
-    if "@" in term or any(letter.isdigit() for letter in term):
-        return address
-    names = Q()
-    for word in term.split():
-        folded = fold_name(word)
-        names &= starts_with(f"{prefix}first_folded", folded) | starts_with(f"{prefix}last_folded", folded)
-    return address | names
-
-
-def list_ids(text: str) -> list[int]:
-    """The primary keys in a comma-separated text; anything else in it is ignored."""
-    return [int(part) for part in text.split(",") if part.isascii() and part.isdigit() and len(part) < 19]
-
-
-def join_ids(rows: Iterable[models.Model]) -> str:
-    return ",".join(str(row.pk) for row in rows)
+        return TemplateResponse(request, f"admin/meetergo/{template}", page_context, status=status)

@@ -1,10 +1,11 @@
-"""Book for somebody on the phone: choose what, when and who. The same service as for visitors."""
+"""Book for somebody, for example a caller: choose meeting type and time, then enter the attendee."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
@@ -17,7 +18,9 @@ from django.utils.html import format_html
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.base import MeetergoAdmin, format_moment
+from django_meetergo.admin.base import MeetergoAdmin
+from django_meetergo.admin.display import format_moment, midnight
+from django_meetergo.admin.errors import describe_error
 from django_meetergo.exceptions import (
     BookingAlreadyOpen,
     IdempotencyKeyReused,
@@ -33,37 +36,38 @@ from django_meetergo.presentation.slots import parse_start
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.clients import build_client
-from django_meetergo.timezones import find_zone
+from django_meetergo.timezones import choose_zone, list_zones
 
 #: Days on one page of times.
-SPAN = 7
-#: Pages ahead that can be looked at.
-LONGEST = 365
+DAYS_PER_PAGE = 7
+#: Days ahead that staff can book.
+MAX_DAYS_AHEAD = 365
 
-ERROR, DONE, WAITS = messages.ERROR, messages.SUCCESS, messages.WARNING
 State, Reason = Booking.State, Booking.Reason
 
 
 class CallerDetailsForm(BookingForm):
-    """The visitors' form in staff's hands: no trap for robots, no consent to tick for somebody else."""
+    """The visitors' form for staff, without the honeypot and the consents that only attendees can give."""
 
-    timezone = forms.CharField(
+    timezone = forms.ChoiceField(
         label=_("Time zone"),
-        max_length=64,
         required=False,
-        help_text=_("A name like Europe/Berlin. In this zone the attendee reads the times."),
+        help_text=_("The attendee sees all times in this time zone."),
     )
     skip_notifications = forms.BooleanField(
         label=_("No e-mails"),
         required=False,
-        help_text=_("meetergo sends no confirmation. Later moves and cancels are mailed all the same."),
+        help_text=_(
+            "meetergo sends no confirmation. It still sends e-mails when the appointment is rescheduled "
+            "or cancelled."
+        ),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in ("website", "privacy", "rebook", *self.NARROWING):
+        for name in ("website", "privacy", "rebook", *self.REBOOK_RESTRICTIONS):
             self.fields.pop(name, None)
-        # Staff reads these, and they are not about staff.
+        # The visitors' labels and messages address the attendee; staff enter somebody else's details.
         self.fields["receive_reminders"].label = _("Reminders before the appointment")
         for field in self.fields.values():
             field.error_messages["required"] = forms.Field.default_error_messages["required"]
@@ -72,34 +76,43 @@ class CallerDetailsForm(BookingForm):
             self.fields["channel"].label = _("Channel")
         for name in ("first_name", "last_name", "email", "phone"):
             self.fields[name].widget.attrs |= {"autocomplete": "off", "class": "vTextField"}
-
-    def clean_timezone(self) -> str:
-        name = str(self.cleaned_data["timezone"])
-        if name and find_zone(name) is None:
-            raise forms.ValidationError(_("This is not the name of a time zone."))
-        return name
+        zone = choose_zone(timezone.get_current_timezone_name())
+        self.initial.setdefault("timezone", zone.key)
+        cast(forms.ChoiceField, self.fields["timezone"]).choices = [
+            (group, [(option.name, option.label) for option in options])
+            for group, options in list_zones(zone, timezone.now())
+        ]
 
 
 class BookForCallerMixin(MeetergoAdmin):
-    """Three steps under one address; each is a link that can be sent to a colleague."""
+    """Three steps under one URL; each is a link that can be sent to a colleague."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return self.may(request, "add")
+        return self.is_permitted(request, "add")
 
     def get_urls(self) -> list[Any]:
-        return [self.own_path("call/", self.call_view, "call"), *super().get_urls()]
+        return [self.build_url_pattern("call/", self.book_for_caller_view, "call"), *super().get_urls()]
 
-    def call_view(self, request: HttpRequest) -> HttpResponse:
+    def book_for_caller_view(self, request: HttpRequest) -> HttpResponse:
+        """Show the step that the query asks for.
+
+        ``type``, ``length`` (minutes), ``day`` and ``start`` are chosen in the steps. The calendar links here
+        with ``host`` (a primary key), ``day`` and ``start``.
+        """
         if not self.has_add_permission(request):
             raise PermissionDenied
         if "type" not in request.GET:
             return self.choose_type(request)
         meeting_type = self.find_type(request.GET["type"])
-        length = read_length(request.GET, meeting_type)
+        length = parse_length(request.GET, meeting_type)
         start = parse_start(request.GET.get("start", ""))
-        if start is None:
+        if start is None or not is_bookable_start(start):
             return self.choose_time(request, meeting_type, length)
-        return self.enter_person(request, meeting_type, length, start)
+        if request.method == "GET" and not is_free(meeting_type, start, length):
+            text = _("%(when)s is not free for “%(type)s”. Choose one of the free times.")
+            messages.warning(request, text % {"when": format_moment(start), "type": meeting_type})
+            return self.choose_time(request, meeting_type, length, day=timezone.localdate(start))
+        return self.enter_details(request, meeting_type, length, start)
 
     def find_type(self, key: str) -> MeetingType:
         bookable = MeetingType.objects.bookable().filter(needs_own_page=False)
@@ -109,37 +122,50 @@ class BookForCallerMixin(MeetergoAdmin):
         return found
 
     def choose_type(self, request: HttpRequest) -> HttpResponse:
+        """List the meeting types, only those of ``host`` if it is given; with a single one, go on."""
         types = MeetingType.objects.bookable().filter(needs_own_page=False).defer("raw")
-        return self.show(request, "book_for_caller_type.html", title=_("What shall be booked?"), types=types)
+        key = request.GET.get("host", "")
+        if key.isascii() and key.isdigit() and len(key) < 19:
+            types = types.filter(hosts=int(key))
+        kept = {name: request.GET[name] for name in ("host", "day", "start") if request.GET.get(name)}
+        choices = [
+            (meeting_type, "?" + urlencode({"type": meeting_type.pk, **kept})) for meeting_type in types
+        ]
+        if kept.get("host") and len(choices) == 1:
+            return HttpResponseRedirect(choices[0][1])
+        return self.render_page(
+            request, "book_for_caller_type.html", title=_("What would you like to book?"), choices=choices
+        )
 
-    def choose_time(self, request: HttpRequest, meeting_type: MeetingType, length: int) -> HttpResponse:
-        """A week of free times by the site's clock."""
+    def choose_time(
+        self, request: HttpRequest, meeting_type: MeetingType, length: int, *, day: date | None = None
+    ) -> HttpResponse:
+        """Show the free times of a week from ``day`` on, in the current time zone."""
         now = timezone.now()
         today = timezone.localtime(now).date()
-        first = parse_day(request.GET.get("day")) or today
-        first = min(max(first, today), today + timedelta(days=LONGEST))
+        first = day or parse_day(request.GET.get("day")) or today
+        first = min(max(first, today), today + timedelta(days=MAX_DAYS_AHEAD))
         zone = timezone.get_current_timezone()
-        start, end = midnight(first), midnight(first + timedelta(days=SPAN))
         try:
             found = list_slots(
                 meeting_type=meeting_type,
-                start=start,
-                end=end,
+                start=midnight(first),
+                end=midnight(first + timedelta(days=DAYS_PER_PAGE)),
                 duration=length,
                 client=build_client(meeting_type.connection, "view"),
                 now=now,
             )
         except ImproperlyConfigured as error:
             messages.error(request, str(error))
-            return HttpResponseRedirect(self.own_url("call"))
+            return HttpResponseRedirect(self.get_admin_url("call"))
         days: dict[date, list[tuple[str, str]]] = {}
-        for free in found.times:
-            local = free.start.astimezone(zone)
-            words = f"{date_format(local, 'H:i')}"
-            if free.seats_left is not None:
-                words = gettext("%(time)s (%(seats)d free)") % {"time": words, "seats": free.seats_left}
-            days.setdefault(local.date(), []).append((free.start.isoformat(), words))
-        return self.show(
+        for slot in found.times:
+            local = slot.start.astimezone(zone)
+            label = f"{date_format(local, 'H:i')}"
+            if slot.seats_left is not None:
+                label = gettext("%(time)s (%(seats)d free)") % {"time": label, "seats": slot.seats_left}
+            days.setdefault(local.date(), []).append((slot.start.isoformat(), label))
+        return self.render_page(
             request,
             "book_for_caller_time.html",
             title=_("When?"),
@@ -147,29 +173,30 @@ class BookForCallerMixin(MeetergoAdmin):
             length=length,
             lengths=meeting_type.durations,
             first=first,
-            earlier=max(first - timedelta(days=SPAN), today) if first > today else None,
-            later=first + timedelta(days=SPAN),
+            earlier=max(first - timedelta(days=DAYS_PER_PAGE), today) if first > today else None,
+            later=first + timedelta(days=DAYS_PER_PAGE),
             days=list(days.items()),
             failed=found.failed,
             stale=found.stale,
             zone=zone,
         )
 
-    def enter_person(
+    def enter_details(
         self, request: HttpRequest, meeting_type: MeetingType, length: int, start: datetime
     ) -> HttpResponse:
+        """Show the form for the attendee's details, or book with the submitted ones."""
         form = CallerDetailsForm(
             request.POST if request.method == "POST" else None,
             meeting_type=meeting_type,
-            initial={"token": make_token(), "timezone": str(timezone.get_current_timezone())},
+            initial={"token": make_token()},
         )
         if request.method == "POST" and form.is_valid():
-            answer = self.book(request, form, meeting_type, length, start)
-            if answer is not None:
-                return answer
-        return self.show(
+            response = self.book(request, form, meeting_type, length, start)
+            if response is not None:
+                return response
+        return self.render_page(
             request,
-            "book_for_caller_person.html",
+            "book_for_caller_details.html",
             title=_("For whom?"),
             meeting_type=meeting_type,
             length=length,
@@ -186,53 +213,55 @@ class BookForCallerMixin(MeetergoAdmin):
         length: int,
         start: datetime,
     ) -> HttpResponse | None:
-        """None: the form says what is wrong."""
-        given = form.cleaned_data
+        """Book, and return where to go next; None when the form shows what is wrong."""
+        data = form.cleaned_data
         try:
             booking = book_appointment(
                 meeting_type=meeting_type,
                 start=start,
                 duration=length,
                 attendee=AttendeeData(
-                    email=given["email"],
-                    first_name=given["first_name"],
-                    last_name=given["last_name"],
-                    phone=given["phone"],
-                    timezone=given["timezone"] or str(timezone.get_current_timezone()),
+                    email=data["email"],
+                    first_name=data["first_name"],
+                    last_name=data["last_name"],
+                    phone=data["phone"],
+                    timezone=data["timezone"] or timezone.get_current_timezone_name(),
                     language=(get_language() or "")[:2],
-                    receive_reminders=given["receive_reminders"],
-                    other_emails=given.get("other_emails") or (),
+                    receive_reminders=data["receive_reminders"],
+                    other_emails=data.get("other_emails") or (),
                 ),
-                channel=given.get("channel", ""),
+                channel=data.get("channel", ""),
                 location=form.chosen_location,
-                skip_notifications=given["skip_notifications"],
+                skip_notifications=data["skip_notifications"],
                 custom_fields=form.answers,
-                idempotency_key=given["token"],
+                idempotency_key=data["token"],
                 client=build_client(meeting_type.connection, "write"),
                 now=timezone.now(),
             )
         except BookingAlreadyOpen as error:
-            words = _('This person has an open booking already: <a href="{}">{}</a>.')
-            form.add_error(
-                None, format_html(str(words), self.own_url("change", error.booking.pk), error.booking)
-            )
+            text = _('This person already has an open booking: <a href="{}">{}</a>.')
+            url = self.get_admin_url("change", error.booking.pk)
+            form.add_error(None, format_html(str(text), url, error.booking))
         except IdempotencyKeyReused as error:
-            return HttpResponseRedirect(self.own_url("change", error.booking.pk))
+            return HttpResponseRedirect(self.get_admin_url("change", error.booking.pk))
         except StartNotOffered:
             form.add_error(None, gettext("This time is no longer free. Go back and choose another one."))
         except InvalidRequest as error:
             form.add_error(error.field if error.field in form.fields else None, str(error))
         except (MeetergoError, ImproperlyConfigured) as error:
-            form.add_error(None, str(error))
+            form.add_error(None, describe_error(error))
         else:
-            return self.tell_result(request, booking, form)
+            return self.show_result(request, booking, form)
         return None
 
-    def tell_result(
+    def show_result(
         self, request: HttpRequest, booking: Booking, form: CallerDetailsForm
     ) -> HttpResponse | None:
-        """The booking's page with a word on how it went; a time that was lost leads back to the times."""
-        self.log_addition(request, booking, gettext("Booked for a caller"))
+        """Report the result and redirect: to the appointment, to the booking, or back to the times.
+
+        Returns None when meetergo refused single fields, which the form then shows.
+        """
+        self.log_addition(request, booking, gettext("Booked for somebody"))
         if booking.reason == Reason.REFUSED and form.add_refusals(booking.field_errors):
             form.renew_token()
             return None
@@ -241,36 +270,62 @@ class BookForCallerMixin(MeetergoAdmin):
         if booking.reason == Reason.SLOT_TAKEN:
             day = timezone.localtime(booking.start).date().isoformat()
             query = f"?type={booking.meeting_type_id}&length={booking.duration}&day={day}"
-            return HttpResponseRedirect(self.own_url("call") + query)
+            return HttpResponseRedirect(self.get_admin_url("call") + query)
+        user: Any = request.user
+        if booking.attendee and user.has_perm("meetergo.view_appointment"):
+            key = booking.attendee.appointment_id
+            url = reverse("admin:meetergo_appointment_change", args=[key], current_app=self.admin_site.name)
+            return HttpResponseRedirect(url)
         if not self.has_view_permission(request, booking):
             return HttpResponseRedirect(reverse("admin:index", current_app=self.admin_site.name))
-        return HttpResponseRedirect(self.own_url("change", booking.pk))
+        return HttpResponseRedirect(self.get_admin_url("change", booking.pk))
 
 
 def describe_result(booking: Booking) -> tuple[int, str]:
-    when = format_moment(booking.start)
+    """Return the message level and the text that report how a booking went."""
+    words = {"when": format_moment(booking.start), "reference": booking.reference}
     match booking.state:
         case State.CONFIRMED:
-            return DONE, gettext("Booked: %(when)s.") % {"when": when}
+            return messages.SUCCESS, gettext("Booked: %(when)s. Reference: %(reference)s") % words
         case State.PENDING:
-            return WAITS, gettext("Asked for %(when)s: somebody must still confirm it.") % {"when": when}
+            return messages.WARNING, gettext(
+                "Requested: %(when)s. The booking must still be confirmed: %(who)s."
+            ) % {**words, "who": booking.get_reason_display()}
         case State.CLOSED if booking.reason == Reason.SLOT_TAKEN:
-            return ERROR, gettext("Somebody else has just taken %(when)s. Choose another time.") % {
-                "when": when
-            }
+            return messages.ERROR, gettext("%(when)s has just been taken. Choose another time.") % words
         case State.CLOSED:
             why = booking.message or booking.get_reason_display()
-            return ERROR, gettext("Not booked: %(why)s") % {"why": why}
-    return WAITS, gettext(
-        "It is not certain yet whether this was booked. It is being checked: do not book again."
+            return messages.ERROR, gettext("Not booked: %(why)s") % {"why": why}
+    return messages.WARNING, gettext(
+        "It is not certain yet whether this was booked. It is being checked. Please do not book again."
     )
 
 
-def read_length(query: Mapping[str, Any], meeting_type: MeetingType) -> int:
-    given = str(query.get("length", ""))
-    length = int(given) if given.isascii() and given.isdigit() and len(given) < 6 else 0
+def parse_length(query: Mapping[str, Any], meeting_type: MeetingType) -> int:
+    """Return the chosen length in minutes; the meeting type's own length for anything it does not offer."""
+    text = str(query.get("length", ""))
+    length = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
     return length if length in meeting_type.durations else meeting_type.duration
 
 
-def midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime(day.year, day.month, day.day))  # noqa: DTZ001 - made aware here
+def is_free(meeting_type: MeetingType, start: datetime, length: int) -> bool:
+    """Return whether a start is offered; True when that is not known, as booking decides in the end."""
+    now = timezone.now()
+    try:
+        found = list_slots(
+            meeting_type=meeting_type,
+            start=start,
+            end=start + timedelta(minutes=1),
+            duration=length,
+            client=build_client(meeting_type.connection, "view"),
+            now=now,
+        )
+    except ImproperlyConfigured:
+        return True
+    return found.failed or any(slot.start == start for slot in found.times)
+
+
+def is_bookable_start(start: datetime) -> bool:
+    """Return whether a start is near enough to be computed with: dates near the year 9999 overflow."""
+    now = timezone.now()
+    return now - timedelta(days=1) < start < now + timedelta(days=MAX_DAYS_AHEAD + DAYS_PER_PAGE + 1)

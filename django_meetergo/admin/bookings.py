@@ -1,4 +1,4 @@
-"""What people asked for, what became of it, and the desk where staff books for a caller."""
+"""Bookings in the admin: what was requested, what became of it, and the actions on it."""
 
 from __future__ import annotations
 
@@ -9,90 +9,75 @@ from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
-from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin import timeline
 from django_meetergo.admin.actions import ActionResult, ActionsMixin, AdminAction, MakeDueAction, make_action
-from django_meetergo.admin.base import (
-    format_moment,
-    format_moment_at_host,
-    match_person,
-    render_hover,
-    render_link,
-)
+from django_meetergo.admin.answers import render_answers
 from django_meetergo.admin.book_for_caller import BookForCallerMixin
+from django_meetergo.admin.display import (
+    format_moment,
+    format_moment_in_zone,
+    render_link,
+    render_status,
+    render_with_title,
+)
 from django_meetergo.admin.filters import BookingAttention, ConnectionFilter, TypeFilter, WhenFilter
+from django_meetergo.admin.search import filter_by_phone, match_person
+from django_meetergo.admin.timeline import render_booking_timeline
 from django_meetergo.formatting import name_channel
 from django_meetergo.models import Booking
 from django_meetergo.services.booking.pending import check_pending, decline_booking
 from django_meetergo.services.booking.reconciliation import reconcile_booking
 from django_meetergo.services.changes.requests import MAX_REASON
 from django_meetergo.services.clients import build_client
-from django_meetergo.wakeup import wake_workers
 
 State, Reason = Booking.State, Booking.Reason
+#: Colours of states; see ``display.render_status``. All others are "wait".
+STATE_KINDS = {State.CONFIRMED: "good", State.UNKNOWN: "bad", State.CLOSED: "off"}
 
 
 class Retry(MakeDueAction):
     name = permission = "retry"
     label = _("Send now")
-    told = _("will be sent in a moment")
+    result_text = _("will be sent in a moment")
 
-    def question(self, number: int) -> str:
-        text = ngettext("Send %(number)d booking now?", "Send %(number)d bookings now?", number)
-        return text % {"number": number}
-
-    def button(self, number: int) -> str:
-        return gettext("Yes, send now")
-
-    def plan(self, row: Booking) -> tuple[bool, str]:
+    def preview(self, row: Booking) -> tuple[bool, str]:
         if row.state != State.RECEIVED:
-            return False, gettext("Does not wait to be sent – left alone")
-        return True, gettext("Will be sent; waiting until %(when)s otherwise") % {
-            "when": format_moment(row.next_at)
-        }
+            return False, gettext("No change: not waiting to be sent")
+        return True, gettext("Will be sent now instead of on %(when)s") % {"when": format_moment(row.next_at)}
 
     def make_due(self, row: Booking) -> bool:
         waiting = Booking.objects.filter(pk=row.pk, state=State.RECEIVED)
-        due = waiting.update(next_at=timezone.now())
-        wake_workers()
-        return bool(due)
+        return bool(waiting.update(next_at=timezone.now()))
 
 
 class ReconcileNow(AdminAction):
-    """Look at once, also at a booking that was put before a person."""
+    """Reconciles bookings with meetergo now, including those that were left to staff."""
 
     name = permission = "reconcile"
-    label = _("Look for it now")
+    label = _("Check at meetergo now")
+    needs_confirmation = False
 
-    def question(self, number: int) -> str:
-        text = ngettext("Look for %(number)d booking?", "Look for %(number)d bookings?", number)
-        return text % {"number": number}
-
-    def button(self, number: int) -> str:
-        return gettext("Yes, look now")
-
-    def plan(self, row: Booking) -> tuple[bool, str]:
+    def preview(self, row: Booking) -> tuple[bool, str]:
         if row.state == State.UNKNOWN:
-            return True, gettext("meetergo's lists will be read; nothing is sent again")
+            return True, gettext("Will be searched for at meetergo; nothing is sent again")
         if row.state == State.PENDING:
             return True, gettext("meetergo will be asked whether it is confirmed")
-        return False, gettext("Nothing is unclear about it – left alone")
+        return False, gettext("No change: its state is clear")
 
-    def carry_out(self, request: HttpRequest, row: Booking, form: forms.Form) -> ActionResult:
+    def perform(self, request: HttpRequest, row: Booking, form: forms.Form) -> ActionResult:
         client, now = build_client(row.connection, "reread"), timezone.now()
         if row.state == State.PENDING:
-            found = check_pending(booking=row, client=client, now=now)
+            checked = check_pending(booking=row, client=client, now=now)
         else:
-            # Whoever asks is the person it was put before.
+            # From now on reconciliation may decide again.
             unclear = Booking.objects.filter(pk=row.pk, state=State.UNKNOWN, reason=Reason.NEEDS_STAFF)
             unclear.update(reason=Reason.NONE, next_at=now)
-            found = reconcile_booking(booking=row, client=client, now=now)
-        text = describe_state(found)
-        return ActionResult(text=text, level=messages.WARNING if found.is_open else messages.SUCCESS)
+            checked = reconcile_booking(booking=row, client=client, now=now)
+        level = messages.WARNING if checked.is_open else messages.SUCCESS
+        return ActionResult(text=describe_state(checked), level=level)
 
 
 class DeclineForm(forms.Form):
@@ -101,7 +86,7 @@ class DeclineForm(forms.Form):
         required=False,
         max_length=MAX_REASON,
         widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
-        help_text=_("The people who asked will read it."),
+        help_text=_("The attendees will read this text."),
     )
 
 
@@ -110,54 +95,57 @@ class Decline(AdminAction):
     label = _("Decline…")
     form_class = DeclineForm
 
-    def question(self, number: int) -> str:
-        text = ngettext("Decline %(number)d request?", "Decline %(number)d requests?", number)
-        return text % {"number": number}
+    def get_title(self, count: int) -> str:
+        text = ngettext("Decline %(number)d request?", "Decline %(number)d requests?", count)
+        return text % {"number": count}
 
-    def button(self, number: int) -> str:
-        text = ngettext("Yes, decline %(number)d request", "Yes, decline %(number)d requests", number)
-        return text % {"number": number}
+    def get_button_label(self, count: int) -> str:
+        text = ngettext("Yes, decline %(number)d request", "Yes, decline %(number)d requests", count)
+        return text % {"number": count}
 
-    def plan(self, row: Booking) -> tuple[bool, str]:
+    def preview(self, row: Booking) -> tuple[bool, str]:
         if row.state != State.PENDING:
-            return False, gettext("Does not wait for a confirmation – left alone")
+            return False, gettext("No change: not waiting for a confirmation")
         if row.reason not in {Reason.HOST, Reason.BOTH}:
-            return False, gettext("Waits for the attendee, not for a host – left alone")
-        return True, gettext("Will be declined; %(who)s will be told") % {"who": row.email or row.full_name}
+            return False, gettext("No change: waiting for the attendee, not for a host")
+        return True, gettext("Will be declined; meetergo notifies %(who)s") % {
+            "who": row.email or row.full_name
+        }
 
-    def carry_out(self, request: HttpRequest, row: Booking, form: forms.Form) -> ActionResult:
-        ended = decline_booking(
+    def perform(self, request: HttpRequest, row: Booking, form: forms.Form) -> ActionResult:
+        declined = decline_booking(
             booking=row,
             client=build_client(row.connection, "write"),
             reason=form.cleaned_data["reason"],
             now=timezone.now(),
         )
-        if ended.state == State.CLOSED and ended.reason == Reason.DECLINED:
+        if declined.state == State.CLOSED and declined.reason == Reason.DECLINED:
             return ActionResult(text=gettext("declined"))
-        return ActionResult(text=describe_state(ended), level=messages.WARNING)
+        return ActionResult(text=describe_state(declined), level=messages.WARNING)
 
 
-ACTS = (Retry(), ReconcileNow(), Decline())
+ADMIN_ACTIONS = (Retry(), ReconcileNow(), Decline())
 
 
 def describe_state(row: Booking) -> str:
-    words = str(row.get_state_display())
-    return f"{words}: {row.get_reason_display()}" if row.reason else words
+    """Return the state of a booking in words, with its reason."""
+    state = str(row.get_state_display())
+    return f"{state}: {row.get_reason_display()}" if row.reason else state
 
 
 @admin.register(Booking)
 class BookingAdmin(BookForCallerMixin, ActionsMixin):
-    acts = ACTS
-    actions = [make_action(act) for act in ACTS]
-    why_not = _(
-        "A booking is what somebody asked for. It is kept as it was sent, so it cannot be edited or deleted; "
-        "cancel or move the appointment that came of it."
+    admin_actions = ADMIN_ACTIONS
+    actions = [make_action(action) for action in ADMIN_ACTIONS]
+    readonly_notice = _(
+        "A booking is kept as it was requested, so it cannot be edited or deleted. "
+        "Cancel or reschedule the appointment that it led to."
     )
     list_display = ("received", "who", "meeting_type", "when", "status", "reference")
     list_select_related = ("meeting_type",)
     list_filter = (BookingAttention, "state", "reason", WhenFilter, TypeFilter, ConnectionFilter)
     search_fields = ("email_folded",)
-    search_help_text = _("The beginning of an e-mail address or of a name, or a whole reference.")
+    search_help_text = _("The start of a name or e-mail address, a phone number, or a complete reference.")
     fieldsets = (
         (
             _("Booking"),
@@ -170,17 +158,17 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
             },
         ),
         (
-            _("Who asked"),
+            _("Attendee"),
             {
                 "fields": (
                     ("first_name", "last_name", "contact"),
                     ("others", "answers"),
-                    ("user", "tied_to", "zone"),
+                    ("user", "related_record", "zone"),
                 )
             },
         ),
         (
-            _("How it was sent"),
+            _("Details of the request"),
             {
                 "fields": (
                     ("channel_name", "location"),
@@ -188,9 +176,9 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
                 )
             },
         ),
-        (_("Timeline"), {"fields": ("timeline",)}),
+        (_("History"), {"fields": ("timeline",)}),
         (
-            _("Technical"),
+            _("Technical details"),
             {
                 "classes": ("collapse",),
                 "fields": (
@@ -209,13 +197,13 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
     )
 
     def has_retry_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.may(request, "retry", obj)
+        return self.is_permitted(request, "retry", obj)
 
     def has_reconcile_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.may(request, "reconcile", obj)
+        return self.is_permitted(request, "reconcile", obj)
 
     def has_decline_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.may(request, "decline", obj)
+        return self.is_permitted(request, "decline", obj)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -223,7 +211,9 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        return queryset.filter(match_person(term) | Q(reference=term.upper())), False
+        by_phone = filter_by_phone(Booking.objects.order_by(), term)
+        found = Q(reference=term.upper()) | match_person(term)
+        return queryset.filter(found | Q(pk__in=by_phone.values("pk"))), False
 
     @admin.display(description=_("received"), ordering="pk")
     def received(self, row: Booking) -> str:
@@ -231,15 +221,15 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
 
     @admin.display(description=_("attendee"))
     def who(self, row: Booking) -> SafeString | str:
-        return render_hover(row.full_name or row.email or "–", row.email)
+        return render_with_title(row.full_name or row.email or "–", row.email)
 
     @admin.display(description=_("start"), ordering="start")
     def when(self, row: Booking) -> SafeString | str:
-        return render_hover(format_moment(row.start), format_moment_at_host(row.start, row.timezone))
+        return render_with_title(format_moment(row.start), format_moment_in_zone(row.start, row.timezone))
 
     @admin.display(description=_("state"), ordering="state")
-    def status(self, row: Booking) -> str:
-        return describe_state(row)
+    def status(self, row: Booking) -> SafeString:
+        return render_status(describe_state(row), STATE_KINDS.get(State(row.state), "wait"))
 
     @admin.display(description=_("reference"))
     def reference(self, row: Booking) -> str:
@@ -247,12 +237,14 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
 
     @admin.display(description=_("start"))
     def when_long(self, row: Booking) -> str:
-        there = format_moment_at_host(row.start, row.timezone)
-        here = gettext("%(start)s, %(minutes)d minutes") % {
+        on_site = gettext("%(start)s, %(minutes)d minutes") % {
             "start": format_moment(row.start),
             "minutes": row.duration,
         }
-        return f"{here}; {gettext('For the attendee: %(when)s') % {'when': there}}" if there else here
+        start_for_attendee = format_moment_in_zone(row.start, row.timezone)
+        if not start_for_attendee:
+            return on_site
+        return f"{on_site}; {gettext('For the attendee: %(when)s') % {'when': start_for_attendee}}"
 
     @admin.display(description=_("appointment"))
     def appointment(self, row: Booking) -> SafeString | str:
@@ -268,10 +260,10 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
 
     @admin.display(description=_("answers"))
     def answers(self, row: Booking) -> SafeString | str:
-        return format_html_join("", "{}: {}<br>", row.custom_fields.items()) or "–"
+        return render_answers(row.custom_fields, row.meeting_type)
 
-    @admin.display(description=_("tied to"))
-    def tied_to(self, row: Booking) -> str:
+    @admin.display(description=_("related record"))
+    def related_record(self, row: Booking) -> str:
         return str(row.subject or "–")
 
     @admin.display(description=_("time zone and language"))
@@ -284,8 +276,8 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
 
     @admin.display(description=_("what happened"))
     def timeline(self, row: Booking) -> SafeString:
-        return timeline.describe(row)
+        return render_booking_timeline(row)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """The add button leads to the desk: choosing a time telephones, which this view may not."""
-        return HttpResponseRedirect(self.own_url("call"))
+        """Lead to "Book for somebody": Django's add view is one transaction and may not call meetergo."""
+        return HttpResponseRedirect(self.get_admin_url("call"))

@@ -1,4 +1,4 @@
-"""What we know of each connection, how things stand, and asking for a sync."""
+"""Connections, sync runs and erased people in the admin, and the system status page."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionResult, ActionsMixin, AdminAction, make_action
-from django_meetergo.admin.base import MeetergoAdmin, format_moment
+from django_meetergo.admin.base import MeetergoAdmin
+from django_meetergo.admin.display import format_moment
 from django_meetergo.admin.filters import ConnectionFilter
 from django_meetergo.conf import list_connection_names
 from django_meetergo.models import Connection, ErasedPerson, SyncRun
 from django_meetergo.services.health import BAD, FAIR, GOOD, UNTOLD, collect_facts, get_verdict
-from django_meetergo.services.sync.appointments import schedule_sync
+from django_meetergo.services.sync.runs import schedule_sync
 
-#: A level in words, and the admin's own picture for it.
+#: A level in words, and the admin's icon for it.
 LEVELS = {
     GOOD: (_("Good"), "admin/img/icon-yes.svg"),
-    FAIR: (_("Look at it"), "admin/img/icon-alert.svg"),
-    BAD: (_("Act now"), "admin/img/icon-no.svg"),
-    UNTOLD: (_("Not known"), "admin/img/icon-unknown.svg"),
+    FAIR: (_("Please check"), "admin/img/icon-alert.svg"),
+    BAD: (_("Action needed"), "admin/img/icon-no.svg"),
+    UNTOLD: (_("Unknown"), "admin/img/icon-unknown.svg"),
 }
 
 
@@ -33,70 +34,75 @@ class SyncNow(AdminAction):
     name = permission = "sync"
     label = _("Sync now")
 
-    def question(self, number: int) -> str:
-        return gettext("Sync now?")
+    needs_confirmation = False
 
-    def button(self, number: int) -> str:
-        return gettext("Yes, sync now")
-
-    def plan(self, row: Connection) -> tuple[bool, str]:
+    def preview(self, row: Connection) -> tuple[bool, str]:
         if row.connection not in list_connection_names():
-            return False, gettext("Has no credential any more – left alone")
-        return True, gettext("Yesterday to 60 days ahead will be read in the background")
+            return False, gettext("No change: has no credential any more")
+        return True, gettext("Appointments from yesterday to 60 days ahead will be read in the background")
 
-    def carry_out(self, request: HttpRequest, row: Connection, form: forms.Form) -> ActionResult:
+    def perform(self, request: HttpRequest, row: Connection, form: forms.Form) -> ActionResult:
         schedule_sync(connection=row.connection, now=timezone.now())
-        return ActionResult(text=gettext("will begin in a moment; its progress is among the sync runs"))
+        return ActionResult(text=gettext("starts in a moment; see “Sync runs” for its progress"))
 
 
-ACTS = (SyncNow(),)
+ADMIN_ACTIONS = (SyncNow(),)
 
 
 @admin.register(Connection)
 class ConnectionAdmin(ActionsMixin):
-    acts = ACTS
-    actions = [make_action(act) for act in ACTS]
+    admin_actions = ADMIN_ACTIONS
+    actions = [make_action(action) for action in ADMIN_ACTIONS]
     ordering = ("connection",)
-    why_not = _(
-        "An account appears here when its connection is used for the first time. Keys live in the settings."
+    readonly_notice = _(
+        "A connection appears here when it is used for the first time. Its key is in the site's settings."
     )
-    why_empty = _("No connection has been used yet. Run manage.py meetergo_sync.")
+    empty_notice = _("No connection has been used yet. Run manage.py meetergo_sync.")
     list_display = ("connection", "is_admin", "echoes_references", "webhooks_used", "read_at")
     fieldsets = (
         (None, {"fields": ("connection", "user_id", "is_admin", "echoes_references", "read_at")}),
         (_("Webhooks"), {"fields": ("webhook_remote_id", "webhooks_used")}),
-        (_("Technical"), {"classes": ("collapse",), "fields": ("clock_skew", "refused_since", "last_drift")}),
+        (
+            _("Technical details"),
+            {"classes": ("collapse",), "fields": ("clock_skew", "refused_since", "last_drift")},
+        ),
     )
 
     def has_sync_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.may(request, "sync", obj)
+        return self.is_permitted(request, "sync", obj)
 
     def get_urls(self) -> list[Any]:
-        return [self.own_path("health/", self.health_view, "health"), *super().get_urls()]
+        return [self.build_url_pattern("health/", self.health_view, "health"), *super().get_urls()]
 
     def list_tools(self, request: HttpRequest) -> list[tuple[str, Any]]:
-        return [(self.own_url("health"), _("Health"))] if self.may(request, "health") else []
+        return (
+            [(self.get_admin_url("health"), _("System status"))]
+            if self.is_permitted(request, "health")
+            else []
+        )
 
     @admin.display(description=_("meeting types read"))
     def read_at(self, row: Connection) -> str:
         return format_moment(row.directory_synced_at)
 
     def health_view(self, request: HttpRequest) -> HttpResponse:
-        """How things stand, without a call; the doctor asks meetergo as well."""
-        if not self.may(request, "health"):
+        """Show what this site knows about each connection, without calling meetergo."""
+        if not self.is_permitted(request, "health"):
             raise PermissionDenied
         now = timezone.now()
-        accounts = []
+        statuses = []
         for connection in list_connection_names():
             facts = collect_facts(connection=connection, now=now)
             rows = [(fact, *LEVELS[fact.level]) for fact in facts]
-            accounts.append((connection, rows, *LEVELS[get_verdict(facts)]))
-        return self.show(request, "health.html", title=_("Health"), accounts=accounts, now=format_moment(now))
+            statuses.append((connection, rows, *LEVELS[get_verdict(facts)]))
+        return self.render_page(
+            request, "health.html", title=_("System status"), connections=statuses, now=format_moment(now)
+        )
 
 
 @admin.register(SyncRun)
 class SyncRunAdmin(MeetergoAdmin):
-    why_not = _("Syncs run in the background. To ask for one, open the account and choose “Sync now”.")
+    readonly_notice = _("Syncs run in the background. To start one, open a connection and choose “Sync now”.")
     list_display = (
         "started",
         "connection",
@@ -112,7 +118,7 @@ class SyncRunAdmin(MeetergoAdmin):
     fieldsets = (
         (None, {"fields": ("started", "finished", "kind", "state", "seen", "total", "written", "message")}),
         (
-            _("Technical"),
+            _("Technical details"),
             {
                 "classes": ("collapse",),
                 "fields": ("connection", "window_start", "window_end", "owner", "page"),
@@ -131,7 +137,9 @@ class SyncRunAdmin(MeetergoAdmin):
 
 @admin.register(ErasedPerson)
 class ErasedPersonAdmin(MeetergoAdmin):
-    why_not = _("Written by manage.py meetergo_erase. From the digest nobody can tell the address.")
-    why_empty = _("Nobody has been erased.")
+    readonly_notice = _(
+        "Written by manage.py meetergo_erase. The address cannot be recovered from the digest."
+    )
+    empty_notice = _("Nobody has been erased yet.")
     list_display = ("digest", "erased_at")
     fieldsets = ((None, {"fields": ("digest", "erased_at")}),)

@@ -1,4 +1,4 @@
-"""What can be booked, and with whom: as meetergo tells it."""
+"""Meeting types and hosts in the admin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.base import MeetergoAdmin, format_age
+from django_meetergo.admin.base import MeetergoAdmin
+from django_meetergo.admin.display import format_age
 from django_meetergo.admin.filters import ConnectionFilter
 from django_meetergo.formatting import name_channel
 from django_meetergo.models import Host, MeetingType
@@ -20,11 +21,11 @@ from django_meetergo.presentation.page_urls import parse_link
 
 class DirectoryAdmin(MeetergoAdmin):
     defer = ("raw",)
-    why_not = _("Made and changed at meetergo; the next sync brings it here.")
-    why_empty = _("Nothing yet. Run manage.py meetergo_sync.")
+    readonly_notice = _("Add and change these records at meetergo; the next sync updates them here.")
+    empty_notice = _("There are no records yet. Run manage.py meetergo_sync.")
 
-    @admin.display(description=_("seen"), ordering="synced_at")
-    def seen(self, row: Any) -> str:
+    @admin.display(description=_("last updated"), ordering="synced_at")
+    def last_updated(self, row: Any) -> str:
         return format_age(row.synced_at)
 
     @admin.display(description=_("at meetergo"), boolean=True)
@@ -34,6 +35,7 @@ class DirectoryAdmin(MeetergoAdmin):
 
 @admin.register(MeetingType)
 class MeetingTypeAdmin(DirectoryAdmin):
+    own_fields = ("calculation_method",)
     ordering = ("name", "pk")
     list_display = (
         "name",
@@ -44,24 +46,25 @@ class MeetingTypeAdmin(DirectoryAdmin):
         "confirmation",
         "enabled",
         "present",
-        "seen",
+        "last_updated",
     )
     list_filter = ("enabled", "confirmation", ConnectionFilter)
     search_fields = ("name", "slug", "=remote_id")
     fieldsets = (
-        (None, {"fields": ("name", "slug", "description", "enabled", "present", "seen")}),
+        (None, {"fields": ("name", "slug", "description", "enabled", "present", "last_updated")}),
         (
             _("How it is booked"),
             {
                 "fields": (
                     "duration", "allowed_durations", "spots", "confirmation", "channel_name",
                     "allowed_channels",
-                    "locations", "host_names", "allows_guests", "allows_phone_only", "needs_own_page", "page",
+                    "locations", "host_names", "calculation_method",
+                    "allows_guests", "allows_phone_only", "needs_own_page", "page",
                 )
             },
         ),
         (
-            _("Technical"),
+            _("Technical details"),
             {"classes": ("collapse",), "fields": ("connection", "remote_id", "host_ids", "queue_id")},
         ),
     )  # fmt: skip
@@ -92,11 +95,11 @@ class MeetingTypeAdmin(DirectoryAdmin):
 @admin.register(Host)
 class HostAdmin(DirectoryAdmin):
     ordering = ("name", "pk")
-    list_display = ("name", "email", "timezone", "present", "seen")
+    list_display = ("name", "email", "timezone", "present", "last_updated")
     list_display_links = ("name", "email")
     list_filter = (ConnectionFilter,)
     search_fields = ("name", "email", "=remote_id")
     fieldsets = (
-        (None, {"fields": ("name", "email", "timezone", "present", "seen")}),
-        (_("Technical"), {"classes": ("collapse",), "fields": ("connection", "remote_id")}),
+        (None, {"fields": ("name", "email", "timezone", "present", "last_updated")}),
+        (_("Technical details"), {"classes": ("collapse",), "fields": ("connection", "remote_id")}),
     )

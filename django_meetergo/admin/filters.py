@@ -1,9 +1,9 @@
-"""Ways to narrow a list. None of them scans a table for its choices."""
+"""Filters of lists. None of them scans a table to find its choices."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.admin import SimpleListFilter
@@ -12,19 +12,16 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo.admin.display import midnight
 from django_meetergo.conf import list_connection_names
 from django_meetergo.models import Appointment, AppointmentChange, Booking, Host, MeetingType
 
-#: A coming appointment that was not read for so long is worth a look.
-OLD = timedelta(days=1)
-
-
-def midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min))
+#: Upcoming appointments that were last read longer ago need attention.
+MAX_AGE = timedelta(days=1)
 
 
 class WhenFilter(SimpleListFilter):
-    """By the site's calendar. Every choice is a range of an indexed column."""
+    """Filters by days in the current time zone. Each choice is a range of an indexed column."""
 
     title = _("when")
     parameter_name = "when"
@@ -35,7 +32,7 @@ class WhenFilter(SimpleListFilter):
             ("today", _("Today")),
             ("week", _("Next 7 days")),
             ("month", _("This month")),
-            ("upcoming", _("Upcoming")),
+            ("upcoming", _("Today and later")),
             ("past", _("Past")),
         ]
 
@@ -47,19 +44,72 @@ class WhenFilter(SimpleListFilter):
             "today": (midnight(today), midnight(today + timedelta(days=1))),
             "week": (midnight(today), midnight(today + timedelta(days=7))),
             "month": (midnight(today.replace(day=1)), midnight(next_month)),
-            "upcoming": (now, None),
+            "upcoming": (midnight(today), None),
             "past": (None, now),
         }
-        since, until = spans.get(self.value(), (None, None))
+        since, until = spans.get(self.period, (None, None))
         if since:
             queryset = queryset.filter(**{f"{self.column}__gte": since})
         return queryset.filter(**{f"{self.column}__lt": until}) if until else queryset
 
+    @property
+    def period(self) -> str | None:
+        """Return the chosen period; None for all times."""
+        return self.value()
+
+
+class AppointmentWhenFilter(WhenFilter):
+    """Shows today and later unless staff choose a period, search, or filter by attention or attendance."""
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, *args, **kwargs)
+        self.default = get_appointment_period(request)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [*super().lookups(request, model_admin), ("all", _("All"))]
+
+    @property
+    def period(self) -> str:
+        return self.value() or self.default
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Yield the choices without Django's "All", whose link would lead back to the default."""
+        for value, title in self.lookup_choices:
+            yield {
+                "selected": self.period == str(value),
+                "query_string": changelist.get_query_string({self.parameter_name: value}),
+                "display": title,
+            }
+
+
+def get_appointment_period(request: HttpRequest) -> str:
+    """Return which appointments a list shows: a value of ``AppointmentWhenFilter``."""
+    is_narrowed = any(request.GET.get(name) for name in ("q", "attention", "attendance"))
+    return request.GET.get("when") or ("all" if is_narrowed else "upcoming")
+
+
+class AttendanceFilter(SimpleListFilter):
+    """By what staff recorded. "Not recorded" leaves out appointments that are not over yet."""
+
+    title = _("attendance")
+    parameter_name = "attendance"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        recorded = [(each.value, each.label) for each in Appointment.Attendance if each.value]
+        return [*recorded, ("none", _("past and not recorded"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value == "none":
+            unrecorded = queryset.filter(attendance="", status=Appointment.Status.CONFIRMED)
+            return unrecorded.filter(end__lte=timezone.now(), missing_since=None)
+        return queryset.filter(attendance=value) if value else queryset
+
 
 class ConnectionFilter(SimpleListFilter):
-    """Shown on sites with several accounts only."""
+    """Shown only on sites with several connections."""
 
-    title = _("account")
+    title = _("connection")
     parameter_name = "connection"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
@@ -71,7 +121,7 @@ class ConnectionFilter(SimpleListFilter):
 
 
 def list_choices(request: HttpRequest, kind: str) -> list[tuple[str, str]]:
-    """Meeting types or hosts to choose from; one statement a page brings both."""
+    """Return key and name of all meeting types or hosts. One query per request reads both."""
     known: list[tuple[str, int, str]] | None = getattr(request, "_meetergo_choices", None)
     if known is None:
         types = MeetingType.objects.order_by().annotate(what=Value("type", output_field=CharField()))
@@ -82,8 +132,8 @@ def list_choices(request: HttpRequest, kind: str) -> list[tuple[str, str]]:
     return [(str(pk), name) for what, pk, name in known if what == kind and name]
 
 
-class ByKey(SimpleListFilter):
-    """Rows that point at a chosen row. A value that is no key finds nothing."""
+class RelatedRowFilter(SimpleListFilter):
+    """Filters by a related row. An unknown value finds nothing."""
 
     kind: str
     column: str
@@ -96,33 +146,33 @@ class ByKey(SimpleListFilter):
         if not value:
             return queryset
         known = {key for key, _name in self.lookup_choices}
-        return self.narrow(queryset, value) if value in known else queryset.none()
+        return self.filter_by_key(queryset, value) if value in known else queryset.none()
 
-    def narrow(self, queryset: QuerySet[Any], key: str) -> QuerySet[Any]:
+    def filter_by_key(self, queryset: QuerySet[Any], key: str) -> QuerySet[Any]:
         return queryset.filter(**{self.column: key})
 
 
-class TypeFilter(ByKey):
+class TypeFilter(RelatedRowFilter):
     title, parameter_name = _("meeting type"), "type"
     kind, column = "type", "meeting_type"
 
 
-class HostFilter(ByKey):
+class HostFilter(RelatedRowFilter):
     title, parameter_name = _("host"), "host"
     kind, column = "host", "host"
 
-    def narrow(self, queryset: QuerySet[Any], key: str) -> QuerySet[Any]:
-        # A join would sort all of a host's appointments for one page of them.
+    def filter_by_key(self, queryset: QuerySet[Any], key: str) -> QuerySet[Any]:
+        # A join would sort all appointments of the host to show one page of them.
         links = Appointment.hosts.through.objects.filter(appointment=OuterRef("pk"), host=int(key))
         return queryset.filter(Exists(links))
 
 
 class AttentionFilter(SimpleListFilter):
-    """Rows a person should look at, by reason."""
+    """Filters rows that need the attention of staff, by reason."""
 
     title = _("needs attention")
     parameter_name = "attention"
-    #: Value, words, and how such rows are found at a moment.
+    #: URL value, label, and a function that returns the condition at a given moment.
     REASONS: tuple[tuple[str, Any, Callable[[datetime], Q]], ...] = ()
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
@@ -137,7 +187,7 @@ class AttentionFilter(SimpleListFilter):
             for value, _words, find in self.REASONS
             if self.value() in {value, "any"}
         ]
-        # Each reason finds its rows by an index of its own; OR between them would read the whole table.
+        # Each reason uses an index of its own; conditions joined by OR would read the whole table.
         return queryset.filter(pk__in=found[0].union(*found[1:])) if found else queryset.none()
 
 
@@ -147,23 +197,23 @@ def find_unclear(now: datetime) -> Q:
 
 
 def find_old(now: datetime) -> Q:
-    unseen = Q(synced_at=None) | Q(synced_at__lt=now - OLD)
+    unseen = Q(synced_at=None) | Q(synced_at__lt=now - MAX_AGE)
     return unseen & Q(start__gte=now, status=Appointment.Status.CONFIRMED, missing_since=None)
 
 
 class AppointmentAttention(AttentionFilter):
     REASONS = (
         ("unclear", _("A change is being checked"), find_unclear),
-        ("missing", _("Missing at meetergo"), lambda now: Q(missing_since__isnull=False)),
-        ("old", _("Not read for a day"), find_old),
+        ("missing", _("No longer at meetergo"), lambda now: Q(missing_since__isnull=False)),
+        ("old", _("Not updated for a day"), find_old),
     )
 
 
 class BookingAttention(AttentionFilter):
     REASONS = (
         (
-            "person",
-            _("A person must look"),
+            "needs_staff",
+            _("Needs staff"),
             lambda now: Q(state=Booking.State.UNKNOWN, reason=Booking.Reason.NEEDS_STAFF),
         ),
         ("unclear", _("Being checked"), lambda now: Q(state=Booking.State.UNKNOWN)),

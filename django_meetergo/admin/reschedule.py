@@ -1,4 +1,4 @@
-"""Where to move appointments: one to a time of its choosing, several by the same span."""
+"""Forms that ask where to reschedule appointments to: one to a chosen time, several by the same interval."""
 
 from __future__ import annotations
 
@@ -17,38 +17,39 @@ from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.clients import build_client
 from django_meetergo.timezones import format_offset
 
-AHEAD = timedelta(days=14)
+#: How far ahead free times are offered.
+OFFERED_SPAN = timedelta(days=14)
 
 
-def list_free(appointment: Appointment) -> list[datetime]:
-    """Free starts of the next two weeks; the appointment's own time does not stand in the way."""
+def list_free_starts(appointment: Appointment) -> list[datetime]:
+    """Return the free starts of the next two weeks, without the appointment's present start."""
     if appointment.meeting_type is None:
         return []
     now = timezone.now()
     found = list_slots(
         meeting_type=appointment.meeting_type,
         start=now,
-        end=now + AHEAD,
+        end=now + OFFERED_SPAN,
         duration=int(appointment.duration.total_seconds() // 60),
         moving=appointment.remote_id,
         client=build_client(appointment.connection, "view"),
         now=now,
     )
-    return [free.start for free in found.times if free.start != appointment.start]
+    return [slot.start for slot in found.times if slot.start != appointment.start]
 
 
 def group_starts(starts: Iterable[datetime]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Starts as choices, grouped by the day of the site's calendar."""
+    """Return the starts as choices, grouped by day in the current time zone."""
     days: dict[str, list[tuple[str, str]]] = {}
     for start in starts:
         local = timezone.localtime(start)
-        words = f"{date_format(local, 'H:i')} ({format_offset(local)})"
-        days.setdefault(date_format(local, "l, j F Y"), []).append((start.isoformat(), words))
+        label = f"{date_format(local, 'H:i')} ({format_offset(local)})"
+        days.setdefault(date_format(local, "l, j F Y"), []).append((start.isoformat(), label))
     return list(days.items())
 
 
-class MoveForm(forms.Form):
-    """A free time, or any other: meetergo decides."""
+class RescheduleForm(forms.Form):
+    """A free time, or any other time: meetergo decides whether it is possible."""
 
     free = forms.ChoiceField(label=_("Free times"), required=False)
     other = forms.DateTimeField(
@@ -56,7 +57,7 @@ class MoveForm(forms.Form):
         required=False,
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
         input_formats=["%Y-%m-%dT%H:%M"],
-        help_text=_("By the site's clock. meetergo decides whether it can be had."),
+        help_text=_("In the time zone of this site. meetergo may refuse a time that is not free."),
     )
 
     def __init__(self, *args: Any, starts: Iterable[datetime] = (), **kwargs: Any) -> None:
@@ -65,44 +66,46 @@ class MoveForm(forms.Form):
         field.choices = [("", gettext("Choose a time")), *group_starts(starts)]
 
     def clean(self) -> dict[str, Any]:
-        given = super().clean() or self.cleaned_data
-        if bool(given.get("free")) == bool(given.get("other")) and not self.errors:
-            raise forms.ValidationError(_("Choose one time: a free one, or another."))
-        return given
+        data = super().clean() or self.cleaned_data
+        if bool(data.get("free")) == bool(data.get("other")) and not self.errors:
+            raise forms.ValidationError(_("Choose one time: a free time or another time, not both."))
+        return data
 
-    def list_moves(self, rows: Iterable[Appointment]) -> list[tuple[Appointment, datetime]]:
+    def list_targets(self, rows: Iterable[Appointment]) -> list[tuple[Appointment, datetime]]:
+        """Return each appointment with its new start."""
         free = self.cleaned_data["free"]
         start = datetime.fromisoformat(free) if free else self.cleaned_data["other"]
         return [(row, start) for row in rows]
 
 
 class ShiftForm(forms.Form):
-    """The same span for several appointments. Days keep the time on the clock; minutes are minutes."""
+    """The same interval for several appointments. Days keep the time of day; minutes are elapsed time."""
 
     days = forms.IntegerField(
         label=_("Days later"),
         initial=0,
         min_value=-365,
         max_value=365,
-        help_text=_("The time of day stays, also when the clocks change. Negative: earlier."),
+        help_text=_("The time of day stays the same, even when the clocks change. Negative: earlier."),
     )
     minutes = forms.IntegerField(
         label=_("Minutes later"), initial=0, min_value=-1440, max_value=1440, required=False
     )
 
     def clean(self) -> dict[str, Any]:
-        given = super().clean() or self.cleaned_data
-        if not self.errors and not given.get("days") and not given.get("minutes"):
-            raise forms.ValidationError(_("Say by how many days or minutes."))
-        return given
+        data = super().clean() or self.cleaned_data
+        if not self.errors and not data.get("days") and not data.get("minutes"):
+            raise forms.ValidationError(_("Enter a number of days or minutes."))
+        return data
 
-    def list_moves(self, rows: Iterable[Appointment]) -> list[tuple[Appointment, datetime]]:
-        given = self.cleaned_data
-        return [(row, shift(row.start, given["days"], given["minutes"] or 0)) for row in rows]
+    def list_targets(self, rows: Iterable[Appointment]) -> list[tuple[Appointment, datetime]]:
+        """Return each appointment with its new start."""
+        data = self.cleaned_data
+        return [(row, shift(row.start, data["days"], data["minutes"] or 0)) for row in rows]
 
 
 def shift(start: datetime, days: int, minutes: int) -> datetime:
-    """So many days on the site's calendar, then so many minutes that really pass."""
+    """Return ``start`` moved by calendar days of the current time zone, then by elapsed minutes."""
     local = timezone.localtime(start)
     moved = timezone.make_aware(local.replace(tzinfo=None) + timedelta(days=days))
     return (moved.astimezone(start.tzinfo) + timedelta(minutes=minutes)).astimezone(start.tzinfo)

@@ -1,11 +1,10 @@
-"""What happened to an appointment or a booking, from every record that knows, soonest first."""
+"""The history of an appointment or a booking, collected from all records about it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -14,8 +13,10 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.base import format_moment
+from django_meetergo.admin.display import format_moment
+from django_meetergo.admin.errors import describe_error_type, describe_outcome
 from django_meetergo.models import (
     Appointment,
     AppointmentChange,
@@ -25,8 +26,15 @@ from django_meetergo.models import (
     WebhookDelivery,
 )
 
-#: So many lines of each kind of record are shown.
+#: Entries of each kind of record that are shown.
 MAX_ENTRIES = 50
+
+#: What meetergo's webhook types mean.
+DELIVERY_TYPES = {
+    "booking_created": _("an appointment was booked"),
+    "booking_rescheduled": _("an appointment was rescheduled"),
+    "booking_cancelled": _("an appointment was cancelled"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,43 +45,52 @@ class TimelineEntry:
     detail: str = ""
 
 
-def render_timeline(lines: Iterable[TimelineEntry]) -> SafeString:
-    ordered = sorted(lines, key=lambda line: line.at)
-    return render_to_string("admin/meetergo/timeline.html", {"lines": ordered})
+def render_appointment_timeline(appointment: Appointment) -> SafeString:
+    return render_timeline(list_appointment_entries(appointment))
 
 
-def list_appointment_lines(appointment: Appointment) -> Iterator[TimelineEntry]:
+def render_booking_timeline(booking: Booking) -> SafeString:
+    return render_timeline(list_booking_entries(booking))
+
+
+def render_timeline(entries: Iterable[TimelineEntry]) -> SafeString:
+    """Return the entries as a table, oldest first."""
+    ordered = sorted(entries, key=lambda entry: entry.at)
+    return render_to_string("admin/meetergo/timeline.html", {"entries": ordered})
+
+
+def list_appointment_entries(appointment: Appointment) -> Iterator[TimelineEntry]:
     events = appointment.events.select_related("attendee").order_by("-pk")[:MAX_ENTRIES]
     yield from map(describe_event, events)
     changes = appointment.changes.select_related("user").order_by("-pk")[:MAX_ENTRIES]
-    yield from map(describe_change, changes)
-    knocks = WebhookDelivery.objects.filter(
+    yield from map(describe_change_request, changes)
+    deliveries = WebhookDelivery.objects.filter(
         connection=appointment.connection, remote_id=appointment.remote_id
     )
-    yield from map(describe_delivery, knocks.order_by("-pk")[:MAX_ENTRIES])
-    booked = Booking.objects.filter(attendee__appointment=appointment)
-    attempts = BookingAttempt.objects.filter(booking__in=booked).order_by("-pk")[:MAX_ENTRIES]
+    yield from map(describe_delivery, deliveries.order_by("-pk")[:MAX_ENTRIES])
+    bookings = Booking.objects.filter(attendee__appointment=appointment)
+    attempts = BookingAttempt.objects.filter(booking__in=bookings).order_by("-pk")[:MAX_ENTRIES]
     yield from map(describe_attempt, attempts)
-    yield from list_own_events(booked)
+    yield from list_booking_only_events(bookings)
     yield from list_log_entries(appointment)
     if appointment.synced_at:
         yield TimelineEntry(at=appointment.synced_at, what=gettext("Last read from meetergo"))
 
 
-def list_booking_lines(booking: Booking) -> Iterator[TimelineEntry]:
+def list_booking_entries(booking: Booking) -> Iterator[TimelineEntry]:
     yield from map(describe_event, booking.events.order_by("-pk")[:MAX_ENTRIES])
     yield from map(describe_attempt, booking.attempts.order_by("-pk")[:MAX_ENTRIES])
     yield from list_log_entries(booking)
 
 
-def list_own_events(bookings: models.QuerySet[Booking]) -> Iterator[TimelineEntry]:
-    """What happened to the wish before it became an appointment."""
+def list_booking_only_events(bookings: models.QuerySet[Booking]) -> Iterator[TimelineEntry]:
+    """Return the events of bookings from before they became an appointment."""
     events = Event.objects.filter(booking__in=bookings, appointment=None)
     yield from map(describe_event, events.order_by("-pk")[:MAX_ENTRIES])
 
 
 def list_log_entries(row: models.Model) -> Iterator[TimelineEntry]:
-    """Who of the staff did what."""
+    """Return what staff did in the admin."""
     kind = ContentType.objects.get_for_model(row)
     entries = LogEntry.objects.filter(content_type=kind, object_id=str(row.pk)).select_related("user")
     for entry in entries.order_by("-pk")[:MAX_ENTRIES]:
@@ -86,9 +103,9 @@ def list_log_entries(row: models.Model) -> Iterator[TimelineEntry]:
 
 
 def describe_event(event: Event) -> TimelineEntry:
-    told = "" if event.dispatched_at else gettext("the site has not been told yet")
+    undelivered = "" if event.dispatched_at else gettext("not yet processed by this site")
     before = event.data.get("previous_start")
-    moved = (
+    previous = (
         gettext("before: %(start)s") % {"start": format_moment(datetime.fromisoformat(before))}
         if before
         else ""
@@ -97,42 +114,39 @@ def describe_event(event: Event) -> TimelineEntry:
         at=event.created_at,
         what=capfirst(event.get_kind_display()),
         who=str(event.attendee or ""),
-        detail=", ".join(filter(None, [moved, told])),
+        detail=", ".join(filter(None, [previous, undelivered])),
     )
 
 
-def describe_change(change: AppointmentChange) -> TimelineEntry:
+def describe_change_request(change: AppointmentChange) -> TimelineEntry:
     target = format_moment(change.target_start) if change.target_start else ""
     return TimelineEntry(
         at=change.created_at,
-        what=gettext("Asked to %(kind)s: %(state)s")
+        what=gettext("Request to %(kind)s: %(state)s")
         % {"kind": change.get_kind_display(), "state": change.get_state_display()},
         who=str(change.user or change.get_requested_by_display()),
-        detail=", ".join(filter(None, [target, change.reason, change.outcome, change.message])),
+        detail=", ".join(
+            filter(None, [target, change.reason, describe_outcome(change.outcome), change.message])
+        ),
     )
 
 
 def describe_delivery(delivery: WebhookDelivery) -> TimelineEntry:
     receive_count = f"× {delivery.receive_count}" if delivery.receive_count > 1 else ""
+    kind = str(DELIVERY_TYPES.get(delivery.event_type, delivery.event_type))
     return TimelineEntry(
         at=delivery.received_at,
-        what=gettext("Webhook: %(state)s") % {"state": delivery.get_state_display()},
-        detail=", ".join(filter(None, [delivery.event_type, receive_count, delivery.message])),
+        what=gettext("Notification from meetergo: %(state)s") % {"state": delivery.get_state_display()},
+        detail=", ".join(filter(None, [kind, receive_count, delivery.message])),
     )
 
 
 def describe_attempt(attempt: BookingAttempt) -> TimelineEntry:
-    code = str(attempt.status_code or "")
+    code = gettext("HTTP status %(code)d") % {"code": attempt.status_code} if attempt.status_code else ""
+    problem = describe_error_type(attempt.error_type) if attempt.error_type else ""
     return TimelineEntry(
         at=attempt.sent_at,
         what=gettext("Attempt %(number)d: %(outcome)s")
         % {"number": attempt.number, "outcome": attempt.get_outcome_display()},
-        detail=", ".join(filter(None, [format_moment(attempt.start), code, attempt.error_type])),
+        detail=", ".join(filter(None, [format_moment(attempt.start), problem, code])),
     )
-
-
-def describe(row: Any) -> SafeString:
-    """The timeline of either kind of record."""
-    if isinstance(row, Booking):
-        return render_timeline(list_booking_lines(row))
-    return render_timeline(list_appointment_lines(row))

@@ -68,6 +68,11 @@ class Appointment(Mirrored):
         CONFIRMED = "confirmed", _("confirmed")
         CANCELLED = "cancelled", _("cancelled")
 
+    class Attendance(models.TextChoices):
+        UNKNOWN = "", _("not recorded")
+        CAME = "came", _("came")
+        NO_SHOW = "no_show", _("did not come")
+
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     meeting_type = models.ForeignKey(
         MeetingType,
@@ -96,6 +101,9 @@ class Appointment(Mirrored):
     note = models.TextField(
         _("note"), blank=True, help_text=_("Stored on this site only; meetergo does not receive it.")
     )
+    attendance = models.CharField(
+        _("attendance"), max_length=16, choices=Attendance, default=Attendance.UNKNOWN, blank=True
+    )
 
     objects = AppointmentQuerySet.as_manager()
 
@@ -108,6 +116,7 @@ class Appointment(Mirrored):
             ("reschedule_appointment", "Can reschedule appointments"),
             ("sync_appointment", "Can re-read appointments"),
             ("link_appointment", "Can see the links of attendees"),
+            ("export_appointment", "Can export appointments"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["connection", "remote_id"], name="meetergo_appointment_remote")

@@ -186,6 +186,8 @@ class BookingAttempt(models.Model):
     number = models.PositiveIntegerField(_("number"))
     start = models.DateTimeField(_("start"))
     sent_at = models.DateTimeField(_("sent at"))
+    #: For a group: the attendee ids of its appointment before this request; None when they were not read.
+    known_attendee_ids = models.JSONField(null=True, editable=False)
     ended_at = models.DateTimeField(_("ended at"), null=True)
     outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome, blank=True)
     status_code = models.PositiveIntegerField(_("status code"), null=True)

@@ -11,10 +11,10 @@ from django_meetergo.models.leases import Leased
 
 
 class AppointmentChange(Leased):
-    """A request to cancel or reschedule an appointment, and its state.
+    """A request to cancel or reschedule an appointment, and its progress.
 
-    At most one is open per appointment, or per attendee of a group: ``open_change_key`` is unique, and None
-    after the change has ended.
+    At most one of a kind is open per appointment, or per attendee in groups: ``open_change_key`` is unique
+    and NULL once the change has ended. A cancel may wait behind an open reschedule.
     """
 
     class Kind(models.TextChoices):

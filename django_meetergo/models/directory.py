@@ -53,6 +53,10 @@ class MeetingType(Mirrored):
         BOTH = "both", _("by host and attendee")
         UNKNOWN = "unknown", _("unknown")
 
+    class CalculationMethod(models.TextChoices):
+        ANYONE = "anyone", _("any host of the queue")
+        EVERYONE = "everyone", _("all hosts of the queue together")
+
     slug = models.SlugField(_("slug"), max_length=200, unique=True)
     name = models.CharField(_("name"), max_length=200)
     description = models.TextField(_("description"), blank=True)
@@ -73,6 +77,9 @@ class MeetingType(Mirrored):
     needs_own_page = models.BooleanField(_("can only be booked at meetergo"), default=False)
     allows_guests = models.BooleanField(_("guests may be invited"), default=True)
     allows_phone_only = models.BooleanField(_("a phone number is enough"), default=False)
+    calculation_method = models.CharField(
+        _("hosts needed"), max_length=16, choices=CalculationMethod, default=CalculationMethod.ANYONE
+    )
     hosts = models.ManyToManyField(Host, verbose_name=_("hosts"), related_name="meeting_types", blank=True)
 
     objects = MeetingTypeQuerySet.as_manager()
@@ -96,6 +103,12 @@ class MeetingType(Mirrored):
     def durations(self) -> list[int]:
         """Return every duration that can be booked, in minutes, shortest first."""
         return sorted({self.duration, *self.allowed_durations})
+
+    def list_host_ids(self) -> list[str]:
+        """Return meetergo's ids of the hosts. Costs a statement for a host queue."""
+        if self.host_ids:
+            return list(self.host_ids)
+        return list(self.hosts.filter(missing_since=None).values_list("remote_id", flat=True))
 
     @property
     def is_group(self) -> bool:

@@ -7,11 +7,15 @@ from django_meetergo.models.leases import Leased
 
 
 class SyncRun(Leased):
-    """One run through meetergo's list of appointments. A page is committed together with its rows."""
+    """One pass through the lists of meetergo. A page's rows and the checkpoint are committed together.
+
+    ``skipped`` lists what could not be read or stored, as ``{"kind", "id", "reason"}``.
+    """
 
     class Kind(models.TextChoices):
         NEAR = "near", _("near")
         FULL = "full", _("full")
+        DIRECTORY = "directory", _("meeting types and hosts")
 
     class State(models.TextChoices):
         OPEN = "open", _("running")
@@ -32,6 +36,7 @@ class SyncRun(Leased):
     started_at = models.DateTimeField(_("started"))
     finished_at = models.DateTimeField(_("finished"), null=True)
     message = models.TextField(_("problem"), blank=True)
+    skipped = models.JSONField(_("skipped"), default=list, editable=False)
 
     class Meta:
         verbose_name = _("sync run")

@@ -1,0 +1,1 @@
+"""What views, template tags and the REST API present alike: forms, the month, free times, time zones."""

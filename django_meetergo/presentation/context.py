@@ -1,6 +1,6 @@
-"""What a page offers: a meeting type in a few words, and a way to look for its free times.
+"""Describe a meeting type for a template, and read its free times.
 
-This is the one module in here that reads the database and, for times that are not at hand, telephones.
+The only module of the package that queries the database and, for times that are not cached, calls meetergo.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.availability.store import SlotList
 from django_meetergo.services.clients import build_client
 
-#: Where a browser keeps the zone that was chosen.
+#: The cookie with the visitor's time zone.
 ZONE_COOKIE = "meetergo_tz"
-#: A description of more letters is folded away.
+#: Characters; a longer description is folded away.
 LONG_DESCRIPTION = 300
 
 
 def describe_type(meeting_type: MeetingType) -> dict[str, Any]:
-    """What every page about a meeting type says on top."""
+    """Return what each page about a meeting type shows at its top."""
     hosts = list(meeting_type.hosts.all())
     return {
         "meeting_type": meeting_type,
@@ -37,13 +37,13 @@ def describe_type(meeting_type: MeetingType) -> dict[str, Any]:
 def build_slot_reader(
     meeting_type: MeetingType, duration: int, now: datetime, *, moving: Appointment | None = None
 ) -> SlotReader:
-    """A way to list the free times between two moments.
+    """Return a function that lists the free times between two datetimes; it never raises.
 
-    An appointment that is ``moving`` does not stand in its own way; the time it has is no new one.
+    An appointment that is ``moving`` does not block itself, and its present time is left out.
     """
     client = build_client(meeting_type.connection, "view")
 
-    def look(start: datetime, end: datetime) -> SlotList:
+    def read_slots(start: datetime, end: datetime) -> SlotList:
         found = list_slots(
             meeting_type=meeting_type,
             start=start,
@@ -57,4 +57,4 @@ def build_slot_reader(
             return found
         return replace(found, times=tuple(free for free in found.times if free.start != moving.start))
 
-    return look
+    return read_slots

@@ -1,4 +1,4 @@
-"""Form fields of our own."""
+"""Form fields: text of one line, a name, an e-mail address, several e-mail addresses."""
 
 from __future__ import annotations
 
@@ -7,23 +7,40 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from django_meetergo.services.booking.validation import MAX_GUESTS
+from django_meetergo.services.booking.validation import (
+    MAX_GUESTS,
+    has_link,
+    is_email_address,
+    list_guests,
+)
 
-BREAKS = re.compile(r"[\r\n\u2028\u2029]")
-BETWEEN_ADDRESSES = re.compile(r"[\s,;]+")
+LINE_BREAKS = re.compile(r"[\r\n\u2028\u2029]")
+ADDRESS_SEPARATORS = re.compile(r"[\s,;]+")
 
 
 class LineField(forms.CharField):
-    """Text that ends up in the head of a mail: one line, whatever the browser sends."""
+    """Text of one line. It ends up in mail headers, so line breaks are refused."""
 
     def clean(self, value: Any) -> str:
-        if BREAKS.search(str(value or "").strip()):
+        if LINE_BREAKS.search(str(value or "").strip()):
             raise ValidationError(_("Write this on one line."), code="line_break")
         return str(super().clean(value))
+
+
+class NameField(LineField):
+    """A name. Mails greet the attendee by it, so it must not contain a link."""
+
+    def clean(self, value: Any) -> str:
+        text = super().clean(value)
+        if has_link(text):
+            raise ValidationError(
+                _("Write the name without a web or e-mail address, and with a space after each full stop."),
+                code="link",
+            )
+        return text
 
 
 class EmailLineField(LineField):
@@ -31,27 +48,19 @@ class EmailLineField(LineField):
 
     def clean(self, value: Any) -> str:
         text = super().clean(value)
-        if text:
-            check_address(text, _("Enter an e-mail address like name@example.com"))
+        if text and not is_email_address(text):
+            raise ValidationError(_("Enter an e-mail address like name@example.com"), code="invalid")
         return text
 
 
-def check_address(text: str, message: Any) -> None:
-    try:
-        validate_email(text)
-    except ValidationError as error:
-        raise ValidationError(message, code="invalid") from error
-
-
 class AddressesField(forms.CharField):
-    """Several e-mail addresses, one a line; commas and spaces between them do as well."""
+    """E-mail addresses separated by line breaks, commas, semicolons or spaces; cleaned to a list."""
 
     widget = forms.Textarea
-    max_addresses = MAX_GUESTS
 
     def clean(self, value: Any) -> list[str]:
         text = str(super().clean(value))
-        found = list(dict.fromkeys(filter(None, BETWEEN_ADDRESSES.split(text))))
+        found = list_guests(filter(None, ADDRESS_SEPARATORS.split(text)), attendee_email="")
         if len(found) > MAX_GUESTS:
             message = ngettext(
                 "You can invite at most %(limit)s other person.",
@@ -60,6 +69,7 @@ class AddressesField(forms.CharField):
             )
             raise ValidationError(message % {"limit": MAX_GUESTS}, code="too_many")
         for address in found:
-            wrong = _("“%(address)s” is not an e-mail address. Write one like name@example.com.")
-            check_address(address, ValidationError(wrong, params={"address": address[:80]}))
+            if not is_email_address(address):
+                message = _("“%(address)s” is not an e-mail address. Write one like name@example.com.")
+                raise ValidationError(message, code="invalid", params={"address": address[:80]})
         return found

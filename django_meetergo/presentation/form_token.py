@@ -1,4 +1,4 @@
-"""The signed token in a booking form."""
+"""The signed token that identifies one rendered booking form."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ TOKEN_AGE = timedelta(days=1)
 
 
 def build_signer() -> TimestampSigner:
-    """By the site's present keys, and the time the form was made."""
+    """Return a signer with the site's present keys; it records when a token was made."""
     return TimestampSigner(salt=TOKEN_FIELD, sep="~")
 
 
 def make_token() -> str:
-    """A name for one rendered form. It is signed, so that nobody can choose one."""
+    """Return a new token. It is signed, so that a client cannot choose one."""
     return build_signer().sign(uuid.uuid4().hex)
 
 
 def read_token(token: str) -> str:
-    """The key in a form's token. Raises BadSignature for one that is not ours or is too old."""
+    """Return the idempotency key in a token. Raises BadSignature if it is forged or too old."""
     return build_signer().unsign(token, max_age=TOKEN_AGE)
 
 
 def is_too_quick(token: str) -> bool:
-    """Whether a form comes back sooner than anybody can fill it in. Stamps are whole seconds."""
-    least = timedelta(seconds=get_settings().MIN_FILL_SECONDS)
+    """Return whether a form was sent within ``MIN_FILL_SECONDS`` of its rendering (whole seconds)."""
+    shortest = timedelta(seconds=get_settings().MIN_FILL_SECONDS)
     try:
-        build_signer().unsign(token, max_age=least)
+        build_signer().unsign(token, max_age=shortest)
     except SignatureExpired:
         return False
     return True

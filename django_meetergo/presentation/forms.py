@@ -3,108 +3,74 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, time
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.signing import BadSignature
-from django.db import models
 from django.utils.dates import WEEKDAYS
 from django.utils.html import format_html
-from django.utils.module_loading import import_string
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.conf import get_settings
 from django_meetergo.formatting import NEEDS_PHONE, ON_SITE, format_hour, name_channel
 from django_meetergo.models import Booking, MeetingType
-from django_meetergo.presentation.form_fields import AddressesField, EmailLineField, LineField
+from django_meetergo.presentation.form_fields import AddressesField, EmailLineField, LineField, NameField
 from django_meetergo.presentation.form_token import is_too_quick, make_token, read_token
+from django_meetergo.presentation.questions import (
+    build_answers,
+    build_questions,
+    name_question,
+    validate_answers,
+)
 from django_meetergo.services.booking import rebooking
-from django_meetergo.services.booking.validation import MAX_ANSWER_LENGTH
 from django_meetergo.services.changes.requests import MAX_REASON
 from django_meetergo.timezones import find_zone
 
 REBOOK_FIELD = _(
     "If this time has just gone, book the nearest free time for me, at most %(days)s days earlier or later"
 )
-QUESTION = "q"
-#: Bytes of what was typed that fit into a cookie once they are sealed.
-KEPT = 2800
+#: Bytes of JSON that fit into a cookie once they are encrypted.
+MAX_COOKIE_BYTES = 2800
 
 
-def is_required(message: Any, too_long: Any = None) -> dict[str, Any]:
-    """The words of a field that must not be empty."""
-    return {"required": message, "max_length": too_long or _("This is too long. Please shorten it.")}
-
-
-def find_questions(slug: str) -> type[forms.Form] | None:
-    """The form that the site has written for this meeting type."""
-    path = get_settings().FORMS.get(slug)
-    return cast(type[forms.Form], import_string(path)) if path else None
-
-
-def name_question(key: str) -> str:
-    """The name of a question's input: apart from our own fields, whatever the site calls it."""
-    return f"{QUESTION}-{key}"
-
-
-def build_answer(value: Any) -> Any:
-    """A cleaned value as JSON keeps it: days by ISO, exact numbers as text, objects by their key."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, models.Model):
-        return build_answer(value.pk)
-    if isinstance(value, list | tuple | set | frozenset | models.QuerySet):
-        return [build_answer(item) for item in value]
-    return str(value)
-
-
-def is_answered(answer: Any) -> bool:
-    return answer not in (None, "", [])
-
-
-def mark_optional(form: forms.Form) -> None:
-    """Everything is required unless it says otherwise. A tick box says so by itself."""
-    for field in form.fields.values():
-        if not field.required and not isinstance(field, forms.BooleanField) and field.label:
-            field.label = _("%(label)s (optional)") % {"label": field.label}
+def build_messages(required: Any, too_long: Any = None) -> dict[str, Any]:
+    """Return the error messages of a required text field."""
+    return {"required": required, "max_length": too_long or _("This is too long. Please shorten it.")}
 
 
 class BookingForm(forms.Form):
-    """Who books, and how they want to meet. The time itself is chosen before and travels beside it.
+    """Who books, and how they want to meet. The start and the duration are not fields of this form.
 
-    ``website`` is a trap for robots: people never see it. ``token`` names this form, so that sending it twice
-    books once. ``questions`` is the site's own form for the meeting type, if it has one: a form with names of
-    its own, which is shown and judged together with this one.
+    ``website`` is a honeypot: it is hidden, so only robots fill it in. ``token`` identifies the rendered
+    form, so that sending it twice books once. ``questions`` is the site's own form for the meeting type, if
+    there is one; it is shown and validated together with this one.
     """
 
-    first_name = LineField(
-        label=_("First name"), max_length=150, error_messages=is_required(_("Enter your first name"))
+    first_name = NameField(
+        label=_("First name"), max_length=150, error_messages=build_messages(_("Enter your first name"))
     )
-    last_name = LineField(
-        label=_("Last name"), max_length=150, error_messages=is_required(_("Enter your last name"))
+    last_name = NameField(
+        label=_("Last name"), max_length=150, error_messages=build_messages(_("Enter your last name"))
     )
     email = EmailLineField(
         label=_("E-mail address"),
         max_length=254,
         help_text=_("We send the confirmation to this address."),
-        error_messages=is_required(_("Enter your e-mail address")),
+        error_messages=build_messages(_("Enter your e-mail address")),
     )
     phone = LineField(
         label=_("Phone number (optional)"),
         max_length=64,
         required=False,
-        error_messages=is_required(_("Enter your phone number")),
+        error_messages=build_messages(_("Enter your phone number")),
     )
     channel = forms.ChoiceField(
         label=_("How would you like to meet?"),
         widget=forms.RadioSelect,
-        error_messages=is_required(_("Choose how to meet"))
+        error_messages=build_messages(_("Choose how to meet"))
         | {"invalid_choice": _("This is no longer offered. Choose another one.")},
     )
     location = forms.ChoiceField(
@@ -118,11 +84,11 @@ class BookingForm(forms.Form):
         help_text=_("One e-mail address per line, at most five."),
         max_length=2000,
         required=False,
-        error_messages=is_required(""),
+        error_messages=build_messages(""),
     )
     receive_reminders = forms.BooleanField(label=_("Send me reminders"), required=False, initial=True)
     privacy = forms.BooleanField(
-        error_messages=is_required(_("Please confirm that you have read the privacy notice"))
+        error_messages=build_messages(_("Please confirm that you have read the privacy notice"))
     )
     rebook = forms.BooleanField(required=False)
     rebook_weekdays = forms.MultipleChoiceField(
@@ -142,50 +108,39 @@ class BookingForm(forms.Form):
         "other_emails": "off",
     }
     #: Fields that come before the site's questions.
-    ABOUT = ("first_name", "last_name", "email", "phone", "channel", "location")
-    #: Fields that are not shown among the others.
-    BEHIND = ("website", "token")
-    #: Fields that narrow an agreement to another time.
-    NARROWING = ("rebook_weekdays", "rebook_from", "rebook_until")
+    BEFORE_QUESTIONS = ("first_name", "last_name", "email", "phone", "channel", "location")
+    #: Fields that visitors do not see.
+    HIDDEN = ("website", "token")
+    #: Fields that restrict the days and hours of a rebooking.
+    REBOOK_RESTRICTIONS = ("rebook_weekdays", "rebook_from", "rebook_until")
 
     def __init__(self, *args: Any, meeting_type: MeetingType, **kwargs: Any) -> None:
         kwargs["auto_id"] = "mg-%s"
         super().__init__(*args, **kwargs)
         self.meeting_type = meeting_type
-        self.questions = self.build_questions()
+        self.questions = build_questions(
+            meeting_type.slug,
+            data=self.data if self.is_bound else None,
+            initial=self.initial,
+            auto_id=self.auto_id,
+        )
         self.offer_channels()
         self.offer_places()
-        self.ask_for_contact()
-        self.ask_for_privacy()
+        self.require_contact()
+        self.add_privacy_consent()
         self.offer_rebooking()
         if not meeting_type.allows_guests:
             del self.fields["other_emails"]
         self.add_attributes()
 
     def __iter__(self) -> Iterator[forms.BoundField]:
-        """Who and how, then the site's questions, then what may be left as it is and what is agreed to."""
+        """Iterate over the fields in their order on the page, the site's questions among them."""
         own = list(super().__iter__())
-        yield from (field for field in own if field.name in self.ABOUT)
+        yield from (field for field in own if field.name in self.BEFORE_QUESTIONS)
         yield from self.questions or ()
-        yield from (field for field in own if field.name not in self.ABOUT)
+        yield from (field for field in own if field.name not in self.BEFORE_QUESTIONS)
 
-    # What this meeting type asks for
-
-    def build_questions(self) -> forms.Form | None:
-        kind = find_questions(self.meeting_type.slug)
-        if kind is None:
-            return None
-        before = name_question("")
-        known = {
-            name.removeprefix(before): value
-            for name, value in self.initial.items()
-            if name.startswith(before)
-        }
-        questions = kind(
-            self.data if self.is_bound else None, prefix=QUESTION, auto_id=self.auto_id, initial=known
-        )
-        mark_optional(questions)
-        return questions
+    # Fields that depend on the meeting type and the settings
 
     def offer_channels(self) -> None:
         offered = list(dict.fromkeys(self.meeting_type.allowed_channels))
@@ -207,7 +162,7 @@ class BookingForm(forms.Form):
         if "channel" in self.fields:
             field.help_text = _("Only if you come to us.")
 
-    def ask_for_contact(self) -> None:
+    def require_contact(self) -> None:
         phone, email = self.fields["phone"], self.fields["email"]
         if self.meeting_type.allows_phone_only:
             phone.label, email.required = _("Phone number"), False
@@ -215,33 +170,33 @@ class BookingForm(forms.Form):
         elif "channel" not in self.fields and self.only_channel in NEEDS_PHONE:
             phone.label, phone.required = _("Phone number"), True
 
-    def ask_for_privacy(self) -> None:
+    def add_privacy_consent(self) -> None:
         url = get_settings().PRIVACY_URL
         if not url:
             del self.fields["privacy"]
             return
-        sentence = _('I have read the <a href="{url}">privacy notice</a>')
-        self.fields["privacy"].label = format_html(str(sentence), url=url)
+        label = _('I have read the <a href="{url}">privacy notice</a>')
+        self.fields["privacy"].label = format_html(str(label), url=url)
 
     def offer_rebooking(self) -> None:
-        """Another time without asking again: only where the site offers it, and only with a tick."""
-        offered = get_settings().REBOOK
-        if offered is None:
-            for name in ("rebook", *self.NARROWING):
+        """Offer to book another time without asking again, where the site allows it."""
+        limits = get_settings().REBOOK
+        if limits is None:
+            for name in ("rebook", *self.REBOOK_RESTRICTIONS):
                 del self.fields[name]
             return
-        days = min(offered.get("days", rebooking.MAX_DAYS), rebooking.MAX_DAYS)
+        days = min(limits.get("days", rebooking.MAX_DAYS), rebooking.MAX_DAYS)
         self.fields["rebook"].label = REBOOK_FIELD % {"days": days}
-        weekdays = offered.get("weekdays") or rebooking.WHOLE_WEEK
-        first, last = offered.get("hours") or rebooking.WHOLE_DAY
+        weekdays = limits.get("weekdays") or rebooking.WHOLE_WEEK
+        first, last = limits.get("hours") or rebooking.WHOLE_DAY
         hours = [(hour, format_hour(hour)) for hour in range(first, last + 1)]
         choices: dict[str, list[tuple[int, Any]]] = {
             "rebook_weekdays": [(number, WEEKDAYS[number]) for number in weekdays],
             "rebook_from": hours[:-1],
             "rebook_until": hours[1:],
         }
-        for name, found in choices.items():
-            cast(forms.ChoiceField, self.fields[name]).choices = found
+        for name, options in choices.items():
+            cast(forms.ChoiceField, self.fields[name]).choices = options
         initial = {"rebook_weekdays": list(weekdays), "rebook_from": first, "rebook_until": last}
         for name, value in initial.items():
             self.fields[name].initial = value
@@ -259,24 +214,16 @@ class BookingForm(forms.Form):
     def only_channel(self) -> str:
         return next(iter(self.meeting_type.allowed_channels), self.meeting_type.channel)
 
-    # What is wrong with it
+    # Validation
 
     def full_clean(self) -> None:
         super().full_clean()
         if self.is_bound and self.questions is not None:
-            self.check_answers(self.questions)
-            self.take_errors(self.questions)
+            validate_answers(self.questions)
+            self.add_question_errors(self.questions)
 
-    def check_answers(self, questions: forms.Form) -> None:
-        """meetergo takes so many characters an answer and no more."""
-        questions.full_clean()
-        for key, answer in build_answers(questions).items():
-            if len(str(answer)) > MAX_ANSWER_LENGTH:
-                wrong = _("Please use at most %(limit)s characters.")
-                questions.add_error(key, ValidationError(wrong, params={"limit": MAX_ANSWER_LENGTH}))
-
-    def take_errors(self, questions: forms.Form) -> None:
-        """Show what is wrong with the answers among our own errors, each at its field."""
+    def add_question_errors(self, questions: forms.Form) -> None:
+        """Add the errors of the questions to those of this form, each at its field."""
         for key, errors in questions.errors.items():
             if key == NON_FIELD_ERRORS:
                 self.add_error(None, errors.as_data())
@@ -308,117 +255,113 @@ class BookingForm(forms.Form):
         return key
 
     def clean(self) -> dict[str, Any]:
-        given = super().clean() or self.cleaned_data
-        self.check_contact(given)
-        self.check_place(given)
-        self.check_rebooking(given)
-        return given
+        data = super().clean() or self.cleaned_data
+        self.check_contact(data)
+        self.check_place(data)
+        self.check_rebooking(data)
+        return data
 
-    def check_rebooking(self, given: dict[str, Any]) -> None:
-        first, last = given.get("rebook_from"), given.get("rebook_until")
-        if given.get("rebook") and not given.get("rebook_weekdays") and "rebook_weekdays" not in self.errors:
-            self.add_error("rebook_weekdays", _("Choose at least one day."))
-        if given.get("rebook") and isinstance(first, int) and isinstance(last, int) and first >= last:
-            self.add_error("rebook_until", _("Choose a later hour than the first one."))
-
-    def check_contact(self, given: dict[str, Any]) -> None:
+    def check_contact(self, data: dict[str, Any]) -> None:
         if self.meeting_type.allows_phone_only:
-            untouched = not self.errors.get("email") and not self.errors.get("phone")
-            if untouched and not given.get("email") and not given.get("phone"):
+            has_no_error = not self.errors.get("email") and not self.errors.get("phone")
+            if has_no_error and not data.get("email") and not data.get("phone"):
                 for name in ("email", "phone"):
                     self.add_error(name, _("Give an e-mail address or a phone number."))
-        elif given.get("channel") in NEEDS_PHONE and "phone" in given and not given["phone"]:
+        elif data.get("channel") in NEEDS_PHONE and "phone" in data and not data["phone"]:
             self.add_error("phone", _("Enter your phone number"))
 
-    def check_place(self, given: dict[str, Any]) -> None:
+    def check_place(self, data: dict[str, Any]) -> None:
         if "location" not in self.fields:
             return
-        if given.get("channel", self.only_channel) not in ON_SITE:
-            given["location"] = ""
-        elif not given.get("location") and "location" not in self.errors:
+        if data.get("channel", self.only_channel) not in ON_SITE:
+            data["location"] = ""
+        elif not data.get("location") and "location" not in self.errors:
             self.add_error("location", _("Choose a place"))
 
-    def add_refusals(self, refused: Mapping[str, str]) -> bool:
-        """Put what meetergo refused at its fields; False when it has no field here."""
-        placed = False
-        for name in refused:
-            last = name.rpartition(".")[2]
-            if self.questions is not None and last in self.questions.fields:
-                self.questions.add_error(last, NOT_ACCEPTED)
-                self.errors[name_question(last)] = self.questions.errors[last]
-                placed = True
-                continue
-            own = FIELDS_BY_REMOTE_NAME.get(last.lower())
-            if own in self.fields and own is not None:
-                self.add_error(own, REFUSALS.get(own, NOT_ACCEPTED))
-                placed = True
-        return placed
+    def check_rebooking(self, data: dict[str, Any]) -> None:
+        first, last = data.get("rebook_from"), data.get("rebook_until")
+        if data.get("rebook") and not data.get("rebook_weekdays") and "rebook_weekdays" not in self.errors:
+            self.add_error("rebook_weekdays", _("Choose at least one day."))
+        if data.get("rebook") and isinstance(first, int) and isinstance(last, int) and first >= last:
+            self.add_error("rebook_until", _("Choose a later hour than the first one."))
 
-    # What comes of it
+    def add_refusals(self, refused: Mapping[str, str]) -> bool:
+        """Add what meetergo refused to the fields; return False if none of them is in the form."""
+        is_placed = False
+        for name in refused:
+            key = name.rpartition(".")[2]
+            if self.questions is not None and key in self.questions.fields:
+                self.questions.add_error(key, NOT_ACCEPTED)
+                self.errors[name_question(key)] = self.questions.errors[key]
+                is_placed = True
+                continue
+            field = FIELDS_BY_REMOTE_NAME.get(key.lower())
+            if field in self.fields and field is not None:
+                self.add_error(field, REFUSALS.get(field, NOT_ACCEPTED))
+                is_placed = True
+        return is_placed
+
+    # Results
 
     @property
     def chosen_location(self) -> str:
-        """The place that was chosen, or the only one there is."""
-        chosen = self.cleaned_data.get("location", "")
+        """The chosen place; the only one if there is no choice; empty if the channel needs none."""
+        location = self.cleaned_data.get("location", "")
         channel = self.cleaned_data.get("channel", self.only_channel)
-        if chosen or channel not in ON_SITE:
-            return str(chosen)
+        if location or channel not in ON_SITE:
+            return str(location)
         return next(iter(self.meeting_type.locations), "")
 
     @property
     def rebook_consent(self) -> dict[str, Any] | None:
-        """What was agreed to for a time that has gone; None without a tick."""
-        given = self.cleaned_data
-        if not given.get("rebook"):
+        """The consent to another time, with its days and hours; None without consent."""
+        data = self.cleaned_data
+        if not data.get("rebook"):
             return None
-        hours = [given.get("rebook_from"), given.get("rebook_until")]
+        hours = [data.get("rebook_from"), data.get("rebook_until")]
         return {
-            "weekdays": [int(number) for number in given.get("rebook_weekdays", ())],
+            "weekdays": [int(number) for number in data.get("rebook_weekdays", ())],
             "hours": hours if all(isinstance(hour, int) for hour in hours) else None,
             "words": str(self.fields["rebook"].label),
         }
 
     @property
     def answers(self) -> dict[str, Any]:
-        """The answers by their question's name, typed as JSON keeps them; unanswered ones are left out."""
+        """The answers to the site's questions as JSON values; questions without an answer are left out."""
         return build_answers(self.questions) if self.questions is not None else {}
 
     def renew_token(self) -> None:
-        """Give the form, shown again, a name of its own: its first one belongs to a booking."""
+        """Give the form a new token, because the first one belongs to a booking or is too old."""
         data = cast(Any, self.data).copy()
         data["token"] = make_token()
         self.data = data
 
-    def list_shown(self) -> Iterable[forms.BoundField]:
-        return [field for field in self if field.html_name not in self.BEHIND]
+    def list_shown(self) -> list[forms.BoundField]:
+        return [field for field in self if field.html_name not in self.HIDDEN]
 
     def list_hidden(self) -> list[str]:
-        """Everything typed, as inputs that are not seen; the trap and the form's name stay out."""
+        """Return everything typed as hidden inputs, without the honeypot and the token."""
         return [field.as_hidden(attrs={"id": False}) for field in self.list_shown()]
 
     def list_typed(self) -> dict[str, Any]:
-        """What was typed, valid or not, to be offered again."""
-        shown = (field for field in self.list_shown() if field.html_name != "privacy")
-        return keep_small({field.html_name: field.value() for field in shown})
+        """Return what was typed, valid or not, without the consent to the privacy notice."""
+        fields = (field for field in self.list_shown() if field.html_name != "privacy")
+        return shorten_for_cookie({field.html_name: field.value() for field in fields})
 
 
-def build_answers(questions: forms.Form) -> dict[str, Any]:
-    given = {key: build_answer(value) for key, value in questions.cleaned_data.items()}
-    return {key: answer for key, answer in given.items() if is_answered(answer)}
-
-
-def keep_small(typed: dict[str, Any]) -> dict[str, Any]:
-    """As much of what was typed as a cookie holds: the longest texts go first, names and addresses stay."""
+def shorten_for_cookie(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the longest values until the rest fits into a cookie."""
 
     def measure(value: object) -> int:
         return len(json.dumps(value, default=str))
 
-    kept = dict(typed)
-    while kept and measure(kept) > KEPT:
+    kept = dict(values)
+    while kept and measure(kept) > MAX_COOKIE_BYTES:
         del kept[max(kept, key=lambda name: measure(kept[name]))]
     return kept
 
 
+#: The fields of this form by the names in meetergo's error answers.
 FIELDS_BY_REMOTE_NAME = {
     "email": "email",
     "firstname": "first_name",
@@ -444,7 +387,7 @@ REFUSALS = {
 
 
 def get_details(booking: Booking) -> dict[str, Any]:
-    """What somebody typed for a booking, as a form takes it."""
+    """Return the details of a booking as initial values of a form."""
     return {
         "first_name": booking.first_name,
         "last_name": booking.last_name,
@@ -459,7 +402,7 @@ def get_details(booking: Booking) -> dict[str, Any]:
 
 
 class TimeZoneForm(forms.Form):
-    """The zone somebody wants to read times in, and the page they were on."""
+    """The visitor's time zone, and the path to return to."""
 
     tz = forms.CharField(max_length=64)
     next = forms.CharField(max_length=2000, required=False)
@@ -472,7 +415,7 @@ class TimeZoneForm(forms.Form):
 
 
 class CancelForm(forms.Form):
-    """Why somebody gives an appointment up, if they want to say so."""
+    """An optional reason for a cancellation."""
 
     reason = forms.CharField(
         label=_("Reason (optional)"),
@@ -487,5 +430,5 @@ class CancelForm(forms.Form):
         super().__init__(*args, **kwargs)
         if host_name:
             self.fields["reason"].help_text = _("%(host)s will see this.") % {"host": host_name}
-        left = gettext("Characters left: %(count)s") % {"count": "{count}"}
-        self.fields["reason"].widget.attrs["data-left"] = left
+        counter = gettext("Characters left: %(count)s") % {"count": "{count}"}
+        self.fields["reason"].widget.attrs["data-counter"] = counter

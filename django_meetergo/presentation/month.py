@@ -17,7 +17,7 @@ from django_meetergo.presentation.page_urls import PageUrl
 
 @dataclass(frozen=True, kw_only=True)
 class Day:
-    """A cell of the month. A free day has a ``label``, which says it in full, and a ``href``."""
+    """A cell of the month. A day with free times has a ``label`` for screen readers and a ``href``."""
 
     date: date
     number: str
@@ -61,15 +61,15 @@ def previous_month(day: date) -> date:
 
 
 def parse_day(text: str | None) -> date | None:
-    """“2026-12-03”, or None for anything else."""
+    """Parse “2026-12-03”; None for anything else."""
     try:
-        return datetime.strptime(text or "", "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
+        return datetime.strptime(text or "", "%Y-%m-%d").date()  # noqa: DTZ007 - a date has no time zone
     except ValueError:
         return None
 
 
 def parse_month(text: str | None) -> date | None:
-    """“2026-12” as its first day, or None for anything else."""
+    """Parse “2026-12” to its first day; None for anything else."""
     return parse_day(f"{text}-01") if text else None
 
 
@@ -78,11 +78,11 @@ def midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 def build_weekdays(first: int) -> tuple[tuple[str, str], ...]:
-    """Two letters and the name of each day; ``first`` counts as Django's formats do, 0 for Sunday."""
+    """Return the abbreviation and the name of each weekday; ``first`` is 0 for Sunday, 1 for Monday."""
     names = [str(WEEKDAYS[(first - 1 + offset) % 7]) for offset in range(7)]
     short = [name[:2] for name in names]
     if len(set(short)) < 7:
-        # Arabic, for one, begins all its days alike.
+        # In Arabic, for example, all names begin with the same two letters.
         short = [str(WEEKDAYS_ABBR[(first - 1 + offset) % 7]) for offset in range(7)]
     return tuple(zip(short, names, strict=True))
 
@@ -94,17 +94,17 @@ def build_month(
     today: date,
     last: date,
     chosen: date | None,
-    address: PageUrl,
+    here: PageUrl,
     first_weekday: int | None = None,
 ) -> Month:
-    """The grid of a month. ``last`` is the last month that may be shown, by its first day."""
+    """Build the grid of a month. ``last`` is the first day of the last month that may be shown."""
     week_start = formats.get_format("FIRST_DAY_OF_WEEK") if first_weekday is None else first_weekday
     blanks = (first.isoweekday() - week_start) % 7
     days = (next_month(first) - first).days
     cells: list[Day | None] = [None] * blanks
     for offset in range(days):
         day = first + timedelta(days=offset)
-        cells.append(build_day(day, counts.get(day, 0), today=today, chosen=chosen, address=address))
+        cells.append(build_day(day, counts.get(day, 0), today=today, chosen=chosen, here=here))
     cells += [None] * (-len(cells) % 7)
     before, after = previous_month(first), next_month(first)
     return Month(
@@ -112,15 +112,15 @@ def build_month(
         label=format_month(first),
         weekdays=build_weekdays(week_start),
         weeks=tuple(tuple(cells[start : start + 7]) for start in range(0, len(cells), 7)),
-        previous=link_month(before, address) if before >= first_of_month(today) else None,
-        following=link_month(after, address) if after <= last else None,
+        previous=link_month(before, here) if before >= first_of_month(today) else None,
+        following=link_month(after, here) if after <= last else None,
         earliest=first_of_month(today),
         latest=last,
     )
 
 
-def build_day(day: date, count: int, *, today: date, chosen: date | None, address: PageUrl) -> Day:
-    known = Day(
+def build_day(day: date, count: int, *, today: date, chosen: date | None, here: PageUrl) -> Day:
+    cell = Day(
         date=day,
         number=str(day.day),
         count=count,
@@ -128,20 +128,20 @@ def build_day(day: date, count: int, *, today: date, chosen: date | None, addres
         is_chosen=bool(count) and day == chosen,
     )
     if not count:
-        return known
-    return replace(known, label=label_day(known), href=address.to(date=day.isoformat()))
+        return cell
+    return replace(cell, label=label_day(cell), href=here.to(date=day.isoformat()))
 
 
 def label_day(day: Day) -> str:
-    """“today, Tuesday 1 December 2026, 6 times free”"""
+    """Return, for example, “today, Tuesday 1 December 2026, 6 times free”."""
     free = ngettext("%(label)s, %(count)s time free", "%(label)s, %(count)s times free", day.count)
-    words = [
+    parts = [
         gettext("today,") if day.is_today else "",
         gettext("chosen,") if day.is_chosen else "",
         free % {"label": format_full_day(day.date), "count": day.count},
     ]
-    return " ".join(filter(None, words))
+    return " ".join(filter(None, parts))
 
 
-def link_month(first: date, address: PageUrl) -> MonthLink:
-    return MonthLink(label=format_month(first), href=address.to(month=f"{first:%Y-%m}", date=""))
+def link_month(first: date, here: PageUrl) -> MonthLink:
+    return MonthLink(label=format_month(first), href=here.to(month=f"{first:%Y-%m}", date=""))

@@ -1,8 +1,8 @@
-"""Free times as they were last rendered, for everybody who arrives alike.
+"""Cache the rendered free times of a page or a widget for all visitors who would see the same.
 
-It is kept while it is true: as long as the copies of free times and the directory are those it was made
-from, and to the end of the minute at most, because times pass. It is rendered without the request, so nothing
-of one visitor reaches another; the token of a form is put in for each.
+An entry is used as long as the cached availability documents and the directory are those it was made from,
+and until the end of the minute at most, because times pass. It is rendered without the request, so nothing
+of one visitor reaches another; the CSRF token is filled in for each.
 """
 
 from __future__ import annotations
@@ -24,35 +24,36 @@ from django.utils.crypto import get_random_string
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
+from django_meetergo.cache import cache
 from django_meetergo.services.availability.slots import are_current
-from django_meetergo.services.availability.store import Source, document_cache
+from django_meetergo.services.availability.store import Source
 from django_meetergo.services.sync import directory
 from django_meetergo.timezones import COMMON_ZONES
 
-KEEP_SECONDS = 60  # seconds
+CACHE_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class PagePart:
-    """Rendered free times, the title for a page of their own, and the copies they come from.
+    """Rendered free times, the page title, and the availability documents they were made from.
 
-    ``mark`` stands in the HTML where each visitor's own form token goes.
+    ``csrf_placeholder`` is the text in ``html`` that is replaced by each visitor's CSRF token.
     """
 
     title: str
     html: str
-    mark: str
+    csrf_placeholder: str
     sources: Sequence[Source]
 
-    def give_to(self, request: HttpRequest | None) -> SafeString:
-        """The HTML for one visitor, with a form token of theirs where it needs one."""
-        if request is None or not self.mark or self.mark not in self.html:
-            return mark_safe(self.html)  # noqa: S308 - our own templates rendered it
-        return mark_safe(self.html.replace(self.mark, get_token(request)))  # noqa: S308
+    def render_for(self, request: HttpRequest | None) -> SafeString:
+        """Return the HTML for one visitor, with a CSRF token if it contains a form that needs one."""
+        if request is None or not self.csrf_placeholder or self.csrf_placeholder not in self.html:
+            return mark_safe(self.html)  # noqa: S308 - rendered from templates
+        html = self.html.replace(self.csrf_placeholder, get_token(request))
+        return mark_safe(html)  # noqa: S308 - rendered from templates
 
 
-#: Nothing to show, for somebody who asked for what there is not.
-NO_PAGE_PART = PagePart(title="", html="", mark="", sources=())
+EMPTY_PART = PagePart(title="", html="", csrf_placeholder="", sources=())
 
 
 def render_page_part(
@@ -62,52 +63,54 @@ def render_page_part(
     sources: Sequence[Source] = (),
     title: str = "",
 ) -> PagePart:
-    """``sources`` are the copies that the context was made from; none, if it is not to be kept."""
-    mark = get_random_string(32)  # nobody knows it, so nobody can have it replaced anywhere else
-    html = render_to_string(f"meetergo/{template}.html", {**context, "csrf_token": mark})
-    return PagePart(title=title, html=html, mark=mark, sources=sources)
+    """Render a template of the package. Without ``sources`` the part is not cached."""
+    # Random, so that no request can contain it and have it replaced in another place.
+    placeholder = get_random_string(32)
+    html = render_to_string(f"meetergo/{template}.html", {**context, "csrf_token": placeholder})
+    return PagePart(title=title, html=html, csrf_placeholder=placeholder, sources=sources)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FirstVisit:
-    """A way to come to free times: all who come so see the same, until the directory has another version."""
+class CacheEntry:
+    """The place in the cache for a part that is the same for many visitors."""
 
     key: str
     now: datetime
     version: str
 
-    def find(self) -> PagePart | None:
-        """The part that was kept for it, if it is still true."""
-        kept = document_cache().get(self.key)
-        if not kept or kept["version"] != self.version:
+    def load(self) -> PagePart | None:
+        """Return the cached part; None if there is none or if its sources have changed."""
+        entry = cache.get(self.key)
+        if not entry or entry["version"] != self.version:
             return None
-        part = PagePart(**kept["part"])
+        part = PagePart(**entry["part"])
         return part if are_current(part.sources, self.now) else None
 
-    def keep(self, part: PagePart) -> None:
-        """Keep it for the next ones; not where a copy it should show could not be had."""
+    def save(self, part: PagePart) -> None:
+        """Store the part, unless one of its availability documents could not be read."""
         if part.sources:
-            kept = {"version": self.version, "part": vars(part)}
-            document_cache().set(self.key, kept, KEEP_SECONDS)
+            cache.set(self.key, {"version": self.version, "part": vars(part)}, CACHE_SECONDS)
 
 
-def get_first_visit(request: HttpRequest, zone: ZoneInfo, now: datetime, *shown: object) -> FirstVisit | None:
-    """``shown`` is all that makes a difference besides the site's name, language, zone and the minute.
+def build_cache_entry(
+    request: HttpRequest, zone: ZoneInfo, now: datetime, *variants: object
+) -> CacheEntry | None:
+    """Return the entry for the request's host, language, zone, minute and ``variants``.
 
-    None while a site is being developed, for its templates change without our knowing; for a zone that few
-    ask for, so that nobody can fill the cache with pages; and where no browser asks.
+    None with ``DEBUG``, so that changed templates show at once; for uncommon zones, so that nobody can fill
+    the cache; and for a request without a valid host.
     """
     host = get_host_name(request)
     if django_settings.DEBUG or not host or zone.key not in {*COMMON_ZONES, django_settings.TIME_ZONE}:
         return None
-    # One cache may serve several sites, told apart by their names, with meeting types of their own.
-    parts = (host, get_language(), zone.key, now.timestamp() // KEEP_SECONDS, *shown)
-    key = "meetergo:arrival:" + hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
-    return FirstVisit(key=key, now=now, version=directory.get_version())
+    # One cache may serve several sites, which differ in their host and their meeting types.
+    parts = (host, get_language(), zone.key, now.timestamp() // CACHE_SECONDS, *variants)
+    key = "meetergo:page:" + hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+    return CacheEntry(key=key, now=now, version=directory.get_version())
 
 
 def get_host_name(request: HttpRequest) -> str:
-    """The site's name without a port, of which any is allowed; empty for a request without one."""
+    """Return the host without its port, since any port is allowed; empty if there is no valid host."""
     try:
         return split_domain_port(request.get_host())[0]
     except (DisallowedHost, KeyError):

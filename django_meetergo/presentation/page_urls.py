@@ -1,4 +1,4 @@
-"""Where links lead: the page's own address, a widget's place in a page, other sites."""
+"""Build and parse URLs: of the pages, of widgets, of other sites."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from zoneinfo import ZoneInfo
 
 @dataclass(frozen=True)
 class PageUrl:
-    """The page's own address, from which the links of the calendar are made; short without a path."""
+    """A path and a query, from which links with other parameters are made; relative without a path."""
 
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
 
     def to(self, **changes: str) -> str:
-        """The address with some parameters changed; empty ones are left out."""
+        """Return the URL with some parameters changed; empty ones are left out."""
         query = {name: value for name, value in {**self.query, **changes}.items() if value}
         return f"{self.path}?{urlencode(query)}" if query or not self.path else self.path
 
 
-# A widget in somebody else's page
+# Widgets in the pages of the site
 
 
-def sign_widget(number: int, level: int) -> dict[str, Any]:
-    """What keeps a widget's ids apart from all others, and its headings below the one it is given."""
+def describe_widget(number: int, level: int) -> dict[str, Any]:
+    """Return the prefix of a widget's ids and the levels of its headings, as its templates need them."""
     return {
         "widget": f"{number}.{level}",
         "prefix": f"w{number}-",
@@ -38,10 +38,10 @@ def sign_widget(number: int, level: int) -> dict[str, Any]:
     }
 
 
-def read_widget(text: str) -> dict[str, Any]:
-    """The widget that our script names when it asks for a part of the page; nothing for our own pages."""
+def parse_widget(text: str) -> dict[str, Any]:
+    """Describe the widget that the script names in its request; {} for a page of the package."""
     found = re.fullmatch(r"(\d{1,3})\.([1-6])", text, re.ASCII)
-    return sign_widget(int(found[1]), int(found[2])) if found else {}
+    return describe_widget(int(found[1]), int(found[2])) if found else {}
 
 
 # Other sites
@@ -49,14 +49,14 @@ def read_widget(text: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class SiteLink:
-    """An address that leaves the site, and where it goes."""
+    """An URL of another site, and its host."""
 
     url: str
     host: str
 
 
 def parse_link(url: str, *, schemes: Sequence[str] = ("https",)) -> SiteLink | None:
-    """An address that came from elsewhere, if it is one to be followed."""
+    """Return a link for an URL from outside; None unless it is absolute and has one of the schemes."""
     try:
         parts = urlsplit(url)
         host = parts.hostname
@@ -67,14 +67,14 @@ def parse_link(url: str, *, schemes: Sequence[str] = ("https",)) -> SiteLink | N
 
 @dataclass(frozen=True, kw_only=True)
 class CalendarLinks:
-    """Addresses that open an appointment in somebody's own calendar on the web."""
+    """URLs that add an appointment to a calendar on the web."""
 
     google: str
     outlook: str
 
 
 def build_calendar_links(*, title: str, start: datetime, end: datetime, place: str) -> CalendarLinks:
-    """Nothing personal goes along: no link of ours, nobody's name or address."""
+    """Build the URLs without personal data: no manage link, no name, no e-mail address."""
     utc = ZoneInfo("UTC")
     times = [moment.astimezone(utc) for moment in (start, end)]
     google = {

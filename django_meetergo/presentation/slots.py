@@ -1,11 +1,11 @@
-"""The times of a day, grouped and labelled."""
+"""The free times of a day, grouped and labelled for templates."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, date, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -18,15 +18,15 @@ from django_meetergo.timezones import format_offset
 if TYPE_CHECKING:
     from django_meetergo.services.availability.store import Slot
 
-#: How many of the soonest times are offered.
+#: How many of the soonest times step 1 offers.
 MAX_NEXT_SLOTS = 3
-#: From this many times on, a day is divided into its parts.
-MANY_SLOTS = 7
+#: A day with this many times is divided into morning, afternoon and evening.
+MIN_SLOTS_TO_DIVIDE = 7
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlotChoice:
-    """One time of a day. ``value`` names the instant, whatever the clocks do."""
+    """One time of a day. ``value`` is the start in ISO format with its offset, so clock changes are clear."""
 
     value: str
     label: str
@@ -37,7 +37,7 @@ class SlotChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class DayPart:
-    """A part of a day and its times; the label is empty when the day is not divided."""
+    """A part of a day and its times; the label is empty if the day is not divided."""
 
     label: str
     slots: tuple[SlotChoice, ...]
@@ -50,24 +50,24 @@ class NextSlot:
 
 
 def group_by_day(times: Iterable[Slot], zone: ZoneInfo) -> dict[date, list[Slot]]:
-    """The times under the days on which they fall in the zone."""
+    """Group the times by their date in the zone."""
     days: dict[date, list[Slot]] = {}
     for free in times:
         days.setdefault(free.start.astimezone(zone).date(), []).append(free)
     return days
 
 
-def find_doubles(times: Iterable[Slot], zone: ZoneInfo) -> set[datetime]:
-    """Wall times that come twice, because the clocks are set back in between."""
-    walls = Counter(free.start.astimezone(zone).replace(tzinfo=None, fold=0) for free in times)
-    return {wall for wall, times_shown in walls.items() if times_shown > 1}
+def find_repeated_times(times: Iterable[Slot], zone: ZoneInfo) -> set[datetime]:
+    """Return the local times that occur twice, because the clocks are set back in between."""
+    counts = Counter(free.start.astimezone(zone).replace(tzinfo=None, fold=0) for free in times)
+    return {local_time for local_time, count in counts.items() if count > 1}
 
 
-def label_time(start: datetime, zone: ZoneInfo, doubles: Iterable[datetime] = ()) -> str:
-    """“02:30”, or “02:30 (GMT+2)” where there are two of them."""
+def label_time(start: datetime, zone: ZoneInfo, repeated: Iterable[datetime] = ()) -> str:
+    """Return “02:30”, or “02:30 (GMT+2)” for a local time that occurs twice."""
     local = start.astimezone(zone)
     label = format_time(local)
-    if local.replace(tzinfo=None, fold=0) in doubles:
+    if local.replace(tzinfo=None, fold=0) in repeated:
         return gettext("%(time)s (%(offset)s)") % {"time": label, "offset": format_offset(local)}
     return label
 
@@ -75,17 +75,18 @@ def label_time(start: datetime, zone: ZoneInfo, doubles: Iterable[datetime] = ()
 def build_slots(
     times: Sequence[Slot], zone: ZoneInfo, *, duration: int, chosen: str = "", with_day: bool = False
 ) -> tuple[SlotChoice, ...]:
-    doubles = find_doubles(times, zone)
+    repeated = find_repeated_times(times, zone)
     return tuple(
-        build_slot(free, zone, doubles, duration=duration, chosen=chosen, with_day=with_day) for free in times
+        build_slot(free, zone, repeated, duration=duration, chosen=chosen, with_day=with_day)
+        for free in times
     )
 
 
 def build_slot(
-    free: Slot, zone: ZoneInfo, doubles: set[datetime], *, duration: int, chosen: str, with_day: bool
+    free: Slot, zone: ZoneInfo, repeated: set[datetime], *, duration: int, chosen: str, with_day: bool
 ) -> SlotChoice:
     local = free.start.astimezone(zone)
-    label = label_time(free.start, zone, doubles)
+    label = label_time(free.start, zone, repeated)
     end = format_time((free.start + timedelta(minutes=duration)).astimezone(zone))
     value = local.isoformat()
     return SlotChoice(
@@ -100,39 +101,40 @@ def build_slot(
 
 
 def build_parts(slots: Sequence[SlotChoice], times: Sequence[Slot], zone: ZoneInfo) -> tuple[DayPart, ...]:
-    """Morning, afternoon and evening, those that have times; a short day is left in one piece."""
-    if len(slots) < MANY_SLOTS:
+    """Divide a day into the parts that have times; a day with few times stays undivided."""
+    if len(slots) < MIN_SLOTS_TO_DIVIDE:
         return (DayPart(label="", slots=tuple(slots)),) if slots else ()
     parts: dict[str, list[SlotChoice]] = {}
     for slot, free in zip(slots, times, strict=True):
-        parts.setdefault(name_part(free.start.astimezone(zone).hour), []).append(slot)
+        parts.setdefault(get_part_name(free.start.astimezone(zone).hour), []).append(slot)
     return tuple(DayPart(label=label, slots=tuple(found)) for label, found in parts.items())
 
 
-def name_part(hour: int) -> str:
+def get_part_name(hour: int) -> str:
     if hour < 12:
         return gettext("Morning")
     return gettext("Afternoon") if hour < 17 else gettext("Evening")
 
 
 def parse_start(text: str) -> datetime | None:
-    """An ISO instant with its offset, or None for anything else."""
+    """Parse an ISO datetime with an offset; None for anything else."""
     try:
-        # A plus sign in an address that somebody typed arrives as a space.
+        # An unescaped plus sign in a query arrives as a space.
         moment = datetime.fromisoformat(text.strip().replace(" ", "+"))
-        return moment if moment.tzinfo and moment.astimezone(ZoneInfo("UTC")) else None
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    # A day at either end of the calendar does not exist in every time zone.
+    return moment if moment.tzinfo and MINYEAR < moment.year < MAXYEAR else None
 
 
 def list_next_slots(
-    times: Sequence[Slot], zone: ZoneInfo, address: PageUrl, count: int = MAX_NEXT_SLOTS
+    times: Sequence[Slot], zone: ZoneInfo, details: PageUrl, count: int = MAX_NEXT_SLOTS
 ) -> tuple[NextSlot, ...]:
-    """The first few times, each a way straight to the next step."""
+    """Return the first ``count`` times with links to the booking form."""
     return tuple(
         NextSlot(
             label=format_moment(free.start, zone),
-            href=address.to(start=free.start.astimezone(zone).isoformat()),
+            href=details.to(start=free.start.astimezone(zone).isoformat()),
         )
         for free in times[:count]
     )

@@ -1,4 +1,4 @@
-"""Choosing a time: the month and the day to show, and their times."""
+"""Step 1: find the month and the day to show, and their free times."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ if TYPE_CHECKING:
 
 #: How far ahead the calendar can be turned.
 WINDOW = timedelta(days=183)
-#: How many months after an empty one are asked for the next free day. Each may cost a call.
+#: How many months after an empty one are searched for the next free day. Each may cost a call.
 MONTHS_AHEAD = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimeChoice:
-    """Everything the first step shows about free times.
+    """What step 1 shows about free times.
 
-    ``moved_from`` is the empty month the visitor would have arrived at; ``next_free`` leads on from an empty
-    month, or day, that was asked for; ``is_empty``: there is no free time in all the months we looked at.
-    ``sources`` are the copies this was made from; none, if one of them could not be had.
+    ``skipped_month`` is the name of the present month if it has no times and a later one is shown instead.
+    ``next_free`` is the link from an empty month or day to the next day with free times. ``is_empty``: no
+    month that was read has free times. ``sources`` are the cached documents this was made from; empty if one
+    of them could not be read.
     """
 
     month: Month
@@ -53,14 +54,14 @@ class TimeChoice:
     stale: bool = False
     failed: bool = False
     is_empty: bool = False
-    moved_from: str = ""
-    asked_day: date | None = None
+    skipped_month: str = ""
+    requested_day: date | None = None
     next_free: NextSlot | None = None
     sources: tuple[Source, ...] = ()
 
 
 def describe_viewed(choice: TimeChoice) -> dict[str, str]:
-    """What an address says to come back to the same month and day."""
+    """Return the query parameters that lead back to the same month and day."""
     return {"month": f"{choice.day:%Y-%m}", "date": choice.day.isoformat()} if choice.day else {}
 
 
@@ -69,7 +70,7 @@ SlotReader = Callable[[datetime, datetime], "SlotList"]
 
 @dataclass(frozen=True, kw_only=True)
 class TimeQuery:
-    """What the address asks to see."""
+    """The month, the day and the start (ISO) that the query names."""
 
     month: date | None = None
     day: date | None = None
@@ -78,38 +79,39 @@ class TimeQuery:
 
 def choose_time(
     *,
-    look: SlotReader,
+    read_slots: SlotReader,
     now: datetime,
     zone: ZoneInfo,
     duration: int,
-    asked: TimeQuery,
-    address: PageUrl,
-    onward: PageUrl,
+    query: TimeQuery,
+    here: PageUrl,
+    next_step: PageUrl,
 ) -> TimeChoice:
     """Find the month and the day to show, and their times.
 
-    ``look`` lists the free times between two moments. ``address`` is this page's, ``onward`` the next step's.
+    ``read_slots`` lists the free times between two datetimes. ``here`` is the URL of the page, ``next_step``
+    that of the form.
     """
     today = now.astimezone(zone).date()
     last = first_of_month(today + WINDOW)
-    looks: list[SlotList] = []
+    lists: list[SlotList] = []
 
-    def look_and_note(start: datetime, end: datetime) -> SlotList:
-        looks.append(look(start, end))
-        return looks[-1]
+    def read_and_record(start: datetime, end: datetime) -> SlotList:
+        lists.append(read_slots(start, end))
+        return lists[-1]
 
-    view = find_view(look_and_note, today=today, last=last, zone=zone, asked=asked)
+    view = find_view(read_and_record, today=today, last=last, zone=zone, query=query)
     days = group_by_day(view.shown.times, zone)
-    day = choose_day(days, asked.day)
+    day = choose_day(days, query.day)
     times = days.get(day, []) if day else []
-    slots = build_slots(times, zone, duration=duration, chosen=asked.start)
-    counts = {date_: len(found) for date_, found in days.items()}
+    slots = build_slots(times, zone, duration=duration, chosen=query.start)
+    counts = {date_: len(slots_of_day) for date_, slots_of_day in days.items()}
     return TimeChoice(
-        month=build_month(view.first, counts=counts, today=today, last=last, chosen=day, address=address),
+        month=build_month(view.first, counts=counts, today=today, last=last, chosen=day, here=here),
         day=day,
         parts=build_parts(slots, times, zone),
         count=len(times),
-        soonest=list_next_slots(view.shown.times, zone, onward) if view.is_start else (),
+        soonest=list_next_slots(view.shown.times, zone, next_step) if view.is_start else (),
         free_days=len(days),
         zone_label=name_zone(zone, times[0].start if times else max(now, midnight(view.first, zone))),
         zone_place=name_place(zone),
@@ -117,49 +119,51 @@ def choose_time(
         stale=view.shown.stale or (view.shown.failed and bool(view.shown.times)),
         failed=view.shown.failed and not view.shown.times,
         is_empty=view.is_start and not (view.shown.failed or view.shown.times or view.ahead),
-        moved_from=view.moved_from,
-        asked_day=asked.day if asked.day not in days else None,
-        next_free=find_next_free(days, view.ahead, asked.day, address),
-        sources=list_sources(looks),
+        skipped_month=view.skipped_month,
+        requested_day=query.day if query.day not in days else None,
+        next_free=find_next_free(days, view.ahead, query.day, here),
+        sources=list_sources(lists),
     )
 
 
-def list_sources(looks: Sequence[SlotList]) -> tuple[Source, ...]:
-    if any(found.failed for found in looks):
+def list_sources(lists: Sequence[SlotList]) -> tuple[Source, ...]:
+    if any(found.failed for found in lists):
         return ()
-    return tuple({source: None for found in looks for source in found.sources})
+    return tuple({source: None for found in lists for source in found.sources})
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """The month to show and its times; ``ahead`` is the first free day after an empty month."""
+    """The month to show and its times; ``ahead`` is the first day with free times after an empty month."""
 
     first: date
     shown: SlotList
     ahead: date | None
     is_start: bool
-    moved_from: str = ""
+    skipped_month: str = ""
 
 
-def find_view(look: SlotReader, *, today: date, last: date, zone: ZoneInfo, asked: TimeQuery) -> View:
-    """The month that was asked for, or the present one; on arrival an empty month gives way."""
-    first = clamp_month(asked.month or asked.day or today, today, last)
-    found, later = find_times(look, first, last, zone)
+def find_view(read_slots: SlotReader, *, today: date, last: date, zone: ZoneInfo, query: TimeQuery) -> View:
+    """Return the requested month. Without a request: the present one, or the next one that has free times."""
+    first = clamp_month(query.month or query.day or today, today, last)
+    found, later = find_times(read_slots, first, last, zone)
     is_start = first == first_of_month(today)
     ahead = later.times[0].start.astimezone(zone).date() if later else None
-    if later is None or ahead is None or asked.month or asked.day:
+    if later is None or ahead is None or query.month or query.day:
         return View(first=first, shown=found, ahead=ahead, is_start=is_start)
-    moved_from = dateformat.format(first, "F")
-    return View(first=first_of_month(ahead), shown=later, ahead=ahead, is_start=True, moved_from=moved_from)
+    skipped = dateformat.format(first, "F")
+    return View(first=first_of_month(ahead), shown=later, ahead=ahead, is_start=True, skipped_month=skipped)
 
 
 def clamp_month(day: date, today: date, last: date) -> date:
     return min(max(first_of_month(day), first_of_month(today)), last)
 
 
-def find_times(look: SlotReader, first: date, last: date, zone: ZoneInfo) -> tuple[SlotList, SlotList | None]:
-    """The times of a month and, only when it has none, those of the next month that has some."""
-    found = look(midnight(first, zone), midnight(next_month(first), zone))
+def find_times(
+    read_slots: SlotReader, first: date, last: date, zone: ZoneInfo
+) -> tuple[SlotList, SlotList | None]:
+    """Return the times of a month and, only if it has none, those of the next month that has some."""
+    found = read_slots(midnight(first, zone), midnight(next_month(first), zone))
     if found.times or found.failed:
         return found, None
     month = first
@@ -167,31 +171,31 @@ def find_times(look: SlotReader, first: date, last: date, zone: ZoneInfo) -> tup
         month = next_month(month)
         if month > last:
             break
-        later = look(midnight(month, zone), midnight(next_month(month), zone))
+        later = read_slots(midnight(month, zone), midnight(next_month(month), zone))
         if later.times:
             return found, later
     return found, None
 
 
-def choose_day(days: Mapping[date, Sequence[Slot]], asked: date | None) -> date | None:
-    """The day that was asked for if it has times, the first free one if none was asked for."""
-    if asked is not None:
-        return asked if asked in days else None
+def choose_day(days: Mapping[date, Sequence[Slot]], requested: date | None) -> date | None:
+    """Return the requested day if it has times; without a request the first day that has some."""
+    if requested is not None:
+        return requested if requested in days else None
     return min(days, default=None)
 
 
 def find_next_free(
     days: Mapping[date, Sequence[Slot]],
     ahead: date | None,
-    asked: date | None,
-    address: PageUrl,
+    requested: date | None,
+    here: PageUrl,
 ) -> NextSlot | None:
-    """The first free day after an empty one, or after an empty month."""
-    if asked is not None and asked in days:
+    """Return the link from an empty day or month to the next day with free times."""
+    if requested is not None and requested in days:
         return None
-    later = min((day for day in days if asked and day > asked), default=None)
+    later = min((day for day in days if requested and day > requested), default=None)
     later = later or ahead
     if later is None:
         return None
     label = format_full_day(later)
-    return NextSlot(label=label, href=address.to(month=f"{later:%Y-%m}", date=later.isoformat()))
+    return NextSlot(label=label, href=here.to(month=f"{later:%Y-%m}", date=later.isoformat()))

@@ -1,1 +1,1 @@
-"""The only room with a telephone: JSON over HTTPS goes no further than this package."""
+"""The HTTP client of meetergo. Only this package imports ``requests`` and reads JSON from the service."""

@@ -1,33 +1,56 @@
-"""Stop calling while the service fails."""
+"""Stop calling meetergo while the service fails as a whole."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
+from typing import NamedTuple
 
+from django_meetergo.cache import SafeCache
 from django_meetergo.exceptions import CircuitOpen
 from django_meetergo.remote.errors import is_read
-from django_meetergo.remote.rate_limit import Cache, _local_blocks, _local_permits
 
-FAILURES_TO_OPEN = 5
-FAILURE_WINDOW_SECONDS = 30.0
-PROBE_INTERVAL_SECONDS = 10.0  # seconds between two reads that look whether meetergo is back
-PROBE_SECONDS = 20  # whoever looks and says nothing for so long has died
-MIN_RETRY_SECONDS = 1.0  # by then whoever is looking may have come back
+#: How far back calls are judged.
+WINDOW_SECONDS = 30.0
+#: The circuit opens if this part of at least so many calls has failed …
+FAILURE_RATE = 0.5
+MIN_CALLS = 10
+#: … or if so many calls in a row have failed.
+FAILURES_IN_A_ROW = 4
+#: Failures must concern so many different routes, ids or bodies: one odd row is not an outage.
+MIN_FAILED_TARGETS = 2
+#: How long no writes are sent, and how long until the next read tests the service.
+PROBE_INTERVAL_SECONDS = 10.0
+#: A probe without a result after so many seconds belongs to a process that has died.
+PROBE_SECONDS = 20
+#: The least number of seconds after which a refused caller is told to try again.
+MIN_RETRY_SECONDS = 1.0
 STATE_SECONDS = 3600
-_local_circuits: dict[str, CircuitState] = {}
+
+_local_states: dict[str, CircuitState] = {}
+
+
+class Call(NamedTuple):
+    """A call that was made: when (seconds since 1970), of which route, for what, and whether it failed."""
+
+    at: float
+    route: str
+    target: str
+    has_failed: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CircuitState:
-    """Recent failures, and until when calls are held back."""
+    """The calls since the first recent failure, and until when calls are refused."""
 
-    failures: tuple[float, ...] = ()
+    calls: tuple[Call, ...] = ()
     open_until: float = 0.0
-    look_from: float = 0.0  # when the next read may see whether meetergo is back
-    refused_at: float = 0.0
+    probe_from: float = 0.0  # when the next read may test the service
+    refused_at: float = 0.0  # when meetergo refused the credential
 
     @property
     def is_open(self) -> bool:
@@ -39,122 +62,166 @@ class CircuitState:
 
 
 class CircuitBreaker:
-    """Holds calls back while meetergo is failing, and lets one read through from time to time to see.
+    """Refuse calls while meetergo fails, and let one read at a time through to test it.
 
-    The first read may go at once: perhaps only writes have failed, and reads settle what became of them.
+    Opens when the service fails, not when one route or one id does: see ``is_outage``. The first read may
+    test at once, because reads reconcile the writes whose answers were lost. A write never tests.
     """
 
     def __init__(
-        self, credential_fingerprint: str, cache: Cache, *, now: Callable[[], float] = time.time
+        self, credential_fingerprint: str, cache: SafeCache, *, now: Callable[[], float] = time.time
     ) -> None:
         self.fingerprint = credential_fingerprint
         self.cache = cache
         self.now = now
 
     def check(self, method: str) -> bool:
-        """Raise ``CircuitOpen``, or say whether this call is the probe. A write never is."""
+        """Return whether this call is the probe. Raise ``CircuitOpen`` if it must not be sent."""
         state, now = self._read(), self.now()
         if not state.is_open:
             return False
         if state.is_refused:
             raise CircuitOpen("meetergo refused this credential; nothing is sent until the key changes")
-        if not is_read(method) or now < state.look_from or not self._claim_probe(state):
-            until = state.look_from if is_read(method) else state.open_until
+        if not is_read(method) or now < state.probe_from or not self._claim_probe(state):
+            until = state.probe_from if is_read(method) else state.open_until
             text = "meetergo has been failing; nothing is sent for the moment"
             raise CircuitOpen(text, retry_after=max(until - now, MIN_RETRY_SECONDS))
         return True
 
-    def succeeded(self) -> None:
-        """The probe came back: reads may go on, and writes as soon as their wait is over."""
-        state, now = self._read(), self.now()
-        self._write(replace(state, look_from=now) if now < state.open_until else CircuitState())
+    def record_success(self, route: str, target: str = "", *, is_probe: bool = False) -> None:
+        """Record that meetergo answered, even if the answer was a refusal.
 
-    def failed(self, *, is_probe: bool = False) -> None:
-        """meetergo could not be reached, or failed. While calls are held back only the probe tells news."""
+        A successful probe admits further reads, and writes as soon as their pause is over.
+        """
+        state, now = self._read(), self.now()
+        if is_probe and state.is_open and not state.is_refused:
+            self._write(replace(state, probe_from=now) if now < state.open_until else CircuitState())
+        elif state.calls and not state.is_open:  # successes count only beside a recent failure
+            self._write(
+                CircuitState(calls=(*self._keep_recent(state), Call(now, route, target, has_failed=False)))
+            )
+
+    def record_failure(self, route: str, target: str = "", *, is_probe: bool = False) -> None:
+        """Record that meetergo could not be reached or failed. With an open circuit, only probes count."""
         state, now = self._read(), self.now()
         if state.is_open:
             if is_probe and not state.is_refused:
-                self._write(
-                    CircuitState(
-                        open_until=now + PROBE_INTERVAL_SECONDS, look_from=now + PROBE_INTERVAL_SECONDS
-                    )
-                )
+                until = now + PROBE_INTERVAL_SECONDS
+                self._write(replace(state, open_until=until, probe_from=until))
             return
-        failures = (*(moment for moment in state.failures if moment > now - FAILURE_WINDOW_SECONDS), now)
-        if len(failures) >= FAILURES_TO_OPEN:
-            self._write(CircuitState(open_until=now + PROBE_INTERVAL_SECONDS, look_from=now))
+        calls = (*self._keep_recent(state), Call(now, route, target, has_failed=True))
+        if is_outage(calls):
+            self._write(CircuitState(calls=calls, open_until=now + PROBE_INTERVAL_SECONDS, probe_from=now))
         else:
-            self._write(CircuitState(failures=failures))
+            self._write(CircuitState(calls=calls))
 
-    def refused(self) -> None:
-        """401: every further call would be refused as well. A new key has a circuit of its own."""
+    def record_refusal(self) -> None:
+        """Open until the key changes: a 401 refuses every further call. A new key has its own circuit."""
         self._write(CircuitState(refused_at=self._read().refused_at or self.now()))
 
     def reset(self) -> None:
-        """Close the circuit, whatever it knows."""
+        """Close the circuit."""
         self._write(CircuitState())
 
     @property
     def is_open(self) -> bool:
-        """Whether calls are held back."""
+        """Whether calls are refused."""
         return self._read().is_open
 
     @property
     def is_half_open(self) -> bool:
-        """Whether writes have waited long enough: the next read decides."""
+        """Whether the pause of writes is over, so that the next read decides."""
         state = self._read()
         return state.is_open and not state.is_refused and self.now() >= state.open_until
 
     @property
     def refused_since(self) -> datetime | None:
-        """When meetergo refused the credential first; None while it takes it."""
+        """When meetergo first refused the credential, or None."""
         at = self._read().refused_at
         return datetime.fromtimestamp(at, UTC) if at else None
 
+    def count_failures(self) -> Mapping[str, int]:
+        """Return how many recent calls of each route failed, such as ``{"GET /v4/appointment/{id}": 3}``.
+
+        While the circuit is open: the failures that opened it.
+        """
+        state = self._read()
+        calls = state.calls if state.is_open else self._keep_recent(state)
+        return Counter(call.route for call in calls if call.has_failed)
+
     def _claim_probe(self, state: CircuitState) -> bool:
-        try:
-            return self.cache.add(f"{self._key}:probe:{state.look_from:.6f}", 1, PROBE_SECONDS)
-        except Exception:  # noqa: BLE001 - without a cache each process probes for itself
-            return True
+        claimed: bool = self.cache.add(f"{self._key}:probe:{state.probe_from:.6f}", 1, PROBE_SECONDS)
+        return claimed
 
     @property
     def _key(self) -> str:
         return f"meetergo:circuit:{self.fingerprint}"
 
+    def _keep_recent(self, state: CircuitState) -> tuple[Call, ...]:
+        """Drop the calls that are too old, and those before the first failure that is not."""
+        since = self.now() - WINDOW_SECONDS
+        calls = tuple(call for call in state.calls if call.at > since)
+        first = next((number for number, call in enumerate(calls) if call.has_failed), len(calls))
+        return calls[first:]
+
     def _read(self) -> CircuitState:
-        alone = _local_circuits.get(self.fingerprint, CircuitState())
-        try:
-            known = self.cache.get(self._key)
-        except Exception:  # noqa: BLE001 - every backend has its own errors, and none may stop us
-            return alone
-        return _read_state(known)
+        stored = self.cache.get(self._key)
+        if self.cache.is_suspended:
+            return _local_states.get(self.fingerprint, CircuitState())
+        return _parse_state(stored)
 
     def _write(self, state: CircuitState) -> None:
-        _local_circuits[self.fingerprint] = state
-        try:
-            seconds = None if state.is_refused else STATE_SECONDS
-            known = [list(state.failures), state.open_until, state.look_from, state.refused_at]
-            self.cache.set(self._key, known, seconds)
-        except Exception:  # noqa: BLE001 - see _read()
-            return
+        _local_states[self.fingerprint] = state
+        stored = [[list(call) for call in state.calls], state.open_until, state.probe_from, state.refused_at]
+        self.cache.set(self._key, stored, None if state.is_refused else STATE_SECONDS)
 
 
-def _read_state(known: object) -> CircuitState:
-    """Plain lists travel through any cache, and an entry of an older version reads as closed."""
-    match known:
+def is_outage(calls: Sequence[Call]) -> bool:
+    """Whether the failures among recent calls show that the service fails, and not one route or one id.
+
+    True if ``FAILURE_RATE`` of at least ``MIN_CALLS`` calls failed, or ``FAILURES_IN_A_ROW`` calls without a
+    success between them. They must concern ``MIN_FAILED_TARGETS`` targets. Failures of a single route do not
+    count while other routes succeed.
+    """
+    failed = [call for call in calls if call.has_failed]
+    if len({call.target for call in failed}) < MIN_FAILED_TARGETS:
+        return False
+    failed_routes = {call.route for call in failed}
+    if len(failed_routes) == 1 and any(call.route not in failed_routes for call in calls):
+        return False
+    if len(calls) >= MIN_CALLS and len(failed) >= FAILURE_RATE * len(calls):
+        return True
+    last = calls[-FAILURES_IN_A_ROW:]
+    return (
+        len(last) == FAILURES_IN_A_ROW
+        and all(call.has_failed for call in last)
+        and len({call.target for call in last}) >= MIN_FAILED_TARGETS
+    )
+
+
+def digest_target(*parts: object) -> str:
+    """Return a short digest of what a call is about: its route, ids, query and body."""
+    return sha256(repr(parts).encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def _parse_state(stored: object) -> CircuitState:
+    """Read a stored state: plain lists, which every cache can store. Another shape reads as closed."""
+    match stored:
         case [
-            list() as failures,
+            list() as calls,
             int() | float() as until,
-            int() | float() as look_from,
+            int() | float() as probe_from,
             int() | float() as at,
-        ]:
+        ] if all(isinstance(call, list) and len(call) == len(Call._fields) for call in calls):
             return CircuitState(
-                failures=tuple(failures), open_until=until, look_from=look_from, refused_at=at
+                calls=tuple(Call(*call) for call in calls),
+                open_until=until,
+                probe_from=probe_from,
+                refused_at=at,
             )
     return CircuitState()
 
 
 def reset_local_state() -> None:
-    """Forget what this process knows by itself, as a new process would."""
-    for memory in (_local_permits, _local_blocks, _local_circuits):
-        memory.clear()
+    """Forget the circuits of this process."""
+    _local_states.clear()

@@ -1,13 +1,14 @@
-"""MeetergoClient: one method per endpoint that a service needs, in the manual's order.
+"""MeetergoClient: one method per endpoint, in the order of meetergo's reference.
 
-Every method may raise the branches of ``RemoteError``; those that write raise ``OutcomeUnknown`` when nobody
-can say whether they did. Tags tell where a route is known from: [ref] the generated reference, [docs] the
-guides, [mcp] meetergo's own client, [seed] the booking guide.
+Every method may raise a ``RemoteError``. A write raises ``OutcomeUnknown`` if it may have been carried out.
+Tags name the source of a route: [ref] the generated reference, [docs] the guides, [mcp] meetergo's own
+client, [seed] the booking guide.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
@@ -27,7 +28,8 @@ from django_meetergo.exceptions import (
     UnreadableReply,
 )
 from django_meetergo.remote import payloads
-from django_meetergo.remote.circuit_breaker import CircuitBreaker
+from django_meetergo.remote.answer import Answer
+from django_meetergo.remote.circuit_breaker import CircuitBreaker, digest_target
 from django_meetergo.remote.errors import is_read
 from django_meetergo.remote.payloads import (
     AppointmentDocument,
@@ -38,6 +40,7 @@ from django_meetergo.remote.payloads import (
     BookingProvisional,
     HostDocument,
     HostPage,
+    ItemList,
     MeetingTypeDocument,
     ProvisionalPage,
     QueueDocument,
@@ -46,60 +49,73 @@ from django_meetergo.remote.payloads import (
     build_booking,
     build_instant,
 )
+from django_meetergo.remote.payloads.reading import PARSE_ERRORS
 from django_meetergo.remote.rate_limit import RateLimiter
-from django_meetergo.remote.transport import Answer, Transport
+from django_meetergo.remote.transport import Transport
 
 T = TypeVar("T")
 
-BLOCK_SECONDS = 4.0  # after a 429 that does not say how long; drawn at random up to this
+logger = logging.getLogger("django_meetergo.remote")
+
+#: After a 429 without ``Retry-After``, calls pause for a random time up to this.
+MAX_UNSTATED_BLOCK_SECONDS = 4.0
 
 
 class MeetergoClient:
-    """meetergo as Python: arguments and frozen dataclasses in, frozen dataclasses or exceptions out."""
+    """Call meetergo with Python values. Methods return frozen dataclasses or raise a ``RemoteError``.
+
+    ``priority`` is a key of ``rate_limit.RESERVED_PERMITS`` and applies to reads; writes always come first.
+    """
 
     def __init__(
         self,
         transport: Transport,
         *,
-        budget: RateLimiter | None = None,
+        rate_limiter: RateLimiter | None = None,
         circuit: CircuitBreaker | None = None,
         priority: str = "view",
     ) -> None:
         self.transport = transport
-        self.budget = budget
+        self.rate_limiter = rate_limiter
         self.circuit = circuit
         self.priority = priority
-        #: Seconds that meetergo's clock was ahead of ours at its last good answer to this client.
+        #: How many seconds meetergo's clock was ahead of ours in the last 2xx answer to this client.
         self.clock_skew: float | None = None
 
-    def __repr__(self) -> str:
-        return f"MeetergoClient({self.transport!r}, lane={self.priority!r})"
+    def with_priority(self, priority: str) -> MeetergoClient:
+        """Return a client for the same service whose reads have another priority."""
+        return MeetergoClient(
+            self.transport, rate_limiter=self.rate_limiter, circuit=self.circuit, priority=priority
+        )
 
-    # People and meeting types
+    def __repr__(self) -> str:
+        return f"MeetergoClient({self.transport!r}, priority={self.priority!r})"
+
+    # Hosts and meeting types
 
     def get_current_user(self) -> HostDocument:
-        """``GET /v4/user/me``: whose credential this is. [ref]"""
-        return _read(self._get("/v4/user/me"), payloads.parse_host)
+        """``GET /v4/user/me``: the user of this credential. [ref]"""
+        return _parse(self._get("/v4/user/me"), payloads.parse_host)
 
     def list_users(self, *, limit: int = 100, offset: int = 0) -> HostPage:
-        """``GET /v4/user``: the company's people; needs an admin. [ref]"""
+        """``GET /v4/user``: the company's users; needs an admin credential. [ref]"""
         answer = self._get("/v4/user", query={"limit": limit, "offset": offset})
-        return _read(answer, payloads.parse_host_page)
+        return _parse(answer, payloads.parse_host_page)
 
-    def list_meeting_types(self) -> tuple[MeetingTypeDocument, ...]:
+    def list_meeting_types(self) -> ItemList[MeetingTypeDocument]:
         """``GET /v4/meeting-type``: all of the acting user's meeting types. [ref, mcp]"""
-        return _read(self._get("/v4/meeting-type"), payloads.parse_meeting_types)
+        return _parse(self._get("/v4/meeting-type"), payloads.parse_meeting_types)
 
     def get_meeting_type(self, meeting_type_id: str) -> MeetingTypeDocument:
-        """``GET /v4/meeting-type/{id}``. A malformed id has been answered with 500. [ref]"""
+        """``GET /v4/meeting-type/{id}``. meetergo has answered a malformed id with 500. [ref]"""
         answer = self._get("/v4/meeting-type/{id}", ids={"id": meeting_type_id})
-        return _read(answer, payloads.parse_meeting_type)
+        return _parse(answer, payloads.parse_meeting_type)
 
     def get_queue(self, queue_id: str) -> QueueDocument:
         """``GET /v4/queue/{id}``: the hosts of a round-robin meeting type. [docs]"""
-        return _read(self._get("/v4/queue/{id}", ids={"id": queue_id}), payloads.parse_queue)
+        return _parse(self._get("/v4/queue/{id}", ids={"id": queue_id}), payloads.parse_queue)
 
-    # Free times and bookings
+    # Availability and bookings
 
     def get_booking_availability(
         self,
@@ -109,6 +125,7 @@ class MeetergoClient:
         *,
         host_ids: Sequence[str] = (),
         queue_id: str = "",
+        calculation_method: str = "",
         timezone: str = "UTC",
         duration: int | None = None,
         existing_appointment_id: str = "",
@@ -117,30 +134,33 @@ class MeetergoClient:
     ) -> Availability:
         """``GET /v4/booking-availability``: free starts between two instants or days. [ref, mcp]
 
-        ``MissingHost`` without hosts and queue. ``troubleshoot`` adds blocked starts with their reasons.
+        With a queue, meetergo may need the ids of its members too, and ``calculation_method`` says whether
+        ``anyone`` or ``everyone`` must be free. Without one, hosts must all be free. ``MissingHost`` without
+        hosts and queue. ``troubleshoot`` adds blocked starts with their reasons.
         """
         query = {
             "meetingTypeId": meeting_type_id,
             "start": start,
             "end": end,
-            "hostIds": [] if queue_id else list(host_ids),
+            "hostIds": list(host_ids),
             "queueId": queue_id,
+            "calculationMethod": calculation_method if queue_id else "",
             "timezone": timezone,
             "meetingDuration": duration,
             "existingAppointmentId": existing_appointment_id,
             "refreshCache": refresh_cache or None,
             "troubleshoot": troubleshoot or None,
         }
-        return _read(self._get("/v4/booking-availability", query=query), payloads.parse_availability)
+        return _parse(self._get("/v4/booking-availability", query=query), payloads.parse_availability)
 
     @sensitive_variables()
     def create_booking(self, payload: BookingPayload) -> BookingConfirmed | BookingProvisional:
-        """``POST /v4/booking``: book, or ask for somebody's yes. Never sent twice. [ref, seed]
+        """``POST /v4/booking``: book, or request a confirmation. Never sent twice. [ref, seed]
 
-        ``SlotUnavailable``, ``InvalidDuration``, ``MissingHost`` or ``InvalidFields`` when refused.
+        ``SlotUnavailable``, ``InvalidDuration``, ``MissingHost`` or ``InvalidFields`` if refused.
         """
         answer = self._call("POST", "/v4/booking", json=build_booking(payload))
-        return _read(answer, payloads.parse_booking_reply)
+        return _parse(answer, payloads.parse_booking_reply)
 
     # Appointments
 
@@ -167,23 +187,23 @@ class MeetergoClient:
             "sortBy": sort_by,
             "sortDirection": sort_direction,
         }
-        return _read(self._get("/v4/appointment/paginated", query=query), payloads.parse_appointment_page)
+        return _parse(self._get("/v4/appointment/paginated", query=query), payloads.parse_appointment_page)
 
-    def list_todays_appointments(self) -> tuple[AppointmentDocument, ...]:
+    def list_todays_appointments(self) -> ItemList[AppointmentDocument]:
         """``GET /v4/appointment/today``: a bare list. [ref]"""
-        return _read(self._get("/v4/appointment/today"), payloads.parse_appointments).appointments
+        return _parse(self._get("/v4/appointment/today"), payloads.parse_appointments).appointments
 
     def get_appointment(self, appointment_id: str) -> AppointmentDocument:
-        """``GET /v4/appointment/{id}``: how it stands now; ``NotFound`` if there is none. [ref, seed]"""
+        """``GET /v4/appointment/{id}``: its current state, or ``NotFound``. [ref, seed]"""
         answer = self._get("/v4/appointment/{id}", ids={"id": appointment_id})
-        return _read(answer, payloads.parse_appointment)
+        return _parse(answer, payloads.parse_appointment)
 
     def cancel_appointment(
         self, appointment_id: str, *, reason: str = "", attendee_id: str = "", cancel_all: bool = False
     ) -> AppointmentDocument | None:
-        """``POST /v4/appointment/{id}/cancel``: the appointment afterwards, if the answer tells it. [ref]
+        """``POST /v4/appointment/{id}/cancel``: the appointment afterwards, if the answer holds it. [ref]
 
-        In groups ``attendee_id`` takes one person out and ``cancel_all`` ends it for everybody.
+        In groups ``attendee_id`` removes one attendee and ``cancel_all`` cancels for all.
         """
         body = {"reason": reason, "attendeeId": attendee_id, "cancelAll": cancel_all}
         answer = self._call(
@@ -192,7 +212,7 @@ class MeetergoClient:
             ids={"id": appointment_id},
             json={key: value for key, value in body.items() if value},
         )
-        return _read_if_told(answer, payloads.parse_appointment)
+        return _parse_optional(answer, payloads.parse_appointment)
 
     def reschedule_appointment(self, appointment_id: str, start: datetime) -> RescheduleReply:
         """``POST /v4/appointment/{id}/reschedule``: the moved appointment; ``SlotUnavailable``. [ref]"""
@@ -202,15 +222,15 @@ class MeetergoClient:
             ids={"id": appointment_id},
             json={"start": build_instant(start)},
         )
-        return _read(answer, payloads.parse_reschedule_reply)
+        return _parse(answer, payloads.parse_reschedule_reply)
 
     def add_guest(self, appointment_id: str, *, attendee_id: str, email: str) -> None:
-        """``PATCH /v4/appointment/{id}/guest``: one more address; the answer may be empty. [mcp]"""
+        """``PATCH /v4/appointment/{id}/guest``: add an address; the answer may be empty. [mcp]"""
         body = {"attendeeId": attendee_id, "email": email}
         self._call("PATCH", "/v4/appointment/{id}/guest", ids={"id": appointment_id}, json=body)
 
     def update_note(self, appointment_id: str, note: str) -> None:
-        """``PATCH /v4/appointment/{id}/notes``: replaces the host's note; may answer empty. [mcp]"""
+        """``PATCH /v4/appointment/{id}/notes``: replace the host's note; the answer may be empty. [mcp]"""
         self._call("PATCH", "/v4/appointment/{id}/notes", ids={"id": appointment_id}, json={"note": note})
 
     # Provisional bookings
@@ -224,7 +244,7 @@ class MeetergoClient:
         user_id: str = "",
         meeting_type_id: str = "",
     ) -> ProvisionalPage:
-        """``GET /v4/provisional-booking/paginated``: bookings that wait, or have waited, for a yes. [ref]
+        """``GET /v4/provisional-booking/paginated``: bookings that need or needed a confirmation. [ref]
 
         ``status`` is one of pending, confirmed, expired, declined_by_host.
         """
@@ -236,10 +256,10 @@ class MeetergoClient:
             "meetingTypeId": meeting_type_id,
         }
         answer = self._get("/v4/provisional-booking/paginated", query=query)
-        return _read(answer, payloads.parse_provisional_page)
+        return _parse(answer, payloads.parse_provisional_page)
 
     def decline_provisional_booking(self, provisional_id: str, *, reason: str = "") -> None:
-        """``POST /v4/provisional-booking/{id}/decline``, as its host; no body is promised. [ref]"""
+        """``POST /v4/provisional-booking/{id}/decline``, as its host; the answer may be empty. [ref]"""
         self._call(
             "POST",
             "/v4/provisional-booking/{id}/decline",
@@ -247,18 +267,18 @@ class MeetergoClient:
             json={"reason": reason} if reason else {},
         )
 
-    # Webhook endpoints; they live at the root of the host
+    # Webhook endpoints; their routes have no ``/v4`` prefix
 
-    def list_webhooks(self) -> tuple[WebhookDocument, ...]:
-        """``GET /webhooks``: every endpoint of the company. [docs, mcp]"""
-        return _read(self._get("/webhooks"), payloads.parse_webhooks)
+    def list_webhooks(self) -> ItemList[WebhookDocument]:
+        """``GET /webhooks``: all webhook endpoints of the company. [docs, mcp]"""
+        return _parse(self._get("/webhooks"), payloads.parse_webhooks)
 
     def create_webhook(
         self, endpoint: str, event_types: Sequence[str], *, description: str = ""
     ) -> WebhookDocument:
-        """``POST /webhooks``; ``WebhookLimitReached`` for a seventh. [docs, mcp]"""
+        """``POST /webhooks``. ``WebhookLimitReached`` for a seventh endpoint. [docs, mcp]"""
         body = {"endpoint": endpoint, "eventTypes": list(event_types), "description": description}
-        return _read(self._call("POST", "/webhooks", json=body), payloads.parse_webhook)
+        return _parse(self._call("POST", "/webhooks", json=body), payloads.parse_webhook)
 
     def update_webhook(
         self,
@@ -268,26 +288,26 @@ class MeetergoClient:
         event_types: Sequence[str] | None = None,
         description: str | None = None,
     ) -> WebhookDocument | None:
-        """``PATCH /webhooks/{id}``: ``event_types`` replaces the former ones; may answer empty. [docs]"""
+        """``PATCH /webhooks/{id}``: ``event_types`` replaces the old ones; the answer may be empty. [docs]"""
         body: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
         if event_types is not None:
             body["eventTypes"] = list(event_types)
         if description is not None:
             body["description"] = description
         answer = self._call("PATCH", "/webhooks/{id}", ids={"id": webhook_id}, json=body)
-        return _read_if_told(answer, payloads.parse_webhook)
+        return _parse_optional(answer, payloads.parse_webhook)
 
     def delete_webhook(self, webhook_id: str) -> None:
-        """``DELETE /webhooks/{id}``: answers empty; ``NotFound`` if it is gone. [docs]"""
+        """``DELETE /webhooks/{id}``: the answer is empty; ``NotFound`` if there is none. [docs]"""
         self._call("DELETE", "/webhooks/{id}", ids={"id": webhook_id})
 
-    # As the attendee: the appointment's secret is the credential, no other is sent
+    # As the attendee: the appointment's secret authorizes the call, the credential is not sent
 
     @sensitive_variables()
     def cancel_with_secret(self, appointment_id: str, secret: str, *, reason: str = "") -> None:
-        """``POST /booking/confirm/cancel/{id}/{secret}``: the body of the answer says nothing. [seed]
+        """``POST /booking/confirm/cancel/{id}/{secret}``: the answer has no usable body. [seed]
 
-        A wrong secret is refused with any of 400, 401, 403, 404.
+        meetergo refuses a wrong secret with 400, 401, 403 or 404.
         """
         self._call(
             "POST",
@@ -299,16 +319,16 @@ class MeetergoClient:
 
     @sensitive_variables()
     def reschedule_with_secret(self, appointment_id: str, secret: str, start: datetime) -> RescheduleReply:
-        """``POST /booking/confirm/reschedule/``: the id and a secret that may be new. [seed]"""
+        """``POST /booking/confirm/reschedule/``: the id, and a secret that may be new. [seed]"""
         answer = self._call(
             "POST",
             "/booking/confirm/reschedule/",
             json={"appointmentId": appointment_id, "secret": secret, "start": build_instant(start)},
             with_credential=False,
         )
-        return _read(answer, payloads.parse_reschedule_reply)
+        return _parse(answer, payloads.parse_reschedule_reply)
 
-    # How each of them is sent
+    # Sending
 
     def _get(
         self,
@@ -330,8 +350,9 @@ class MeetergoClient:
         json: Mapping[str, Any] | None = None,
         with_credential: bool = True,
     ) -> Answer:
-        """Send within budget and circuit, and let both learn from the ending."""
-        is_probe = self._check(method, route)
+        """Send if the rate limiter and the circuit breaker allow it, and report the outcome to both."""
+        is_probe = self._check_circuit(method, route)
+        target = digest_target(method, route, ids, query, json)
         try:
             answer = self.transport.send(
                 method,
@@ -340,18 +361,18 @@ class MeetergoClient:
                 query=query,
                 json=json,
                 with_credential=with_credential,
-                admit=lambda: self._admit(method, route),
+                before_attempt=lambda: self._acquire_permit(method, route),
             )
         except RemoteError as error:
-            self._learn(error, is_probe=is_probe, with_credential=with_credential)
+            self._report_error(error, target, is_probe=is_probe, with_credential=with_credential)
             raise
-        self.clock_skew = answer.skew
-        if is_probe and self.circuit:
-            self.circuit.succeeded()
+        self.clock_skew = answer.clock_skew
+        if self.circuit:
+            self.circuit.record_success(f"{method} {route}", target, is_probe=is_probe)
         return answer
 
     def check_circuit(self) -> None:
-        """Raise ``CircuitOpen`` while writes are held back; at the end of their wait a read goes first."""
+        """Raise ``CircuitOpen`` while no writes are sent. After the pause, test the service with a read."""
         if self.circuit is None:
             return
         if self.circuit.is_half_open:
@@ -359,70 +380,79 @@ class MeetergoClient:
                 self.get_current_user()
         self.circuit.check("POST")
 
-    def _check(self, method: str, route: str) -> bool:
+    def _check_circuit(self, method: str, route: str) -> bool:
         try:
             if not is_read(method):
                 self.check_circuit()
             return self.circuit.check(method) if self.circuit else False
         except CircuitOpen as error:
-            raise _placed(error, method, route) from None
+            raise _add_call(error, method, route) from None
 
-    def _admit(self, method: str, route: str) -> None:
-        if self.budget is None:
+    def _acquire_permit(self, method: str, route: str) -> None:
+        if self.rate_limiter is None:
             return
         try:
-            self.budget.take(self.priority if is_read(method) else "write")
+            self.rate_limiter.acquire(self.priority if is_read(method) else "write")
         except RateLimitReached as error:
-            raise _placed(error, method, route) from None
+            raise _add_call(error, method, route) from None
 
-    def _learn(self, error: RemoteError, *, is_probe: bool, with_credential: bool) -> None:
-        """A 401 on a route that sends no credential is about a secret, and says nothing of the key."""
-        if isinstance(error, RateLimited) and self.budget:
-            self.budget.block(error.retry_after if error.retry_after is not None else _draw_block())
+    def _report_error(
+        self, error: RemoteError, target: str, *, is_probe: bool, with_credential: bool
+    ) -> None:
+        """Report a failure. A 401 on a route that sends no credential is about a secret, not the key."""
+        if isinstance(error, RateLimited) and self.rate_limiter:
+            self.rate_limiter.block(
+                error.retry_after if error.retry_after is not None else _choose_block_seconds()
+            )
         if self.circuit is None or isinstance(error, RateLimitReached):
             return
+        route = f"{error.method} {error.route}"
         if isinstance(error, CredentialRefused) and with_credential:
-            self.circuit.refused()
+            self.circuit.record_refusal()
         elif _is_failure(error):
-            self.circuit.failed(is_probe=is_probe)
-        elif is_probe:
-            self.circuit.succeeded()
+            self.circuit.record_failure(route, target, is_probe=is_probe)
+        else:
+            self.circuit.record_success(route, target, is_probe=is_probe)
 
 
 def _is_failure(error: RemoteError) -> bool:
-    """Not reached, or failed inside; a no, a 429 and an odd document are signs of life."""
+    """Whether meetergo could not be reached or failed. Refusals, a 429 and odd documents are not failures."""
     if not isinstance(error, Unreachable | OutcomeUnknown) or isinstance(error, UnreadableReply):
         return False
     return error.status is None or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _draw_block() -> float:
-    return random.uniform(0.0, BLOCK_SECONDS)  # noqa: S311 - spreads load, guards nothing
+def _choose_block_seconds() -> float:
+    return random.uniform(0.0, MAX_UNSTATED_BLOCK_SECONDS)  # noqa: S311 - not for security
 
 
-def _placed(error: T, method: str, route: str) -> T:
+def _add_call(error: T, method: str, route: str) -> T:
     error.method, error.route = method, route  # type: ignore[attr-defined]
     return error
 
 
-def _read(answer: Answer, parse: Callable[[object], T]) -> T:
-    """The document, or ``UnreadableReply`` that says which call it answered."""
+def _parse(answer: Answer, parse: Callable[[object], T]) -> T:
+    """Parse the body of an answer. Raise ``UnreadableReply``, which names the call."""
     document = answer.read_json()
     try:
-        return parse(document)
+        found = parse(document)
     except UnreadableReply as error:
         unreadable = answer.unreadable(error.message)
-    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError):
-        unreadable = answer.unreadable("answered in a shape we do not know")
+    except PARSE_ERRORS:
+        unreadable = answer.unreadable("answered with a document of unknown shape")
+    else:
+        for item in getattr(found, "skipped", ()):
+            logger.warning("%s %s: skipped %s", answer.method, answer.route, item)
+        return found
     raise unreadable
 
 
-def _read_if_told(answer: Answer, parse: Callable[[object], T]) -> T | None:
-    """The same where a 2xx is the whole answer: None if the body is empty or is another document."""
+def _parse_optional(answer: Answer, parse: Callable[[object], T]) -> T | None:
+    """Parse the body of a successful write; None if it is empty or another document."""
     if answer.is_empty:
         return None
     answer.read_json()
     try:
-        return _read(answer, parse)
+        return _parse(answer, parse)
     except UnreadableReply:
         return None

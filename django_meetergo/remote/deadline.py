@@ -1,8 +1,9 @@
-"""The deadline of one attempt to call, and the thread that sees to it.
+"""The deadline of one HTTP attempt, and the thread that enforces it.
 
-``requests`` bounds each read, not the call: an answer that drips a byte at a time never ends. Here a
-connection shows its socket to the watch of the running call, which shuts the socket when time is up.
-The watch also remembers whether the request had begun to leave, which decides whether it may be sent again.
+``requests`` bounds each read, not the whole call: an answer that arrives one byte at a time never times out.
+A connection therefore registers its socket with the deadline of the running call, and a watchdog thread shuts
+the socket down when time is up. The deadline also records whether the request had begun to leave, which
+decides whether it may be sent again.
 """
 
 from __future__ import annotations
@@ -15,46 +16,52 @@ import time
 from typing import Any, Literal
 
 _running = threading.local()
+#: Sockets read a timeout of zero as "do not block".
+MIN_TIMEOUT_SECONDS = 0.001
 
 
 class Deadline:
-    """The deadline of one attempt, and how far the attempt got."""
+    """When one attempt must have ended (on the monotonic clock), and how far the attempt got."""
 
     def __init__(self, ends: float) -> None:
         self.ends = ends
-        self.stage: Literal["", "connecting", "sent"] = ""  # stays empty on a wire that is not ours
+        #: Empty for adapters that do not report, such as the test kit's.
+        self.stage: Literal["", "connecting", "sent"] = ""
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
 
     def __enter__(self) -> Deadline:
-        _running.watch = self
+        _running.deadline = self
         return self
 
     def __exit__(self, *details: object) -> None:
-        _running.watch = None
-        _watchdog.dismiss(self)
+        _running.deadline = None
+        _watchdog.remove(self)
         with self._lock:
             for handle in self._sockets:
                 handle.close()
             self._sockets.clear()
 
     @property
-    def left(self) -> float:
-        """Seconds that remain; never less than a millisecond, because sockets read zero as 'do not block'."""
-        return max(self.ends - time.monotonic(), 0.001)
+    def seconds_left(self) -> float:
+        """The seconds that remain, never less than ``MIN_TIMEOUT_SECONDS``."""
+        return max(self.ends - time.monotonic(), MIN_TIMEOUT_SECONDS)
 
     @property
-    def expired(self) -> bool:
+    def is_over(self) -> bool:
         return time.monotonic() >= self.ends
 
-    def show(self, sock: Any) -> None:
-        """Put a socket under this watch. A duplicate handle: TLS takes the socket object itself apart."""
+    def register_socket(self, sock: Any) -> None:
+        """Have the watchdog shut this socket down at the deadline.
+
+        Keeps a duplicate handle, because TLS wraps the socket object and detaches the original.
+        """
         with self._lock:
             self._sockets.append(socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM))
-        _watchdog.keep(self)
+        _watchdog.add(self)
 
-    def shut(self) -> None:
-        """End whatever the attempt is waiting for."""
+    def shut_down(self) -> None:
+        """Shut the sockets down, which ends whatever the attempt is waiting for."""
         with self._lock:
             for handle in self._sockets:
                 with contextlib.suppress(OSError):
@@ -62,38 +69,38 @@ class Deadline:
 
 
 class Watchdog:
-    """The thread of this process that shuts what is late. It sleeps until the first watch runs out.
+    """The thread of this process that enforces deadlines. It sleeps until the first one is over.
 
-    A thread for every call would cost as much as the call. The thread goes home when there is nothing to do.
+    One thread per call would cost as much as the call. The thread ends when no deadline is left.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._watches: set[Deadline] = set()
+        self._deadlines: set[Deadline] = set()
         self._wakes_at = 0.0
         self._thread: threading.Thread | None = None
 
-    def keep(self, watch: Deadline) -> None:
+    def add(self, deadline: Deadline) -> None:
         with self._changed:
-            self._watches.add(watch)
+            self._deadlines.add(deadline)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="meetergo-warden", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="meetergo-deadlines", daemon=True)
                 self._thread.start()
-            elif watch.ends < self._wakes_at:
+            elif deadline.ends < self._wakes_at:
                 self._changed.notify()
 
-    def dismiss(self, watch: Deadline) -> None:
+    def remove(self, deadline: Deadline) -> None:
         with self._changed:
-            self._watches.discard(watch)
+            self._deadlines.discard(deadline)
 
     def _run(self) -> None:
         with self._changed:
-            while self._watches:
-                self._wakes_at = min(watch.ends for watch in self._watches)
+            while self._deadlines:
+                self._wakes_at = min(deadline.ends for deadline in self._deadlines)
                 self._changed.wait(max(self._wakes_at - time.monotonic(), 0))
-                for watch in [watch for watch in self._watches if watch.expired]:
-                    self._watches.discard(watch)
-                    watch.shut()
+                for deadline in [deadline for deadline in self._deadlines if deadline.is_over]:
+                    self._deadlines.discard(deadline)
+                    deadline.shut_down()
             self._thread = None
 
 
@@ -101,8 +108,8 @@ _watchdog = Watchdog()
 
 
 def _reset_after_fork() -> None:
-    """A forked process has neither the thread nor whoever held its lock."""
-    global _warden
+    """Start with a new watchdog: a forked process has neither the thread nor the holder of its lock."""
+    global _watchdog
     _watchdog = Watchdog()
 
 
@@ -111,4 +118,5 @@ if hasattr(os, "register_at_fork"):
 
 
 def get_current_deadline() -> Deadline | None:
-    return getattr(_running, "watch", None)
+    """Return the deadline of the call that this thread is making, or None."""
+    return getattr(_running, "deadline", None)

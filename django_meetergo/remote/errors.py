@@ -1,7 +1,7 @@
-"""What an answer that is not a yes means, as an exception.
+"""Map answers that are not 2xx to exceptions.
 
-The rule for writes: only a definite no, or certainty that nothing was carried out, may be told as such.
-Statuses we do not know are unclear. A read has no outcome, so a read that gave nothing is ``Unreachable``.
+A write is reported as refused only if the answer is definite; an unknown status leaves its outcome unknown.
+A read has no outcome, so a failed read is ``Unreachable``.
 """
 
 from __future__ import annotations
@@ -31,24 +31,23 @@ from django_meetergo.exceptions import (
 )
 from django_meetergo.remote.redaction import redact
 
-LONGEST_MESSAGE = 500
+MAX_MESSAGE_LENGTH = 500
 
-# meetergo tells some refusals apart by wording only, and words the same refusal in several
-# ways. This table is the only place in the house that reads the wording.
-WORDINGS: tuple[tuple[str, frozenset[int], type[Refused]], ...] = (
+# Some refusals differ only in their wording, and one refusal has several wordings. No other code reads it.
+REFUSAL_WORDINGS: tuple[tuple[str, frozenset[int], type[Refused]], ...] = (
     ("slot-occupied", frozenset({400, 409}), SlotUnavailable),
     ("no longer available", frozenset({400, 409}), SlotUnavailable),
     ("allowed durations", frozenset({400, 422}), InvalidDuration),
     ("hostids or queueid", frozenset({400, 422}), MissingHost),
 )
-STATUSES: dict[int, type[Refused]] = {
+REFUSAL_STATUSES: dict[int, type[Refused]] = {
     401: CredentialRefused,
     403: PermissionRefused,
     404: NotFound,
     409: Refused,
 }
-# The attendee's own words for fields; the others only change their spelling.
-FIELDS = {
+# Fields whose names differ from ours in more than their spelling.
+FIELD_NAMES = {
     "firstname": "first_name",
     "lastname": "last_name",
     "fullname": "first_name",
@@ -57,11 +56,12 @@ FIELDS = {
 
 
 def is_read(method: str) -> bool:
+    """Whether a request with this method changes nothing and may be repeated."""
     return method in {"GET", "HEAD"}
 
 
 def is_definite(status: int) -> bool:
-    """A registered redirect or refusal. 408 says only that somebody stopped waiting."""
+    """Whether the request was certainly not carried out. A 408 says only that a server stopped waiting."""
     return 300 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT and status in set(HTTPStatus)
 
 
@@ -74,40 +74,40 @@ def classify_answer(
     *,
     hide: Collection[str] = (),
 ) -> RemoteError:
-    """The exception for an answer that is not 2xx; ``hide`` lists texts that must not be repeated."""
+    """Return the exception for an answer that is not 2xx. Its message contains no text of ``hide``."""
     document = _read_document(body)
-    kind = _kind(method, route, status, document)
+    kind = _choose_exception(method, route, status, document)
     return kind(
-        _message(status, document, hide),
+        _build_message(status, document, hide),
         method=method,
         route=route,
         status=status,
         retry_after=read_retry_after(headers),
-        fields={name: _shown(text, hide) for name, text in _read_fields(document).items()},
+        fields={name: _clean(text, hide) for name, text in _read_fields(document).items()},
     )
 
 
-def _kind(method: str, route: str, status: int, document: dict[str, Any]) -> type[RemoteError]:
+def _choose_exception(method: str, route: str, status: int, document: dict[str, Any]) -> type[RemoteError]:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return Unreachable  # the proxy's answer: meetergo never saw the request
     if not is_definite(status):
         return Unreachable if is_read(method) else OutcomeUnknown
-    return _refusal(route, status, document)
+    return _choose_refusal(route, status, document)
 
 
-def _refusal(route: str, status: int, document: dict[str, Any]) -> type[Refused]:
-    words = f"{document.get('errorCode')} {_read_message(document)}".lower()
-    for wording, statuses, kind in WORDINGS:
-        if status in statuses and wording in words:
+def _choose_refusal(route: str, status: int, document: dict[str, Any]) -> type[Refused]:
+    wording = f"{document.get('errorCode')} {_read_message(document)}".lower()
+    for known_wording, statuses, kind in REFUSAL_WORDINGS:
+        if status in statuses and known_wording in wording:
             return kind
     if document.get("code") == "PLAN_LIMIT_REACHED":
         return PermissionRefused
     if status == HTTPStatus.NOT_ACCEPTABLE and route.startswith("/webhooks"):
         return WebhookLimitReached
-    if status in STATUSES:
-        return STATUSES[status]
+    if status in REFUSAL_STATUSES:
+        return REFUSAL_STATUSES[status]
     return InvalidFields if _read_fields(document) else Refused
 
 
@@ -125,51 +125,51 @@ def _read_message(document: dict[str, Any]) -> str:
     return "; ".join(text for text in texts if isinstance(text, str))
 
 
-def _message(status: int, document: dict[str, Any], hide: Collection[str]) -> str:
-    return _shown(_read_message(document), hide) or f"answered with status {status}"
+def _build_message(status: int, document: dict[str, Any], hide: Collection[str]) -> str:
+    return _clean(_read_message(document), hide) or f"answered with status {status}"
 
 
-def _shown(text: str, hide: Collection[str]) -> str:
-    """Foreign text made fit for logs: short, on one line, without our secrets."""
+def _clean(text: str, hide: Collection[str]) -> str:
+    """Make text of the service fit for logs: short, on one line and without secrets."""
     for secret in hide:
         text = text.replace(secret, "[hidden]") if secret else text
     flat = " ".join(redact(text).split())
-    return "".join(letter for letter in flat if letter.isprintable())[:LONGEST_MESSAGE]
+    return "".join(letter for letter in flat if letter.isprintable())[:MAX_MESSAGE_LENGTH]
 
 
 def _read_fields(document: dict[str, Any]) -> dict[str, str]:
-    """Field names with their complaints: from ``errors``, else from sentences that begin with one."""
-    complaints = list(_field_errors(document)) or list(_sentences(document))
+    """Map field names to complaints, taken from ``errors`` or from messages that begin with a field name."""
+    complaints = _read_field_errors(document) or _read_field_messages(document)
     fields: dict[str, str] = {}
     for name, text in complaints:
         fields[name] = f"{fields[name]}; {text}" if name in fields else text
     return fields
 
 
-def _field_errors(document: dict[str, Any]) -> list[tuple[str, str]]:
+def _read_field_errors(document: dict[str, Any]) -> list[tuple[str, str]]:
     errors = document.get("errors")
     entries = [entry for entry in errors if isinstance(entry, dict)] if isinstance(errors, list) else []
     return [
-        (_field_name(entry["field"]), str(entry.get("message", "")))
+        (_convert_field_name(entry["field"]), str(entry.get("message", "")))
         for entry in entries
         if isinstance(entry.get("field"), str)
     ]
 
 
-def _sentences(document: dict[str, Any]) -> list[tuple[str, str]]:
+def _read_field_messages(document: dict[str, Any]) -> list[tuple[str, str]]:
     message = document.get("message")
-    sentences = [text for text in message if isinstance(text, str)] if isinstance(message, list) else []
-    return [(_field_name(text.split(" ", 1)[0]), text) for text in sentences if " " in text]
+    messages = [text for text in message if isinstance(text, str)] if isinstance(message, list) else []
+    return [(_convert_field_name(text.split(" ", 1)[0]), text) for text in messages if " " in text]
 
 
-def _field_name(path: str) -> str:
-    """``attendee.receiveReminders`` becomes ``receive_reminders``: camelCase ends here."""
+def _convert_field_name(path: str) -> str:
+    """Return our name of a field: ``receive_reminders`` for ``attendee.receiveReminders``."""
     name = path.removeprefix("attendee.")[:60]
-    return FIELDS.get(name) or re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
+    return FIELD_NAMES.get(name) or re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, told as a number or as a date; a date is measured by the sender's own clock."""
+    """Return the seconds to wait: the header holds a number, or a date by the sender's clock."""
     value = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value):
         return float(value)
@@ -181,7 +181,7 @@ def read_retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def read_date(value: str) -> datetime | None:
-    """An HTTP date as an aware datetime, or None."""
+    """Parse an HTTP date to an aware datetime in UTC, or None."""
     try:
         moment = parsedate_to_datetime(value)
     except (TypeError, ValueError, IndexError, OverflowError):

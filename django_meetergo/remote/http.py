@@ -1,6 +1,7 @@
-"""One request carried there and its answer carried back, once, within a deadline; and how that ended.
+"""Send one prepared request once, within a deadline, and classify how the attempt ended.
 
-The one module that knows both ``requests`` and what its failures mean for us. The first call brings it in.
+This module maps the failures of ``requests`` and ``urllib3`` to the exceptions of this package. Importing
+``requests`` takes a while, so ``transport`` imports this module with the first call.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ from urllib3.exceptions import (
 )
 
 from django_meetergo.exceptions import OutcomeUnknown, RemoteError, Unreachable, UnreadableReply
+from django_meetergo.remote.answer import Answer
 from django_meetergo.remote.deadline import Deadline
 from django_meetergo.remote.errors import classify_answer, is_read, read_date
 from django_meetergo.remote.pools import get_adapter
-from django_meetergo.remote.transport import Answer
 
 __all__ = ["PreparedCall", "get_adapter", "prepare_call", "send_once"]
 
-# A page of a hundred appointments, or a month of five-minute spots with reasons, is over a mebibyte.
-READ_LIMIT = 4 * 1024 * 1024
-WRITE_LIMIT = 1024 * 1024
-CHUNK = 64 * 1024
+# In bytes. A page of 100 appointments, or a month of five-minute spots with reasons, exceeds a mebibyte.
+MAX_READ_BYTES = 4 * 1024 * 1024
+MAX_WRITE_BYTES = 1024 * 1024
+CHUNK_BYTES = 64 * 1024
 
-# On a wire that is not ours, only these prove that nothing left.
+# With an adapter that does not report its stage, only these errors prove that nothing was sent.
 NOT_SENT_ERRORS = (
     ConnectTimeoutError,
     EmptyPoolError,
@@ -57,7 +58,7 @@ NOT_SENT_ERRORS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreparedCall:
-    """One request, ready to leave. ``hide`` are words that no message may repeat."""
+    """A request that is ready to be sent. Error messages must not repeat the texts in ``hide``."""
 
     method: str
     route: str
@@ -69,10 +70,11 @@ class PreparedCall:
         return self.request.url or ""
 
     @property
-    def limit(self) -> int:
-        return READ_LIMIT if is_read(self.method) else WRITE_LIMIT
+    def max_bytes(self) -> int:
+        """The size up to which a body is read."""
+        return MAX_READ_BYTES if is_read(self.method) else MAX_WRITE_BYTES
 
-    def failed(self, kind: type[RemoteError], message: str) -> RemoteError:
+    def build_error(self, kind: type[RemoteError], message: str) -> RemoteError:
         return kind(message, method=self.method, route=self.route)
 
 
@@ -86,7 +88,7 @@ def prepare_call(
     json: Mapping[str, Any] | None,
     hide: tuple[str, ...],
 ) -> PreparedCall | None:
-    """The request as it will leave; None when it cannot be one, for example by a malformed header."""
+    """Return the request, or None if it cannot be sent, for example because a header is malformed."""
     with contextlib.suppress(requests.RequestException, UnicodeError):
         for value in headers.values():
             value.encode("ascii")
@@ -98,40 +100,43 @@ def prepare_call(
 
 
 def send_once(
-    call: PreparedCall, find_wire: Callable[[], BaseAdapter], *, ends: float
+    call: PreparedCall, find_adapter: Callable[[], BaseAdapter], *, ends: float
 ) -> Answer | RemoteError:
-    """What went wrong comes back without its cause, whose text would tell the address."""
-    with Deadline(ends) as watch:
+    """Return the answer, or the error that describes the failure.
+
+    The error has no cause: the text of the original exception contains the whole address.
+    """
+    with Deadline(ends) as deadline:
         try:
-            return _exchange(call, find_wire(), watch)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the outcome has to be told
-            return _classify_error(call, error, watch)
+            return _send_and_read(call, find_adapter(), deadline)
+        except Exception as error:  # noqa: BLE001 - every failure must be classified
+            return _classify_error(call, error, deadline)
 
 
-def _exchange(call: PreparedCall, adapter: BaseAdapter, watch: Deadline) -> Answer | RemoteError:
+def _send_and_read(call: PreparedCall, adapter: BaseAdapter, deadline: Deadline) -> Answer | RemoteError:
     response = adapter.send(
         call.request,
         stream=True,
-        timeout=(watch.left, watch.left),
+        timeout=(deadline.seconds_left, deadline.seconds_left),
         verify=True,
         proxies=get_environ_proxies(call.url, no_proxy=None),
     )
     with contextlib.closing(response):
-        body = _read_body(response, call.limit)
+        body = _read_body(response, call.max_bytes)
     if body is None:
-        return call.failed(UnreadableReply, "answered with more than we are willing to read")
-    if watch.expired:
-        # A shut socket looks like the end of a body that has no length.
+        return call.build_error(UnreadableReply, f"answered with more than {call.max_bytes} bytes")
+    if deadline.is_over:
+        # A socket that was shut down looks like the end of a body without a length.
         raise TimeoutError("the answer came too late")
     return _read_answer(call, response, body)
 
 
-def _read_body(response: requests.Response, limit: int) -> bytes | None:
-    """The whole body, or None as soon as it is longer than ``limit``."""
+def _read_body(response: requests.Response, max_bytes: int) -> bytes | None:
+    """Return the whole body, or None as soon as it exceeds ``max_bytes``."""
     body = bytearray()
-    for chunk in response.iter_content(CHUNK):
+    for chunk in response.iter_content(CHUNK_BYTES):
         body += chunk
-        if len(body) > limit:
+        if len(body) > max_bytes:
             return None
     return bytes(body)
 
@@ -146,38 +151,39 @@ def _read_answer(call: PreparedCall, response: requests.Response, body: bytes) -
         route=call.route,
         headers=response.headers,
         body=body,
-        skew=_read_skew(response.headers),
+        clock_skew=_read_clock_skew(response.headers),
     )
 
 
-def _read_skew(headers: Mapping[str, str]) -> float | None:
+def _read_clock_skew(headers: Mapping[str, str]) -> float | None:
+    """Return how many seconds the sender's clock is ahead of ours."""
     moment = read_date(headers.get("Date", ""))
     return (moment - datetime.now(UTC)).total_seconds() if moment else None
 
 
-def _classify_error(call: PreparedCall, error: Exception, watch: Deadline) -> RemoteError:
-    """A failure on the wire. Without proof that nothing left, the outcome of a write is unknown."""
+def _classify_error(call: PreparedCall, error: Exception, deadline: Deadline) -> RemoteError:
+    """Classify a connection failure. A write has an unknown outcome unless nothing was sent for certain."""
     causes = list(_list_causes(error))
-    why = "time is up" if watch.expired else type(causes[-1]).__name__
-    if _was_never_sent(causes, watch):
-        return call.failed(Unreachable, f"could not be sent ({why})")
+    why = "the deadline is over" if deadline.is_over else type(causes[-1]).__name__
+    if _was_never_sent(causes, deadline):
+        return call.build_error(Unreachable, f"could not be sent ({why})")
     kind = Unreachable if is_read(call.method) else OutcomeUnknown
-    return call.failed(kind, f"no usable answer ({why})")
+    return call.build_error(kind, f"no usable answer ({why})")
 
 
-def _was_never_sent(causes: list[BaseException], watch: Deadline) -> bool:
-    if watch.stage:
-        return watch.stage == "connecting"
+def _was_never_sent(causes: list[BaseException], deadline: Deadline) -> bool:
+    if deadline.stage:
+        return deadline.stage == "connecting"
     return any(isinstance(cause, NOT_SENT_ERRORS) for cause in causes)
 
 
 def _list_causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what lies under it: libraries wrap by cause, by context, as argument, as ``reason``."""
+    """Yield the error and what it wraps: as cause, as context, as an argument or as ``reason``."""
     seen: set[int] = set()
-    waiting: list[object] = [error]
-    while waiting:
-        cause = waiting.pop(0)
+    pending: list[object] = [error]
+    while pending:
+        cause = pending.pop(0)
         if isinstance(cause, BaseException) and id(cause) not in seen:
             seen.add(id(cause))
             yield cause
-            waiting += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
+            pending += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]

@@ -1,4 +1,8 @@
-"""Connections that keep time: they show their sockets to the watch of the running call, and report to it."""
+"""Connection pools whose connections obey the deadline of the running call.
+
+Each connection registers its socket with the deadline and reports how far the attempt got. Reads reuse
+connections; writes use a new one each.
+"""
 
 from __future__ import annotations
 
@@ -25,36 +29,36 @@ CONNECT_SECONDS = 5.0
 
 
 class _DeadlineConnection:
-    """What both connection classes do differently: connect within the deadline, and report."""
+    """Connect within the deadline, register the socket and report the stage of the attempt."""
 
     def connect(self: Any) -> None:
-        if (watch := get_current_deadline()) and watch.stage != "sent":
-            watch.stage = "connecting"
+        if (deadline := get_current_deadline()) and deadline.stage != "sent":
+            deadline.stage = "connecting"
         super().connect()  # type: ignore[misc]
 
     def _new_conn(self: Any) -> socket.socket:
-        watch = get_current_deadline()
-        if watch is None:
+        deadline = get_current_deadline()
+        if deadline is None:
             return super()._new_conn()  # type: ignore[misc, no-any-return]
-        sock = _connect(self, watch)
-        watch.show(sock)
+        sock = _connect(self, deadline)
+        deadline.register_socket(sock)
         return sock
 
     def request(self: Any, *args: Any, **kwargs: Any) -> None:
         if self.is_closed:
-            self.connect()  # now, so that failing to connect and failing to send stay two things
-        elif (watch := get_current_deadline()) and not watch.stage:
-            watch.show(self.sock)  # a connection kept alive since an earlier call
-        if watch := get_current_deadline():
-            watch.stage = "sent"
+            self.connect()  # explicitly, so that a failure to connect is not taken for a failure to send
+        elif (deadline := get_current_deadline()) and not deadline.stage:
+            deadline.register_socket(self.sock)  # kept alive since an earlier call
+        if deadline := get_current_deadline():
+            deadline.stage = "sent"
         super().request(*args, **kwargs)  # type: ignore[misc]
 
 
-def _connect(connection: Any, watch: Deadline) -> socket.socket:
-    """Try the addresses of the host in turn, all of them within one allowance."""
-    ends = time.monotonic() + min(watch.left, CONNECT_SECONDS)
+def _connect(connection: Any, deadline: Deadline) -> socket.socket:
+    """Try the addresses of the host in turn, within ``CONNECT_SECONDS`` in total."""
+    ends = time.monotonic() + min(deadline.seconds_left, CONNECT_SECONDS)
     failure: OSError = TimeoutError("no time left to connect")
-    for address in _addresses(connection):
+    for address in _resolve_host(connection):
         if (left := ends - time.monotonic()) <= 0:
             break
         try:
@@ -71,7 +75,8 @@ def _connect(connection: Any, watch: Deadline) -> socket.socket:
     raise NewConnectionError(connection, "could not connect") from failure
 
 
-def _addresses(connection: Any) -> list[str]:
+def _resolve_host(connection: Any) -> list[str]:
+    """Return the IP addresses of the host, without duplicates. Raise ``NameResolutionError``."""
     try:
         found = socket.getaddrinfo(
             connection.host.strip("[]"), connection.port, allowed_gai_family(), socket.SOCK_STREAM
@@ -83,11 +88,11 @@ def _addresses(connection: Any) -> list[str]:
 
 
 class DeadlineHTTPConnection(_DeadlineConnection, HTTPConnection):
-    """Plain HTTP, for the sandbox on one's own machine."""
+    """Plain HTTP, for the sandbox on a developer's machine."""
 
 
 class DeadlineHTTPSConnection(_DeadlineConnection, HTTPSConnection):
-    """TLS."""
+    """HTTP over TLS."""
 
 
 class DeadlineHTTPPool(HTTPConnectionPool):
@@ -99,7 +104,7 @@ class DeadlineHTTPSPool(HTTPSConnectionPool):
 
 
 class _OneShot:
-    """Closes each connection after its answer, whatever the server would like."""
+    """Close each connection after its answer, even if the server offers to keep it alive."""
 
     def _put_conn(self: Any, conn: Any) -> None:
         if conn is not None:
@@ -108,7 +113,7 @@ class _OneShot:
 
 
 class OneShotHTTPPool(_OneShot, DeadlineHTTPPool):
-    """A fresh connection for every write: an idle one that dies under it would leave the outcome open."""
+    """A new connection for every write: a reused one that breaks would leave the outcome unknown."""
 
 
 class OneShotHTTPSPool(_OneShot, DeadlineHTTPSPool):
@@ -119,8 +124,8 @@ READ_POOLS = {"http": DeadlineHTTPPool, "https": DeadlineHTTPSPool}
 WRITE_POOLS = {"http": OneShotHTTPPool, "https": OneShotHTTPSPool}
 
 
-def tls_context() -> ssl.SSLContext:
-    """The one TLS context of this process, trusting what the environment or certifi says."""
+def get_tls_context() -> ssl.SSLContext:
+    """Return the process-wide TLS context, which trusts the bundle named by the environment, or certifi's."""
     named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     return _load_context(named or DEFAULT_CA_BUNDLE_PATH)
 
@@ -128,7 +133,7 @@ def tls_context() -> ssl.SSLContext:
 @functools.cache
 def _load_context(bundle: str) -> ssl.SSLContext:
     context = create_urllib3_context()
-    if os.path.isdir(bundle):  # noqa: PTH112 - the value is the environment's, and only asked this
+    if os.path.isdir(bundle):  # noqa: PTH112 - the value is a plain string of the environment
         context.load_verify_locations(capath=bundle)
     else:
         context.load_verify_locations(cafile=bundle)
@@ -136,18 +141,18 @@ def _load_context(bundle: str) -> ssl.SSLContext:
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """Reads share connections, writes do not; nothing is sent twice; certificates are loaded once."""
+    """Reuse connections for reads only, never retry, and load the certificates once per process."""
 
     def __init__(self, *, for_writes: bool) -> None:
         self._pools = WRITE_POOLS if for_writes else READ_POOLS
         super().__init__(max_retries=Retry(total=False, redirect=False))
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=tls_context(), **kwargs)
+        super().init_poolmanager(*args, ssl_context=get_tls_context(), **kwargs)
         self._use_our_pools(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, ssl_context=tls_context(), **kwargs)
+        manager = super().proxy_manager_for(proxy, ssl_context=get_tls_context(), **kwargs)
         if not proxy.lower().startswith("socks"):
             self._use_our_pools(manager)
         return manager
@@ -156,22 +161,21 @@ class DeadlineAdapter(HTTPAdapter):
         manager.pool_classes_by_scheme = dict(self._pools)
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        """Without the path of the bundle: the shared context holds it, and a path would load it again."""
+        """Leave out the path of the CA bundle: with a path, every new connection would load it again."""
         host, _tls = super().build_connection_pool_key_attributes(request, verify, cert)
         return host, {"cert_reqs": "CERT_REQUIRED"}
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Always verify, with what the shared context holds."""
+        """Always verify, with the certificates of the shared context."""
         conn.cert_reqs = "CERT_REQUIRED"
 
 
-# The connections of this process
-
+#: The adapters of this process by process id, credential fingerprint and use.
 _adapters: dict[tuple[int, str, bool], DeadlineAdapter] = {}
 
 
 def get_adapter(fingerprint: str, *, for_writes: bool) -> DeadlineAdapter:
-    """This process's connections for a credential; a forked worker makes its own."""
+    """Return this process's adapter for a credential. A forked process makes its own."""
     pid = os.getpid()
     adapter = _adapters.get((pid, fingerprint, for_writes))
     if adapter is None:
@@ -182,7 +186,7 @@ def get_adapter(fingerprint: str, *, for_writes: bool) -> DeadlineAdapter:
 
 
 def close_connections() -> None:
-    """Hang up: close what this process keeps alive."""
+    """Close the connections that this process keeps alive."""
     for key in list(_adapters):
         if adapter := _adapters.pop(key, None):
             adapter.close()

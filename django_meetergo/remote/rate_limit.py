@@ -1,4 +1,4 @@
-"""Our share of the service's request limit."""
+"""The share of meetergo's request limit that this site uses, divided by priority."""
 
 from __future__ import annotations
 
@@ -6,103 +6,135 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
 
+from django_meetergo.cache import SafeCache
 from django_meetergo.exceptions import RateLimitReached
 
-RESERVED_PERMITS = {"sync": 36, "planned": 20, "view": 5, "write": 0, "reread": 0}
+#: How many permits of ``RESERVED_PER`` each priority leaves to those before it:
+#: bookings and changes, re-reads that a person waits for, times that a visitor looks at, re-reads for
+#: webhooks, planned refreshes of availability, syncs.
+RESERVED_PERMITS = {"write": 0, "reread": 2, "view": 5, "deliveries": 20, "planned": 24, "sync": 36}
 RESERVED_PER = 90
 MINUTE_SECONDS = 60
 PERMIT_SECONDS = MINUTE_SECONDS + 2
-RACE_SECONDS = 10  # by then everybody knows who has won
-LOCAL_SHARE = 8  # without a cache, a process behaves as one of eight
+#: How long two processes that saw one expired entry may take until both have tried to add it.
+RACE_SECONDS = 10
+#: Without a cache, each process uses this fraction (1/8) of the limit.
+LOCAL_SHARE = 8
 MAX_BLOCK_SECONDS = 20.0
 POLL_SECONDS = 0.1
+
 _local_permits: dict[str, deque[float]] = {}
 _local_blocks: dict[str, float] = {}
 
 
-class Cache(Protocol):
-    """What we need of a Django cache."""
-
-    def get(self, key: Any) -> Any: ...
-    def get_many(self, keys: Any) -> dict[Any, Any]: ...
-    def add(self, key: Any, value: Any, timeout: Any = ...) -> bool: ...
-    def set(self, key: Any, value: Any, timeout: Any = ...) -> None: ...
-
-
 class RateLimiter:
-    """Permits to call, so many a minute for a credential, shared by all processes that share the cache."""
+    """Permits for requests, so many a minute for a credential, shared by all processes through the cache."""
 
     def __init__(
         self,
         credential_fingerprint: str,
         per_minute: int,
-        cache: Cache,
+        cache: SafeCache,
         *,
-        patience: float = 0.0,
+        max_wait: float = 0.0,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """``patience`` is how many seconds a call may wait for a permit."""
+        """``max_wait`` is how many seconds a request may wait for a permit."""
         self.fingerprint = credential_fingerprint
         self.per_minute = per_minute
         self.cache = cache
-        self.patience = patience
+        self.max_wait = max_wait
         self.now = now
         self.sleep = sleep
 
-    def take(self, priority: str) -> None:
-        """Take one permit, or raise ``BudgetSpent``."""
-        reserve = math.ceil(RESERVED_PERMITS[priority] * self.per_minute / RESERVED_PER)
-        ends = self.now() + self.patience
-        while not self._take(reserve):
+    def acquire(self, priority: str) -> None:
+        """Use one permit, or raise ``RateLimitReached``. ``priority`` is a key of ``RESERVED_PERMITS``."""
+        reserved = math.ceil(RESERVED_PERMITS[priority] * self.per_minute / RESERVED_PER)
+        ends = self.now() + self.max_wait
+        while not self._try_acquire(reserved):
             if max(self.now() + POLL_SECONDS, _local_blocks.get(self.fingerprint, 0.0)) > ends:
                 raise RateLimitReached("our share of meetergo's request limit is used up for the moment")
             self.sleep(POLL_SECONDS)
 
     def block(self, seconds: float) -> None:
-        """Nobody calls for so long: meetergo said that it is too much."""
+        """Stop all requests for so many seconds, at most ``MAX_BLOCK_SECONDS``: meetergo answered 429."""
         ends = self.now() + min(max(seconds, 0.0), MAX_BLOCK_SECONDS)
         _local_blocks[self.fingerprint] = ends
-        try:
-            self.cache.set(self._block_key, ends, math.ceil(MAX_BLOCK_SECONDS))
-        except Exception:  # noqa: BLE001 - every backend has its own errors, and none may stop us
-            return
+        self.cache.set(self._block_key, ends, math.ceil(MAX_BLOCK_SECONDS))
+
+    def count_free(self) -> int | None:
+        """Return how many permits are free, or None if the cache does not answer."""
+        known = self._read_permits()
+        return None if known is None else sum(key not in known for key in self._permit_keys)
+
+    def reset(self) -> None:
+        """Free all permits and end the pause."""
+        new_keys = [self._make_new_key(key) for key in self._permit_keys]
+        self.cache.delete_many([self._block_key, *self._permit_keys, *new_keys])
+        reset_local_state()
+
+    @property
+    def _permit_keys(self) -> list[str]:
+        return [f"meetergo:p:{self.fingerprint}:{number}" for number in range(self.per_minute)]
 
     @property
     def _block_key(self) -> str:
         return f"meetergo:block:{self.fingerprint}"
 
-    def _take(self, reserve: int) -> bool:
-        keys = [f"meetergo:p:{self.fingerprint}:{number}" for number in range(self.per_minute)]
-        try:
-            known = self.cache.get_many([self._block_key, *keys])
-            if self._is_blocked(known.get(self._block_key)):
-                return False
-            free = [key for key in keys if key not in known]
-            random.shuffle(free)
-            return any(self._win(key) for key in free[reserve:])
-        except Exception:  # noqa: BLE001 - see block()
-            return not self._is_blocked(None) and self._take_alone(reserve)
+    def _read_permits(self) -> Mapping[str, object] | None:
+        return self.cache.get_many([self._block_key, *self._permit_keys])
 
-    def _win(self, key: str) -> bool:
-        """An expired row of a database cache may be added by several at once, one that never was by one."""
-        never_was = f"{key}:{self.now() // MINUTE_SECONDS:.0f}"
-        return self.cache.add(key, 1, PERMIT_SECONDS) and self.cache.add(never_was, 1, RACE_SECONDS)
-
-    def _is_blocked(self, ends: object) -> bool:
-        shared = ends if isinstance(ends, int | float) else 0.0
-        until = max(shared, _local_blocks.get(self.fingerprint, 0.0))
-        _local_blocks[self.fingerprint] = until
-        return self.now() < until
-
-    def _take_alone(self, reserve: int) -> bool:
-        spent = _local_permits.setdefault(self.fingerprint, deque())
-        while spent and spent[0] <= self.now() - PERMIT_SECONDS:
-            spent.popleft()
-        if len(spent) >= max((self.per_minute - reserve) // LOCAL_SHARE, 1):
+    def _try_acquire(self, reserved: int) -> bool:
+        known = self._read_permits()
+        if self._is_blocked(known.get(self._block_key) if known else None):
             return False
-        spent.append(self.now())
+        if known is None:
+            return self._try_acquire_locally(reserved)
+        free = [key for key in self._permit_keys if key not in known]
+        random.shuffle(free)
+        for key in free[reserved:]:
+            won = self._win(key)
+            if won is None:
+                return self._try_acquire_locally(reserved)
+            if won:
+                return True
+        return False
+
+    def _make_new_key(self, key: str) -> str:
+        return f"{key}:{self.now() // MINUTE_SECONDS:.0f}"
+
+    def _win(self, key: str) -> bool | None:
+        """Return whether this permit is ours; None if the cache does not answer.
+
+        Several processes can add an expired row of a database cache, but only one a row that never existed.
+        """
+        won: bool | None = self.cache.add(key, 1, PERMIT_SECONDS, default=None)
+        if won:
+            won = self.cache.add(self._make_new_key(key), 1, RACE_SECONDS, default=None)
+        return won
+
+    def _is_blocked(self, shared_end: object) -> bool:
+        ends = max(
+            shared_end if isinstance(shared_end, int | float) else 0.0,
+            _local_blocks.get(self.fingerprint, 0.0),
+        )
+        _local_blocks[self.fingerprint] = ends
+        return self.now() < ends
+
+    def _try_acquire_locally(self, reserved: int) -> bool:
+        used = _local_permits.setdefault(self.fingerprint, deque())
+        while used and used[0] <= self.now() - PERMIT_SECONDS:
+            used.popleft()
+        if len(used) >= max((self.per_minute - reserved) // LOCAL_SHARE, 1):
+            return False
+        used.append(self.now())
         return True
+
+
+def reset_local_state() -> None:
+    """Forget the permits and pauses of this process."""
+    _local_permits.clear()
+    _local_blocks.clear()

@@ -1,18 +1,15 @@
-"""Sends one request and tells how it ended. A write leaves at most once; a read may be repeated."""
+"""Send a request to meetergo. A write is sent at most once; a read may be retried."""
 
 from __future__ import annotations
 
 import contextlib
-import json as jsonlib
 import logging
 import os
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import date
-from hashlib import sha256
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -22,6 +19,8 @@ from django.views.decorators.debug import sensitive_variables
 from django_meetergo import __version__
 from django_meetergo.exceptions import InvalidRequest, RemoteError, Unreachable, UnreadableReply
 from django_meetergo.remote import redaction
+from django_meetergo.remote.answer import Answer
+from django_meetergo.remote.credential import Credential
 from django_meetergo.remote.errors import is_read
 from django_meetergo.remote.payloads import build_instant
 
@@ -33,86 +32,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger("django_meetergo.remote")
 redaction.install_filters()
 
-# URL prefix → adapter. The longest matching prefix carries the request; without one, the network does.
+#: URL prefix → adapter. The longest matching prefix decides; without a match, the network is used.
 ADAPTERS: dict[str, BaseAdapter] = {}
 
-# Called with (method, route) before each attempt; what they raise stops it.
+#: Called with (method, route) before each attempt. An exception prevents the attempt.
 BEFORE_SEND: list[Callable[[str, str], None]] = []
 
 READ_ATTEMPTS = 3
 RETRY_STATUSES = frozenset({429, 502, 503, 504})
 BACKOFF_SECONDS = 0.5
-MAX_PAUSE_SECONDS = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A key and, for platform keys, the user to act for. The kind is told by the key's prefix."""
-
-    key: str = field(repr=False)
-    user_id: str = ""
-
-    @property
-    def kind(self) -> str:
-        """``personal``, ``platform`` or ``unknown``."""
-        if self.key.startswith("rgo-"):
-            return "personal"
-        return "platform" if self.key.startswith("ak_live:") else "unknown"
-
-    @property
-    def fingerprint(self) -> str:
-        """Names this key in caches without telling it."""
-        return sha256(b"meetergo credential\x00" + self.key.encode()).hexdigest()[:20]
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Personal tokens must never name a user, platform keys must."""
-        if not self.key:
-            return {}
-        headers = {"Authorization": f"Bearer {self.key}"}
-        if self.kind == "platform" and self.user_id:
-            headers["x-meetergo-api-user-id"] = self.user_id
-        return headers
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """A 2xx answer. ``skew`` is how many seconds meetergo's clock is ahead of ours, if it told the time."""
-
-    status: int
-    method: str
-    route: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-    skew: float | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.body.strip()
-
-    @property
-    def request_id(self) -> str:
-        """What to quote to meetergo's support, if it was told."""
-        value = self.headers.get("x-request-id", "")
-        return value[:100] if value.isprintable() else ""
-
-    def read_json(self) -> Any:
-        """The document; ``UnreadableReply`` if there is none."""
-        with contextlib.suppress(ValueError, RecursionError):
-            return jsonlib.loads(self.body, parse_constant=_refuse_constant)
-        what = "an empty body" if self.is_empty else "something that is not JSON"
-        raise self.unreadable(f"answered with {what}")
-
-    def unreadable(self, message: str) -> UnreadableReply:
-        return UnreadableReply(message, method=self.method, route=self.route, status=self.status)
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+MAX_RETRY_AFTER_SECONDS = 20.0
 
 
 class Transport:
-    """One credential's way to one host."""
+    """Send requests to one host with one credential. ``timeout`` is in seconds per call, retries included."""
 
     def __init__(
         self, *, credential: Credential, base_url: str = "https://api.meetergo.com", timeout: float = 12.0
@@ -135,25 +68,26 @@ class Transport:
         json: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         with_credential: bool = True,
-        admit: Callable[[], None] | None = None,
+        before_attempt: Callable[[], None] | None = None,
     ) -> Answer:
-        """The 2xx answer, within ``timeout`` seconds in all; everything else is a ``RemoteError``.
+        """Return the 2xx answer within ``timeout`` seconds in total, or raise a ``RemoteError``.
 
-        ``admit`` is asked before each attempt and may raise. Only reads have a second attempt.
+        ``before_attempt`` is called before each attempt and may raise. Only reads are retried.
+        ``InvalidRequest`` if an id cannot be part of a path.
         """
         ends = time.monotonic() + (self.timeout if timeout is None else timeout)
         call = self._prepare(method, route, path_params or {}, query or {}, json, with_credential)
         attempt = 0
         while True:
-            if admit:
-                admit()
-            ending = self._attempt(call, ends)
-            if isinstance(ending, Answer):
-                return ending
-            pause = _pause(ending, attempt)
+            if before_attempt:
+                before_attempt()
+            outcome = self._attempt(call, ends)
+            if isinstance(outcome, Answer):
+                return outcome
+            pause = _choose_pause(outcome, attempt)
             attempt += 1
-            if not _may_repeat(ending, attempt) or time.monotonic() + pause >= ends:
-                raise ending
+            if not _can_retry(outcome, attempt) or time.monotonic() + pause >= ends:
+                raise outcome
             time.sleep(pause)
 
     def _prepare(
@@ -163,9 +97,9 @@ class Transport:
         path_params: Mapping[str, str],
         query: Mapping[str, object],
         json: Mapping[str, Any] | None,
-        with_credential: bool,  # noqa: FBT001 - private, and the last of a list handed on
+        with_credential: bool,  # noqa: FBT001 - private
     ) -> PreparedCall:
-        headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()}
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _build_user_agent()}
         if with_credential:
             headers |= self.credential.headers
         if not is_read(method):
@@ -186,54 +120,54 @@ class Transport:
         raise Unreachable(failure, method=method, route=route)
 
     def _attempt(self, call: PreparedCall, ends: float) -> Answer | RemoteError:
-        """Send once; its ending is told, not raised."""
+        """Send once. Return the error instead of raising it."""
         for hook in BEFORE_SEND:
             hook(call.method, call.route)
         started = time.monotonic()
-        ending: Answer | RemoteError = load_http_client().send_once(
-            call, lambda: self._find_wire(call), ends=ends
+        outcome: Answer | RemoteError = load_http_client().send_once(
+            call, lambda: self._find_adapter(call), ends=ends
         )
         logger.debug(
             "%s %s %s in %d ms",
             call.method,
             call.route,
-            ending.status or type(ending).__name__,
+            outcome.status or type(outcome).__name__,
             (time.monotonic() - started) * 1000,
         )
-        return ending
+        return outcome
 
-    def _find_wire(self, call: PreparedCall) -> BaseAdapter:
+    def _find_adapter(self, call: PreparedCall) -> BaseAdapter:
         prefixes = [prefix for prefix in ADAPTERS if call.url.startswith(prefix)]
         if prefixes:
             return ADAPTERS[max(prefixes, key=len)]
-        found: BaseAdapter = load_http_client().get_adapter(
+        adapter: BaseAdapter = load_http_client().get_adapter(
             self.credential.fingerprint, for_writes=not is_read(call.method)
         )
-        return found
+        return adapter
 
 
-_loading = threading.Lock()
+_import_lock = threading.Lock()
 
 if hasattr(os, "register_at_fork"):
-    # A process that is forked while a thread imports would wait for that import for ever.
+    # A process that is forked while another thread imports would wait for that import for ever.
     os.register_at_fork(
-        before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release
+        before=_import_lock.acquire, after_in_parent=_import_lock.release, after_in_child=_import_lock.release
     )
 
 
 def load_http_client() -> ModuleType:
-    """The module that knows ``requests``, which takes a while to load: not before the first call."""
-    with _loading:
+    """Import ``requests`` with the first call, because the import takes a while."""
+    with _import_lock:
         from django_meetergo.remote import http
     return http
 
 
-def _user_agent() -> str:
+def _build_user_agent() -> str:
     return f"django-meetergo/{__version__}"
 
 
 def build_path(route: str, path_params: Mapping[str, str]) -> str:
-    """The route with its ids as single, encoded segments; an id that would change the path is refused."""
+    """Fill ids into a route, each as one encoded segment. Raise ``InvalidRequest`` for one that cannot be."""
     for name, value in path_params.items():
         if not isinstance(value, str) or value in {"", ".", ".."}:
             raise InvalidRequest(f"{name} cannot be part of an address", field=name)
@@ -241,7 +175,7 @@ def build_path(route: str, path_params: Mapping[str, str]) -> str:
 
 
 def build_query(query: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Empty values are left out, zero is not; lists repeat their key."""
+    """Yield key and value of each parameter. Leave out None and empty texts; repeat the key for lists."""
     for key, value in query.items():
         values = value if isinstance(value, list | tuple) else [value]
         yield from ((key, _build_value(item)) for item in values if item is not None and item != "")
@@ -253,14 +187,14 @@ def _build_value(value: object) -> str:
     return build_instant(value) if isinstance(value, date) else str(value)
 
 
-def _may_repeat(ending: RemoteError, attempts: int) -> bool:
-    if not is_read(ending.method) or attempts >= READ_ATTEMPTS or isinstance(ending, UnreadableReply):
+def _can_retry(error: RemoteError, attempts: int) -> bool:
+    if not is_read(error.method) or attempts >= READ_ATTEMPTS or isinstance(error, UnreadableReply):
         return False
-    return ending.status is None or ending.status in RETRY_STATUSES
+    return error.status is None or error.status in RETRY_STATUSES
 
 
-def _pause(ending: RemoteError, attempt: int) -> float:
-    """As long as meetergo asks, within reason; else half a second, doubling, with jitter."""
-    if ending.retry_after is not None:
-        return min(ending.retry_after, MAX_PAUSE_SECONDS)
-    return BACKOFF_SECONDS * float(2**attempt) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+def _choose_pause(error: RemoteError, attempt: int) -> float:
+    """Return the seconds until the next attempt: ``Retry-After`` up to a limit, else backoff with jitter."""
+    if error.retry_after is not None:
+        return min(error.retry_after, MAX_RETRY_AFTER_SECONDS)
+    return BACKOFF_SECONDS * float(2**attempt) * random.uniform(0.5, 1.0)  # noqa: S311 - not for security

@@ -1,6 +1,6 @@
-"""A small meetergo that runs on this computer.
+"""A small meetergo for development and tests.
 
-It speaks the scheduling part of the service's API, keeps everything in memory and needs nothing but the
-standard library. Start it with ``python -m django_meetergo.sandbox``, or hold a ``Sandbox`` (in ``app``)
-in your own process and call its ``wsgi`` directly.
+It serves the scheduling part of the service's API from memory and needs only the standard library. Start it
+with ``python -m django_meetergo.sandbox`` or ``manage.py meetergo_sandbox``, or create an ``app.Sandbox`` in
+your own process and call its ``wsgi`` method.
 """

@@ -1,4 +1,4 @@
-"""``python -m django_meetergo.sandbox``: a meetergo on this computer, until Ctrl+C."""
+"""``python -m django_meetergo.sandbox``: serve a small meetergo on this computer until Ctrl+C."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import argparse
 import sys
 import threading
 
-from django_meetergo.sandbox.app import PROFILES, Sandbox
+from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.seed import ADMIN_TOKEN
 from django_meetergo.sandbox.server import start
+from django_meetergo.sandbox.settings import PROFILES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options, for this module and for the management command alike."""
+    """Add the options of this module and of the management command."""
     parser.add_argument("--port", type=int, default=8787)
     parser.add_argument("--profile", choices=sorted(PROFILES), default="seed")
     parser.add_argument("--no-rate-limit", action="store_true", help="answer any number of requests")
 
 
 def serve(port: int = 8787, *, profile: str = "seed", rate_limit: bool = True) -> int:
-    """Serve a sandbox until it is interrupted; answer the exit status."""
+    """Serve a sandbox until it is interrupted. Return the exit status."""
     try:
         server = start(Sandbox(profile, rate_limit=rate_limit), port)
     except OSError as error:
@@ -39,8 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m django_meetergo.sandbox", description=__doc__)
     add_arguments(parser)
-    chosen = parser.parse_args(arguments)
-    return serve(chosen.port, profile=chosen.profile, rate_limit=not chosen.no_rate_limit)
+    options = parser.parse_args(arguments)
+    return serve(options.port, profile=options.profile, rate_limit=not options.no_rate_limit)
 
 
 if __name__ == "__main__":

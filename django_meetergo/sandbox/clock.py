@@ -1,4 +1,4 @@
-"""The sandbox's own time, which can be moved."""
+"""The sandbox's clock, which tests can move, and the wire format of instants."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 
-def _wall_time() -> datetime:
+def get_wall_time() -> datetime:
+    """Return the computer's time in UTC."""
     return datetime.now(UTC)
 
 
 class Clock:
-    """Tells the time, in UTC, shifted by ``offset_seconds``."""
+    """A UTC clock that runs ``offset_seconds`` ahead of its source."""
 
-    def __init__(self, source: Callable[[], datetime] = _wall_time) -> None:
+    def __init__(self, source: Callable[[], datetime] = get_wall_time) -> None:
         self._source = source
         self.offset_seconds: float = 0.0
 
     def now(self) -> datetime:
-        """The present moment as everything in this sandbox sees it."""
+        """Return the sandbox's present as an aware datetime in UTC."""
         return self._source().astimezone(UTC) + timedelta(seconds=self.offset_seconds)
 
 
 def parse_instant(text: object) -> datetime | None:
-    """An aware UTC datetime from ISO 8601 text with ``Z`` or an offset; None for anything else."""
+    """Parse ISO 8601 text with ``Z`` or an offset to an aware UTC datetime; return None for anything else."""
     if not isinstance(text, str) or len(text) < 11:
         return None
     try:
@@ -39,5 +40,5 @@ def parse_instant(text: object) -> datetime | None:
 
 
 def print_instant(moment: datetime) -> str:
-    """UTC with milliseconds and ``Z``, as appointments print their times."""
+    """Return a moment in UTC with milliseconds and ``Z``, the form appointments use."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,18 +1,16 @@
-"""The page at ``/``: what is booked here and what waits, with a button for each decision."""
+"""The page at ``/``: what is booked and what waits for confirmation, with a button for each decision."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from html import escape
-from typing import TYPE_CHECKING
 
 from django_meetergo.sandbox import documents
-from django_meetergo.sandbox.bookings import Bookings
-from django_meetergo.sandbox.http import Answer, Request, answer_error, answer_page
-from django_meetergo.sandbox.records import Appointment, Provisional
-
-if TYPE_CHECKING:
-    from django_meetergo.sandbox.app import Sandbox
+from django_meetergo.sandbox.http import Request, Response, error_response, html_response
+from django_meetergo.sandbox.provisional import expire_overdue
+from django_meetergo.sandbox.records import Appointment, MeetingType, Provisional
+from django_meetergo.sandbox.service import Service
+from django_meetergo.sandbox.state import State
 
 SHOWN = 200
 
@@ -29,47 +27,47 @@ button { font: inherit; padding: .2rem .7rem; margin: 0 .3rem .3rem 0; cursor: p
 """
 
 
-def show(sandbox: Sandbox, request: Request) -> Answer:
-    """The page, for people at this computer only."""
-    if not request.is_from_here():
-        return answer_error(403, "The sandbox answers only to its own address on this computer")
+def respond(service: Service, request: Request) -> Response:
+    """Return the page, to this computer only."""
+    if not request.is_local:
+        return error_response(403, "The sandbox answers only to its own address on this computer")
     if request.method not in {"GET", "HEAD"}:
-        return answer_error(404, f"Cannot {request.method} /")
-    with sandbox.state.lock:
-        sandbox.state.lapse()
-        return answer_page(_page(sandbox.state))
+        return error_response(404, f"Cannot {request.method} /")
+    with service.state.lock:
+        expire_overdue(service.state)
+        return html_response(_page(service.state))
 
 
-def _page(state: Bookings) -> str:
+def _page(state: State) -> str:
     waiting = [one for one in state.provisionals.values() if one.status == "pending"]
-    standing = sorted(state.appointments.values(), key=lambda one: one.start)
-    coming = [one for one in standing if one.end >= state.now()]
+    appointments = sorted(state.appointments.values(), key=lambda one: one.start)
+    upcoming = [one for one in appointments if one.end >= state.now()]
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Sandbox</title><style>{STYLE}</style></head><body>
 <header role="status">Sandbox – nothing here leaves this computer</header>
 <main><h1>{escape(documents.COMPANY_NAME)}</h1>
-<h2>Waiting for somebody ({len(waiting)})</h2>{_waiting_table(state, waiting)}
-<h2>Appointments to come ({len(coming)})</h2>{_appointment_table(state, coming[:SHOWN])}
+<h2>Waiting for confirmation ({len(waiting)})</h2>{_waiting_table(state, waiting)}
+<h2>Upcoming appointments ({len(upcoming)})</h2>{_appointment_table(state, upcoming[:SHOWN])}
 </main></body></html>"""
 
 
-def _waiting_table(state: Bookings, waiting: list[Provisional]) -> str:
+def _waiting_table(state: State, waiting: list[Provisional]) -> str:
     if not waiting:
         return "<p>No booking is waiting.</p>"
     rows = "".join(_waiting_row(state, one) for one in waiting)
     return f"<table><tr><th>When</th><th>What</th><th>Who</th><th>Decide</th></tr>{rows}</table>"
 
 
-def _waiting_row(state: Bookings, one: Provisional) -> str:
-    attendee = one.dto.get("attendee") or {}
-    who = attendee.get("email") or attendee.get("phone") or ""
+def _waiting_row(state: State, one: Provisional) -> str:
+    attendee = one.request.attendee
+    who = attendee.email or attendee.phone or ""
     if one.type == "doubleOptIn":
         buttons = _button(one, "confirm", "Confirm as attendee")
     else:
         buttons = _button(one, "approve", "Approve as host") + _button(one, "decline", "Decline as host")
     buttons += _button(one, "expire", "Let it expire")
-    when = _when(state, one.start, one.host_ids)
+    when = _when(state, one.request.start, one.host_ids)
     return (
         f"<tr><td>{when}</td><td>{_what(state, one)}</td><td>{escape(str(who))}</td><td>{buttons}</td></tr>"
     )
@@ -80,14 +78,14 @@ def _button(one: Provisional, action: str, label: str) -> str:
     return f'<form method="post" action="{target}"><button>{escape(label)}</button></form>'
 
 
-def _appointment_table(state: Bookings, appointments: list[Appointment]) -> str:
+def _appointment_table(state: State, appointments: list[Appointment]) -> str:
     if not appointments:
         return "<p>Nothing is booked.</p>"
     rows = "".join(_appointment_row(state, one) for one in appointments)
     return f"<table><tr><th>When</th><th>What</th><th>Who</th><th>How</th></tr>{rows}</table>"
 
 
-def _appointment_row(state: Bookings, one: Appointment) -> str:
+def _appointment_row(state: State, one: Appointment) -> str:
     look = ' class="cancelled"' if one.is_cancelled else ""
     who = "<br>".join(escape(person.fullname or person.email or "") for person in one.attendees)
     how = escape(one.location or one.channel)
@@ -95,11 +93,17 @@ def _appointment_row(state: Bookings, one: Appointment) -> str:
     return f"<tr{look}><td>{when}</td><td>{_what(state, one)}</td><td>{who}</td><td>{how}</td></tr>"
 
 
-def _what(state: Bookings, one: Appointment | Provisional) -> str:
-    hosts = ", ".join(host.full_name for host in state.hosts_of(one.host_ids))
-    return f"{escape(state.meeting_types[one.meeting_type_id].name)}<br><small>{escape(hosts)}</small>"
+def _what(state: State, one: Appointment | Provisional) -> str:
+    hosts = ", ".join(host.full_name for host in state.get_hosts(one.host_ids))
+    return f"{escape(_get_meeting_type(state, one).name)}<br><small>{escape(hosts)}</small>"
 
 
-def _when(state: Bookings, start: datetime, host_ids: list[str]) -> str:
+def _when(state: State, start: datetime, host_ids: list[str]) -> str:
     zone = state.users[host_ids[0]].zone
     return escape(start.astimezone(zone).strftime("%a %d %b %Y, %H:%M"))
+
+
+def _get_meeting_type(state: State, one: Appointment | Provisional) -> MeetingType:
+    if isinstance(one, Provisional):
+        return one.request.meeting_type
+    return state.meeting_types[one.meeting_type_id]

@@ -1,4 +1,4 @@
-"""Webhook deliveries: at least once, in no promised order, and never outside this computer."""
+"""Webhook deliveries: at least once, in any order, and only to this computer."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from django_meetergo.sandbox.request_log import Entry, RequestLog
 TIMEOUT = 30.0
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
-# Takes an endpoint and a body, answers the status. A test kit may put its own in place of the network.
+#: Sends a body to an endpoint and returns the status. A test can replace it.
 Transport = Callable[[str, bytes], int]
 
 
 @dataclass
 class Delivery:
-    """One body on its way to one endpoint."""
+    """A body to be sent to an endpoint."""
 
     id: int
     webhook_id: int | None
@@ -38,18 +38,18 @@ class Delivery:
 
 @dataclass
 class DeliverySettings:
-    """How deliveries behave."""
+    """How deliveries are sent. Durations are seconds."""
 
     duplicate: int = 1
     delay: float = 0.0
-    drop: int = 0  # how many of the next deliveries are lost; -1 loses all
+    drop: int = 0  # so many of the next deliveries are dropped; -1: all
     retries: int = 3
     retry_seconds: float = 0.5
     hold: bool = False
     legacy: bool = False
-    manual: bool = False  # nothing is sent until somebody calls pump()
+    manual: bool = False  # nothing is sent until send_pending() is called
     seed: int = 0
-    dice: random.Random = field(default_factory=random.Random, repr=False)
+    random: random.Random = field(default_factory=random.Random, repr=False)
 
 
 class OutsideError(Exception):
@@ -57,13 +57,13 @@ class OutsideError(Exception):
 
 
 def is_loopback(endpoint: str) -> bool:
-    """Whether an address is on this computer."""
+    """Return whether an address is on this computer."""
     host = urlsplit(endpoint).hostname or ""
     return host in LOOPBACK or host.startswith("127.") or host.endswith(".localhost")
 
 
 def post_to_loopback(endpoint: str, body: bytes) -> int:
-    """Send a body and answer the status. Nothing is sent to another computer."""
+    """Send a body and return the status. Raises ``OutsideError`` for another computer's address."""
     if not is_loopback(endpoint):
         raise OutsideError(endpoint)
     address = urlsplit(endpoint)
@@ -93,32 +93,32 @@ def _connect(address: SplitResult) -> http.client.HTTPConnection:
 
 
 class Deliveries:
-    """The outgoing mail of one sandbox, carried by one background thread."""
+    """The deliveries of one sandbox, sent by one background thread."""
 
     def __init__(self, request_log: RequestLog, transport: Transport = post_to_loopback) -> None:
         self.transport = transport
         self.settings = DeliverySettings()
-        self._journal = request_log
-        self._waiting: list[Delivery] = []
+        self._request_log = request_log
+        self._pending: list[Delivery] = []
         self._sent: list[Delivery] = []
-        self._busy = 0
+        self._in_progress = 0
         self._next_id = 1
-        self._change = threading.Condition()
+        self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def reset(self) -> None:
-        """Forget what is waiting and what was sent, and behave well again; manual stays manual."""
-        with self._change:
-            self._waiting, self._sent = [], []
+        """Drop what is pending and was sent, and return to the defaults. ``manual`` stays as it is."""
+        with self._condition:
+            self._pending, self._sent = [], []
             self.settings = DeliverySettings(manual=self.settings.manual)
-            self._change.notify_all()
+            self._condition.notify_all()
 
     def close(self) -> None:
         """Stop the background thread. The next delivery starts another."""
-        with self._change:
+        with self._condition:
             thread, self._thread, self._closed = self._thread, None, True
-            self._change.notify_all()
+            self._condition.notify_all()
         if thread is not None:
             thread.join(2)
         self._closed = False
@@ -132,19 +132,19 @@ class Deliveries:
         document: dict[str, Any],
         envelope: bool = False,
     ) -> None:
-        """Put a document on its way, in as many copies as the manners ask for."""
+        """Queue a document for delivery, in as many copies as ``duplicate`` says."""
         appointment_id = document.get("id")
         if envelope or self.settings.legacy:
             data = {key: value for key, value in document.items() if key != "webhookType"}
             document = {"event": event, "data": data}
         body = json.dumps(document, ensure_ascii=False).encode()
-        with self._change:
+        with self._condition:
             for _ in range(max(self.settings.duplicate, 1)):
-                self._put(webhook_id, endpoint, event, appointment_id, body)
+                self._add(webhook_id, endpoint, event, appointment_id, body)
             self._start_thread()
-            self._change.notify_all()
+            self._condition.notify_all()
 
-    def _put(
+    def _add(
         self, webhook_id: int | None, endpoint: str, event: str, appointment_id: str | None, body: bytes
     ) -> None:
         due = time.monotonic() + self.settings.delay
@@ -152,75 +152,75 @@ class Deliveries:
         self._next_id += 1
         if self.settings.drop:
             self.settings.drop -= 1 if self.settings.drop > 0 else 0
-            self._note(delivery, result="dropped")
+            self._log_attempt(delivery, result="dropped")
             return
-        self._waiting.append(delivery)
+        self._pending.append(delivery)
 
-    def waiting(self) -> int:
-        """How many deliveries have not been sent yet."""
-        with self._change:
-            return len(self._waiting) + self._busy
+    def count_pending(self) -> int:
+        """Return how many deliveries have not been sent yet."""
+        with self._condition:
+            return len(self._pending) + self._in_progress
 
     def hold(self) -> None:
-        """Keep everything back until ``release``."""
-        with self._change:
+        """Send nothing until ``release``."""
+        with self._condition:
             self.settings.hold = True
 
     def release(self) -> None:
-        """Send what was kept back."""
-        with self._change:
+        """Send what was held."""
+        with self._condition:
             self.settings.hold = False
             self._start_thread()
-            self._change.notify_all()
+            self._condition.notify_all()
 
     def shuffle(self, seed: int | None = None) -> None:
-        """Put what is waiting in another order, never the one it came in."""
-        with self._change:
-            before = list(self._waiting)
-            self.settings.dice.seed(self.settings.seed if seed is None else seed)
-            self.settings.dice.shuffle(self._waiting)
-            if self._waiting == before:
-                self._waiting.reverse()
+        """Put what is pending in another order than the one it came in."""
+        with self._condition:
+            before = list(self._pending)
+            self.settings.random.seed(self.settings.seed if seed is None else seed)
+            self.settings.random.shuffle(self._pending)
+            if self._pending == before:
+                self._pending.reverse()
 
     def drop_pending(self) -> int:
-        """Lose what is waiting; answer how many that were."""
-        with self._change:
-            lost, self._waiting = self._waiting, []
-            for delivery in lost:
-                self._note(delivery, result="dropped")
-            self._change.notify_all()
-        return len(lost)
+        """Drop what is pending and return how many deliveries that were."""
+        with self._condition:
+            dropped, self._pending = self._pending, []
+            for delivery in dropped:
+                self._log_attempt(delivery, result="dropped")
+            self._condition.notify_all()
+        return len(dropped)
 
     def replay(self) -> int:
-        """Send everything that was sent once more; answer how many that are."""
-        with self._change:
+        """Send again what was sent, and return how many deliveries that are."""
+        with self._condition:
             again = list(self._sent)
             for old in again:
-                self._waiting.append(replace(old, id=self._next_id, attempt=1, due=time.monotonic()))
+                self._pending.append(replace(old, id=self._next_id, attempt=1, due=time.monotonic()))
                 self._next_id += 1
             self._start_thread()
-            self._change.notify_all()
+            self._condition.notify_all()
         return len(again)
 
-    def pump(self) -> list[Entry]:
-        """Send all that is waiting, due or not, in this thread; answer the request_log's entries."""
+    def send_pending(self) -> list[Entry]:
+        """Send everything that is pending, due or not, in this thread. Return the log's entries."""
         entries: list[Entry] = []
         while True:
-            with self._change:
-                if not self._waiting:
+            with self._condition:
+                if not self._pending:
                     return entries
-                delivery = self._waiting.pop(0)
+                delivery = self._pending.pop(0)
             entries.append(self._attempt(delivery))
 
     def wait_idle(self, timeout: float = 5.0) -> bool:
-        """Wait until nothing is on its way; False when that takes too long."""
+        """Wait until nothing is pending or being sent; return False after ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
-        with self._change:
-            while self._waiting or self._busy:
+        with self._condition:
+            while self._pending or self._in_progress:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
-                self._change.wait(left)
+                self._condition.wait(left)
         return True
 
     def _start_thread(self) -> None:
@@ -229,56 +229,56 @@ class Deliveries:
             self._thread.start()
 
     def _run(self) -> None:
-        while (delivery := self._take()) is not None:
+        while (delivery := self._claim()) is not None:
             try:
                 self._attempt(delivery)
             finally:
-                with self._change:
-                    self._busy -= 1
-                    self._change.notify_all()
+                with self._condition:
+                    self._in_progress -= 1
+                    self._condition.notify_all()
 
-    def _take(self) -> Delivery | None:
-        with self._change:
+    def _claim(self) -> Delivery | None:
+        with self._condition:
             while not self._closed:
                 pause = None
-                if self._waiting and not self.settings.hold and not self.settings.manual:
-                    first = min(self._waiting, key=lambda delivery: delivery.due)
+                if self._pending and not self.settings.hold and not self.settings.manual:
+                    first = min(self._pending, key=lambda delivery: delivery.due)
                     now = time.monotonic()
-                    ready = next((one for one in self._waiting if one.due <= now), None)
+                    ready = next((one for one in self._pending if one.due <= now), None)
                     if ready is not None:
-                        self._waiting.remove(ready)
-                        self._busy += 1
+                        self._pending.remove(ready)
+                        self._in_progress += 1
                         return ready
                     pause = first.due - now
-                self._change.wait(pause)
+                self._condition.wait(pause)
         return None
 
     def _attempt(self, delivery: Delivery) -> Entry:
         try:
             status = self.transport(delivery.endpoint, delivery.body)
         except OutsideError:
-            return self._note(delivery, result="not sent: the address is outside this computer")
+            return self._log_attempt(delivery, result="not sent: the address is outside this computer")
         except (OSError, http.client.HTTPException, ValueError) as error:
-            self._again(delivery)
-            return self._note(delivery, result=f"failed: {type(error).__name__}")
-        with self._change:
+            self._schedule_retry(delivery)
+            return self._log_attempt(delivery, result=f"failed: {type(error).__name__}")
+        with self._condition:
             if 200 <= status < 300:
                 self._sent.append(delivery)
         if not 200 <= status < 300:
-            self._again(delivery)
-        return self._note(delivery, result="answered", status=status)
+            self._schedule_retry(delivery)
+        return self._log_attempt(delivery, result="answered", status=status)
 
-    def _again(self, delivery: Delivery) -> None:
-        with self._change:
+    def _schedule_retry(self, delivery: Delivery) -> None:
+        with self._condition:
             if delivery.attempt <= self.settings.retries:
                 pause = self.settings.retry_seconds * 2 ** (delivery.attempt - 1)
                 due = time.monotonic() + pause
-                self._waiting.append(replace(delivery, attempt=delivery.attempt + 1, due=due))
-                self._change.notify_all()
+                self._pending.append(replace(delivery, attempt=delivery.attempt + 1, due=due))
+                self._condition.notify_all()
 
-    def _note(self, delivery: Delivery, **facts: Any) -> Entry:
+    def _log_attempt(self, delivery: Delivery, **facts: Any) -> Entry:
         address = urlsplit(delivery.endpoint)
-        return self._journal.write(
+        return self._request_log.write(
             "delivery",
             delivery=delivery.id,
             webhookId=delivery.webhook_id,

@@ -1,4 +1,4 @@
-"""Records as the JSON documents the service sends."""
+"""The JSON documents the service sends, built from records."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Document = dict[str, Any]
 
 COMPANY_ID = "a1c5e7d2-6b1f-4f7c-9a51-3d2f0b8e4c10"
 COMPANY_NAME = "Praxis am Lindenhof"
-BORN = "2025-02-03T10:20:00.000Z"
+CREATED = "2025-02-03T10:20:00.000Z"
 
 
 def user_document(user: User) -> Document:
-    """A user, as ``GET /v4/user/me`` shows it."""
+    """Return a user as ``GET /v4/user/me`` does."""
     return {
         **host_document(user),
         "title": user.title,
@@ -46,14 +46,14 @@ def user_document(user: User) -> Document:
             "headerImage": None,
             "meetingTypes": [],
         },
-        "createdAt": BORN,
-        "updatedAt": BORN,
+        "createdAt": CREATED,
+        "updatedAt": CREATED,
         "deletedAt": None,
     }
 
 
 def host_document(user: User) -> Document:
-    """The short form of a user inside other documents."""
+    """Return the short form of a user in other documents."""
     return {
         "id": user.id,
         "email": user.email,
@@ -66,7 +66,7 @@ def host_document(user: User) -> Document:
     }
 
 
-def _meeting_info(kind: MeetingType, *, duration: float, channel: str) -> Document:
+def _build_meeting_info(kind: MeetingType, *, duration: float, channel: str) -> Document:
     return {
         "name": kind.name,
         "description": kind.description,
@@ -87,7 +87,7 @@ def _meeting_info(kind: MeetingType, *, duration: float, channel: str) -> Docume
     }
 
 
-def _meeting_options(kind: MeetingType) -> Document:
+def _build_meeting_options(kind: MeetingType) -> Document:
     return {
         "allowedDurations": list(kind.allowed_durations),
         "allowSelectChannel": kind.allow_select_channel,
@@ -107,13 +107,13 @@ def _meeting_options(kind: MeetingType) -> Document:
 
 
 def meeting_type_document(kind: MeetingType) -> Document:
-    """A meeting type as it is today."""
+    """Return a meeting type in today's form."""
     return {
         "id": kind.id,
         "slug": kind.slug,
         "enabled": kind.enabled,
-        "meetingInfo": _meeting_info(kind, duration=kind.duration, channel=kind.channel),
-        "meetingOptions": _meeting_options(kind),
+        "meetingInfo": _build_meeting_info(kind, duration=kind.duration, channel=kind.channel),
+        "meetingOptions": _build_meeting_options(kind),
         "spots": kind.spots,
         "timeslotInterval": kind.interval,
         "bookingMinimum": kind.notice,
@@ -127,30 +127,30 @@ def meeting_type_document(kind: MeetingType) -> Document:
         "availabilityId": None,
         "isGlobalQueue": False,
         "metadata": kind.metadata,
-        "createdAt": BORN,
+        "createdAt": CREATED,
         "deletedAt": None,
     }
 
 
 def booking_url(kind: MeetingType) -> str:
-    """Where the public booking page of a meeting type would be."""
+    """Return the address of a meeting type's public booking page."""
     return f"https://cal.meetergo.com/praxis-am-lindenhof/{kind.slug}"
 
 
 def old_meeting_type_document(kind: MeetingType) -> Document:
-    """A meeting type in the short shape of the older pages."""
+    """Return a meeting type in the short form of older documentation."""
     return {
         "id": kind.id,
         "name": kind.name,
         "duration": kind.duration,
         "slug": kind.slug,
         "bookingUrl": booking_url(kind),
-        "createdAt": BORN,
+        "createdAt": CREATED,
     }
 
 
-def attendee_document(attendee: Attendee, *, marked: bool) -> Document:
-    """An attendee; without ``marked`` the answers are kept back."""
+def attendee_document(attendee: Attendee, *, with_answers: bool) -> Document:
+    """Return an attendee; the answers to the booking form are optional."""
     document: Document = {
         "id": attendee.id,
         "email": attendee.email,
@@ -165,29 +165,29 @@ def attendee_document(attendee: Attendee, *, marked: bool) -> Document:
         document["company"] = attendee.company
     if attendee.guests:
         document["bringalongEmails"] = list(attendee.guests)
-    if marked:
+    if with_answers:
         document["notes"] = dict(attendee.answers)
         document["customFields"] = dict(attendee.answers)
     return document
 
 
 def meeting_link(appointment: Appointment) -> str | None:
-    """The address of a video meeting; None for a meeting by phone or in person."""
+    """Return the address of a video meeting; None for a meeting by phone or in person."""
     if appointment.channel in CHANNELS_WITHOUT_LINK or appointment.link_number is None:
         return None
     return f"https://video.example.com/j/{appointment.link_number}"
 
 
-def _cancel_document(appointment: Appointment) -> Document:
+def _build_cancel_info(appointment: Appointment) -> Document:
     return {
         "actionSource": appointment.cancel_source,
-        "actionAt": _instant(appointment.cancel_at),
+        "actionAt": _print_optional(appointment.cancel_at),
         "actionBy": appointment.cancel_by,
         "reason": appointment.cancel_reason,
     }
 
 
-def _short_type(kind: MeetingType) -> Document:
+def _short_meeting_type(kind: MeetingType) -> Document:
     return {
         "id": kind.id,
         "slug": kind.slug,
@@ -197,9 +197,9 @@ def _short_type(kind: MeetingType) -> Document:
 
 
 def appointment_document(
-    appointment: Appointment, kind: MeetingType, hosts: list[User], *, marked: bool = True
+    appointment: Appointment, kind: MeetingType, hosts: list[User], *, with_answers: bool = True
 ) -> Document:
-    """An appointment as reads show it."""
+    """Return an appointment as reads do."""
     minutes = int(appointment.length.total_seconds() // 60)
     return {
         "id": appointment.id,
@@ -207,12 +207,12 @@ def appointment_document(
         "start": print_instant(appointment.start),
         "end": print_instant(appointment.end),
         "isCancelled": appointment.is_cancelled,
-        "rescheduledAt": _instant(appointment.rescheduled_at),
+        "rescheduledAt": _print_optional(appointment.rescheduled_at),
         "rescheduleCount": appointment.reschedule_count,
-        "cancel": _cancel_document(appointment),
+        "cancel": _build_cancel_info(appointment),
         "location": appointment.location,
         "note": appointment.note,
-        "meetingInfo": _meeting_info(kind, duration=minutes, channel=appointment.channel),
+        "meetingInfo": _build_meeting_info(kind, duration=minutes, channel=appointment.channel),
         "hostingInfo": {
             "mainHost": appointment.host_ids[0] if appointment.host_ids else None,
             "meetingLink": meeting_link(appointment),
@@ -220,9 +220,11 @@ def appointment_document(
             "calendarConnectionId": None,
             "zoomMeetingId": appointment.link_number if appointment.channel == "zoom" else None,
         },
-        "meetingType": {**_short_type(kind), "name": kind.name, "duration": kind.duration},
+        "meetingType": {**_short_meeting_type(kind), "name": kind.name, "duration": kind.duration},
         "meetingTypeId": kind.id,
-        "attendees": [attendee_document(attendee, marked=marked) for attendee in appointment.attendees],
+        "attendees": [
+            attendee_document(attendee, with_answers=with_answers) for attendee in appointment.attendees
+        ],
         "attendeeIds": [attendee.id for attendee in appointment.attendees],
         "hosts": [host_document(host) for host in hosts],
         "hostIds": list(appointment.host_ids),
@@ -235,7 +237,7 @@ def appointment_document(
 
 
 def event_document(name: str, appointment: Appointment, kind: MeetingType, hosts: list[User]) -> Document:
-    """The body of a webhook delivery. Its times have an offset and no milliseconds."""
+    """Return the body of a webhook delivery. Its times have an offset and no milliseconds."""
     zone = hosts[0].zone if hosts else ZoneInfo("UTC")
     document: Document = {
         "webhookType": name,
@@ -245,43 +247,45 @@ def event_document(name: str, appointment: Appointment, kind: MeetingType, hosts
         "end": appointment.end.astimezone(zone).isoformat(timespec="seconds"),
         "location": appointment.location,
         "isCancelled": appointment.is_cancelled,
-        "rescheduledAt": _instant(appointment.rescheduled_at),
+        "rescheduledAt": _print_optional(appointment.rescheduled_at),
         "meetingInfo": {"channel": appointment.channel, "meetingLink": meeting_link(appointment)},
-        "attendees": [attendee_document(attendee, marked=True) for attendee in appointment.attendees],
+        "attendees": [attendee_document(attendee, with_answers=True) for attendee in appointment.attendees],
         "hosts": [host_document(host) for host in hosts],
         "hostIds": list(appointment.host_ids),
-        "meetingType": _short_type(kind),
+        "meetingType": _short_meeting_type(kind),
         "meetingTypeId": kind.id,
         "companyId": COMPANY_ID,
-        "createdAt": _seconds(appointment.created_at),
-        "updatedAt": _seconds(appointment.updated_at),
+        "createdAt": _print_seconds(appointment.created_at),
+        "updatedAt": _print_seconds(appointment.updated_at),
     }
     if appointment.is_cancelled:
-        document["cancel"] = _cancel_document(appointment)
+        document["cancel"] = _build_cancel_info(appointment)
     return document
 
 
-def provisional_document(waiting: Provisional, hosts: list[User], *, marked: bool = True) -> Document:
-    """A waiting booking, with the request that made it."""
-    dto = dict(waiting.dto)
-    if not marked and isinstance(dto.get("attendee"), dict):
+def provisional_document(
+    provisional: Provisional, hosts: list[User], *, with_answers: bool = True
+) -> Document:
+    """Return a provisional booking with the request that made it."""
+    dto = dict(provisional.request.body)
+    if not with_answers:
         hidden = ("notes", "customFields")
         dto["attendee"] = {key: value for key, value in dto["attendee"].items() if key not in hidden}
-    chosen: Document = {"userIds": list(waiting.host_ids), "selectionReason": {}, "groupId": None}
+    chosen: Document = {"userIds": list(provisional.host_ids), "selectionReason": {}, "groupId": None}
     return {
-        "id": waiting.id,
-        "type": waiting.type,
+        "id": provisional.id,
+        "type": provisional.type,
         "dto": dto,
-        "meetingTypeId": waiting.meeting_type_id,
-        "createdAt": print_instant(waiting.created_at),
-        "deletedAt": _instant(waiting.deleted_at),
+        "meetingTypeId": provisional.request.meeting_type.id,
+        "createdAt": print_instant(provisional.created_at),
+        "deletedAt": _print_optional(provisional.deleted_at),
         "queueBookingInfo": chosen if "queueId" in dto else None,
         "hosts": [host_document(host) for host in hosts],
     }
 
 
 def queue_document(queue: Queue, users: list[User]) -> Document:
-    """A queue and its hosts."""
+    """Return a queue with its hosts."""
     return {
         "id": queue.id,
         "meetingTypeId": queue.meeting_type_id,
@@ -297,7 +301,7 @@ def queue_document(queue: Queue, users: list[User]) -> Document:
 
 
 def webhook_document(webhook: Webhook) -> Document:
-    """A webhook endpoint."""
+    """Return a webhook endpoint."""
     return {
         "id": webhook.id,
         "endpoint": webhook.endpoint,
@@ -308,9 +312,9 @@ def webhook_document(webhook: Webhook) -> Document:
     }
 
 
-def _instant(moment: datetime | None) -> str | None:
+def _print_optional(moment: datetime | None) -> str | None:
     return None if moment is None else print_instant(moment)
 
 
-def _seconds(moment: datetime) -> str:
+def _print_seconds(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,8 +1,8 @@
-"""What can go wrong on purpose.
+"""Failures on demand.
 
-A fault is armed for a route. It skips its first ``after`` requests and then strikes ``times`` times. Faults
-that bend a request (*modifiers*) may strike together; of those that decide how it ends (*endings*), the
-first armed strikes and the others wait.
+A fault is armed for a route. It skips its first ``after`` requests and then applies to ``times`` of them.
+*Modifiers* change how a request is handled; several can apply to one request. *Endings* decide how it ends;
+of those, the one armed first applies and the others wait.
 """
 
 from __future__ import annotations
@@ -40,16 +40,19 @@ FOREVER = -1
 
 
 class ConnectionClosed(Exception):
-    """The connection is closed without an answer; with ``reset``, abruptly."""
+    """The connection is closed without a response; with ``reset``, by a reset.
+
+    ``applied`` says whether the request was carried out.
+    """
 
     def __init__(self, *, applied: bool = False, reset: bool = False) -> None:
-        super().__init__("the sandbox hung up")
+        super().__init__("the sandbox closed the connection")
         self.applied = applied
         self.reset = reset
 
 
 class ConnectionStalled(ConnectionClosed):
-    """Nothing is said for ``seconds``; then the connection is closed."""
+    """Nothing is sent for ``seconds``; then the connection is closed."""
 
     def __init__(self, seconds: float, *, applied: bool = False) -> None:
         super().__init__(applied=applied)
@@ -57,7 +60,7 @@ class ConnectionStalled(ConnectionClosed):
 
 
 class MalformedReply(ConnectionClosed):
-    """Bytes that are no HTTP answer are sent; then the connection is closed."""
+    """Bytes that are not an HTTP response are sent; then the connection is closed."""
 
     def __init__(self, raw: bytes, *, applied: bool = False) -> None:
         super().__init__(applied=applied)
@@ -66,50 +69,50 @@ class MalformedReply(ConnectionClosed):
 
 @dataclass
 class Fault:
-    """One armed fault."""
+    """An armed fault."""
 
     route: str
     kind: str
-    times: int = 1
+    times: int = 1  # -1: every time
     after: int = 0
     status: int | None = None
     retry_after: str | None = None
     seconds: float = 1.0
     body: str | None = None
-    part: str = "body"  # of a drip: headers or body
-    size: int = 3 * 1024 * 1024  # of an oversized answer
-    chance: float = 1.0
-    seed: int | None = None
-    struck: int = 0
-    _dice: random.Random = field(default_factory=random.Random, repr=False)
+    part: str = "body"  # what drips: headers or body
+    size: int = 3 * 1024 * 1024  # bytes of an oversized response
+    chance: float = 1.0  # probability that it applies
+    seed: int | None = None  # of the random numbers behind ``chance``
+    applied_count: int = field(default=0, init=False)
+    _random: random.Random = field(default_factory=random.Random, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"There is no fault {self.kind!r}; there are {', '.join(sorted(KINDS))}.")
-        self._pattern = _normalise(self.route)
+            raise ValueError(f"There is no fault {self.kind!r}; choose from {', '.join(sorted(KINDS))}.")
+        self._pattern = _normalize(self.route)
         if self.seed is not None:
-            self._dice.seed(self.seed)
+            self._random.seed(self.seed)
 
     @property
     def is_spent(self) -> bool:
         return self.times == 0
 
-    def strikes(self, route: str) -> bool:
-        """Whether this fault hits a request of ``route``; counts when it does, or when it skips one."""
+    def claim(self, route: str) -> bool:
+        """Return whether the fault applies to this request, and count the request."""
         if self.is_spent or not self._covers(route):
             return False
         if self.after > 0:
             self.after -= 1
             return False
-        if self.chance < 1 and self._dice.random() >= self.chance:
+        if self.chance < 1 and self._random.random() >= self.chance:
             return False
         if self.times > 0:
             self.times -= 1
-        self.struck += 1
+        self.applied_count += 1
         return True
 
     def _covers(self, route: str) -> bool:
-        return self._pattern == "*" or fnmatchcase(_normalise(route), self._pattern)
+        return self._pattern == "*" or fnmatchcase(_normalize(route), self._pattern)
 
 
 class Faults:
@@ -120,7 +123,11 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(self, route: str, kind: str, **options: Any) -> Fault:
-        """Arm a fault. ``route`` is a method and a template, like ``GET /v4/appointment/{id}``, or ``*``."""
+        """Arm a fault. ``route`` is a method and a template like ``GET /v4/appointment/{id}``, or ``*``.
+
+        ``times=None`` applies it to every request. Raises ``ValueError`` for an unknown kind and
+        ``TypeError`` for an unknown option.
+        """
         if options.get("times", 1) is None:
             options["times"] = FOREVER
         if options.get("retry_after") is not None:
@@ -131,47 +138,47 @@ class Faults:
         return fault
 
     def clear(self) -> None:
-        """Disarm everything."""
+        """Disarm all faults."""
         with self._lock:
             self._armed = []
 
-    def armed(self) -> list[Fault]:
-        """The faults that can still strike."""
+    def list_armed(self) -> list[Fault]:
+        """Return the faults that can still apply."""
         with self._lock:
             return [fault for fault in self._armed if not fault.is_spent]
 
     def claim(self, route: str) -> ClaimedFaults:
-        """The faults that strike this request."""
-        struck = ClaimedFaults()
+        """Return the faults that apply to this request."""
+        claimed = ClaimedFaults()
         with self._lock:
             for fault in self._armed:
                 if fault.kind in MODIFIERS:
-                    if fault.strikes(route):
-                        struck.modifiers.append(fault)
-                elif struck.ending is None and fault.strikes(route):
-                    struck.ending = fault
-        return struck
+                    if fault.claim(route):
+                        claimed.modifiers.append(fault)
+                elif claimed.ending is None and fault.claim(route):
+                    claimed.ending = fault
+        return claimed
 
 
 @dataclass
 class ClaimedFaults:
-    """The faults one request has met."""
+    """The faults that apply to one request."""
 
     modifiers: list[Fault] = field(default_factory=list)
     ending: Fault | None = None
 
     def find(self, kind: str) -> Fault | None:
-        """The modifier of that kind, if it struck."""
+        """Return the modifier of a kind, or None."""
         return next((fault for fault in self.modifiers if fault.kind == kind), None)
 
     @property
     def names(self) -> str | None:
-        """The kinds joined by a plus sign, for the request_log."""
+        """The kinds joined by a plus sign, for the log."""
         ending = [] if self.ending is None else [self.ending]
         return "+".join(fault.kind for fault in [*self.modifiers, *ending]) or None
 
 
-def _normalise(route: str) -> str:
-    """Templates differ in the names of their parameters and in a last slash; neither matters."""
+def _normalize(route: str) -> str:
+    """Drop the names of path parameters and a trailing slash."""
     plain = re.sub(r"\{[^}]*\}", "{}", route.strip())
     return plain.rstrip("/") if not plain.endswith(" /") else plain

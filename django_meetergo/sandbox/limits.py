@@ -9,7 +9,7 @@ BURST = 200
 
 
 class RateLimit:
-    """One bucket of permits for each credential."""
+    """A token bucket for each credential."""
 
     def __init__(self) -> None:
         self._buckets: dict[str, tuple[float, datetime]] = {}
@@ -19,7 +19,7 @@ class RateLimit:
         self._buckets = {}
 
     def spend(self, credential: str, now: datetime) -> float:
-        """Take a permit; answer 0, or the seconds until there will be one."""
+        """Take one permit. Return 0, or the seconds until the next permit when there is none."""
         level, filled_at = self._buckets.get(credential, (float(BURST), now))
         elapsed = max(0.0, (now - filled_at).total_seconds())
         level = min(float(BURST), level + elapsed * PER_MINUTE / 60)

@@ -1,4 +1,4 @@
-"""The things a sandbox remembers, as plain records. Times are aware datetimes in UTC."""
+"""The records of a sandbox. Times are aware datetimes in UTC."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CHANNELS = (
     "alfaview",
 )
 
-# The booking guide names some channels differently from the API of today.
+# The booking guide's names for some channels of today's API.
 CHANNEL_ALIASES = {"google_meet": "google", "teams": "teamsForBusiness2", "in_person": "local"}
 
 CHANNELS_WITHOUT_LINK = {
@@ -47,35 +47,13 @@ CHANNELS_WITHOUT_LINK = {
     "resource",
 }
 
-# Opening hours: weekday (Monday is 0) to pairs of minutes after local midnight.
+# Working hours: weekday (Monday is 0) to pairs of minutes after local midnight.
 Hours = dict[int, tuple[tuple[int, int], ...]]
 
 
 @dataclass
-class Settings:
-    """The switches of a sandbox; the sources disagree about each of these things."""
-
-    profile: str = "seed"
-    strict: bool = False
-    rate_limit: bool = True
-    retry_after: bool = True
-    availability_shape: str = "v4"  # or "slots", or "flat"
-    wrapped_meeting_types: bool = False
-    legacy_envelope: bool = False
-    guide_spelling: bool = False  # "DoubleOptIn" instead of "doubleOptIn"
-    hold_pending: bool = True
-    rotate_secret: bool = False
-    hide_answers: bool = False
-    list_lag: float = 0.0
-    malformed_id_500: bool = False
-    provisional_hours: float = 24.0
-    company_double_opt_in: bool = False
-    company_host_confirmation: bool = False
-
-
-@dataclass
 class User:
-    """A person of the company; hosts have opening hours."""
+    """A user of the company; hosts have working hours."""
 
     id: str
     email: str
@@ -101,7 +79,7 @@ class User:
 
 @dataclass
 class MeetingType:
-    """What can be booked, with whom, for how long and when."""
+    """A meeting type. Durations, buffers, notice and horizon are minutes."""
 
     id: str
     slug: str
@@ -119,8 +97,8 @@ class MeetingType:
     buffer_after: int = 0
     spots: int = 1
     interval: int = 30
-    notice: int = 60  # minutes before a start until which it can be booked
-    horizon: int | None = 129_600  # minutes into the future; None is endless
+    notice: int = 60
+    horizon: int | None = 129_600  # None is unlimited
     locations: tuple[str, ...] = ()
     double_opt_in: str = "useCompanySettings"
     host_confirmation: str = "useCompanySettings"
@@ -134,13 +112,13 @@ class MeetingType:
         return self.spots > 1
 
     def allows(self, minutes: float) -> bool:
-        """Whether a meeting of this type may last so long."""
+        """Return whether a meeting of this type may last this long."""
         return minutes == self.duration or minutes in self.allowed_durations
 
 
 @dataclass
 class Queue:
-    """Several hosts who share a meeting type: any one of them, or everyone together."""
+    """The hosts of a meeting type: one of them in turn, or all of them together."""
 
     id: str
     meeting_type_id: str
@@ -151,7 +129,7 @@ class Queue:
     last_user_id: str | None = None
 
     def rotation(self) -> list[str]:
-        """The hosts in the order in which they are due."""
+        """Return the hosts in the order in which they are next."""
         if self.last_user_id not in self.user_ids:
             return list(self.user_ids)
         turn = self.user_ids.index(self.last_user_id) + 1
@@ -160,7 +138,7 @@ class Queue:
 
 @dataclass
 class Attendee:
-    """A person who comes to an appointment, and what they told us."""
+    """An attendee of an appointment with the answers to the booking form."""
 
     id: str
     email: str | None
@@ -177,7 +155,7 @@ class Attendee:
 
 @dataclass
 class Appointment:
-    """A meeting that stands, or stood until it was cancelled."""
+    """A confirmed appointment, also after it was cancelled."""
 
     id: str
     secret: str
@@ -206,10 +184,31 @@ class Appointment:
         return self.end - self.start
 
     def touch(self, now: datetime) -> datetime:
-        """Advance ``updated_at``, by a millisecond at least; answer the new value."""
+        """Advance ``updated_at`` by at least a millisecond and return it."""
         moment = now.replace(microsecond=now.microsecond // 1000 * 1000)
         self.updated_at = max(moment, self.updated_at + timedelta(milliseconds=1))
         return self.updated_at
+
+
+@dataclass
+class BookingRequest:
+    """A validated booking request."""
+
+    meeting_type: MeetingType
+    start: datetime
+    duration: int  # minutes
+    host_ids: list[str]  # in the order in which they are tried
+    attendee: Attendee
+    channel: str
+    location: str | None = None
+    queue: Queue | None = None
+    needs_all_hosts: bool = False
+    ignore_availability: bool = False
+    body: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def end(self) -> datetime:
+        return self.start + timedelta(minutes=self.duration)
 
 
 @dataclass
@@ -218,12 +217,9 @@ class Provisional:
 
     id: str
     type: str  # doubleOptIn or requireHostConfirmation
-    then_opt_in: bool
-    dto: dict[str, Any]
-    meeting_type_id: str
+    needs_opt_in_next: bool  # the attendee has to confirm once the host has approved
+    request: BookingRequest
     host_ids: list[str]
-    start: datetime
-    end: datetime
     created_at: datetime
     status: str = "pending"  # then confirmed, expired or declined_by_host
     deleted_at: datetime | None = None
@@ -233,7 +229,7 @@ class Provisional:
 
 @dataclass
 class Webhook:
-    """An address that wants to hear of changes."""
+    """A registered webhook endpoint."""
 
     id: int
     endpoint: str
@@ -244,25 +240,10 @@ class Webhook:
 
 @dataclass
 class Token:
-    """A credential. Personal ones act as their owner; platform keys as whom the request names."""
+    """A credential. A personal token acts as its owner, a platform key as the user each request names."""
 
     value: str
     user_id: str
     scopes: frozenset[str]
     is_platform: bool = False
     expired: bool = False
-
-
-class Refused(Exception):
-    """The service says no; carries the answer's status and body."""
-
-    def __init__(self, status: int, message: str | list[str], **extra: Any) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.extra = extra
-
-
-def slot_lost() -> Refused:
-    """The refusal for a time that somebody else has, or that was never on offer."""
-    return Refused(400, "The selected time slot is no longer available", errorCode="slot-occupied")

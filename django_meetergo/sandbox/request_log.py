@@ -1,4 +1,4 @@
-"""What happened in a sandbox, in order. Entries are added, never changed."""
+"""The log of a sandbox: every request, every applied change and every webhook delivery, in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Entry = dict[str, Any]
 
 
 class RequestLog:
-    """An append-only list of requests, applied changes and deliveries."""
+    """An append-only list of entries."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -19,7 +19,7 @@ class RequestLog:
         self._lock = threading.Lock()
 
     def write(self, kind: str, **facts: Any) -> Entry:
-        """Add an entry of ``kind``: "request", "applied" or "delivery"."""
+        """Add an entry and return it. ``kind`` is "request", "applied" or "delivery"."""
         with self._lock:
             at = print_instant(self._clock.now())
             entry: Entry = {"n": len(self._entries) + 1, "at": at, "kind": kind, **facts}
@@ -27,12 +27,12 @@ class RequestLog:
         return entry
 
     def entries(self, *, since: int = 0, kind: str | None = None) -> list[Entry]:
-        """The entries after number ``since``, all or of one kind."""
+        """Return the entries after number ``since``, of one kind if given."""
         with self._lock:
             chosen = self._entries[max(since, 0) :]
         return [entry for entry in chosen if kind is None or entry["kind"] == kind]
 
     def clear(self) -> None:
-        """Begin a new request_log; only a reset of the whole sandbox does this."""
+        """Remove all entries. Only a reset of the whole sandbox does this."""
         with self._lock:
             self._entries = []

@@ -1,4 +1,4 @@
-"""What a handler is given, and the small questions most handlers ask of it."""
+"""What a handler receives, and how handlers read queries and bodies."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django_meetergo.sandbox import documents
-from django_meetergo.sandbox.bookings import Bookings
 from django_meetergo.sandbox.clock import parse_instant
-from django_meetergo.sandbox.http import Answer, Request
-from django_meetergo.sandbox.records import Appointment, Refused, Settings, User
+from django_meetergo.sandbox.errors import Refused
+from django_meetergo.sandbox.http import Request, Response
+from django_meetergo.sandbox.records import Appointment, User
+from django_meetergo.sandbox.settings import Settings
+from django_meetergo.sandbox.state import State
 
 MAX_PAGE_SIZE = 100
 
 
 @dataclass
 class Call:
-    """One request that has passed the door: who asks, for what, with which oddities switched on."""
+    """One authenticated request."""
 
     request: Request
-    params: dict[str, str]
-    state: Bookings
-    actor: User | None
-    marked: bool = True  # whether answers of attendees are shown
-    list_lag: float = 0.0
+    params: dict[str, str]  # of the path
+    state: State
+    acting_user: User | None
+    shows_answers: bool = True  # attendees are shown with their answers
+    list_lag: float = 0.0  # seconds
 
     @property
     def settings(self) -> Settings:
@@ -34,51 +36,51 @@ class Call:
 
     @property
     def user(self) -> User:
-        """The acting user; only routes without a credential have none."""
-        if self.actor is None:
+        """The acting user. Raises ``Refused`` on routes that need no credential."""
+        if self.acting_user is None:
             raise Refused(401, "Missing authorization header")
-        return self.actor
+        return self.acting_user
 
     def require_admin(self) -> None:
-        """Refuse anyone who is not an admin."""
+        """Raise ``Refused`` unless the acting user is an admin."""
         if not self.user.is_admin:
             raise Refused(403, "Forbidden resource")
 
-    def appointment(self) -> Appointment:
-        """The appointment named in the path, if the acting user may see it."""
+    def get_appointment(self) -> Appointment:
+        """Return the appointment the path names. Raises ``Refused`` if the acting user may not see it."""
         found = self.state.appointments.get(self.params["id"])
         if found is None or not (self.user.is_admin or self.user.id in found.host_ids):
             raise Refused(404, "Appointment not found")
         return found
 
-    def show(self, appointment: Appointment) -> documents.Document:
-        """An appointment as this call may see it."""
+    def build_document(self, appointment: Appointment) -> documents.Document:
+        """Return an appointment as this request may see it."""
         kind = self.state.meeting_types[appointment.meeting_type_id]
-        hosts = self.state.hosts_of(appointment.host_ids)
-        return documents.appointment_document(appointment, kind, hosts, marked=self.marked)
+        hosts = self.state.get_hosts(appointment.host_ids)
+        return documents.appointment_document(appointment, kind, hosts, with_answers=self.shows_answers)
 
-    def whose(self) -> User:
-        """The user a list is about: the acting one, or for admins the one named by ``userId``."""
-        wanted = self.request.one("userId")
+    def get_list_owner(self) -> User:
+        """Return the user whose rows are listed: the acting user or, for admins, the one in ``userId``."""
+        wanted = self.request.get("userId")
         if wanted is None or wanted == self.user.id:
             return self.user
         self.require_admin()
         return self.state.users.get(wanted) or User(wanted, "", "", "", "", "", self.user.timezone)
 
 
-Handler = Callable[[Call], Answer]
+Handler = Callable[[Call], Response]
 
 
 @dataclass(frozen=True)
 class Route:
-    """One line of the routing table. ``scope`` is the area a limited token must cover."""
+    """A line of the routing table. ``scope`` is the area that a limited token must have."""
 
     method: str
     template: str
     handler: Handler
     scope: str = "scheduling"
     needs_user: bool = True  # a platform key must name the acting user
-    is_open: bool = False  # no credential at all
+    is_open: bool = False  # no credential is needed
     parts: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -89,34 +91,34 @@ class Route:
         return f"{self.method} {self.template}"
 
     def match(self, method: str, parts: tuple[str, ...]) -> dict[str, str] | None:
-        """The path's parameters when this route is meant, else None."""
+        """Return the path's parameters if the route matches, else None."""
         if method != self.method or len(parts) != len(self.parts):
             return None
         params = {}
-        for mine, theirs in zip(self.parts, parts, strict=True):
-            if mine.startswith("{") and theirs:
-                params[mine[1:-1]] = theirs
-            elif mine != theirs:
+        for own, given in zip(self.parts, parts, strict=True):
+            if own.startswith("{") and given:
+                params[own[1:-1]] = given
+            elif own != given:
                 return None
         return params
 
 
 @dataclass(frozen=True)
 class Page:
-    """Which stretch of a list is wanted."""
+    """The part of a list that is asked for."""
 
     offset: int
     limit: int
-    facts: dict[str, int]  # what the answer repeats
+    facts: dict[str, int]  # what the response repeats
 
 
 def read_page(call: Call) -> Page:
-    """Paging in both dialects: ``page`` from 0 with ``pageSize``, or from 1 with ``limit`` alone."""
+    """Read paging in both dialects: ``page`` from 0 with ``pageSize``, or from 1 with ``limit`` alone."""
     request = call.request
     problems: list[str] = []
-    page = _read_number(request.one("page"), "page", 0, 100_000, problems)
-    size = _read_number(request.one("pageSize"), "pageSize", 1, MAX_PAGE_SIZE, problems)
-    limit = _read_number(request.one("limit"), "limit", 1, MAX_PAGE_SIZE, problems)
+    page = _read_number(request.get("page"), "page", 0, 100_000, problems)
+    size = _read_number(request.get("pageSize"), "pageSize", 1, MAX_PAGE_SIZE, problems)
+    limit = _read_number(request.get("limit"), "limit", 1, MAX_PAGE_SIZE, problems)
     if call.settings.strict:
         if page is None:
             problems.append("page must be an integer number")
@@ -131,10 +133,10 @@ def read_page(call: Call) -> Page:
 
 
 def read_limit(request: Request, default: int) -> tuple[int, int]:
-    """``limit`` and ``offset`` of the lists that page that way."""
+    """Read ``limit`` and ``offset`` of the lists that page that way."""
     problems: list[str] = []
-    limit = _read_number(request.one("limit"), "limit", 1, MAX_PAGE_SIZE, problems)
-    offset = _read_number(request.one("offset"), "offset", 0, 100_000, problems)
+    limit = _read_number(request.get("limit"), "limit", 1, MAX_PAGE_SIZE, problems)
+    offset = _read_number(request.get("offset"), "offset", 0, 100_000, problems)
     if problems:
         raise Refused(400, problems)
     return limit or default, offset or 0
@@ -155,8 +157,16 @@ def _read_number(text: str | None, name: str, low: int, high: int, problems: lis
     return number
 
 
+def read_choice(request: Request, name: str, choices: tuple[str, ...]) -> str | None:
+    """Return an optional query parameter. Raises ``Refused`` if it is none of the choices."""
+    value = request.get(name)
+    if value is not None and value not in choices:
+        raise Refused(400, [f"{name} must be one of the following values: {', '.join(choices)}"])
+    return value
+
+
 def read_bound(text: str | None, name: str, zone: ZoneInfo) -> datetime | None:
-    """A date (its midnight in ``zone``) or an instant from the query; None when it is missing."""
+    """Read a date (its midnight in ``zone``) or an instant of the query; None if it is missing."""
     if text is None:
         return None
     try:
@@ -169,7 +179,7 @@ def read_bound(text: str | None, name: str, zone: ZoneInfo) -> datetime | None:
 
 
 def read_text(body: dict[str, Any], name: str, *, limit: int | None = None) -> str | None:
-    """An optional text of a body, or a refusal."""
+    """Return an optional text of a body. Raises ``Refused`` for another type or too long a text."""
     value = body.get(name)
     if value is None:
         return None

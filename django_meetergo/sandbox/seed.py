@@ -1,14 +1,14 @@
-"""The clinic every sandbox opens with. All ids and tokens here are the same on every start.
+"""The clinic every sandbox starts with. All ids and tokens are the same on every start.
 
 Credentials (each personal token is ``rgo-`` and 32 characters):
 
 ========================  ============================================================
-``ADMIN_TOKEN``           of the owner, an admin, who is also the first host; all scopes
-``PLATFORM_KEY``          acts as whom ``x-meetergo-api-user-id`` names
+``ADMIN_TOKEN``           the owner, who is an admin and the first host; all scopes
+``PLATFORM_KEY``          acts as the user that ``x-meetergo-api-user-id`` names
 ``EXPIRED_TOKEN``         answers 401 "API key has expired"
-``SCHEDULING_TOKEN``      of the owner, limited to scheduling: no webhooks, no user/me
-``CRM_TOKEN``             of the owner, limited to the CRM: refused on every route here
-``MEMBER_TOKEN``          of the second host, who is no admin; all scopes
+``SCHEDULING_TOKEN``      the owner, limited to scheduling: no webhooks, no user/me
+``CRM_TOKEN``             the owner, limited to the CRM: refused on every route here
+``MEMBER_TOKEN``          the second host, who is not an admin; all scopes
 ========================  ============================================================
 
 Hosts, all in Europe/Berlin: ``ANNA`` (Mon to Fri, Thursday until 19:00), ``BEN`` (Mon to Fri and
@@ -20,27 +20,27 @@ from __future__ import annotations
 from datetime import datetime, time, timedelta
 from uuid import UUID, uuid5
 
-from django_meetergo.sandbox.bookings import Bookings
 from django_meetergo.sandbox.clock import Clock
 from django_meetergo.sandbox.records import Appointment, Attendee, Hours, MeetingType, Queue, Token, User
+from django_meetergo.sandbox.state import State
 
 NAMESPACE = UUID("5d1c3d5e-7b0a-4f53-9a37-0f6a1b2c9e40")
 
 
 def stable_id(name: str) -> str:
-    """The same id for the same name, always."""
+    """Return the id that belongs to a name, the same on every start."""
     return str(uuid5(NAMESPACE, name))
 
 
-def _personal(name: str) -> str:
+def _build_token(name: str) -> str:
     return "rgo-" + name.ljust(32, "0")
 
 
-ADMIN_TOKEN = _personal("sandbox")
-EXPIRED_TOKEN = _personal("sandboxexpired")
-SCHEDULING_TOKEN = _personal("sandboxscheduling")
-CRM_TOKEN = _personal("sandboxcrm")
-MEMBER_TOKEN = _personal("sandboxmember")
+ADMIN_TOKEN = _build_token("sandbox")
+EXPIRED_TOKEN = _build_token("sandboxexpired")
+SCHEDULING_TOKEN = _build_token("sandboxscheduling")
+CRM_TOKEN = _build_token("sandboxcrm")
+MEMBER_TOKEN = _build_token("sandboxmember")
 PLATFORM_KEY = "ak_live:00000000-0000-4000-8000-000000000001:sandbox"
 
 ANNA = stable_id("user/anna")
@@ -71,16 +71,16 @@ DAY = _hours((9, 12.5), (13.5, 17))
 WEEK: Hours = dict.fromkeys(range(5), DAY)
 
 
-def seed_state(state: Bookings) -> None:
-    """Fill an empty state with the clinic and a few appointments in the coming days."""
-    _plant_people(state)
-    _plant_types(state)
-    _plant_tokens(state)
-    _plant_fields(state)
-    _plant_appointments(state)
+def seed_state(state: State) -> None:
+    """Fill an empty state with the clinic and a few appointments on the coming days."""
+    _add_people(state)
+    _add_types(state)
+    _add_tokens(state)
+    _add_fields(state)
+    _add_appointments(state)
 
 
-def _plant_people(state: Bookings) -> None:
+def _add_people(state: State) -> None:
     people = (
         User(
             id=ANNA,
@@ -118,7 +118,7 @@ def _plant_people(state: Bookings) -> None:
     state.owner_id = OWNER
 
 
-def _plant_types(state: Bookings) -> None:
+def _add_types(state: State) -> None:
     kinds = (
         MeetingType(
             id=INTRO_CALL,
@@ -204,7 +204,7 @@ def _plant_types(state: Bookings) -> None:
     state.queues = {QUEUE: Queue(QUEUE, NEXT_THERAPIST, WORKSPACE, [ANNA, BEN, CLARA])}
 
 
-def _plant_tokens(state: Bookings) -> None:
+def _add_tokens(state: State) -> None:
     tokens = (
         Token(ADMIN_TOKEN, OWNER, ALL_SCOPES),
         Token(PLATFORM_KEY, OWNER, ALL_SCOPES, is_platform=True),
@@ -216,7 +216,7 @@ def _plant_tokens(state: Bookings) -> None:
     state.tokens = {token.value: token for token in tokens}
 
 
-def _plant_fields(state: Bookings) -> None:
+def _add_fields(state: State) -> None:
     state.data_fields = [
         {
             "id": stable_id("field/insurance"),
@@ -250,12 +250,12 @@ SEEDED_APPOINTMENTS = (
 )
 
 
-def _plant_appointments(state: Bookings) -> None:
+def _add_appointments(state: State) -> None:
     for name, type_id, host_id, days, hour, minutes, channel, people in SEEDED_APPOINTMENTS:
-        start = _working_moment(state.clock, state.users[host_id], days, hour)
+        start = _get_working_time(state.clock, state.users[host_id], days, hour)
         created = state.now().replace(microsecond=0) - timedelta(days=2)
         kind = state.meeting_types[type_id]
-        state.enter(
+        state.insert_appointment(
             Appointment(
                 id=stable_id(f"appointment/{name}"),
                 secret=stable_id(f"secret/{name}").replace("-", "")[:20],
@@ -263,7 +263,7 @@ def _plant_appointments(state: Bookings) -> None:
                 start=start,
                 end=start + timedelta(minutes=minutes),
                 host_ids=[host_id],
-                attendees=[_planted_attendee(person) for person in people],
+                attendees=[_build_attendee(person) for person in people],
                 channel=channel,
                 location=kind.locations[0] if channel == "local" else None,
                 link_number=100_000_000 + UUID(stable_id(f"link/{name}")).int % 900_000_000,
@@ -273,7 +273,7 @@ def _plant_appointments(state: Bookings) -> None:
         )
 
 
-def _planted_attendee(fullname: str) -> Attendee:
+def _build_attendee(fullname: str) -> Attendee:
     firstname, lastname = fullname.split(" ", 1)
     key = stable_id(f"attendee/{fullname}")
     return Attendee(
@@ -287,7 +287,7 @@ def _planted_attendee(fullname: str) -> Attendee:
     )
 
 
-def _working_moment(clock: Clock, host: User, days: int, hour: float) -> datetime:
+def _get_working_time(clock: Clock, host: User, days: int, hour: float) -> datetime:
     day = clock.now().astimezone(host.zone).date()
     while days:
         day += timedelta(days=1)

@@ -1,4 +1,4 @@
-"""The sandbox on a socket: HTTP/1.1 with connections that stay open, on this computer only."""
+"""An HTTP/1.1 server for a sandbox. It listens on the loopback address only and keeps connections open."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ class _Listener(ThreadingMixIn, TCPServer):
         self.sandbox = sandbox
         self.stopping = threading.Event()
         self.connections: set[socket.socket] = set()
-        self.change = threading.Condition()
+        self.condition = threading.Condition()
         super().__init__(("127.0.0.1", port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        with self.change:
+        with self.condition:
             self.connections.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
         super().shutdown_request(request)
-        with self.change:
+        with self.condition:
             self.connections.discard(request)
-            self.change.notify_all()
+            self.condition.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Callers who go away in the middle are nothing to write about."""
+        """Report what is not a connection error; a caller may disconnect at any time."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -65,10 +65,10 @@ class _Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        """Stay silent; the request_log has it all."""
+        """Print nothing; the request log has every request."""
 
-    def answer(self) -> None:
-        """Let the application answer, or hang up as it wishes."""
+    def respond(self) -> None:
+        """Send the application's response, or close the connection where a fault says so."""
         body = self._read_body()
         if body is None:
             return
@@ -82,12 +82,12 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             pieces = self.server.sandbox.wsgi(self._environ(body), start_response)
         except ConnectionClosed as end:
-            self._hang_up(end)
+            self._close_without_response(end)
             return
         status, headers = started[0]
         self._send(status, headers, pieces)
 
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = answer  # noqa: N815
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = respond  # noqa: N815
 
     def _read_body(self) -> bytes | None:
         try:
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
                 sent += len(piece)
         declared = int(dict(headers).get("Content-Length", "0"))
         if sent < declared and self.command != "HEAD":
-            self.close_connection = True  # the promised rest will never come
+            self.close_connection = True  # the declared rest is not sent
 
     def _drip(self, head: bytes) -> None:
         size = max(1, -(-len(head) // 20))
@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(self._drip_seconds / 20)
             self.connection.sendall(head[start : start + size])
 
-    def _hang_up(self, end: ConnectionClosed) -> None:
+    def _close_without_response(self, end: ConnectionClosed) -> None:
         self.close_connection = True
         if isinstance(end, ConnectionStalled):
             self.server.stopping.wait(end.seconds)
@@ -166,17 +166,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
 
     def _reset(self) -> None:
-        # With lingering off and no shutdown before it, closing sends RST instead of FIN. The two files hold
-        # the socket open, so they have to go first.
+        # With lingering off and without shutdown, closing sends RST instead of FIN. Both files hold the
+        # socket open, so they are closed first.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.rfile.close()
         self.wfile.close()
         self.connection.close()
-        self.rfile, self.wfile = io.BytesIO(), io.BytesIO()  # the base class will look at them once more
+        self.rfile, self.wfile = io.BytesIO(), io.BytesIO()  # the base class flushes them
 
 
 class Server:
-    """A sandbox that listens. Use it as a context manager, or call ``stop``."""
+    """A sandbox that listens on a port. Use it as a context manager, or call ``stop``."""
 
     def __init__(self, sandbox: Sandbox, port: int = 0) -> None:
         self.sandbox = sandbox
@@ -198,11 +198,11 @@ class Server:
         self.sandbox.close()
 
     def _close_connections(self) -> None:
-        with self._listener.change:
+        with self._listener.condition:
             for connection in list(self._listener.connections):
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
-            self._listener.change.wait_for(lambda: not self._listener.connections, 2)
+            self._listener.condition.wait_for(lambda: not self._listener.connections, 2)
 
     def __enter__(self) -> Server:
         return self
@@ -214,5 +214,5 @@ class Server:
 
 
 def start(sandbox: Sandbox, port: int = 0) -> Server:
-    """Serve a sandbox on this computer, in a background thread; port 0 takes any free one."""
+    """Serve a sandbox on the loopback address in a background thread; port 0 is any free port."""
     return Server(sandbox, port)

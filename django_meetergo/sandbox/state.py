@@ -1,7 +1,6 @@
-"""What a sandbox remembers, kept so that it can be read quickly.
+"""The state of a sandbox and its indexes.
 
-One lock guards all of it. Every public method takes it, and it may be taken again around several calls, so
-that what a request reads and what it then writes belong together.
+One reentrant lock guards all of it. A caller that reads and then writes holds the lock around both.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django_meetergo.sandbox.clock import Clock, print_instant
 from django_meetergo.sandbox.records import (
@@ -22,32 +21,41 @@ from django_meetergo.sandbox.records import (
     MeetingType,
     Provisional,
     Queue,
-    Settings,
     Token,
     User,
     Webhook,
 )
 from django_meetergo.sandbox.request_log import RequestLog
-from django_meetergo.sandbox.working_hours import Busy, Calendar, epoch
+from django_meetergo.sandbox.settings import Settings
+from django_meetergo.sandbox.working_hours import BusyCalendar, BusyPeriod, to_epoch
 
 FIRST_WEBHOOK_ID = 1492
 
+#: Called with the name of a webhook event and the appointment it is about.
 Announce = Callable[[str, Appointment], None]
 
 
 class State:
-    """The state of one sandbox, its indexes, and how it is read."""
+    """Everything one sandbox holds."""
 
-    def __init__(self, clock: Clock, request_log: RequestLog, settings: Settings, announce: Announce) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        request_log: RequestLog,
+        settings: Settings,
+        announce: Announce,
+        make_uuid: Callable[[], UUID] = uuid4,
+    ) -> None:
         self.lock = threading.RLock()
         self.clock = clock
         self.request_log = request_log
         self.settings = settings
+        self.make_uuid = make_uuid
         self._announce = announce
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove everything."""
         self.users: dict[str, User] = {}
         self.meeting_types: dict[str, MeetingType] = {}
         self.queues: dict[str, Queue] = {}
@@ -55,27 +63,30 @@ class State:
         self.data_fields: list[dict[str, Any]] = []
         self.appointments: dict[str, Appointment] = {}
         self.provisionals: dict[str, Provisional] = {}
-        self.pending: dict[str, Provisional] = {}
+        self.pending: dict[str, Provisional] = {}  # provisionals without an outcome, oldest first
         self.webhooks: dict[int, Webhook] = {}
-        self.calendar = Calendar()
+        self.calendar = BusyCalendar()
         self.owner_id = ""
-        self.orders: dict[str, Any] = {}  # of waiting bookings, by their id
         self._by_start: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
         self._by_creation: dict[str, list[str]] = defaultdict(list)
         self._sequence = 0
-        self._next_webhook_id = FIRST_WEBHOOK_ID
+        self.next_webhook_id = FIRST_WEBHOOK_ID
 
     def now(self) -> datetime:
-        """The sandbox's present."""
+        """Return the service's present."""
         return self.clock.now()
 
-    def hosts_of(self, host_ids: list[str]) -> list[User]:
-        """The users behind some ids, in the same order."""
+    def new_id(self) -> str:
+        """Return an id nothing else has."""
+        return str(self.make_uuid())
+
+    def get_hosts(self, host_ids: list[str]) -> list[User]:
+        """Return the users with these ids, in the same order."""
         return [self.users[host_id] for host_id in host_ids]
 
     # Reading
 
-    def appointments_of(
+    def list_appointments(
         self,
         user_id: str,
         *,
@@ -87,40 +98,51 @@ class State:
         offset: int = 0,
         limit: int = 20,
     ) -> tuple[list[Appointment], int]:
-        """One page of a host's appointments and how many there are in all."""
+        """Return one page of a host's appointments that start in a window, and the number on all pages."""
         with self.lock:
             if by_creation:
-                ids = self._ids_by_creation(user_id, start, end)
+                ids = self._list_ids_by_creation(user_id, start, end)
             else:
-                ids = self._ids_by_start(user_id, start, end)
+                ids = self._list_ids_by_start(user_id, start, end)
             if matches is not None:
                 ids = [key for key in ids if matches(self.appointments[key])]
             page = ids[::-1][offset : offset + limit] if descending else ids[offset : offset + limit]
             return [self.appointments[key] for key in page], len(ids)
 
-    def _ids_by_start(self, user_id: str, start: datetime | None, end: datetime | None) -> list[str]:
+    def _list_ids_by_start(self, user_id: str, start: datetime | None, end: datetime | None) -> list[str]:
         index = self._by_start[user_id]
         low = 0 if start is None else bisect_left(index, (-int(-start.timestamp() // 1), -1, ""))
-        high = len(index) if end is None else bisect_right(index, (epoch(end), 1 << 62, ""))
+        high = len(index) if end is None else bisect_right(index, (to_epoch(end), 1 << 62, ""))
         return [entry[2] for entry in index[low:high]]
 
-    def _ids_by_creation(self, user_id: str, start: datetime | None, end: datetime | None) -> list[str]:
+    def _list_ids_by_creation(self, user_id: str, start: datetime | None, end: datetime | None) -> list[str]:
         ids = self._by_creation[user_id]
         if start is None and end is None:
             return ids
-        wanted = set(self._ids_by_start(user_id, start, end))
+        wanted = set(self._list_ids_by_start(user_id, start, end))
         return [key for key in ids if key in wanted]
+
+    def is_busy(self, host_id: str, start: datetime, minutes: int) -> bool:
+        """Return whether a host is busy in a period. Group appointments with free seats do not count."""
+        low, high = to_epoch(start), to_epoch(start) + minutes * 60
+        with self.lock:
+            return any(
+                busy.start < high
+                and busy.end > low
+                and busy.seats >= self.meeting_types[busy.meeting_type_id].spots
+                for busy in self.calendar.list_between(host_id, low, high)
+            )
 
     # Writing
 
-    def make(
+    def build_appointment(
         self, kind: MeetingType, host_ids: list[str], start: datetime, minutes: int, attendees: list[Attendee]
     ) -> Appointment:
-        """A new appointment that nobody knows of yet."""
+        """Return a new appointment that is not in the state yet."""
         now = self.now()
         now = now.replace(microsecond=now.microsecond // 1000 * 1000)
         return Appointment(
-            id=str(uuid4()),
+            id=self.new_id(),
             secret=secrets.token_hex(10),
             meeting_type_id=kind.id,
             start=start,
@@ -143,71 +165,81 @@ class State:
         minutes: int,
         attendees: list[Attendee],
     ) -> Appointment:
-        """Let an appointment stand without asking the timetable, and tell of it."""
+        """Create an appointment without checking availability, and announce it."""
         with self.lock:
-            appointment = self.make(kind, host_ids, start, minutes, attendees)
-            self.enter(appointment)
-            self._tell("appointment_created", appointment, event="booking_created")
+            appointment = self.build_appointment(kind, host_ids, start, minutes, attendees)
+            self.insert_appointment(appointment)
+            self.record_change("appointment_created", appointment, event="booking_created")
             return appointment
 
-    def enter(self, appointment: Appointment) -> None:
-        """Add a ready-made appointment, without a word to anyone."""
+    def insert_appointment(self, appointment: Appointment) -> None:
+        """Store an appointment. It is neither logged nor announced."""
         with self.lock:
             self._sequence += 1
             appointment.sequence = self._sequence
             self.appointments[appointment.id] = appointment
-            self._index(appointment)
+            self._add_to_index(appointment)
             for host_id in appointment.host_ids:
                 self._by_creation[host_id].append(appointment.id)
             if not appointment.is_cancelled:
-                self._block(appointment)
+                self.occupy_time(appointment)
 
     def delete_appointment(self, appointment_id: str) -> None:
-        """Lose an appointment without a trace, as if it had never been."""
+        """Remove an appointment as if it had never existed. It is neither logged nor announced."""
         with self.lock:
             appointment = self.appointments.pop(appointment_id)
-            self._unindex(appointment)
-            self.calendar.take_out(appointment_id)
+            self._remove_from_index(appointment)
+            self.calendar.remove(appointment_id)
             for host_id in appointment.host_ids:
                 self._by_creation[host_id].remove(appointment_id)
 
-    def _index(self, appointment: Appointment) -> None:
-        for host_id in appointment.host_ids:
-            insort(self._by_start[host_id], (epoch(appointment.start), appointment.sequence, appointment.id))
+    def change_start(self, appointment: Appointment, start: datetime) -> None:
+        """Give an appointment another start and keep its length."""
+        length = appointment.length
+        self._remove_from_index(appointment)
+        appointment.start, appointment.end = start, start + length
+        self._add_to_index(appointment)
+        self.occupy_time(appointment)
 
-    def _unindex(self, appointment: Appointment) -> None:
-        entry = (epoch(appointment.start), appointment.sequence, appointment.id)
+    def occupy_time(self, appointment: Appointment) -> None:
+        """Enter an appointment in its hosts' calendars, in place of its former entry."""
+        kind = self.meeting_types[appointment.meeting_type_id]
+        busy = BusyPeriod(
+            key=appointment.id,
+            start=to_epoch(appointment.start),
+            end=to_epoch(appointment.end),
+            before=kind.buffer_before * 60,
+            after=kind.buffer_after * 60,
+            meeting_type_id=kind.id,
+            seats=len(appointment.attendees),
+            appointment_id=appointment.id,
+        )
+        self.calendar.add(busy, appointment.host_ids)
+
+    def _add_to_index(self, appointment: Appointment) -> None:
+        for host_id in appointment.host_ids:
+            entry = (to_epoch(appointment.start), appointment.sequence, appointment.id)
+            insort(self._by_start[host_id], entry)
+
+    def _remove_from_index(self, appointment: Appointment) -> None:
+        entry = (to_epoch(appointment.start), appointment.sequence, appointment.id)
         for host_id in appointment.host_ids:
             index = self._by_start[host_id]
             del index[bisect_left(index, entry)]
 
-    def _block(self, appointment: Appointment) -> None:
-        kind = self.meeting_types[appointment.meeting_type_id]
-        busy = Busy(
-            key=appointment.id,
-            start=epoch(appointment.start),
-            end=epoch(appointment.end),
-            before=kind.buffer_before * 60,
-            after=kind.buffer_after * 60,
-            type_id=kind.id,
-            seats=len(appointment.attendees),
-            appointment_id=appointment.id,
-        )
-        self.calendar.put(busy, appointment.host_ids)
+    # Log and webhooks
 
-    def is_taken(self, host_id: str, start: datetime, minutes: int) -> bool:
-        """Whether something of a host lies in a stretch of time; groups with free seats do not count."""
-        low, high = epoch(start), epoch(start) + minutes * 60
-        with self.lock:
-            near = self.calendar.between(host_id, low, high)
-            return any(busy.start < high and busy.end > low and not self._has_seats(busy) for busy in near)
-
-    def _has_seats(self, busy: Busy) -> bool:
-        return busy.seats < self.meeting_types[busy.type_id].spots
-
-    def _tell(self, change: str, appointment: Appointment, *, event: str | None = None, **facts: Any) -> None:
-        attendee = facts.pop("attendee", None)
-        if isinstance(attendee, Attendee):
+    def record_change(
+        self,
+        change: str,
+        appointment: Appointment,
+        *,
+        event: str | None = None,
+        attendee: Attendee | None = None,
+        **facts: Any,
+    ) -> None:
+        """Log a change of an appointment and, with ``event``, announce it to the webhook endpoints."""
+        if attendee is not None:
             facts["attendee"] = {"id": attendee.id, "email": attendee.email, "notes": dict(attendee.answers)}
         self.request_log.write(
             "applied",
@@ -217,7 +249,7 @@ class State:
             start=print_instant(appointment.start),
             end=print_instant(appointment.end),
             hostIds=list(appointment.host_ids),
-            emails=[person.email for person in appointment.attendees],
+            emails=[attendee.email for attendee in appointment.attendees],
             isCancelled=appointment.is_cancelled,
             updatedAt=print_instant(appointment.updated_at),
             **facts,

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Max, Min
 from django.utils.timesince import timesince
@@ -178,18 +177,16 @@ def describe_webhooks(account: Connection | None) -> Fact:
 def describe_rate_limit(connection: str) -> Fact:
     name, label = "budget", _("Requests left this minute")
     client = find_client(connection)
-    if client is None or client.budget is None:
+    if client is None or client.rate_limiter is None:
         return Fact(name=name, label=label, level=UNTOLD, text=_("not known without a credential"))
-    budget = client.budget
-    keys = [f"meetergo:p:{budget.fingerprint}:{number}" for number in range(budget.per_minute)]
-    try:
-        free = budget.per_minute - len(caches[get_settings().CACHE].get_many(keys))
-    except Exception:  # noqa: BLE001 - every cache has its own errors, and a page of facts must not fail
+    limiter = client.rate_limiter
+    free = limiter.count_free()
+    if free is None:
         advice = _("Each process goes on alone. Bring the cache back.")
         return Fact(name=name, label=label, level=FAIR, text=_("the cache does not answer"), advice=advice)
-    level = FAIR if free <= budget.per_minute // 10 else GOOD
+    level = FAIR if free <= limiter.per_minute // 10 else GOOD
     advice = _("Something asks very often; it evens out within a minute.") if level == FAIR else ""
-    text = _("%(free)d of %(all)d") % {"free": free, "all": budget.per_minute}
+    text = _("%(free)d of %(all)d") % {"free": free, "all": limiter.per_minute}
     return Fact(name=name, label=label, level=level, text=text, advice=advice)
 
 

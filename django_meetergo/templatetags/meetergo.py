@@ -1,93 +1,77 @@
-"""``{% load meetergo %}``: our pages' parts for your pages, and meetergo's official embed.
+"""``{% load meetergo %}``: the booking widget for the site's pages, and meetergo's official embed.
 
-The native tags show the states of the booking page and never raise because meetergo does not answer. What a
-developer got wrong is told with ``DEBUG`` on; otherwise nothing is shown and the log says why.
+No tag raises because meetergo does not answer: it shows what the booking page shows in that state. A wrong
+argument raises TagUsageError with ``DEBUG``; otherwise the tag renders nothing and logs the error.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django import template
-from django.conf import settings as django_settings
 from django.db import models
 from django.template.loader import render_to_string
 from django.templatetags.static import static
-from django.urls import reverse
-from django.utils import timezone as clock
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
 
 from django_meetergo import embed, links
-from django_meetergo.formatting import (
-    describe_when,
-    format_day,
-    format_full_day,
-    format_time,
-    name_channel,
-    name_hosts,
-)
-from django_meetergo.models import Appointment, Attendee, MeetingType
-from django_meetergo.presentation.context import ZONE_COOKIE, build_slot_reader, describe_type
-from django_meetergo.presentation.page_cache import NO_PAGE_PART, PagePart, get_first_visit, render_page_part
-from django_meetergo.presentation.page_urls import PageUrl, parse_link, sign_widget
-from django_meetergo.presentation.slots import list_next_slots
-from django_meetergo.presentation.time_choice import SlotReader, TimeQuery, choose_time
-from django_meetergo.services.availability.store import SlotList, Source
-from django_meetergo.timezones import choose_zone
+from django_meetergo.conf import get_settings
+from django_meetergo.formatting import format_day, format_full_day, format_time, name_channel
+from django_meetergo.models import Attendee, MeetingType
+from django_meetergo.presentation import widgets
+from django_meetergo.presentation.tag_errors import report_tag_error
 
 register = template.Library()
-logger = logging.getLogger(__name__)
 
-STYLESHEET, PAGES_STYLESHEET, MODULE = "meetergo/meetergo.css", "meetergo/pages.css", "meetergo/meetergo.js"
-#: How far ahead the next few times are looked for; further only if there are too few.
-AHEAD = (timedelta(days=7), timedelta(days=31))
-#: Pages whose address is a secret: nobody else's script may read it.
+#: The stylesheets: the choice of a time, and all other pages.
+STYLESHEETS = ("meetergo/meetergo.css", "meetergo/pages.css")
+#: The same rules in the cascade layer ``meetergo``.
+LAYERED_STYLESHEETS = ("meetergo/meetergo-layered.css", "meetergo/pages-layered.css")
+SCRIPT = "meetergo/meetergo.js"
+#: Pages whose URL is a secret: no script of another site may run there.
 TOKEN_PAGES = frozenset({"outcome", "manage", "reschedule", "cancel", "ics"})
 
 
-class WrongTag(ValueError):
-    """A tag was given something that cannot be shown."""
-
-
-def complain(what: str) -> str:
-    """Tell the developer; show a visitor nothing."""
-    if django_settings.DEBUG:
-        raise WrongTag(what)
-    logger.error("%s", what)
-    return ""
-
-
-# The parts of every page
+# Assets and filters
 
 
 @register.simple_tag(takes_context=True)
-def meetergo_assets(context: template.Context, *, whole: object = True) -> SafeString:
-    """Our stylesheets and our script, with the request's CSP nonce if a middleware gave it one.
+def meetergo_assets(
+    context: template.Context, *, whole: object = True, layered: object = False
+) -> SafeString:
+    """Render the stylesheets and the script, with the request's CSP nonce if a middleware has set one.
 
-    Not ``whole``: enough for choosing a time, the widget and the next free times.
+    ``whole=False`` leaves out the stylesheet of the pages; the widget and the next free times do not need it.
+    ``layered=True`` puts the rules into the cascade layer ``meetergo``, so that every rule of the site wins.
     """
-    nonce = write_nonce(find_nonce(context.get("request")))
-    sheets = [STYLESHEET, PAGES_STYLESHEET] if whole else [STYLESHEET]
+    nonce = render_nonce(get_nonce(context.get("request")))
+    sheets = LAYERED_STYLESHEETS if layered else STYLESHEETS
     styles = format_html_join(
-        "", '<link rel="stylesheet" href="{}"{}>', [(static(sheet), nonce) for sheet in sheets]
+        "",
+        '<link rel="stylesheet" href="{}"{}>',
+        [(static(sheet), nonce) for sheet in (sheets if whole else sheets[:1])],
     )
-    script = format_html('<script type="module" src="{}"{}></script>', static(MODULE), nonce)
+    script = format_html('<script type="module" src="{}"{}></script>', static(SCRIPT), nonce)
     return styles + script
 
 
-def write_nonce(nonce: str) -> str:
+@register.simple_tag
+def meetergo_color_scheme() -> str:
+    """Render the attribute of ``<div class="meetergo">`` that sets the colour scheme of ``COLOR_SCHEME``."""
+    scheme = get_settings().COLOR_SCHEME
+    return format_html(' data-scheme="{}"', scheme) if scheme != "inherit" else ""
+
+
+def render_nonce(nonce: str) -> str:
     return format_html(' nonce="{}"', nonce) if nonce else ""
 
 
-def find_nonce(request: Any) -> str:
-    """Under the two names that are in use. Both may be lazy, and false until somebody reads them."""
+def get_nonce(request: Any) -> str:
+    """Return the CSP nonce of django-csp or Django; both are lazy objects that are false until read."""
     for name in ("csp_nonce", "_csp_nonce"):
         nonce = getattr(request, name, None)
         if nonce is not None and (text := str(nonce)):
@@ -97,82 +81,79 @@ def find_nonce(request: Any) -> str:
 
 @register.filter
 def meetergo_day(day: date) -> str:
-    """“Thursday 3 December”"""
+    """Return, for example, “Thursday 3 December”."""
     return format_day(day)
 
 
 @register.filter
 def meetergo_full_day(day: date) -> str:
-    """“Thursday 3 December 2026”"""
+    """Return, for example, “Thursday 3 December 2026”."""
     return format_full_day(day)
 
 
 @register.filter
 def meetergo_time(moment: datetime) -> str:
-    """“09:30”, of a moment that is in the right zone already."""
+    """Return, for example, “09:30”; the datetime must already be in the right zone."""
     return format_time(moment)
 
 
 @register.filter
 def meetergo_channel(channel: str) -> str:
-    """“Video call”"""
+    """Return, for example, “Video call”."""
     return name_channel(channel)
 
 
-# Our own widgets
+# The booking widget, the next free times, a user's appointments
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a tag stands: a page, whoever reads it, and a meeting type."""
+@register.simple_tag(takes_context=True)
+def meetergo_booking_widget(
+    context: template.Context, slug: str, *, subject: models.Model | None = None, heading_level: int = 2
+) -> str:
+    """Render step 1, the choice of a time; the form and the outcome are pages of the package.
 
-    request: Any
-    meeting_type: MeetingType
-    zone: ZoneInfo
-    carried: dict[str, str]
-
-    @property
-    def is_gone(self) -> bool:
-        return not self.meeting_type.enabled or self.meeting_type.missing_since is not None
-
-    def address(self, name: str) -> PageUrl:
-        return PageUrl(reverse(f"meetergo:{name}", args=[self.meeting_type.slug]), self.carried)
-
-    @property
-    def look(self) -> SlotReader:
-        return build_slot_reader(self.meeting_type, self.meeting_type.duration, clock.now())
-
-
-def find_place(
-    context: template.Context, tag: str, slug: str, subject: models.Model | None, *, hosts: bool = False
-) -> Place | None:
-    """Everything a widget needs to know before it asks for times; None for a slug that does not exist."""
-    rows = MeetingType.objects.defer("raw")
-    meeting_type = (rows.prefetch_related("hosts") if hosts else rows).filter(slug=slug).first()
-    if meeting_type is None:
-        complain(f"{{% {tag} %}}: no meeting type has the slug {slug!r}. Run manage.py meetergo_sync first.")
-        return None
-    request = context.get("request")
-    return Place(
-        request=request,
-        meeting_type=meeting_type,
-        zone=find_zone(request),
-        carried={"subject": links.sign_subject(subject) if subject is not None else ""},
+    ``subject`` links the booking to an object of the site. ``heading_level`` is that of the widget's title.
+    """
+    return widgets.render_booking_widget(
+        context.get("request"),
+        slug,
+        subject=subject,
+        number=count_on_page(context, "widgets"),
+        heading_level=int(heading_level),
     )
 
 
-def find_zone(request: Any) -> ZoneInfo:
-    """What the visitor chose before, else the site's own."""
-    cookies = getattr(request, "COOKIES", {})
-    return choose_zone(cookies.get(ZONE_COOKIE), django_settings.TIME_ZONE)
+@register.simple_tag(takes_context=True)
+def meetergo_next_slots(
+    context: template.Context, slug: str, count: int = 3, *, subject: models.Model | None = None
+) -> str:
+    """Render the next free times, each as a link to the booking form."""
+    return widgets.render_next_slots(context.get("request"), slug, int(count), subject=subject)
 
 
-def render(place_request: Any, name: str, shown: Mapping[str, Any]) -> SafeString:
-    return render_to_string(f"meetergo/{name}.html", dict(shown), request=place_request)
+@register.simple_tag
+def meetergo_manage_link(attendee: Attendee, *, absolute: bool = False) -> str:
+    """Return the secret URL on which the attendee sees, moves and cancels the appointment."""
+    path = links.get_manage_path(attendee)
+    return links.build_absolute_url(path) if absolute else path
 
 
-def count_up(context: template.Context, name: str) -> int:
-    """1 for the first of its kind on a page, 2 for the second: across included templates as well."""
+@register.simple_tag(takes_context=True)
+def meetergo_upcoming(context: template.Context, user: Any) -> str:
+    """Render the upcoming appointments of a signed-in user; nothing for other visitors."""
+    if user is None or not user.is_authenticated:
+        return ""
+    request = context.get("request")
+    appointments = widgets.list_upcoming(user, widgets.find_zone(request))
+    return render(request, "tags/upcoming", {"appointments": appointments})
+
+
+def render(request: Any, name: str, context: Mapping[str, Any]) -> SafeString:
+    return render_to_string(f"meetergo/{name}.html", dict(context), request=request)
+
+
+def count_on_page(context: template.Context, name: str) -> int:
+    """Return 1 for the first of its kind on a page, 2 for the second, across included templates."""
     request = context.get("request")
     counts: Any = context.render_context if request is None else request.__dict__
     number: int = counts.get(f"_meetergo_{name}", 0) + 1
@@ -180,161 +161,7 @@ def count_up(context: template.Context, name: str) -> int:
     return number
 
 
-@register.simple_tag(takes_context=True)
-def meetergo_booking_widget(
-    context: template.Context, slug: str, *, subject: models.Model | None = None, heading_level: int = 2
-) -> str:
-    """Choosing a time, inside any page; what follows are pages of ours.
-
-    ``subject`` ties the booking to an object of the site's own. ``heading_level`` is that of its title.
-    """
-    number, level = count_up(context, "widgets"), int(heading_level)
-
-    def draw() -> PagePart:
-        place = find_place(context, "meetergo_booking_widget", slug, subject, hosts=True)
-        return draw_widget(place, number, level) if place else NO_PAGE_PART
-
-    return show_once(context, draw, subject, "widget", slug, number, level)
-
-
-def draw_widget(place: Place, number: int, level: int) -> PagePart:
-    shown: dict[str, Any] = {"meeting_type": place.meeting_type, "is_gone": place.is_gone}
-    sources: Sequence[Source] = ()
-    if place.meeting_type.needs_own_page:
-        shown["link"] = parse_link(place.meeting_type.booking_url)
-    elif not place.is_gone:
-        shown |= describe_times(place)
-        sources = shown["choice"].sources
-    return render_page_part("tags/widget", {**shown, **sign_widget(number, level)}, sources=sources)
-
-
-def show_once(
-    context: template.Context, draw: Callable[[], PagePart], subject: models.Model | None, *shown: object
-) -> SafeString:
-    """What was drawn for the last one who saw the same, or what is drawn now."""
-    request = context.get("request")
-    arrival = None
-    vary_on_cookies(request)
-    if request is not None and subject is None:
-        seen = (*shown, reverse("meetergo:index"), is_first_visit(request))
-        arrival = get_first_visit(request, find_zone(request), clock.now(), *seen)
-    part = arrival.find() if arrival else None
-    if part is None:
-        part = draw()
-        if arrival:
-            arrival.keep(part)
-    return part.give_to(request)
-
-
-def vary_on_cookies(request: Any) -> None:
-    """The zone is in a cookie. A tag has no response to say so on; whoever looks into the session says it."""
-    session = getattr(request, "session", None)
-    if session is not None:
-        session.accessed = True
-
-
-def is_first_visit(request: Any) -> bool:
-    return request is not None and ZONE_COOKIE not in request.COOKIES
-
-
-def describe_times(place: Place) -> dict[str, Any]:
-    """What the includes of step 1 need. Its links lead to our own page, which works without script."""
-    now, meeting_type = clock.now(), place.meeting_type
-    here, onward = place.address("book"), place.address("details")
-    choice = choose_time(
-        look=place.look,
-        now=now,
-        zone=place.zone,
-        duration=meeting_type.duration,
-        asked=TimeQuery(),
-        address=here,
-        onward=onward,
-    )
-    request = place.request
-    return {
-        **describe_type(meeting_type),
-        "choice": choice,
-        "duration": meeting_type.duration,
-        "carried": place.carried,
-        "here": here,
-        "onward": onward.path,
-        "zone": place.zone,
-        "zone_all": here.to(zones="all"),
-        "zone_in_address": request is None,
-        "is_first_visit": is_first_visit(request),
-    }
-
-
-@register.simple_tag(takes_context=True)
-def meetergo_next_slots(
-    context: template.Context, slug: str, count: int = 3, *, subject: models.Model | None = None
-) -> str:
-    """The next few free times, each a link straight to the form."""
-
-    def draw() -> PagePart:
-        place = find_place(context, "meetergo_next_slots", slug, subject)
-        return draw_next_slots(place, int(count)) if place else NO_PAGE_PART
-
-    return show_once(context, draw, subject, "next", slug, int(count))
-
-
-def draw_next_slots(place: Place, count: int) -> PagePart:
-    shown: dict[str, Any] = {"meeting_type": place.meeting_type, "is_gone": place.is_gone}
-    sources: Sequence[Source] = ()
-    if not place.is_gone:
-        found = find_next(place, count)
-        times = list_next_slots(found.times, place.zone, place.address("details"), count)
-        shown |= {"times": times, "failed": found.failed, "all_times": place.address("book").to()}
-        sources = found.sources
-    return render_page_part("tags/next_slots", shown, sources=sources)
-
-
-def find_next(place: Place, count: int) -> SlotList:
-    """The next times; a short look mostly finds enough, and costs a call less when nothing is at hand."""
-    now, (near, far) = clock.now(), AHEAD
-    found = place.look(now, now + near)
-    return found if found.failed or len(found.times) >= count else place.look(now, now + far)
-
-
-@register.simple_tag
-def meetergo_manage_link(attendee: Attendee, *, absolute: bool = False) -> str:
-    """The address where an attendee sees, moves and cancels the appointment: a secret of theirs."""
-    path = links.get_manage_path(attendee)
-    return links.build_absolute_url(path) if absolute else path
-
-
-@register.simple_tag(takes_context=True)
-def meetergo_upcoming(context: template.Context, user: Any) -> str:
-    """Somebody's coming appointments, with the way to change them; for a stranger, nothing."""
-    if user is None or not user.is_authenticated:
-        return ""
-    now, request = clock.now(), context.get("request")
-    rows = (
-        Attendee.objects.filter(user=user, status=Attendee.Status.ATTENDING, appointment__end__gte=now)
-        .filter(appointment__status=Appointment.Status.CONFIRMED, appointment__missing_since=None)
-        .select_related("appointment__meeting_type")
-        .prefetch_related("appointment__hosts")
-        .defer("raw", "appointment__raw", "appointment__meeting_type__raw")
-        .order_by("appointment__start", "pk")
-    )
-    zone = find_zone(request)
-    shown = [describe_upcoming(attendee, zone) for attendee in rows]
-    return render(request, "tags/upcoming", {"appointments": shown})
-
-
-def describe_upcoming(attendee: Attendee, zone: ZoneInfo) -> dict[str, Any]:
-    appointment = attendee.appointment
-    hosts = list(appointment.hosts.all())
-    return {
-        "name": appointment.meeting_type.name if appointment.meeting_type else gettext("Appointment"),
-        "when": describe_when(appointment.start, appointment.end, zone),
-        "host_name": name_hosts(hosts),
-        "link": links.get_manage_path(attendee),
-        "attendee": attendee,
-    }
-
-
-# meetergo's official embed: it loads their script, so pages with a secret address do without
+# meetergo's official embed. It loads meetergo's script, so pages with a secret URL do not render it
 
 
 def is_token_page(request: Any) -> bool:
@@ -344,7 +171,7 @@ def is_token_page(request: Any) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A booking page of meetergo's: bare, for a link, and with what is known about the visitor."""
+    """The URL of a meetergo booking page: plain, and with the prefilled details of the visitor."""
 
     url: str
     address: str
@@ -357,7 +184,7 @@ def find_target(
     prefill: Mapping[str, Any] | None,
     known: Mapping[str, Any],
 ) -> Target | None:
-    """The page to embed; None where none may be."""
+    """Return the page to embed; None on token pages and for a URL that is not allowed."""
     if is_token_page(context.get("request")):
         return None
     url = given.booking_url if isinstance(given, MeetingType) else str(given or "")
@@ -367,17 +194,17 @@ def find_target(
             address=embed.build_embed_url(url, {**(prefill or {}), **known}),
         )
     except embed.EmbedUrlNotAllowed as error:
-        complain(f"{{% {tag} %}}: {error}")
+        report_tag_error(f"{{% {tag} %}}: {error}")
         return None
 
 
 @register.simple_tag(takes_context=True)
 def meetergo_script(context: template.Context) -> str:
-    """meetergo's own script and what prepares it. Once, anywhere on a page with one of the tags below."""
+    """Render meetergo's script and its settings: once, anywhere on a page with one of the tags below."""
     request = context.get("request")
     if is_token_page(request):
         return ""
-    shown = {"script": embed.SCRIPT, "nonce": find_nonce(request)}
+    shown = {"script": embed.SCRIPT, "nonce": get_nonce(request)}
     return render_init(context, {"forwardQueryParams": False}, "embed/script", shown)
 
 
@@ -385,7 +212,7 @@ def meetergo_script(context: template.Context) -> str:
 def meetergo_inline(
     context: template.Context, url: Any, prefill: Mapping[str, Any] | None = None, **known: Any
 ) -> str:
-    """A booking page of meetergo's in a frame, at this place."""
+    """Render a meetergo booking page in a frame."""
     target = find_target(context, "meetergo_inline", url, prefill, known)
     if target is None:
         return ""
@@ -403,7 +230,7 @@ def meetergo_button(
     css_class: str = "",
     **known: Any,
 ) -> str:
-    """A link to a booking page of meetergo's, which its script opens above this page."""
+    """Render a link to a meetergo booking page, which the script opens above this page."""
     target = find_target(context, "meetergo_button", url, prefill, known)
     if target is None:
         return ""
@@ -424,7 +251,7 @@ def meetergo_floating_button(
     animation: str = "none",
     **known: Any,
 ) -> str:
-    """A button that stays in a corner of the page and opens a booking page of meetergo's."""
+    """Render a button in a corner of the page that opens a meetergo booking page."""
     target = find_target(context, "meetergo_floating_button", url, prefill, known)
     if target is None:
         return ""
@@ -452,7 +279,7 @@ def meetergo_sidebar(
     color: str = "",
     **known: Any,
 ) -> str:
-    """A tab at the edge of the page that opens a booking page of meetergo's beside it."""
+    """Render a tab at the edge of the page that opens a meetergo booking page beside it."""
     target = find_target(context, "meetergo_sidebar", url, prefill, known)
     if target is None:
         return ""
@@ -470,14 +297,14 @@ def meetergo_sidebar(
 def render_launcher(
     context: template.Context, kind: str, options: Mapping[str, str], target: Target, text: Any
 ) -> str:
-    """A thing that meetergo's script draws. A namespace of its own: a second ``init`` undoes the first."""
-    given = {name: value for name, value in options.items() if value}
-    settings = {"ns": kind, "forwardQueryParams": False, kind: given}
+    """Render the settings of a button or sidebar, each in its namespace: ``init`` replaces its own only."""
+    present = {name: value for name, value in options.items() if value}
+    settings = {"ns": kind, "forwardQueryParams": False, kind: present}
     return render_init(context, settings, "embed/init", {"url": target.url, "text": text})
 
 
 def render_init(
     context: template.Context, options: Mapping[str, Any], name: str, shown: Mapping[str, Any]
 ) -> str:
-    number = count_up(context, "embeds")
+    number = count_on_page(context, "embeds")
     return render(None, name, {**shown, "options": options, "name": f"meetergo-init-{number}"})

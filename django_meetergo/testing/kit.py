@@ -9,16 +9,17 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from django.core.cache import caches
 from django.test import Client
 
-from django_meetergo.conf import DEFAULT_CONNECTION, get_settings
+from django_meetergo.cache import cache
+from django_meetergo.conf import DEFAULT_CONNECTION
 from django_meetergo.models import Booking, MeetingType
-from django_meetergo.remote.circuit_breaker import reset_local_state
 from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.sandbox import bookings, provisional
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.sandbox.control import occupy_slot
+from django_meetergo.sandbox.scenarios import occupy_slot
 from django_meetergo.services import scheduler
+from django_meetergo.services.availability.demand import recent_views
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.sync import directory
@@ -100,31 +101,37 @@ class SandboxKit:
         self.sandbox.faults.add("*", "expire_key", times=-1)
 
     def clear_availability(self) -> None:
-        """Empty the cache: free times, the request budget and the circuit, as after a restart."""
-        caches[get_settings().CACHE].clear()
+        """Forget free times, pages, permits and the circuit. Other entries of the cache stay."""
+        cache.forget_entries()
+        cache.reset()
+        recent_views.clear()
         self.reset_rate_limit()
 
     def reset_rate_limit(self) -> None:
-        """A new minute: the request budget is whole and the circuit closed."""
-        reset_local_state()
+        """Free all permits of the rate limit and close the circuit."""
+        client = self.client()
+        if client.rate_limiter:
+            client.rate_limiter.reset()
+        if client.circuit:
+            client.circuit.reset()
 
     # Somebody's yes
 
     def confirm(self, booking: Booking) -> None:
         """The attendee opens the link in the mail."""
-        self.sandbox.state.confirm(booking.provisional_id)
+        bookings.confirm(self.sandbox.state, booking.provisional_id)
 
     def approve(self, booking: Booking) -> None:
         """The host agrees."""
-        self.sandbox.state.approve(booking.provisional_id)
+        bookings.approve(self.sandbox.state, booking.provisional_id)
 
     def expire(self, booking: Booking) -> None:
         """Nobody said yes in time."""
-        self.sandbox.state.expire(booking.provisional_id)
+        provisional.expire(self.sandbox.state, booking.provisional_id)
 
     def decline(self, booking: Booking, reason: str = "") -> None:
         """The host says no."""
-        self.sandbox.state.decline(booking.provisional_id, reason)
+        provisional.decline(self.sandbox.state, booking.provisional_id, reason)
 
     # Webhooks
 
@@ -137,10 +144,10 @@ class SandboxKit:
         deliveries = self.sandbox.deliveries
         if shuffle:
             deliveries.shuffle()
-        entries = deliveries.pump()
+        entries = deliveries.send_pending()
         for _ in range(duplicate - 1):
             deliveries.replay()
-            entries += deliveries.pump()
+            entries += deliveries.send_pending()
         return sum(200 <= entry.get("status", 0) < 300 for entry in entries)
 
     def reread_all(self) -> None:

@@ -1,7 +1,7 @@
-"""A form that cannot be told from a forged one is shown again instead of thrown away.
+"""Show a form again, with everything typed, when Django's CSRF check refuses it.
 
-Somebody signs in, or their cookies go, while a form is open: Django then refuses it with a page of its own,
-and what was typed is lost. Here the view is told, does nothing with it, and asks to send it again.
+A visitor who signs in, or whose cookies expire, while a form is open would otherwise get Django's error page
+and lose what was typed. The view receives the reason, changes nothing, and asks to send the form again.
 """
 
 from __future__ import annotations
@@ -18,81 +18,81 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext
 from django.views.decorators.csrf import csrf_exempt
 
-#: Where Django tells of the forms it refuses.
+#: Django's own logger for refused forms.
 logger = logging.getLogger("django.security.csrf")
 
-#: How Django's reasons begin that are about the form's token and not about the page the form stood on.
+#: How Django's reasons begin when they concern the token, not the origin or the referrer of the request.
 TOKEN_REASONS = ("CSRF cookie", "CSRF token")
 
 
-class CsrfRejected(HttpResponseForbidden):
-    """Refused for its token alone."""
+class CsrfTokenRejected(HttpResponseForbidden):
+    """Refused because of the token alone: the request comes from a page of this site."""
 
     def __init__(self, reason: str) -> None:
         super().__init__()
         self.reason = reason
 
 
-class RaisingCsrfMiddleware:
-    """What a check of ours does differently. A form from another site's page is refused as ever."""
+class TokenReasonMixin:
+    """Report a refused token as CsrfTokenRejected. Requests from other sites are refused as always."""
 
     def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
         if reason.startswith(TOKEN_REASONS):
-            return CsrfRejected(reason)
+            return CsrfTokenRejected(reason)
         refused: HttpResponse = super()._reject(request, reason)  # type: ignore[misc]
         return refused
 
 
 @cache
-def find_csrf_middleware(middleware: tuple[str, ...]) -> tuple[type[CsrfViewMiddleware], bool]:
-    """The site's own check, or Django's, as one of ours; and whether the site runs it before every view."""
+def build_csrf_check(middleware: tuple[str, ...]) -> tuple[type[CsrfViewMiddleware], bool]:
+    """Return the check to use, derived from the site's CSRF middleware, and whether that one is installed."""
     classes = [import_string(name) for name in middleware]
-    own = [one for one in classes if isinstance(one, type) and issubclass(one, CsrfViewMiddleware)]
-    base = own[0] if own else CsrfViewMiddleware
-    return type("FormCheck", (RaisingCsrfMiddleware, base), {}), bool(own)
+    installed = [one for one in classes if isinstance(one, type) and issubclass(one, CsrfViewMiddleware)]
+    base = installed[0] if installed else CsrfViewMiddleware
+    return type("CsrfCheck", (TokenReasonMixin, base), {}), bool(installed)
 
 
 def handle_csrf_failure(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Give the view ``doubt``: what to tell the visitor about a form it must not act on, else nothing."""
+    """Pass ``csrf_error`` to the view: the text for the visitor if the form must not be acted on, else ""."""
 
     @wraps(view)
-    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        kind, is_run = find_csrf_middleware(tuple(django_settings.MIDDLEWARE))
-        check = kind(view)
-        if not is_run:
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        check_class, is_installed = build_csrf_check(tuple(django_settings.MIDDLEWARE))
+        check = check_class(view)
+        if not is_installed:
             check.process_request(request)
         refused: Any = check.process_view(request, view, args, kwargs)
         if refused is None:
-            response = view(request, *args, doubt="", **kwargs)
-        elif isinstance(refused, CsrfRejected):
+            response = view(request, *args, csrf_error="", **kwargs)
+        elif isinstance(refused, CsrfTokenRejected):
             response = show_form_again(view, request, refused, args, kwargs)
         else:
             response = refused
-        if not is_run:
+        if not is_installed:
             check.process_response(request, response)
         return response
 
-    # The middleware's check, which would refuse it before us, is the one we make ourselves.
-    return csrf_exempt(answer)
+    # The middleware would refuse the form before this wrapper; the same check runs here instead.
+    return csrf_exempt(wrapper)
 
 
 def show_form_again(
     view: Callable[..., HttpResponse],
     request: HttpRequest,
-    refused: CsrfRejected,
+    refused: CsrfTokenRejected,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> HttpResponse:
-    # Not the address: it may be somebody's secret.
-    logger.warning("Forbidden (%s): asked to send the form again.", refused.reason)
+    # The path is not logged: it may contain a secret link.
+    logger.warning("Forbidden (%s): the form is shown again.", refused.reason)
     try:
-        return view(request, *args, doubt=describe_failure(refused.reason), **kwargs)
+        return view(request, *args, csrf_error=describe_csrf_error(refused.reason), **kwargs)
     except UnreadablePostError:
-        return refused  # it never arrived in full, so there is nothing to show again
+        return refused  # the body did not arrive in full, so there is no form to show again
 
 
-def describe_failure(reason: str) -> str:
-    # A secret that is kept in the session may have gone with it, whatever the browser sent.
+def describe_csrf_error(reason: str) -> str:
+    # With CSRF_USE_SESSIONS the token may have ended with the session, whatever the browser sent.
     if reason == REASON_NO_CSRF_COOKIE and not django_settings.CSRF_USE_SESSIONS:
         return gettext(
             "Nothing was sent, because your browser sent no cookie with the form. "

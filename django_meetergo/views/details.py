@@ -1,4 +1,4 @@
-"""The booking form."""
+"""The booking form: step 2."""
 
 from __future__ import annotations
 
@@ -34,39 +34,36 @@ from django_meetergo.services.availability.alternatives import list_alternatives
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.clients import build_client
 from django_meetergo.views.common import (
-    METHODS,
-    describe_booked,
-    find_named_zone,
-    find_user,
+    describe_time,
     find_zone,
+    get_account_details,
+    get_user,
+    get_zone_parameter,
     is_free,
-    keep_details,
-    page,
-    read_account,
-    read_details,
-    redirect_after_post,
-    show,
 )
 from django_meetergo.views.csrf import handle_csrf_failure
+from django_meetergo.views.decorators import METHODS, page
+from django_meetergo.views.details_cookie import read_details_cookie, set_details_cookie
+from django_meetergo.views.rendering import redirect_after_post, render_page
 from django_meetergo.views.times import (
+    check_bookable,
     find_meeting_type,
-    find_obstacle,
     find_subject,
+    get_subject_token,
     read_duration,
-    read_subject,
     show_times,
     show_unavailable,
 )
 from django_meetergo.visitors import identify_visitor
 
 State, Reason = Booking.State, Booking.Reason
-#: Under this name the kept details say which booking the same browser has made.
+#: The key in the details cookie that names the booking which the same browser has made.
 BOOKING_KEY = "booking"
 
 
 @dataclass(frozen=True, kw_only=True)
-class BookingFlow:
-    """The time somebody chose, checked as far as we can."""
+class ChosenTime:
+    """The start and the duration (minutes) that a visitor chose; both can be booked as far as is known."""
 
     meeting_type: MeetingType
     start: datetime
@@ -77,35 +74,40 @@ class BookingFlow:
 @cache_control(private=True)
 @require_http_methods(METHODS)
 @handle_csrf_failure
-def details(request: HttpRequest, slug: str, *, doubt: str) -> HttpResponse:
-    """GET asks for the details; POST books."""
+def details(request: HttpRequest, slug: str, *, csrf_error: str) -> HttpResponse:
+    """GET shows the form; POST books."""
     meeting_type = find_meeting_type(slug)
-    if obstacle := find_obstacle(request, meeting_type):
-        return obstacle
-    given = request.POST if request.method == "POST" else request.GET
-    duration = read_duration(given, meeting_type)
-    start = parse_start(given.get("start", ""))
+    if response := check_bookable(request, meeting_type):
+        return response
+    data = request.POST if request.method == "POST" else request.GET
+    duration = read_duration(data, meeting_type)
+    start = parse_start(data.get("start", ""))
     if duration is None or start is None or start <= clock.now():
-        return show_details_again(request, meeting_type, start=start, duration=duration, keep=not doubt)
-    wish = BookingFlow(meeting_type=meeting_type, start=start, duration=duration)
+        return show_times_again(
+            request, meeting_type, start=start, duration=duration, keep_details=not csrf_error
+        )
+    chosen = ChosenTime(meeting_type=meeting_type, start=start, duration=duration)
     if request.method == "POST":
-        return submit(request, wish, doubt)
-    return show_details(request, wish)
+        return submit(request, chosen, csrf_error)
+    return show_empty_form(request, chosen)
 
 
-def show_details_again(
+# Back to step 1
+
+
+def show_times_again(
     request: HttpRequest,
     meeting_type: MeetingType,
     *,
     start: datetime | None,
     duration: int | None,
-    keep: bool = True,
+    keep_details: bool = True,
 ) -> HttpResponse:
-    """Back to step 1, with what is wrong about the choice. What was typed waits in the browser."""
-    given = request.POST if request.method == "POST" else request.GET
+    """Show step 1 with the error in the choice; what was typed is kept in the details cookie."""
+    data = request.POST if request.method == "POST" else request.GET
     if duration is None:
         error, status = gettext("This length is no longer offered. Choose a length."), 409
-    elif not given.get("start"):
+    elif not data.get("start"):
         error, status = gettext("Choose a time"), 422
     elif start is None:
         error, status = gettext("We could not read this time. Please choose one from the list."), 400
@@ -117,79 +119,90 @@ def show_details_again(
         duration or meeting_type.duration,
         error=error,
         status=status,
-        given=pick_view(given) if start is None else QueryDict(),
+        query=pick_viewed_day(data) if start is None else QueryDict(),
     )
-    if request.method == "POST" and keep:
-        keep_form(request, response, BookingForm(request.POST, meeting_type=meeting_type))
+    if request.method == "POST" and keep_details:
+        store_form(request, response, BookingForm(request.POST, meeting_type=meeting_type))
     return response
 
 
-def pick_view(given: QueryDict) -> QueryDict:
-    """The month and day somebody was looking at, without the time."""
-    seen = QueryDict(mutable=True)
-    for name in {"month", "date"} & set(given):
-        seen[name] = given.get(name, "")
-    return seen
+def pick_viewed_day(data: QueryDict) -> QueryDict:
+    """Return the month and the day that were shown, without the chosen time."""
+    query = QueryDict(mutable=True)
+    for name in {"month", "date"} & set(data):
+        query[name] = data.get(name, "")
+    return query
 
 
-def keep_form(
+# What the browser keeps
+
+
+def store_form(
     request: HttpRequest, response: HttpResponse, form: BookingForm, booking: Booking | None = None
 ) -> None:
-    """Keep what was typed in the visitor's own browser, and which booking it has made."""
+    """Store what was typed, and which booking came of it, in the details cookie."""
     made = {BOOKING_KEY: booking.public_id.hex} if booking else {}
-    keep_details(response, {**form.list_typed(), **made}, secure=request.is_secure())
+    set_details_cookie(response, {**form.list_typed(), **made}, secure=request.is_secure())
 
 
-def made_here(request: HttpRequest, booking: Booking) -> bool:
-    """Whether the same browser, or the signed-in owner, made this booking a short while ago."""
-    user = find_user(request)
+def is_own_booking(request: HttpRequest, booking: Booking) -> bool:
+    """Return whether the signed-in user or the same browser made this booking."""
+    user = get_user(request)
     is_owner = user is not None and booking.user_id == user.pk
-    return is_owner or read_details(request).get(BOOKING_KEY) == booking.public_id.hex
+    return is_owner or read_details_cookie(request).get(BOOKING_KEY) == booking.public_id.hex
 
 
-def find_earlier(request: HttpRequest, meeting_type: MeetingType) -> Booking | None:
-    """The booking of the same browser that waits for a yes and may give way to another choice."""
+def find_pending_booking(request: HttpRequest, meeting_type: MeetingType) -> Booking | None:
+    """Return the pending booking that the same browser has made; a new choice replaces it."""
     try:
-        public_id = UUID(hex=str(read_details(request).get(BOOKING_KEY, "")))
+        public_id = UUID(hex=str(read_details_cookie(request).get(BOOKING_KEY, "")))
     except ValueError:
         return None
-    waiting = Booking.objects.filter(state=State.PENDING, meeting_type=meeting_type)
-    return waiting.filter(public_id=public_id).first()
+    pending = Booking.objects.filter(state=State.PENDING, meeting_type=meeting_type)
+    return pending.filter(public_id=public_id).first()
 
 
-def show_details(request: HttpRequest, wish: BookingFlow) -> HttpResponse:
-    """The form, with what we know already."""
-    if not is_free(wish.meeting_type, wish.start, wish.duration, clock.now()):
+# The form
+
+
+def show_empty_form(request: HttpRequest, chosen: ChosenTime) -> HttpResponse:
+    """Show the form, prefilled with what the account and the cookie know; or step 1 if the time is gone."""
+    if not is_free(chosen.meeting_type, chosen.start, chosen.duration, clock.now()):
         zone = find_zone(request)
         error = gettext("%(time)s is no longer free. Please choose another time.") % {
-            "time": label_time(wish.start, zone)
+            "time": label_time(chosen.start, zone)
         }
-        return show_times(request, wish.meeting_type, wish.duration, error=error, status=409)
-    known = {**read_account(request), **read_details(request), "token": make_token()}
-    return show_form(request, wish, BookingForm(initial=known, meeting_type=wish.meeting_type))
+        return show_times(request, chosen.meeting_type, chosen.duration, error=error, status=409)
+    initial = {**get_account_details(request), **read_details_cookie(request), "token": make_token()}
+    return show_form(request, chosen, BookingForm(initial=initial, meeting_type=chosen.meeting_type))
 
 
 def show_form(
-    request: HttpRequest, wish: BookingFlow, form: BookingForm, *, status: int = 200
+    request: HttpRequest, chosen: ChosenTime, form: BookingForm, *, status: int = 200, **context: Any
 ) -> HttpResponse:
-    return show(request, "meetergo/details.html", describe_form(request, wish, form), status=status)
+    return render_page(
+        request,
+        "meetergo/details.html",
+        {**describe_form(request, chosen, form), **context},
+        status=status,
+    )
 
 
-def describe_form(request: HttpRequest, wish: BookingFlow, form: BookingForm) -> dict[str, Any]:
-    meeting_type, zone = wish.meeting_type, find_zone(request)
+def describe_form(request: HttpRequest, chosen: ChosenTime, form: BookingForm) -> dict[str, Any]:
+    meeting_type, zone = chosen.meeting_type, find_zone(request)
     hosts = list(meeting_type.hosts.all())
-    end = wish.start + timedelta(minutes=wish.duration)
-    subject = read_subject(request)
-    carried = {"duration": str(wish.duration), "tz": find_named_zone(request), "subject": subject}
+    end = chosen.start + timedelta(minutes=chosen.duration)
+    subject = get_subject_token(request)
+    carried = {"duration": str(chosen.duration), "tz": get_zone_parameter(request), "subject": subject}
     back = PageUrl(reverse("meetergo:book", args=[meeting_type.slug]), carried)
-    start = wish.start.astimezone(zone).isoformat()
+    start = chosen.start.astimezone(zone).isoformat()
     return {
         **describe_type(meeting_type),
         "form": form,
         "start": start,
-        "duration": wish.duration,
-        "when": describe_booked(wish.start, end, zone, hosts),
-        "time": label_time(wish.start, zone),
+        "duration": chosen.duration,
+        "when": describe_time(chosen.start, end, zone, hosts),
+        "time": label_time(chosen.start, zone),
         "place": next(iter(meeting_type.locations), "") if len(meeting_type.locations) == 1 else "",
         "action": PageUrl(
             reverse("meetergo:details", args=[meeting_type.slug]), {"tz": carried["tz"], "subject": subject}
@@ -199,137 +212,135 @@ def describe_form(request: HttpRequest, wish: BookingFlow, form: BookingForm) ->
     }
 
 
-def submit(request: HttpRequest, wish: BookingFlow, doubt: str) -> HttpResponse:
-    """Book, and lead to the page that says how it went."""
-    form = BookingForm(request.POST, meeting_type=wish.meeting_type)
-    if doubt:
-        form.add_error(None, doubt)
+# Booking
+
+
+def submit(request: HttpRequest, chosen: ChosenTime, csrf_error: str) -> HttpResponse:
+    """Book, and redirect to the page that shows the outcome; or show what to correct."""
+    form = BookingForm(request.POST, meeting_type=chosen.meeting_type)
+    if csrf_error:
+        form.add_error(None, csrf_error)
     if not form.is_valid():
         if form.has_error("token", code="old"):
             form.renew_token()
-        return show_form(request, wish, form, status=403 if doubt else 422)
+        return show_form(request, chosen, form, status=403 if csrf_error else 422)
     try:
-        booking = book_request(request, wish, form)
+        booking = book_from_form(request, chosen, form)
     except StartNotOffered:
-        return show_slot_taken(request, wish, form)
+        return show_slot_taken(request, chosen, form)
     except MeetingTypeUnavailable:
-        return show_unavailable(request, wish.meeting_type)
+        return show_unavailable(request, chosen.meeting_type)
     except BookingAlreadyOpen as error:
         return show_already_open(request, error.booking, is_same_form=False)
     except IdempotencyKeyReused as error:
         return show_already_open(request, error.booking, is_same_form=True)
     except TooManyBookings:
         form.add_error(None, TOO_MANY)
-        return show_form(request, wish, form, status=429)
+        return show_form(request, chosen, form, status=429)
     except InvalidRequest as error:
-        return show_invalid(request, wish, form, error)
-    return answer_booking(request, wish, form, booking)
+        return show_invalid(request, chosen, form, error)
+    return respond_to_booking(request, chosen, form, booking)
 
 
-def book_request(request: HttpRequest, wish: BookingFlow, form: BookingForm) -> Booking:
-    given = form.cleaned_data
+def book_from_form(request: HttpRequest, chosen: ChosenTime, form: BookingForm) -> Booking:
+    data = form.cleaned_data
     return book_appointment(
-        meeting_type=wish.meeting_type,
-        start=wish.start,
-        duration=wish.duration,
-        channel=given.get("channel", ""),
+        meeting_type=chosen.meeting_type,
+        start=chosen.start,
+        duration=chosen.duration,
+        channel=data.get("channel", ""),
         location=form.chosen_location,
         attendee=AttendeeData(
-            email=given["email"],
-            first_name=given["first_name"],
-            last_name=given["last_name"],
-            phone=given["phone"],
+            email=data["email"],
+            first_name=data["first_name"],
+            last_name=data["last_name"],
+            phone=data["phone"],
             timezone=find_zone(request).key,
             language=get_language() or "",
-            receive_reminders=given["receive_reminders"],
-            other_emails=given.get("other_emails", ()),
+            receive_reminders=data["receive_reminders"],
+            other_emails=data.get("other_emails", ()),
         ),
         custom_fields=form.answers,
-        user=find_user(request),
+        user=get_user(request),
         subject=find_subject(request),
-        defer_consent="queue" in request.POST,
+        defer_consent="defer" in request.POST,
         rebook=form.rebook_consent,
-        replaces=find_earlier(request, wish.meeting_type),
-        idempotency_key=given["token"],
-        visitor=identify_visitor(find_user(request), request.META),
-        client=build_client(wish.meeting_type.connection, "write"),
+        replaces=find_pending_booking(request, chosen.meeting_type),
+        idempotency_key=data["token"],
+        visitor=identify_visitor(get_user(request), request.META),
+        client=build_client(chosen.meeting_type.connection, "write"),
         now=clock.now(),
     )
 
 
-def answer_booking(
-    request: HttpRequest, wish: BookingFlow, form: BookingForm, booking: Booking
+def respond_to_booking(
+    request: HttpRequest, chosen: ChosenTime, form: BookingForm, booking: Booking
 ) -> HttpResponse:
-    """Where the booking's state leads: on, or back to the step that can mend it."""
+    """Redirect to the outcome page, or show the step in which the visitor can correct the refusal."""
     if booking.state == State.CLOSED and booking.reason == Reason.SLOT_TAKEN:
-        return show_slot_taken(request, wish, form)
+        return show_slot_taken(request, chosen, form)
     if booking.state == State.CLOSED and booking.reason == Reason.REFUSED:
         if "duration" in booking.field_errors:
-            return show_details_again(request, wish.meeting_type, start=wish.start, duration=None)
+            return show_times_again(request, chosen.meeting_type, start=chosen.start, duration=None)
         if form.add_refusals(booking.field_errors):
             form.renew_token()
-            return show_form(request, wish, form, status=422)
+            return show_form(request, chosen, form, status=422)
     if may_be_deferred(booking):
         form.renew_token()
-        return show_defer_offer(request, wish, form)
+        return show_form(request, chosen, form, may_be_deferred=True)
     response = redirect_after_post(links.get_booking_path(booking))
     if booking.is_open:
-        keep_form(request, response, form, booking)
+        store_form(request, response, form, booking)
     return response
 
 
 def may_be_deferred(booking: Booking) -> bool:
-    """Whether to offer that a booking nobody took is sent later. Nobody is asked twice."""
-    unreachable = booking.state == State.CLOSED and booking.reason == Reason.UNREACHABLE
-    return unreachable and get_settings().DEFER_WHEN_DOWN and not booking.defer_consent
-
-
-def show_defer_offer(request: HttpRequest, wish: BookingFlow, form: BookingForm) -> HttpResponse:
-    """The form as it was sent, with a button of its own to leave it as a request."""
-    context = {**describe_form(request, wish, form), "may_queue": True}
-    return show(request, "meetergo/details.html", context)
+    """Return whether to offer to send the booking later: once, and only where the site allows it."""
+    is_unreachable = booking.state == State.CLOSED and booking.reason == Reason.UNREACHABLE
+    return is_unreachable and get_settings().DEFER_WHEN_DOWN and not booking.defer_consent
 
 
 def show_invalid(
-    request: HttpRequest, wish: BookingFlow, form: BookingForm, error: InvalidRequest
+    request: HttpRequest, chosen: ChosenTime, form: BookingForm, error: InvalidRequest
 ) -> HttpResponse:
-    """An argument that only the service could refuse: at its field, else in words of ours."""
+    """Show an error that the form does not check itself, at its field where there is one."""
     if error.field == "duration":
-        return show_details_again(request, wish.meeting_type, start=wish.start, duration=None)
+        return show_times_again(request, chosen.meeting_type, start=chosen.start, duration=None)
     if error.field == "start":
-        return show_details_again(request, wish.meeting_type, start=wish.start, duration=wish.duration)
+        return show_times_again(request, chosen.meeting_type, start=chosen.start, duration=chosen.duration)
     if not form.add_refusals({error.field: str(error)}):
         form.add_error(None, gettext("These details were not accepted. Please check them."))
-    return show_form(request, wish, form, status=422)
+    return show_form(request, chosen, form, status=422)
 
 
-def show_slot_taken(request: HttpRequest, wish: BookingFlow, form: BookingForm) -> HttpResponse:
-    """Somebody was faster: the nearest times, and a form that keeps everything typed."""
-    meeting_type, zone = wish.meeting_type, find_zone(request)
+def show_slot_taken(request: HttpRequest, chosen: ChosenTime, form: BookingForm) -> HttpResponse:
+    """Offer the nearest free times in a form that carries everything typed."""
+    meeting_type, zone = chosen.meeting_type, find_zone(request)
     free = list_alternatives(
         meeting_type=meeting_type,
-        start=wish.start,
-        duration=wish.duration,
+        start=chosen.start,
+        duration=chosen.duration,
         zone=zone,
         client=build_client(meeting_type.connection, "view"),
         now=clock.now(),
     )
     context = {
-        **describe_form(request, wish, form),
-        "alternatives": build_slots(free, zone, duration=wish.duration, with_day=True),
+        **describe_form(request, chosen, form),
+        "alternatives": build_slots(free, zone, duration=chosen.duration, with_day=True),
         "typed": form.list_hidden(),
         "token": make_token(),
     }
-    response = show(request, "meetergo/slot_taken.html", context, status=409)
-    keep_form(request, response, form)
+    response = render_page(request, "meetergo/slot_taken.html", context, status=409)
+    store_form(request, response, form)
     return response
 
 
 def show_already_open(request: HttpRequest, booking: Booking, *, is_same_form: bool) -> HttpResponse:
-    """Another booking stands in the way. Its link is for whoever made it: the same form, or its user."""
+    """Say that another booking is open. Only who made it gets its link: the same form, browser or user."""
+    is_own = is_same_form or is_own_booking(request, booking)
     context = {
         "meeting_type": booking.meeting_type,
-        "link": links.get_booking_path(booking) if is_same_form or made_here(request, booking) else "",
+        "link": links.get_booking_path(booking) if is_own else "",
         "is_same_form": is_same_form,
     }
-    return show(request, "meetergo/already_open.html", context, status=409)
+    return render_page(request, "meetergo/already_open.html", context, status=409)

@@ -1,8 +1,7 @@
-"""The page that shows how a booking ended."""
+"""The page that shows what became of a booking."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,19 +22,11 @@ from django_meetergo.services import polling
 from django_meetergo.services.availability.alternatives import SEARCH_SPAN, choose_alternatives
 from django_meetergo.timezones import choose_zone
 from django_meetergo.views import outcome_screens
-from django_meetergo.views.common import (
-    METHODS,
-    find_by_token,
-    find_zone,
-    forget_details,
-    keep_details,
-    page,
-    redirect_after_post,
-    show,
-    show_not_found,
-    token_page,
-)
+from django_meetergo.views.common import find_by_token, find_zone
 from django_meetergo.views.csrf import handle_csrf_failure
+from django_meetergo.views.decorators import METHODS, page, token_page
+from django_meetergo.views.details_cookie import delete_details_cookie, set_details_cookie
+from django_meetergo.views.rendering import redirect_after_post, render_not_found, render_page
 
 State, Reason = Booking.State, Booking.Reason
 
@@ -44,16 +35,16 @@ State, Reason = Booking.State, Booking.Reason
 @token_page
 @require_http_methods(METHODS)
 @handle_csrf_failure
-def outcome(request: HttpRequest, token: str, *, doubt: str) -> HttpResponse:
-    """One booking's present state. A POST looks at meetergo now, then shows it."""
+def outcome(request: HttpRequest, token: str, *, csrf_error: str) -> HttpResponse:
+    """GET shows the present state of a booking; POST ("Check again") reads it from meetergo first."""
     rows = Booking.objects.select_related(
         "meeting_type", "attendee__appointment", "replaced_by__meeting_type"
     )
     booking = find_by_token(rows, token, salt=links.BOOKING_SALT)
     if booking is None:
-        return show_not_found(request)
+        return render_not_found(request)
     if request.method == "POST":
-        if not doubt:
+        if not csrf_error:
             polling.refresh_booking_status(booking=booking, now=clock.now())
         return redirect_after_post(request.path)
     return show_outcome(request, booking)
@@ -64,16 +55,16 @@ def show_outcome(request: HttpRequest, booking: Booking) -> HttpResponse:
     context = outcome_screens.describe_outcome(booking, zone)
     if outcome_screens.offers_alternatives(booking):
         context |= describe_alternatives(booking, zone)
-    response = show(request, "meetergo/outcome.html", context)
+    response = render_page(request, "meetergo/outcome.html", context)
     if booking.state == State.CLOSED:
-        keep_details(response, get_details(booking), secure=request.is_secure())
+        set_details_cookie(response, get_details(booking), secure=request.is_secure())
     elif booking.state == State.CONFIRMED:
-        forget_details(response)
+        delete_details_cookie(response)
     return response
 
 
-def describe_alternatives(booking: Booking, zone: ZoneInfo) -> Mapping[str, Any]:
-    """Near times for somebody who has none, from the times at hand; what they typed goes along."""
+def describe_alternatives(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
+    """Describe the nearest free times, in a form with the details of a booking that was not made."""
     meeting_type, now = booking.meeting_type, clock.now()
     if booking.start <= now or not meeting_type.enabled or meeting_type.missing_since:
         return {}
@@ -83,14 +74,14 @@ def describe_alternatives(booking: Booking, zone: ZoneInfo) -> Mapping[str, Any]
     times = [free for free in found.times if free.start != booking.start]
     free = choose_alternatives(times, wanted, zone)
     form = BookingForm(initial=get_details(booking), meeting_type=meeting_type)
+    needs_consent = "privacy" in form.fields
     return {
         "alternatives": build_slots(free, zone, duration=booking.duration, with_day=True),
-        # Consent is given anew each time, so a site that asks for it gets the form instead of one click.
-        "typed": form.list_hidden() if "privacy" not in form.fields else [],
+        # Consent is given for each booking, so the visitor gets the form instead of booking with one click.
+        "typed": [] if needs_consent else form.list_hidden(),
         "token": make_token(),
         "action": PageUrl(
             reverse("meetergo:details", args=[meeting_type.slug]),
-            {"subject": outcome_screens.describe_subject(booking)},
+            {"subject": outcome_screens.sign_subject(booking)},
         ).to(),
-        "asks_first": "privacy" in form.fields,
     }

@@ -1,4 +1,4 @@
-"""What the page of a booking says in each of its states."""
+"""What the outcome page shows for each state of a booking."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from django_meetergo.models import Attendee, Booking
 from django_meetergo.presentation.page_urls import PageUrl, parse_link
 from django_meetergo.presentation.slots import label_time
 from django_meetergo.services.booking import rebooking
-from django_meetergo.views.common import describe_booked, describe_calendar, list_hosts
+from django_meetergo.views.common import describe_calendar_links, describe_time, list_hosts
 
 State, Reason = Booking.State, Booking.Reason
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutcomeTexts:
-    """The names that headings need."""
+class HeadingValues:
+    """The values that headings contain."""
 
     host: str
     time: str
@@ -31,45 +31,48 @@ class OutcomeTexts:
 
 @dataclass(frozen=True, kw_only=True)
 class Screen:
-    """One state's screen: which include it is, how it looks, what its heading says."""
+    """One screen: the name of its include, its tone, its heading.
+
+    ``poll`` tells the script when to check again, in seconds: "every 5 for 120, then every 30"
+    is "5 120 30"; empty: never.
+    """
 
     name: str
     tone: str
-    heading: Callable[[OutcomeTexts], str]
-    #: How often our script looks again: every so many seconds, for so many, and how often after that.
+    heading: Callable[[HeadingValues], str]
     poll: str = ""
 
 
-def describe_requested(words: OutcomeTexts) -> str:
-    if words.host:
-        return gettext("We have asked %(host)s") % {"host": words.host}
+def get_requested_heading(values: HeadingValues) -> str:
+    if values.host:
+        return gettext("We have asked %(host)s") % {"host": values.host}
     return gettext("We have asked for your appointment")
 
 
-def describe_declined(words: OutcomeTexts) -> str:
-    if words.host:
-        return gettext("%(host)s cannot take this appointment") % {"host": words.host}
+def get_declined_heading(values: HeadingValues) -> str:
+    if values.host:
+        return gettext("%(host)s cannot take this appointment") % {"host": values.host}
     return gettext("This appointment cannot take place")
 
 
-def describe_slot_taken(words: OutcomeTexts) -> str:
-    return gettext("Someone else has just taken %(time)s") % {"time": words.time}
+def get_slot_taken_heading(values: HeadingValues) -> str:
+    return gettext("Someone else has just taken %(time)s") % {"time": values.time}
 
+
+#: For states in which the answer is expected within seconds.
+POLL_SOON = "5 120 30"
 
 CANCELLED = Screen(
     name="cancelled", tone="neutral", heading=lambda _: gettext("This appointment was cancelled")
 )
-#: Somebody waits for an answer that should be there any moment.
-POLL_SOON = "5 120 30"
-
-BOOKING_NOW = Screen(
+SENDING = Screen(
     name="sending", tone="wait", heading=lambda _: gettext("We are booking your time"), poll=POLL_SOON
 )
 
-#: The screens of `Booking`'s states. A state without its reason stands for all reasons not named.
+#: The screen of each state and reason. The entry without a reason serves all reasons that are not listed.
 SCREENS: dict[tuple[str, str], Screen] = {
-    (State.RECEIVED, ""): BOOKING_NOW,
-    (State.SENDING, ""): BOOKING_NOW,
+    (State.RECEIVED, ""): SENDING,
+    (State.SENDING, ""): SENDING,
     (State.RECEIVED, Reason.DEFERRED): Screen(
         name="deferred", tone="wait", heading=lambda _: gettext("Your request is waiting"), poll="30"
     ),
@@ -77,7 +80,9 @@ SCREENS: dict[tuple[str, str], Screen] = {
         name="unknown", tone="wait", heading=lambda _: gettext("We are checking your booking"), poll=POLL_SOON
     ),
     (State.UNKNOWN, Reason.NEEDS_STAFF): Screen(
-        name="needs_staff", tone="wait", heading=lambda _: gettext("We could not find out")
+        name="needs_staff",
+        tone="wait",
+        heading=lambda _: gettext("We could not confirm your booking"),
     ),
     (State.PENDING, ""): Screen(
         name="attendee",
@@ -85,8 +90,8 @@ SCREENS: dict[tuple[str, str], Screen] = {
         heading=lambda _: gettext("One more step: confirm your e-mail"),
         poll="15 600",
     ),
-    (State.PENDING, Reason.HOST): Screen(name="host", tone="wait", heading=describe_requested, poll="60"),
-    (State.PENDING, Reason.BOTH): Screen(name="both", tone="wait", heading=describe_requested, poll="60"),
+    (State.PENDING, Reason.HOST): Screen(name="host", tone="wait", heading=get_requested_heading, poll="60"),
+    (State.PENDING, Reason.BOTH): Screen(name="both", tone="wait", heading=get_requested_heading, poll="60"),
     (State.CONFIRMED, ""): Screen(name="confirmed", tone="ok", heading=lambda _: gettext("You are booked")),
     (State.CLOSED, ""): Screen(
         name="refused", tone="no", heading=lambda _: gettext("We could not book this time")
@@ -94,28 +99,28 @@ SCREENS: dict[tuple[str, str], Screen] = {
     (State.CLOSED, Reason.UNREACHABLE): Screen(
         name="unreachable", tone="no", heading=lambda _: gettext("We could not book this time")
     ),
-    (State.CLOSED, Reason.SLOT_TAKEN): Screen(name="slot_taken", tone="no", heading=describe_slot_taken),
+    (State.CLOSED, Reason.SLOT_TAKEN): Screen(name="slot_taken", tone="no", heading=get_slot_taken_heading),
     (State.CLOSED, Reason.NOT_BOOKED): Screen(
         name="not_booked", tone="no", heading=lambda _: gettext("This time was not booked")
     ),
     (State.CLOSED, Reason.LAPSED): Screen(
-        name="lapsed", tone="no", heading=lambda _: gettext("This request has lapsed")
+        name="lapsed", tone="no", heading=lambda _: gettext("This request has expired")
     ),
-    (State.CLOSED, Reason.DECLINED): Screen(name="declined", tone="no", heading=describe_declined),
+    (State.CLOSED, Reason.DECLINED): Screen(name="declined", tone="no", heading=get_declined_heading),
     (State.CLOSED, Reason.REPLACED): Screen(
         name="replaced", tone="neutral", heading=lambda _: gettext("You chose another time")
     ),
 }
 
 
-def find_screen(booking: Booking) -> Screen:
-    if booking.state == State.CONFIRMED and is_over(booking.attendee):
+def get_screen(booking: Booking) -> Screen:
+    if booking.state == State.CONFIRMED and is_cancelled(booking.attendee):
         return CANCELLED
     return SCREENS.get((booking.state, booking.reason)) or SCREENS[booking.state, ""]
 
 
-def is_over(attendee: Attendee | None) -> bool:
-    """Whether what was booked has been cancelled since."""
+def is_cancelled(attendee: Attendee | None) -> bool:
+    """Return whether the appointment, or the attendee's place in it, has been cancelled."""
     return attendee is not None and (
         attendee.appointment.is_cancelled or attendee.status == Attendee.Status.REMOVED
     )
@@ -126,12 +131,12 @@ def offers_alternatives(booking: Booking) -> bool:
 
 
 def describe_outcome(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
-    """The screen, and the summary of what was wished for or, once it stands, of the appointment."""
+    """Describe the screen, and the appointment if there is one, else what was requested."""
     appointment = booking.attendee.appointment if booking.attendee else None
     start, end = (appointment.start, appointment.end) if appointment else (booking.start, booking.end)
     hosts = list_hosts(appointment) if appointment else list(booking.meeting_type.hosts.all())
-    screen = find_screen(booking)
-    host, wished = name_hosts(hosts), rebooking.get_original_start(booking)
+    screen = get_screen(booking)
+    host, original_start = name_hosts(hosts), rebooking.get_original_start(booking)
     duration = round((end - start).total_seconds() / 60)
     return {
         "booking": booking,
@@ -139,9 +144,9 @@ def describe_outcome(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
         "appointment": appointment,
         "screen": screen,
         "include": f"meetergo/includes/outcome/{screen.name}.html",
-        "heading": screen.heading(OutcomeTexts(host=host, time=label_time(booking.start, zone))),
-        "when": describe_booked(start, end, zone, hosts),
-        "wished": format_moment(wished, zone) if wished else "",
+        "heading": screen.heading(HeadingValues(host=host, time=label_time(booking.start, zone))),
+        "when": describe_time(start, end, zone, hosts),
+        "original_time": format_moment(original_start, zone) if original_start else "",
         "duration": duration,
         "host_name": host,
         "channel": name_channel((appointment.channel if appointment else "") or booking.channel),
@@ -151,21 +156,21 @@ def describe_outcome(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
         "newer": links.get_booking_path(booking.replaced_by) if booking.replaced_by else "",
         "redirect": parse_link(booking.meeting_type.redirect_url),
         **list_next_steps(booking, zone),
-        **(describe_calendar(booking.attendee, booking.meeting_type.name) if booking.attendee else {}),
+        **(describe_calendar_links(booking.attendee, booking.meeting_type.name) if booking.attendee else {}),
     }
 
 
-def describe_subject(booking: Booking) -> str:
-    """The token of what the booking is about, so that the next one is about the same."""
+def sign_subject(booking: Booking) -> str:
+    """Return the token of the booking's subject, for a next booking about the same object."""
     return links.sign_subject(booking.subject) if booking.subject_type_id and booking.subject else ""
 
 
 def list_next_steps(booking: Booking, zone: ZoneInfo) -> dict[str, str]:
-    """Where somebody without an appointment can go: another time, or the same one with other details."""
+    """Return the URLs to book again: all times of the month, the same time, or from the beginning."""
     slug, duration = booking.meeting_type.slug, booking.duration
     carried = {
         "duration": str(duration) if duration != booking.meeting_type.duration else "",
-        "subject": describe_subject(booking),
+        "subject": sign_subject(booking),
     }
     start = booking.start.astimezone(zone)
     times = PageUrl(reverse("meetergo:book", args=[slug]), carried)

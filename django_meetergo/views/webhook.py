@@ -1,4 +1,4 @@
-"""The letterbox: whatever knocks is noted, and nothing is believed."""
+"""The webhook endpoint: it stores that something changed; the appointment itself is read again later."""
 
 from __future__ import annotations
 
@@ -16,23 +16,31 @@ from django_meetergo.services.webhooks.receive import MAX_BODY, find_connection,
 @csrf_exempt
 @require_POST
 def receive(request: HttpRequest, token: str) -> HttpResponse:
-    """200 once the knock is on paper; 503 when it could not be, so that meetergo knocks again."""
+    """Answer 200 once the delivery is stored, and 503 when it could not be, so that meetergo sends it again.
+
+    404: unknown token; 413: more than ``MAX_BODY`` bytes; 415: not JSON; 400: not a delivery; 411: a chunked
+    body that the web server does not decode.
+    """
     connection = find_connection(token)
     if is_too_large(request):
-        # Said to everybody: the answer must not tell who knows a token.
-        return answer(413)
+        # The same answer for every token: it must not reveal which tokens exist.
+        return build_response(413)
     if request.content_type != "application/json":
-        return answer(404 if connection is None else 415)
-    body = request.read(MAX_BODY + 1)
+        return build_response(404 if connection is None else 415)
+    body = read_body(request)
     if connection is None:
-        return answer(404)
+        return build_response(404)
+    if body is None:
+        return build_response(411)
+    if len(body) > MAX_BODY:
+        return build_response(413)
     try:
         receive_delivery(connection=connection, body=body, now=timezone.now())
     except InvalidRequest:
-        return answer(400)
+        return build_response(400)
     except (DatabaseError, InterfaceError):
-        return answer(503)
-    return answer(200)
+        return build_response(503)
+    return build_response(200)
 
 
 def is_too_large(request: HttpRequest) -> bool:
@@ -40,6 +48,21 @@ def is_too_large(request: HttpRequest) -> bool:
     return not length.isdecimal() or int(length[:12]) > MAX_BODY
 
 
-def answer(status: int) -> HttpResponse:
-    """The same empty object, whatever the status."""
+def read_body(request: HttpRequest) -> bytes | None:
+    """Return at most ``MAX_BODY`` + 1 bytes; None for a chunked body that cannot be read.
+
+    Django takes a missing Content-Length for an empty body. A WSGI server that decodes chunked bodies says so
+    with ``wsgi.input_terminated``, and its stream can be read to the end.
+    """
+    is_chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
+    if is_chunked and not request.META.get("CONTENT_LENGTH") and "wsgi.input" in request.META:
+        if not request.META.get("wsgi.input_terminated"):
+            return None
+        chunked_body: bytes = request.META["wsgi.input"].read(MAX_BODY + 1)
+        return chunked_body
+    return request.read(MAX_BODY + 1)
+
+
+def build_response(status: int) -> HttpResponse:
+    """Return an empty JSON object, whatever the status."""
     return HttpResponse(b"{}", status=status, content_type="application/json")

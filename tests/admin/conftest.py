@@ -1,4 +1,4 @@
-"""Somebody of the staff at work: a client that is signed in, and what its pages say."""
+"""A staff user's browser, and a site that has read its appointments."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
 
-class Staff:
-    """A browser in the admin, without script."""
+
+class StaffBrowser:
+    """A signed-in test client for the admin."""
 
     def __init__(self, user: User) -> None:
         self.user = user
@@ -25,20 +28,26 @@ class Staff:
     def post(self, view: str, *args: Any, **data: Any) -> Any:
         return self.client.post(reverse(f"admin:meetergo_{view}", args=args), data, follow=True)
 
-    def choose(self, model: str, action: str, rows: Any) -> Any:
-        """Tick rows of a list and choose an action: the page that asks."""
+    def choose_action(self, model: str, action: str, rows: Any) -> Any:
+        """Select rows of a list and an action; return the confirmation page, or the result without one."""
         data = {"action": f"meetergo_{action}", "_selected_action": [row.pk for row in rows]}
         return self.client.post(reverse(f"admin:meetergo_{model}_changelist"), data, follow=True)
 
-    def act(self, model: str, action: str, rows: Any, **typed: Any) -> Any:
-        """Say yes on the page that asks."""
-        page = self.choose(model, action, rows).content.decode()
-        ids = re.search(r'name="ids" value="([^"]*)"', page)
-        assert ids, "the page asks nothing"
-        return self.post(f"{model}_{action}", ids=ids[1], confirmed="yes", **typed)
+    def run_action(self, model: str, action: str, rows: Any, **form_data: Any) -> Any:
+        """Select rows and an action, and confirm if a page asks; return the result."""
+        response = self.choose_action(model, action, rows)
+        ids = re.search(r'name="ids" value="([^"]*)"', response.content.decode())
+        if ids is None:
+            return response
+        return self.post(f"{model}_{action}", ids=ids[1], confirmed="yes", **form_data)
 
 
-def allow(user: User, *codenames: str) -> User:
+def get_text(response: Any) -> str:
+    """Return the visible text of a page, with single spaces."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
+
+
+def grant(user: User, *codenames: str) -> User:
     found = Permission.objects.filter(content_type__app_label="meetergo", codename__in=codenames)
     assert found.count() == len(codenames)
     user.user_permissions.add(*found)
@@ -46,47 +55,44 @@ def allow(user: User, *codenames: str) -> User:
 
 
 @pytest.fixture
-def boss(db: Any) -> Staff:
-    return Staff(User.objects.create_superuser("boss", password="boss"))
+def superuser(db: Any) -> StaffBrowser:
+    return StaffBrowser(User.objects.create_superuser("boss", password="boss"))
 
 
 @pytest.fixture
-def clerk(db: Any) -> Any:
-    """Staff with the permissions that are named."""
+def make_staff(db: Any) -> Any:
+    """Return a function that signs in staff with the named permissions."""
 
-    def clerk(*codenames: str) -> Staff:
-        user = User.objects.create_user(f"clerk-{len(codenames)}-{User.objects.count()}", is_staff=True)
-        return Staff(allow(user, *codenames))
+    def make_staff(*codenames: str) -> StaffBrowser:
+        user = User.objects.create_user(f"staff-{User.objects.count()}", is_staff=True)
+        return StaffBrowser(grant(user, *codenames))
 
-    return clerk
+    return make_staff
 
 
 @pytest.fixture
-def clinic(meetergo_sandbox: Any, db: Any) -> Any:
-    """A site whose appointments have been read."""
-    from django.core.management import call_command
-
+def sandbox(meetergo_sandbox: Any, db: Any) -> Any:
+    """The sandbox of a site that has read all appointments."""
     call_command("meetergo_sync", "--kind", "full", verbosity=0)
     return meetergo_sandbox
 
 
 @pytest.fixture
-def book(clinic: Any) -> Any:
-    """Book a free time for somebody; by its number, as booking takes it away."""
-    from django_meetergo.services.booking.book import AttendeeData, book_appointment
+def book(sandbox: Any) -> Any:
+    """Return a function that books the n-th free time; booking a time removes it from the list."""
 
     def book(number: int = 0, slug: str = "intro-call", email: str = "") -> Any:
         return book_appointment(
-            meeting_type=clinic.meeting_type(slug),
-            start=clinic.list_free_starts(slug)[number],
+            meeting_type=sandbox.meeting_type(slug),
+            start=sandbox.list_free_starts(slug)[number],
             attendee=AttendeeData(
                 email=email or f"person{number}.{slug}@example.com",
                 first_name="Jane",
                 last_name=f"Doe{number}",
                 timezone="America/New_York",
             ),
-            client=clinic.client(),
-            now=clinic.now(),
+            client=sandbox.client(),
+            now=sandbox.now(),
         )
 
     return book

@@ -1,4 +1,4 @@
-"""A site behind a real socket, a sandbox behind another, and Debian's Chromium in front of both."""
+"""A live site, a live sandbox, and browsers (Debian's Chromium)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLAGS = [
 ]
 SCREENS = Path(__file__).parent / "screens"
 
-# Playwright keeps a loop running in the test's thread; our queries there are plain ones all the same.
+# Playwright runs an event loop in the test thread; the queries of the tests there are synchronous.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
 
@@ -38,28 +38,28 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A file, so that every thread of the server has a connection of its own."""
+    """Use a database file, so that every server thread has its own connection."""
     from django.db import connections
 
     if connections["default"].vendor != "sqlite":
         return
-    given = connections["default"].settings_dict
-    given["TEST"]["NAME"] = str(tmp_path_factory.mktemp("site") / "site.sqlite3")
-    given["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 20}
+    database = connections["default"].settings_dict
+    database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("site") / "site.sqlite3")
+    database["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 20}
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _policy(django_db_setup: None) -> Iterator[None]:
-    """The site's policy. The database comes first: the server would share a connection to one in memory."""
-    ours = ["tests.browser.policy.OtherOrigin", "tests.browser.policy.PolicyMiddleware"]
-    middleware = [*ours, *django_settings.MIDDLEWARE]
+    """Install the Content Security Policy, after the database file is configured."""
+    added = ["tests.browser.policy.CorsMiddleware", "tests.browser.policy.PolicyMiddleware"]
+    middleware = [*added, *django_settings.MIDDLEWARE]
     with override_settings(MIDDLEWARE=middleware):
         yield
 
 
 @pytest.fixture
 def service(live_server: Any, live_meetergo_sandbox: Any, settings: Any) -> Any:
-    """The sandbox, with a site in front of it that has read its meeting types."""
+    """The sandbox, after the site has read its meeting types."""
     settings.MEETERGO = {**settings.MEETERGO, "SITE_URL": live_server.url, "CONTACT": "01234 567890"}
     live_meetergo_sandbox.sync_directory()
     return live_meetergo_sandbox
@@ -67,7 +67,7 @@ def service(live_server: Any, live_meetergo_sandbox: Any, settings: Any) -> Any:
 
 @pytest.fixture
 def make_person(browser: Any, live_server: Any, service: Any) -> Iterator[Any]:
-    """Browsers of people who do not know each other. Whatever went wrong unseen is told at the end."""
+    """Return a function that opens a separate browser. Console errors and foreign requests fail the test."""
     people: list[Person] = []
 
     def make(**options: Any) -> Person:
@@ -76,17 +76,17 @@ def make_person(browser: Any, live_server: Any, service: Any) -> Iterator[Any]:
 
     yield make
     for person in people:
-        person.leave()
-    assert [trouble for person in people for trouble in person.troubles] == []
+        person.close()
+    assert [problem for person in people for problem in person.problems] == []
 
 
 @pytest.fixture(params=[True, False], ids=["script", "no-script"])
 def person(request: pytest.FixtureRequest, make_person: Any) -> Person:
-    """Somebody who books, once with script and once without."""
+    """A visitor, once with script and once without."""
     return make_person(script=request.param)
 
 
 @pytest.fixture
-def quick(make_person: Any) -> Person:
-    """Somebody with script."""
+def scripted(make_person: Any) -> Person:
+    """A visitor with script."""
     return make_person()

@@ -1,4 +1,4 @@
-"""Somebody in front of a browser, and what goes wrong there without being seen."""
+"""A visitor with a browser: its actions, its expectations, and the errors on its console."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from playwright.sync_api import Locator, expect
 
 DETAILS = {"First name": "Jane", "Last name": "Doe", "E-mail address": "jane@example.com"}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-#: What Chromium writes about every page whose status is not 2xx, however well it is meant.
+#: Chromium logs this for every page whose status is not 2xx.
 STATUS_NOTE = "Failed to load resource: the server responded with a status of "
-#: The times of a day; the same look serves the lengths of an appointment.
+#: The times of a day. Durations use the same styles in another container.
 TIMES = ".mg-slots label"
 
 
 def read_time(label: Locator) -> str:
-    """The time that is seen; readers hear until when as well."""
+    """Return the visible time, without the text for screen readers."""
     return label.locator("bdi").evaluate("face => face.firstChild.data")
 
 
 class Person:
-    """One browser of its own: its cookies, its size, its zone."""
+    """A browser with its own cookies, size, time zone and language."""
 
     def __init__(
         self,
@@ -38,9 +38,9 @@ class Person:
         **options: Any,
     ) -> None:
         self.url, self.screens = url, screens
-        self.troubles: list[str] = []
-        #: Where else the page may load from: the official embed is the one that does.
-        self.friends: tuple[str, ...] = ()
+        self.problems: list[str] = []
+        #: Other hosts the page may load from; only the official embed does.
+        self.allowed_hosts: tuple[str, ...] = ()
         self.context = browser.new_context(
             base_url=url,
             java_script_enabled=script,
@@ -51,22 +51,22 @@ class Person:
         )
         self.context.set_default_timeout(8000)
         self.page = self.context.new_page()
-        self.page.on("console", lambda message: self.hear(message.text))
-        self.page.on("pageerror", lambda error: self.hear(str(error)))
-        self.context.on("request", self.watch)
+        self.page.on("console", lambda message: self.record(message.text))
+        self.page.on("pageerror", lambda error: self.record(str(error)))
+        self.context.on("request", self.check_request)
 
-    def hear(self, text: str) -> None:
+    def record(self, text: str) -> None:
         if not text.startswith(STATUS_NOTE):
-            self.troubles.append(text)
+            self.problems.append(text)
 
-    def watch(self, request: Any) -> None:
-        if not request.url.startswith((self.url, "data:", *self.friends)):
-            self.troubles.append(f"asked {urlsplit(request.url).hostname}")
+    def check_request(self, request: Any) -> None:
+        if not request.url.startswith((self.url, "data:", *self.allowed_hosts)):
+            self.problems.append(f"request to {urlsplit(request.url).hostname}")
 
-    def leave(self) -> None:
+    def close(self) -> None:
         self.context.close()
 
-    # What people do
+    # Actions
 
     def open(self, path: str) -> None:
         self.page.goto(path)
@@ -75,7 +75,7 @@ class Person:
         self.page.get_by_role(role, name=name, exact=True).click()
 
     def choose_time(self, slug: str = "intro-call", nth: int = 0) -> str:
-        """From the page of a meeting type to the form; the label of the time."""
+        """Go from the page of a meeting type to the form; return the label of the time."""
         if urlsplit(self.page.url).path != f"/book/{slug}/":
             self.open(f"/book/{slug}/")
         label = self.page.locator(TIMES).nth(nth)
@@ -95,15 +95,15 @@ class Person:
         self.press("Book this time")
         return time
 
-    # The same whatever the language
+    # Actions in any language
 
     def choose(self, path: str) -> None:
-        """From free times to the form."""
+        """Go from free times to the form."""
         self.open(path)
         self.page.locator(TIMES).first.click()
         self.page.locator(".mg-bar button").click()
         expect(self.page.locator(".mg-form")).to_be_visible()
-        self.arrive()
+        self.wait_for_autofocus()
 
     def fill_in_by_name(self) -> None:
         names = ("first_name", "last_name", "email")
@@ -111,13 +111,13 @@ class Person:
             self.page.locator(f"[name={name}]").fill(value)
 
     def send(self, path: str) -> None:
-        """Book the first time there is."""
+        """Book the first free time."""
         self.choose(path)
         self.fill_in_by_name()
         self.page.locator(".mg-form .mg-button").click()
         expect(self.page.locator("article[data-screen]")).to_be_visible()
 
-    # What people notice
+    # Expectations
 
     @property
     def heading(self) -> Locator:
@@ -129,31 +129,33 @@ class Person:
 
     def expect_title(self, text: str) -> None:
         expect(self.heading).to_have_text(text)
-        self.arrive()
+        self.wait_for_autofocus()
 
-    def arrive(self) -> None:
-        """Wait until a page that asks for the focus has it: the browser complains about who is quicker."""
-        asking = self.page.locator("[autofocus]")
-        if asking.count():
-            expect(asking.first).to_be_focused()
+    def wait_for_autofocus(self) -> None:
+        """Wait until the page's autofocus has happened; focusing earlier logs an error."""
+        element = self.page.locator("[autofocus]")
+        if element.count():
+            expect(element.first).to_be_focused()
 
     def expect_focus(self, locator: Locator) -> None:
         expect(locator).to_be_focused()
 
-    def settle(self) -> None:
-        """Wait until nothing fades or moves: a colour half way to another one is nobody's fault."""
-        self.page.evaluate("Promise.allSettled(document.getAnimations().map((moving) => moving.finished))")
+    def wait_for_animations(self) -> None:
+        """Wait until all animations have finished, so that colours are final."""
+        self.page.evaluate(
+            "Promise.allSettled(document.getAnimations().map((animation) => animation.finished))"
+        )
 
-    def shoot(self, name: str) -> None:
-        self.settle()
+    def take_screenshot(self, name: str) -> None:
+        self.wait_for_animations()
         self.screens.mkdir(exist_ok=True)
         self.page.screenshot(path=self.screens / f"{name}.png", full_page=True)
 
-    def list_faults(self) -> list[str]:
-        """What axe finds, by WCAG 2.0 to 2.2 A and AA and its own best practices."""
-        self.settle()
-        # Without ``resultTypes`` what passed is described as well, which takes most of the time.
+    def list_violations(self) -> list[str]:
+        """Return what axe finds: WCAG 2.0 to 2.2 A and AA, and best practices."""
+        self.wait_for_animations()
+        # Without ``resultTypes`` axe also describes what passed, which takes most of the time.
         options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
         found = Axe().run(self.page, options=options)
-        faults = found.response["violations"]
-        return [f"{fault['id']}: {node['target']}" for fault in faults for node in fault["nodes"]]
+        violations = found.response["violations"]
+        return [f"{rule['id']}: {node['target']}" for rule in violations for node in rule["nodes"]]

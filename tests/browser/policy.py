@@ -1,4 +1,4 @@
-"""The strictest site our pages promise to work on."""
+"""Middleware: the strictest Content Security Policy that the pages support, and CORS headers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class PolicyMiddleware:
         return response
 
 
-class OtherOrigin:
-    """What the manual asks of a site whose front end is served from ``origin``, and nothing more."""
+class CorsMiddleware:
+    """The CORS headers that the documentation requires for a front end served from ``origin``."""
 
     origin = ""
 
@@ -33,8 +33,8 @@ class OtherOrigin:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not self.origin:
             return self.get_response(request)
-        is_question = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        response = HttpResponse() if is_question else self.get_response(request)
+        is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        response = HttpResponse() if is_preflight else self.get_response(request)
         response["Access-Control-Allow-Origin"] = self.origin
         response["Access-Control-Allow-Headers"] = "content-type, idempotency-key"
         response["Access-Control-Expose-Headers"] = "Location, Retry-After"

@@ -1,4 +1,4 @@
-"""A site of somebody's own, built with our tags."""
+"""A site built with the template tags."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ FRAME = """{% load i18n meetergo %}<!doctype html>
 
 TIMES = """{% meetergo_booking_widget "intro-call" %}<h2>Soon</h2>{% meetergo_next_slots "consultation" 3 %}
 {% meetergo_booking_widget "consultation" heading_level=2 %}"""
-MINE = """<h2>Yours</h2>{% meetergo_upcoming somebody %}"""
+UPCOMING = """<h2>Yours</h2>{% meetergo_upcoming account %}"""
 CONTACT = """{% meetergo_inline url email="jane@example.com" %}
 <p>{% meetergo_button url "Book at meetergo" %}</p>
 {% meetergo_floating_button url "Book" %}"""
 BOOKING_URL = "https://cal.meetergo.com/clinic/intro"
-#: What the official embed needs besides.
+#: What the official embed needs in addition.
 EMBED_POLICY = (
     POLICY.replace("script-src 'self'", "script-src 'self' https://cdn.meetergo.com")
     .replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
@@ -34,21 +34,21 @@ EMBED_POLICY = (
 )
 
 
-def show(request: HttpRequest, body: str, **context: Any) -> HttpResponse:
+def render(request: HttpRequest, body: str, **context: Any) -> HttpResponse:
     page = engines["django"].from_string(FRAME.replace("BODY", body))
     return HttpResponse(page.render(context, request))
 
 
 def times(request: HttpRequest) -> HttpResponse:
-    return show(request, TIMES)
+    return render(request, TIMES)
 
 
-def mine(request: HttpRequest) -> HttpResponse:
-    return show(request, MINE, somebody=get_user_model().objects.first())
+def upcoming(request: HttpRequest) -> HttpResponse:
+    return render(request, UPCOMING, account=get_user_model().objects.first())
 
 
 def contact(request: HttpRequest) -> HttpResponse:
-    response = show(request, CONTACT, url=BOOKING_URL, embeds=True)
+    response = render(request, CONTACT, url=BOOKING_URL, embeds=True)
     response["Content-Security-Policy"] = EMBED_POLICY
     return response
 
@@ -56,6 +56,6 @@ def contact(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     *booking_pages,
     path("site/times/", times),
-    path("site/mine/", mine),
+    path("site/upcoming/", upcoming),
     path("site/contact/", contact),
 ]

@@ -1,4 +1,4 @@
-"""What attendees do, from the free times to the calendar file, with script and without."""
+"""Book, move and cancel in a browser, with script and without."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.browser.person import TIMES
 BOOK = "POST /v4/booking"
 
 
-def only_booking() -> Booking:
+def get_booking() -> Booking:
     return Booking.objects.get()
 
 
-def test_somebody_books_moves_and_cancels(service: Any, person: Any) -> None:
-    """The whole way; each page says in its heading where one is, and the focus is there."""
+def test_a_visitor_books_moves_and_cancels(service: Any, person: Any) -> None:
+    """Each page has its heading, which has the focus."""
     person.book()
     person.expect_title("You are booked")
     person.expect_focus(person.heading)
@@ -47,20 +47,20 @@ def test_somebody_books_moves_and_cancels(service: Any, person: Any) -> None:
     assert service.appointments() == []
 
 
-def test_an_address_to_be_confirmed_is_waited_for(service: Any, person: Any) -> None:
-    """Not booked until the link in the mail is opened; then the page finds out."""
+def test_a_booking_waits_for_the_confirmation_by_email(service: Any, person: Any) -> None:
+    """It is not called booked until the link in the mail was opened."""
     person.book("checkup")
     person.expect_title("One more step: confirm your e-mail")
     expect(person.page.locator(".mg-lead")).to_contain_text("Your time is not booked yet.")
 
-    service.confirm(only_booking())
+    service.confirm(get_booking())
     person.press("I have confirmed – check again")
 
     person.expect_title("You are booked")
 
 
-def test_a_lost_time_is_told_and_one_click_books_another(service: Any, person: Any) -> None:
-    """Nothing typed is lost, and nothing is chosen for anybody."""
+def test_after_a_taken_time_one_click_books_another(service: Any, person: Any) -> None:
+    """Nothing typed is lost, and no time is preselected."""
     person.choose_time()
     person.fill_in()
     start = datetime.fromisoformat(person.page.locator("[name=start]").input_value())
@@ -76,15 +76,15 @@ def test_a_lost_time_is_told_and_one_click_books_another(service: Any, person: A
     person.press("Book this time instead")
 
     person.expect_title("You are booked")
-    assert only_booking_that_stands().first_name == "Jane"
+    assert get_confirmed_booking().first_name == "Jane"
 
 
-def test_who_agreed_to_another_time_gets_it_and_is_told(
+def test_a_visitor_who_agreed_to_another_time_gets_it(
     service: Any, person: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ticked by the visitor, tried by us, and named beside the time it became."""
+    """The page names the time that was taken and the one that was booked."""
     settings.MEETERGO = {**settings.MEETERGO, "REBOOK": {"days": 7}}
-    monkeypatch.setattr("django_meetergo.services.bookings.draw_pause", timedelta)
+    monkeypatch.setattr("django_meetergo.services.booking.sending.get_random_pause", timedelta)
     time = person.choose_time()
     person.fill_in()
     person.page.get_by_label("If this time has just gone, book the nearest free time for me").check()
@@ -97,15 +97,15 @@ def test_who_agreed_to_another_time_gets_it_and_is_told(
     person.expect_title("You are booked")
     expect(person.page.locator(".mg-note")).to_contain_text(f"{time} was taken, so we booked the nearest")
     expect(person.page.locator(".mg-row-when")).not_to_contain_text(f"{time}–")
-    assert len(service.appointments_of(only_booking())) == 1
+    assert len(service.appointments_of(get_booking())) == 1
 
 
-def only_booking_that_stands() -> Booking:
+def get_confirmed_booking() -> Booking:
     return Booking.objects.get(state=Booking.State.CONFIRMED)
 
 
-def test_an_answer_that_was_lost_ends_as_booked(service: Any, person: Any) -> None:
-    """The page says that it is being checked, then that it is booked; one appointment exists."""
+def test_a_lost_answer_ends_as_booked(service: Any, person: Any) -> None:
+    """The page shows "checking", then "booked"; one appointment exists."""
     service.fail_next(BOOK, "drop_after")
     person.book()
     person.expect_title("We are checking your booking")
@@ -117,7 +117,7 @@ def test_an_answer_that_was_lost_ends_as_booked(service: Any, person: Any) -> No
     assert len(service.appointments()) == 1
 
 
-def test_what_is_wrong_is_said_on_top_and_at_its_field(person: Any) -> None:
+def test_errors_are_listed_on_top_and_link_to_their_fields(person: Any) -> None:
     person.choose_time()
     person.press("Book this time")
 
@@ -128,7 +128,7 @@ def test_what_is_wrong_is_said_on_top_and_at_its_field(person: Any) -> None:
     person.expect_focus(person.page.get_by_label("First name"))
 
 
-def test_no_time_chosen_is_an_error_in_words(person: Any) -> None:
+def test_continue_without_a_time_shows_an_error(person: Any) -> None:
     person.open("/book/intro-call/")
     person.press("Continue")
 
@@ -136,7 +136,7 @@ def test_no_time_chosen_is_an_error_in_words(person: Any) -> None:
     expect(person.page.locator(".mg-errors a")).to_have_text("Choose a time")
 
 
-def test_the_keyboard_alone_books(service: Any, person: Any) -> None:
+def test_a_booking_is_possible_with_the_keyboard_alone(service: Any, person: Any) -> None:
     """Tab, arrows, Space and Enter, from the first page to the last."""
     page = person.page
     person.open("/book/intro-call/")

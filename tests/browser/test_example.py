@@ -1,4 +1,4 @@
-"""The manual's page for a front end of one's own, as it is printed there and served from elsewhere."""
+"""The front end example of the documentation, served from another origin."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from playwright.sync_api import expect
 
 from django_meetergo.contrib.rest_framework.throttling import RATES
 from django_meetergo.models import Booking
-from tests.browser.policy import OtherOrigin
+from tests.browser.policy import CorsMiddleware
 
-MANUAL = Path(__file__).parents[2] / "docs" / "rest-api.rst"
-LINES = 40
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "rest-api.rst"
+MAX_LINES = 40
 
 
 def read_example() -> str:
-    """The block of the manual, as somebody would copy it."""
-    text = MANUAL.read_text()
+    """Return the HTML block of the documentation."""
+    text = DOCUMENTATION.read_text()
     return textwrap.dedent(text.partition(".. code-block:: html\n\n")[2])
 
 
 @pytest.fixture
 def static_page(live_server: Any, settings: Any) -> Iterator[str]:
-    """The address of the example on a server that knows nothing else."""
+    """The URL of a static server with the example."""
     page = read_example().replace("https://clinic.example", live_server.url)
     body = f"<!doctype html><meta charset=utf-8><title>Book</title>{page}".encode()
 
-    class Static(BaseHTTPRequestHandler):
+    class StaticHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200 if self.path == "/" else 404)
             self.send_header("Content-Type", "text/html")
@@ -44,20 +44,20 @@ def static_page(live_server: Any, settings: Any) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Static)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), StaticHandler)
     Thread(target=server.serve_forever, daemon=True).start()
-    OtherOrigin.origin = f"http://127.0.0.1:{server.server_port}"
+    CorsMiddleware.origin = f"http://127.0.0.1:{server.server_port}"
     settings.ROOT_URLCONF = "tests.api.urls"
     settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": dict.fromkeys(RATES)}
-    yield OtherOrigin.origin
-    OtherOrigin.origin = ""
+    yield CorsMiddleware.origin
+    CorsMiddleware.origin = ""
     server.shutdown()
     server.server_close()
 
 
 @pytest.fixture
 def page(browser: Any, service: Any, static_page: str) -> Iterator[Any]:
-    """Somebody who has opened it and filled it in."""
+    """A browser that has opened the example and filled in the form."""
     context = browser.new_context(timezone_id="Europe/Berlin", locale="en-GB")
     context.set_default_timeout(8000)
     page = context.new_page()
@@ -70,10 +70,10 @@ def page(browser: Any, service: Any, static_page: str) -> Iterator[Any]:
 
 
 def test_the_example_is_short() -> None:
-    assert len(read_example().strip().splitlines()) <= LINES
+    assert len(read_example().strip().splitlines()) <= MAX_LINES
 
 
-def test_it_books_from_a_page_that_is_served_elsewhere(page: Any, service: Any) -> None:
+def test_the_example_books_from_another_origin(page: Any, service: Any) -> None:
     start = page.locator("select").input_value()
     page.get_by_role("button").click()
     expect(page.get_by_role("status")).to_have_text("You are booked.")
@@ -82,7 +82,7 @@ def test_it_books_from_a_page_that_is_served_elsewhere(page: Any, service: Any) 
     assert len(service.appointments()) == 1
 
 
-def test_a_lost_time_is_said_and_others_are_offered(page: Any, service: Any) -> None:
+def test_a_taken_time_offers_others(page: Any, service: Any) -> None:
     start = page.locator("select").input_value()
     service.occupy_slot(parse_datetime(start))
     page.get_by_role("button").click()
@@ -93,7 +93,7 @@ def test_a_lost_time_is_said_and_others_are_offered(page: Any, service: Any) -> 
     expect(page.get_by_role("status")).to_have_text("You are booked.")
 
 
-def test_an_answer_that_was_lost_is_waited_for(page: Any, service: Any) -> None:
+def test_a_lost_answer_is_waited_for(page: Any, service: Any) -> None:
     service.fail_next("POST /v4/booking", kind="drop_after")
     page.get_by_role("button").click()
     expect(page.get_by_role("status")).to_have_text("Checking …")
@@ -102,7 +102,7 @@ def test_an_answer_that_was_lost_is_waited_for(page: Any, service: Any) -> None:
     assert Booking.objects.count() == 1
 
 
-def test_what_is_wrong_is_said_in_words(page: Any) -> None:
+def test_an_invalid_email_address_is_named(page: Any) -> None:
     page.locator("[name=email]").fill("jane@example")
     page.get_by_role("button").click()
     expect(page.get_by_role("status")).to_have_text(re.compile("e-?mail", re.IGNORECASE))

@@ -1,4 +1,4 @@
-"""Twenty people, one time."""
+"""Twenty visitors book the same time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from django_meetergo.models import Booking
 TWENTY = 20
 
 
-class Caller:
-    """A browser reduced to what it sends: cookies and forms."""
+class FormClient:
+    """An HTTP client that sends cookies and forms like a browser."""
 
     def __init__(self, url: str, number: int) -> None:
         self.session, self.url = requests.Session(), f"{url}/book/intro-call/"
@@ -35,29 +35,29 @@ class Caller:
             return self.session.post(f"{self.url}details/", self.form, headers={"Referer": self.url})
 
 
-def test_one_is_booked_and_nineteen_keep_their_words_and_see_other_times(
+def test_one_is_booked_and_nineteen_keep_their_details_and_see_other_times(
     live_server: Any, service: Any
 ) -> None:
     start = service.list_free_starts()[0].isoformat()
-    callers = [Caller(live_server.url, number) for number in range(TWENTY)]
-    for caller in callers:
-        caller.open_form(start)
+    clients = [FormClient(live_server.url, number) for number in range(TWENTY)]
+    for client in clients:
+        client.open_form(start)
 
     with ThreadPoolExecutor(TWENTY) as pool:
-        answers = list(pool.map(Caller.send, callers))
+        answers = list(pool.map(FormClient.send, clients))
 
     lost = [
-        (caller, answer) for caller, answer in zip(callers, answers, strict=True) if answer.status_code == 409
+        (client, answer) for client, answer in zip(clients, answers, strict=True) if answer.status_code == 409
     ]
     assert len(lost) == TWENTY - 1
     (won,) = [answer for answer in answers if answer.status_code == 200]
     assert "You are booked" in won.text
     assert len(service.appointments()) == 1
-    for caller, answer in lost:
+    for client, answer in lost:
         assert "Someone else has just taken" in answer.text
         assert len(re.findall(r'type="radio" name="start"', answer.text)) == 4
-        for word in caller.person.values():
-            assert word in answer.text
+        for value in client.person.values():
+            assert value in answer.text
 
 
 def test_the_slower_of_two_browsers_books_another_time_with_one_click(service: Any, make_person: Any) -> None:

@@ -1,4 +1,4 @@
-"""Larger text and wider spacing, as people set it for themselves (WCAG 1.4.4, 1.4.10, 1.4.12)."""
+"""Larger text and wider spacing (WCAG 1.4.4, 1.4.10, 1.4.12)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ sheet.replaceSync(`
     p { margin-block-end: 2em !important }`);
 document.adoptedStyleSheets = [sheet];
 """
-#: What no page may do: be wider than the window, or cut off a button's or a label's words.
-FAULTS = """() => [
+#: No page may be wider than the window, and no text may be outside it.
+FIND_PROBLEMS = """() => [
     ...(document.documentElement.scrollWidth > innerWidth ? ["the page scrolls sideways"] : []),
     ...[...document.querySelectorAll(".meetergo :is(a, button, label, legend, h1, h2, h3, td, th, dd, p)")]
-        .filter((one) => !one.closest(".mg-hidden, .mg-trap, .mg-status"))
-        .filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
-        .map((one) => `${one.localName} sticks out: ${one.textContent.trim().slice(0, 40)}`),
+        .filter((element) => !element.closest(".mg-hidden, .mg-trap, .mg-status"))
+        .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
+        .map((element) => `${element.localName} is cut off: ${element.textContent.trim().slice(0, 40)}`),
 ]"""
 
 
@@ -32,23 +32,23 @@ def test_larger_text_and_wider_spacing_stay_in_the_window(
 ) -> None:
     person = make_person(width=360, language="de")
 
-    def list_faults() -> list[str]:
-        wish = SPACING.replace("SIZE", size).replace("SPACE", space).replace("WORDS", words)
-        person.page.evaluate(f"() => {{ {wish} }}")
-        person.shoot(f"zoom-{size.strip('%')}-{len(seen)}")
-        return person.page.evaluate(FAULTS)
+    def list_problems() -> list[str]:
+        script = SPACING.replace("SIZE", size).replace("SPACE", space).replace("WORDS", words)
+        person.page.evaluate(f"() => {{ {script} }}")
+        person.take_screenshot(f"zoom-{size.strip('%')}-{len(seen)}")
+        return person.page.evaluate(FIND_PROBLEMS)
 
     seen: dict[str, list[str]] = {}
     for path in ("/book/", "/book/consultation/?zones=all", "/book/group-class/"):
         person.open(path)
-        seen[path] = list_faults()
+        seen[path] = list_problems()
     person.choose("/book/consultation/")
-    seen["details"] = list_faults()
+    seen["details"] = list_problems()
     person.page.locator(".mg-form .mg-button").click()
-    seen["errors"] = list_faults()
+    seen["errors"] = list_problems()
     person.send("/book/intro-call/")
-    seen["outcome"] = list_faults()
+    seen["outcome"] = list_problems()
     person.page.locator(".mg-actions .mg-button").first.click()
     person.page.wait_for_url("**/manage/**")
-    seen["manage"] = list_faults()
-    assert {name: faults for name, faults in seen.items() if faults} == {}
+    seen["manage"] = list_problems()
+    assert {name: problems for name, problems in seen.items() if problems} == {}

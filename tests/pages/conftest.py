@@ -1,4 +1,4 @@
-"""What somebody with a browser does, in few words."""
+"""A visitor without script, a site with its meeting types, and a clock that can be moved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-NEEDS_STAFF = {
+DETAILS = {
     "first_name": "Jane",
     "last_name": "Doe",
     "email": "jane@example.com",
@@ -21,7 +21,7 @@ NEEDS_STAFF = {
 
 
 class Visitor:
-    """A browser without script."""
+    """A test client with the steps of a booking."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -39,11 +39,11 @@ class Visitor:
         return self.get(path, **query).content.decode()
 
     def fill_in(self, slug: str, start: str = "", **changes: Any) -> dict[str, Any]:
-        """What the form of a time sends once it is filled in."""
+        """Return what the form of a start sends once it is filled in."""
         start = start or self.list_starts(slug)[0]
         page = self.text(f"/book/{slug}/details/", start=start)
         hidden = dict(re.findall(r'type="hidden" name="(start|duration|token)" value="([^"]+)"', page))
-        return {**NEEDS_STAFF, **hidden, **changes}
+        return {**DETAILS, **hidden, **changes}
 
     def book(self, slug: str = "intro-call", start: str = "", **changes: Any) -> Any:
         return self.post(f"/book/{slug}/details/", **self.fill_in(slug, start, **changes))
@@ -51,7 +51,7 @@ class Visitor:
 
 @pytest.fixture
 def site(meetergo_sandbox: Any, db: Any) -> Any:
-    """A site whose meeting types have been read."""
+    """The sandbox, after its meeting types were read."""
     meetergo_sandbox.sync_directory()
     return meetergo_sandbox
 
@@ -62,15 +62,15 @@ def visitor(site: Any) -> Visitor:
 
 
 @pytest.fixture
-def half_past(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A clock that stands in the middle of a minute, and can be moved."""
+def movable_clock(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A clock stopped in the middle of a minute; ``move()`` advances it."""
 
-    class Hands:
+    class MovableClock:
         now = timezone.now().replace(second=30)
 
         def move(self, **units: float) -> None:
             self.now += timedelta(**units)
 
-    hands = Hands()
-    monkeypatch.setattr(timezone, "now", lambda: hands.now)
-    return hands
+    clock = MovableClock()
+    monkeypatch.setattr(timezone, "now", lambda: clock.now)
+    return clock

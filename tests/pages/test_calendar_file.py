@@ -1,4 +1,4 @@
-"""The appointment in somebody's own calendar."""
+"""The iCalendar file of an appointment, and the links to calendars on the web."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_event(visitor: Any, attendee: Attendee) -> tuple[Any, Any, Any]:
     return answer, calendar, calendar.walk("VEVENT")[0]
 
 
-def test_the_file_says_what_and_when(visitor: Any, attendee: Attendee) -> None:
+def test_the_file_contains_title_time_and_status(visitor: Any, attendee: Attendee) -> None:
     answer, calendar, event = read_event(visitor, attendee)
     appointment = attendee.appointment
 
@@ -39,7 +39,7 @@ def test_the_file_says_what_and_when(visitor: Any, attendee: Attendee) -> None:
     assert (calendar["METHOD"], event["STATUS"], event["SEQUENCE"]) == ("PUBLISH", "CONFIRMED", 0)
 
 
-def test_a_move_keeps_the_name_and_raises_the_sequence(visitor: Any, attendee: Attendee) -> None:
+def test_a_move_keeps_the_uid_and_raises_the_sequence(visitor: Any, attendee: Attendee) -> None:
     before = read_event(visitor, attendee)[2]
     address = f"{links.get_manage_path(attendee)}reschedule/"
     start = [start for start in visitor.list_starts("intro-call") if start][3]
@@ -53,7 +53,7 @@ def test_a_move_keeps_the_name_and_raises_the_sequence(visitor: Any, attendee: A
     assert after["DTSTART"].dt == datetime.fromisoformat(start)
 
 
-def test_a_cancelled_appointment_strikes_itself_out(visitor: Any, attendee: Attendee) -> None:
+def test_a_cancelled_appointment_cancels_its_event(visitor: Any, attendee: Attendee) -> None:
     before = read_event(visitor, attendee)[2]
     visitor.post(f"{links.get_manage_path(attendee)}cancel/", reason="")
 
@@ -65,11 +65,11 @@ def test_a_cancelled_appointment_strikes_itself_out(visitor: Any, attendee: Atte
     assert event["SEQUENCE"] > before["SEQUENCE"]
 
 
-def test_a_link_nobody_signed_gets_no_file(visitor: Any) -> None:
+def test_a_forged_link_gets_no_file(visitor: Any) -> None:
     assert visitor.get("/book/manage/nonsense/appointment.ics").status_code == 404
 
 
-def test_other_calendars_are_told_the_time_and_nothing_personal(visitor: Any, attendee: Attendee) -> None:
+def test_calendar_links_contain_no_personal_data(visitor: Any, attendee: Attendee) -> None:
     page = visitor.get(links.get_manage_path(attendee))
     calendars = page.context["calendars"]
     google = parse_qs(urlsplit(calendars.google).query)
@@ -78,8 +78,8 @@ def test_other_calendars_are_told_the_time_and_nothing_personal(visitor: Any, at
 
     assert google["dates"][0].startswith(f"{start:%Y%m%dT%H%M%SZ}/")
     assert outlook["startdt"] == [f"{start:%Y-%m-%dT%H:%M:%SZ}"]
-    for address in (calendars.google, calendars.outlook):
-        assert "jane" not in address.lower()
-        assert "manage" not in address
+    for url in (calendars.google, calendars.outlook):
+        assert "jane" not in url.lower()
+        assert "manage" not in url
     text = page.content.decode()
     assert text.index("appointment.ics") < text.index("calendar.google.com") < text.index("outlook.live.com")

@@ -1,4 +1,4 @@
-"""A form that may be forged does nothing, and whoever filled it in loses nothing."""
+"""A form that fails the CSRF check changes nothing, and nothing typed is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from django.utils import timezone
 from django_meetergo import links
 from django_meetergo.models import Appointment, Attendee, Booking
 from django_meetergo.views.details import details
-from tests.pages.conftest import NEEDS_STAFF, Visitor
+from tests.pages.conftest import DETAILS as VISITOR_DETAILS
+from tests.pages.conftest import Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,7 +26,7 @@ DETAILS = "/book/intro-call/details/"
 
 @pytest.fixture
 def strict(site: Any) -> Visitor:
-    """A browser whose forms are checked."""
+    """A visitor whose requests pass through the CSRF check."""
     return Visitor(Client(enforce_csrf_checks=True))
 
 
@@ -36,7 +37,7 @@ def attendee(visitor: Visitor) -> Attendee:
 
 
 def read_form(page: str) -> dict[str, str]:
-    """What the form that is shown would send, as far as it was typed or is hidden."""
+    """Return the values of the inputs on the page: typed and hidden."""
     inputs = re.findall(r"<input[^>]*>", page)
     found = {name: value for tag in inputs for name, value in [read_input(tag)] if name}
     return {name: html.unescape(value) for name, value in found.items()}
@@ -48,7 +49,7 @@ def read_input(tag: str) -> tuple[str, str]:
     return ("" if is_left_out or not name else name[1]), (value[1] if value else "")
 
 
-def test_who_signed_in_meanwhile_sends_the_form_again_and_books(strict: Any, site: Any) -> None:
+def test_a_visitor_who_signed_in_meanwhile_sends_the_form_again(strict: Any, site: Any) -> None:
     form = strict.fill_in("intro-call", last_name='D"oe')
     token = read_form(strict.text(DETAILS, start=form["start"]))["csrfmiddlewaretoken"]
     strict.client.force_login(get_user_model().objects.create_user("jane"))
@@ -66,7 +67,7 @@ def test_who_signed_in_meanwhile_sends_the_form_again_and_books(strict: Any, sit
     assert Booking.objects.get().state == Booking.State.CONFIRMED
 
 
-def test_who_sends_no_cookie_is_told_so(strict: Any, site: Any) -> None:
+def test_a_missing_cookie_is_named(strict: Any, site: Any) -> None:
     form = strict.fill_in("intro-call")
     strict.client.cookies.clear()
     refused = strict.post(DETAILS, **form)
@@ -75,10 +76,10 @@ def test_who_sends_no_cookie_is_told_so(strict: Any, site: Any) -> None:
     assert site.posts() == 0
 
 
-def test_another_sites_page_is_refused_as_ever(strict: Any, site: Any) -> None:
-    """No form for it to fill in: nobody typed this one."""
+def test_a_form_of_another_site_gets_djangos_refusal(strict: Any, site: Any) -> None:
+    """No form is shown, since the visitor typed nothing."""
     page = strict.text(DETAILS, start=strict.list_starts("intro-call")[0])
-    form = {**read_form(page), **NEEDS_STAFF}
+    form = {**read_form(page), **VISITOR_DETAILS}
     refused = strict.client.post(DETAILS, form, headers={"Origin": "https://evil.example"})
     assert refused.status_code == 403
     assert b"<form" not in refused.content
@@ -86,7 +87,7 @@ def test_another_sites_page_is_refused_as_ever(strict: Any, site: Any) -> None:
     assert strict.client.post(DETAILS, form, headers={"Origin": "http://testserver"}).status_code == 303
 
 
-def test_a_reason_that_was_typed_is_still_there_and_nothing_is_cancelled(
+def test_a_refused_cancel_keeps_the_reason_and_cancels_nothing(
     strict: Any, site: Any, attendee: Attendee
 ) -> None:
     path = f"{links.get_manage_path(attendee)}cancel/"
@@ -100,7 +101,7 @@ def test_a_reason_that_was_typed_is_still_there_and_nothing_is_cancelled(
     assert attendee.appointment.changes.exists()
 
 
-def test_a_move_is_asked_about_once_more(strict: Any, site: Any, attendee: Attendee) -> None:
+def test_a_refused_move_asks_for_confirmation_again(strict: Any, site: Any, attendee: Attendee) -> None:
     path = f"{links.get_manage_path(attendee)}reschedule/"
     start = re.findall(r'name="start" value="([^"]+)"', strict.text(path))[-1]
     refused = strict.post(path, start=start)
@@ -111,9 +112,7 @@ def test_a_move_is_asked_about_once_more(strict: Any, site: Any, attendee: Atten
     assert attendee.appointment.changes.exists()
 
 
-def test_a_look_that_is_not_surely_theirs_shows_the_page_and_asks_nobody(
-    strict: Any, site: Any, visitor: Any
-) -> None:
+def test_a_refused_check_again_reads_nothing_from_meetergo(strict: Any, site: Any, visitor: Any) -> None:
     pages = [visitor.book("checkup")["Location"]]
     visitor.book()
     pages.append(links.get_manage_path(Attendee.objects.get()))
@@ -121,35 +120,37 @@ def test_a_look_that_is_not_surely_theirs_shows_the_page_and_asks_nobody(
     site.fail_next("GET /v4/appointment/{id}", "drop_before", times=2)
     visitor.post(f"{pages[1]}cancel/")
     for path in pages:
-        asked = len(site.sandbox.request_log.entries())
+        calls = len(site.sandbox.request_log.entries())
         answer = strict.post(path)
         assert (answer.status_code, answer["Location"]) == (303, path)
-        assert len(site.sandbox.request_log.entries()) == asked
+        assert len(site.sandbox.request_log.entries()) == calls
         visitor.post(path)
-        assert len(site.sandbox.request_log.entries()) > asked
+        assert len(site.sandbox.request_log.entries()) > calls
 
 
-def test_the_zone_is_not_set_by_another_site(strict: Any) -> None:
+def test_the_time_zone_form_is_checked_too(strict: Any) -> None:
     assert strict.post("/book/timezone/", tz="UTC").status_code == 403
 
 
-def test_the_check_is_made_without_a_middleware_for_it(strict: Any, site: Any, settings: Any) -> None:
+def test_the_forms_are_checked_without_csrf_middleware(strict: Any, site: Any, settings: Any) -> None:
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "csrf" not in name]
     form = strict.fill_in("intro-call")
     refused = strict.post(DETAILS, **form)
     assert refused.status_code == 403
-    assert strict.post(DETAILS, **{**read_form(refused.content.decode()), **NEEDS_STAFF}).status_code == 303
+    assert (
+        strict.post(DETAILS, **{**read_form(refused.content.decode()), **VISITOR_DETAILS}).status_code == 303
+    )
 
 
-class Tenants(CsrfViewMiddleware):
-    """A site's own check, which knows more origins than the settings."""
+class TenantCsrfMiddleware(CsrfViewMiddleware):
+    """A site's own CSRF middleware, which trusts an additional origin."""
 
     def _origin_verified(self, request: Any) -> bool:
         return request.META["HTTP_ORIGIN"] == "https://tenant.example" or super()._origin_verified(request)
 
 
-class Rotating:
-    """Something after the check that gives a new token, as signing in does."""
+class RotateTokenMiddleware:
+    """Issue a new token after the check, as signing in does."""
 
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
@@ -160,38 +161,38 @@ class Rotating:
         return self.get_response(request)
 
 
-def use(settings: Any, check: str, *more: str) -> None:
+def use_middleware(settings: Any, check: str, *more: str) -> None:
     django = "django.middleware.csrf.CsrfViewMiddleware"
     settings.MIDDLEWARE = [*(check if name == django else name for name in settings.MIDDLEWARE), *more]
 
 
-def test_a_check_of_the_sites_own_is_the_one_that_is_made(strict: Any, site: Any, settings: Any) -> None:
-    use(settings, f"{__name__}.Tenants")
+def test_the_sites_own_csrf_middleware_decides(strict: Any, site: Any, settings: Any) -> None:
+    use_middleware(settings, f"{__name__}.TenantCsrfMiddleware")
     form = strict.fill_in("intro-call")
-    page = {**read_form(strict.text(DETAILS, start=form["start"])), **NEEDS_STAFF}
+    page = {**read_form(strict.text(DETAILS, start=form["start"])), **VISITOR_DETAILS}
     for origin, status in (("https://evil.example", 403), ("https://tenant.example", 303)):
         assert strict.client.post(DETAILS, page, headers={"Origin": origin}).status_code == status
 
 
-def test_a_token_that_was_renewed_on_the_way_stays_the_new_one(strict: Any, site: Any, settings: Any) -> None:
-    use(settings, "django.middleware.csrf.CsrfViewMiddleware", f"{__name__}.Rotating")
+def test_a_token_rotated_during_the_request_is_kept(strict: Any, site: Any, settings: Any) -> None:
+    use_middleware(settings, "django.middleware.csrf.CsrfViewMiddleware", f"{__name__}.RotateTokenMiddleware")
     page = read_form(strict.text(DETAILS, start=strict.list_starts("intro-call")[0]))
     before = strict.client.cookies["csrftoken"].value
-    strict.post(f"{DETAILS}?rotate=1", **{**page, **NEEDS_STAFF})
+    strict.post(f"{DETAILS}?rotate=1", **{**page, **VISITOR_DETAILS})
     assert strict.client.cookies["csrftoken"].value != before
 
 
-def test_a_body_that_never_arrives_is_refused(site: Any) -> None:
-    class Broken:
+def test_an_unreadable_body_is_refused(site: Any) -> None:
+    class BrokenStream:
         def read(self, *size: int) -> bytes:
             raise OSError("gone")
 
     broken = RequestFactory().post(DETAILS, {"first_name": "Jane"})
-    broken._stream = Broken()
+    broken._stream = BrokenStream()
     assert details(broken, "intro-call").status_code == 403
 
 
-def test_an_old_form_is_sent_again_once_and_not_three_times(strict: Any, site: Any) -> None:
+def test_an_expired_form_needs_one_more_submission_only(strict: Any, site: Any) -> None:
     form = {**strict.fill_in("intro-call"), "token": "an~old~one"}
     refused = strict.post(DETAILS, **form)
     assert refused.status_code == 403
@@ -199,18 +200,18 @@ def test_an_old_form_is_sent_again_once_and_not_three_times(strict: Any, site: A
     assert strict.post(DETAILS, **again).status_code == 303
 
 
-def test_what_may_be_forged_is_kept_in_nobodys_browser(strict: Any, site: Any) -> None:
-    refused = strict.post(DETAILS, **{**NEEDS_STAFF, "start": "", "first_name": "Mallory"})
+def test_a_refused_form_sets_no_details_cookie(strict: Any, site: Any) -> None:
+    refused = strict.post(DETAILS, **{**VISITOR_DETAILS, "start": "", "first_name": "Mallory"})
     assert "meetergo_details" not in refused.cookies
 
 
-def test_a_session_that_has_ended_is_not_called_a_missing_cookie(strict: Any, settings: Any) -> None:
+def test_an_ended_session_is_not_reported_as_a_missing_cookie(strict: Any, settings: Any) -> None:
     form = strict.fill_in("intro-call")
     settings.CSRF_USE_SESSIONS = True
     assert "please send it again" in strict.post(DETAILS, **form).content.decode()
 
 
-def test_what_may_not_be_cancelled_is_not_asked_about(
+def test_a_refused_cancel_of_a_past_appointment_shows_no_form(
     strict: Any, site: Any, settings: Any, attendee: Attendee
 ) -> None:
     Appointment.objects.update(

@@ -1,4 +1,4 @@
-"""What the form accepts, and the words in which it does not."""
+"""What the booking form accepts, and its error messages."""
 
 import pytest
 from django.http import QueryDict
@@ -6,7 +6,9 @@ from django.http import QueryDict
 from django_meetergo.models import MeetingType
 from django_meetergo.presentation.form_token import make_token
 from django_meetergo.presentation.forms import BookingForm, CancelForm
+from django_meetergo.services.booking.validation import list_guests
 
+NO_LINK = "Write the name without a web or e-mail address, and with a space after each full stop."
 GIVEN = {"first_name": "Jane", "last_name": "Doe", "email": "jane@example.com"}
 
 
@@ -16,11 +18,11 @@ def fill_in(meeting_type=None, **changes):
     return BookingForm(data, meeting_type=meeting_type or MeetingType(name="Call", channel="zoom"))
 
 
-def errors_of(form):
+def list_errors(form):
     return {name: list(errors) for name, errors in form.errors.items()}
 
 
-def test_a_filled_in_form_is_accepted():
+def test_a_complete_form_is_valid():
     assert fill_in().is_valid()
 
 
@@ -33,6 +35,11 @@ def test_a_filled_in_form_is_accepted():
         ({"email": "jane"}, "email", "Enter an e-mail address like name@example.com"),
         ({"first_name": "Jane\r\nBcc: all@example.com"}, "first_name", "Write this on one line."),
         ({"email": "jane@example.com\nx"}, "email", "Write this on one line."),
+        ({"email": "İ" * 200 + "@x.example"}, "email", "Enter an e-mail address like name@example.com"),
+        ({"email": "ſam@example.com"}, "email", "Enter an e-mail address like name@example.com"),
+        ({"first_name": "Your parcel is held, pay at https://x.example"}, "first_name", NO_LINK),
+        ({"last_name": "see evil.example"}, "last_name", NO_LINK),
+        ({"last_name": "write to me@evil.example"}, "last_name", NO_LINK),
         ({"website": "spam"}, "website", "This form was filled in by a program. Please fill it in yourself."),
         (
             {"token": "forged"},
@@ -44,43 +51,58 @@ def test_a_filled_in_form_is_accepted():
         ),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_in_words(changes, field, text):
-    assert errors_of(fill_in(**changes)) == {field: [text]}
+def test_each_error_has_its_message(changes, field, text):
+    assert list_errors(fill_in(**changes)) == {field: [text]}
 
 
-def test_others_are_invited_one_address_a_line_and_at_most_five():
+def test_at_most_five_addresses_are_invited_one_per_line():
     form = fill_in(other_emails="a@example.com\r\nb@example.com, c@example.com")
     assert form.is_valid()
     assert form.cleaned_data["other_emails"] == ["a@example.com", "b@example.com", "c@example.com"]
     six = "\n".join(f"p{number}@example.com" for number in range(6))
-    assert errors_of(fill_in(other_emails=six)) == {
+    assert list_errors(fill_in(other_emails=six)) == {
         "other_emails": ["You can invite at most 5 other people."]
     }
-    wrong = errors_of(fill_in(other_emails="a@example.com\nnobody"))
+    wrong = list_errors(fill_in(other_emails="a@example.com\nnobody"))
     assert wrong["other_emails"] == ["“nobody” is not an e-mail address. Write one like name@example.com."]
 
 
-def test_where_a_phone_number_is_enough_one_of_the_two_is_needed():
+@pytest.mark.parametrize(
+    "name", ["J. R. R.", "O'Neill", "Dr. von der Heide", "St. John", "Ægir", "Maria-José"]
+)
+def test_usual_names_are_accepted(name):
+    assert fill_in(first_name=name).is_valid()
+
+
+def test_guests_are_listed_once_and_without_the_attendee():
+    """Whatever the spelling: nobody is invited twice, and the attendee is no guest."""
+    guests = ["Anna@example.com", "JANE@example.com", "anna@EXAMPLE.com", "ben@example.com"]
+    assert list_guests(guests, "jane@example.com") == ["Anna@example.com", "ben@example.com"]
+    twins = "\n".join([f"p{number}@example.com" for number in range(5)] + ["P0@example.com"])
+    assert fill_in(other_emails=twins).is_valid()
+
+
+def test_a_phone_only_type_needs_an_email_address_or_a_phone_number():
     phone_only = MeetingType(name="Call", channel="phone", allows_phone_only=True)
     text = "Give an e-mail address or a phone number."
-    assert errors_of(fill_in(phone_only, email="")) == {"email": [text], "phone": [text]}
+    assert list_errors(fill_in(phone_only, email="")) == {"email": [text], "phone": [text]}
     assert fill_in(phone_only, email="", phone="+49 30 1").is_valid()
     assert fill_in(phone_only).is_valid()
 
 
-def test_a_call_needs_a_number():
+def test_the_phone_channel_needs_a_number():
     by_phone = MeetingType(name="Call", channel="phone")
-    assert errors_of(fill_in(by_phone)) == {"phone": ["Enter your phone number"]}
+    assert list_errors(fill_in(by_phone)) == {"phone": ["Enter your phone number"]}
     choice = MeetingType(name="Talk", channel="connect", allowed_channels=["connect", "phone"])
-    assert errors_of(fill_in(choice, channel="phone")) == {"phone": ["Enter your phone number"]}
+    assert list_errors(fill_in(choice, channel="phone")) == {"phone": ["Enter your phone number"]}
     assert fill_in(choice, channel="connect").is_valid()
 
 
-def test_a_place_is_asked_for_only_on_site():
+def test_a_place_is_required_only_for_visits():
     visit = MeetingType(
         name="Visit", channel="local", allowed_channels=["local", "connect"], locations=["Room 1", "Room 2"]
     )
-    assert errors_of(fill_in(visit, channel="local")) == {"location": ["Choose a place"]}
+    assert list_errors(fill_in(visit, channel="local")) == {"location": ["Choose a place"]}
     online = fill_in(visit, channel="connect", location="Room 1")
     assert online.is_valid()
     assert online.chosen_location == ""
@@ -89,26 +111,26 @@ def test_a_place_is_asked_for_only_on_site():
     assert here.chosen_location == "Room 2"
 
 
-def test_the_only_place_is_taken_without_asking():
+def test_the_only_place_is_chosen_without_a_field():
     form = fill_in(MeetingType(name="Visit", channel="local", locations=["Room 1"]))
     assert "location" not in form.fields
     assert form.is_valid()
     assert form.chosen_location == "Room 1"
 
 
-def test_privacy_is_asked_for_when_the_site_has_a_notice(settings):
+def test_consent_is_required_where_the_site_has_a_privacy_notice(settings):
     assert "privacy" not in fill_in().fields
     settings.MEETERGO = {**settings.MEETERGO, "PRIVACY_URL": "https://clinic.example/privacy/"}
-    assert list(errors_of(fill_in())) == ["privacy"]
+    assert list(list_errors(fill_in())) == ["privacy"]
     assert fill_in(privacy="on").is_valid()
 
 
-def test_every_rendered_form_has_a_name_of_its_own():
+def test_every_rendered_form_has_its_own_token():
     assert make_token() != make_token()
 
 
-def test_what_was_typed_travels_unseen():
-    """Hidden inputs carry every field, whether valid or not, and neither trap nor name."""
+def test_hidden_inputs_carry_everything_typed():
+    """Valid or not, but without the honeypot and the token."""
     hidden = "".join(fill_in(first_name='J"ane', email="wrong").list_hidden())
     assert 'name="first_name" value="J&quot;ane"' in hidden
     assert 'value="wrong"' in hidden
@@ -119,4 +141,4 @@ def test_what_was_typed_travels_unseen():
 def test_a_reason_has_at_most_500_characters():
     assert CancelForm({"reason": "x" * 500}).is_valid()
     form = CancelForm({"reason": "x" * 501})
-    assert errors_of(form) == {"reason": ["Please use at most 500 characters."]}
+    assert list_errors(form) == {"reason": ["Please use at most 500 characters."]}

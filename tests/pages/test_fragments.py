@@ -1,4 +1,4 @@
-"""The parts of a page that our script asks for."""
+"""The fragments of a page that the script requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
         ("zone", 'class="mg-zone"', 'class="mg-month"'),
     ],
 )
-def test_a_fragment_is_just_that_part(visitor: Any, part: str, there: str, not_there: str) -> None:
+def test_a_fragment_contains_only_its_part(visitor: Any, part: str, there: str, not_there: str) -> None:
     answer = visitor.client.get("/book/intro-call/", headers={"X-Meetergo-Fragment": part})
     text = answer.content.decode()
 
@@ -24,19 +24,19 @@ def test_a_fragment_is_just_that_part(visitor: Any, part: str, there: str, not_t
     assert "<html" not in text
 
 
-def test_caches_keep_fragments_and_pages_apart(visitor: Any) -> None:
+def test_responses_vary_on_the_fragment_header(visitor: Any) -> None:
     for headers in ({}, {"X-Meetergo-Fragment": "slots"}):
         answer = visitor.client.get("/book/intro-call/", headers=headers)
         assert "X-Meetergo-Fragment" in answer["Vary"]
 
 
-def test_an_unknown_fragment_is_the_page(visitor: Any) -> None:
+def test_an_unknown_fragment_returns_the_whole_page(visitor: Any) -> None:
     answer = visitor.client.get("/book/intro-call/", headers={"X-Meetergo-Fragment": "../secrets"})
 
     assert "<h1" in answer.content.decode()
 
 
-def test_moving_an_appointment_answers_fragments_as_well(visitor: Any) -> None:
+def test_the_reschedule_page_has_fragments_too(visitor: Any) -> None:
     from django_meetergo import links
     from django_meetergo.models import Attendee
 

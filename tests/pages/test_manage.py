@@ -1,4 +1,4 @@
-"""An attendee's own appointment: see it, move it, give it up."""
+"""The manage page: see, move and cancel an appointment."""
 
 import re
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def attendee(visitor, site):
-    """Somebody who has booked an intro call; meetergo's own row of it has been read."""
+    """The attendee of a booked intro call that has been read from meetergo."""
     visitor.book()
     site.run_due()
     return Booking.objects.get().attendee
@@ -28,7 +28,7 @@ def path(attendee):
 
 
 def refuse(action, attendee, now):
-    return Decision(allowed=False, reason="house_rule")
+    return Decision(allowed=False, reason="site_rule")
 
 
 def refuse_late(action, attendee, now):
@@ -39,7 +39,7 @@ def list_new_starts(visitor, path):
     return re.findall(r'name="start" value="([^"]+)"', visitor.text(f"{path}reschedule/"))
 
 
-def test_an_appointment_shows_when_until_and_what_can_be_done(visitor, path):
+def test_the_page_shows_the_time_the_deadline_and_the_actions(visitor, path):
     answer = visitor.get(path)
     text = read(answer)
     for words in (
@@ -53,8 +53,8 @@ def test_an_appointment_shows_when_until_and_what_can_be_done(visitor, path):
     assert answer["Cache-Control"] == "no-store"
 
 
-def test_looking_changes_nothing(visitor, path, site):
-    """Whatever opens every link in a mail leaves the appointment as it is."""
+def test_get_requests_change_nothing(visitor, path, site):
+    """A mail scanner that opens every link leaves the appointment unchanged."""
     start = list_new_starts(visitor, path)[0]
     for page in (path, f"{path}reschedule/", f"{path}cancel/"):
         assert visitor.get(page).status_code == 200
@@ -63,7 +63,7 @@ def test_looking_changes_nothing(visitor, path, site):
     assert Appointment.objects.active().filter(attendees__booking__isnull=False).exists()
 
 
-def test_an_appointment_is_moved_after_asking(visitor, path, site, attendee):
+def test_an_appointment_is_moved_after_confirmation(visitor, path, site, attendee):
     old = attendee.appointment.start
     start = list_new_starts(visitor, path)[3]
     question = read(visitor.get(f"{path}reschedule/", start=start))
@@ -77,7 +77,7 @@ def test_an_appointment_is_moved_after_asking(visitor, path, site, attendee):
     assert len(site.appointments()) == 1
 
 
-def test_a_move_that_loses_its_time_leaves_the_old_one(visitor, path, site, attendee):
+def test_a_move_to_a_taken_time_keeps_the_old_time(visitor, path, site, attendee):
     start = list_new_starts(visitor, path)[3]
     site.occupy_slot(datetime.fromisoformat(start))
     visitor.post(f"{path}reschedule/", start=start)
@@ -93,9 +93,10 @@ def test_a_move_that_loses_its_time_leaves_the_old_one(visitor, path, site, atte
         ("soon", 400, "We could not read this time."),
         ("2020-01-01T09:00:00+00:00", 409, "This time has passed."),
         ("2099-01-01T09:00:00+00:00", 409, "is no longer free."),
+        ("9999-12-31T23:59:59+00:00", 400, "We could not read this time."),
     ],
 )
-def test_a_new_time_that_cannot_be_leads_back_to_the_times(visitor, path, start, status, text):
+def test_an_invalid_new_time_shows_the_times_and_the_error(visitor, path, start, status, text):
     for send in (visitor.get, visitor.post):
         answer = send(f"{path}reschedule/", start=start)
         assert answer.status_code == status
@@ -103,11 +104,11 @@ def test_a_new_time_that_cannot_be_leads_back_to_the_times(visitor, path, start,
     assert not AppointmentChange.objects.exists()
 
 
-def test_the_page_of_the_move_knows_the_present_time(visitor, path):
+def test_the_reschedule_page_shows_the_present_time(visitor, path):
     assert "Your appointment now:" in read(visitor.get(f"{path}reschedule/"))
 
 
-def test_an_appointment_is_cancelled_once_however_often_it_is_sent(visitor, path, site):
+def test_a_repeated_cancel_form_cancels_once(visitor, path, site):
     question = read(visitor.get(f"{path}cancel/"))
     assert "Keep appointment" in question
     assert "Anna Weber will see this." in question
@@ -122,7 +123,7 @@ def test_an_appointment_is_cancelled_once_however_often_it_is_sent(visitor, path
     assert "Book again" in text
 
 
-def test_a_reason_that_is_too_long_is_given_back(visitor, path):
+def test_a_reason_that_is_too_long_is_shown_again(visitor, path):
     answer = visitor.post(f"{path}cancel/", reason="x" * 501)
     assert answer.status_code == 422
     assert "Please use at most 500 characters." in read(answer)
@@ -136,7 +137,7 @@ def test_a_reason_that_is_too_long_is_given_back(visitor, path):
         ("refuse_late", "It is too late to change this online."),
     ],
 )
-def test_what_the_site_forbids_is_not_offered_and_not_done(visitor, path, settings, policy, text):
+def test_a_forbidden_change_is_not_offered_and_not_done(visitor, path, settings, policy, text):
     settings.MEETERGO = {**settings.MEETERGO, "POLICY": f"tests.pages.test_manage.{policy}"}
     assert text in read(visitor.get(path))
     for page in (f"{path}cancel/", f"{path}reschedule/"):
@@ -147,7 +148,7 @@ def test_what_the_site_forbids_is_not_offered_and_not_done(visitor, path, settin
     assert not AppointmentChange.objects.exists()
 
 
-def test_what_is_over_can_only_be_booked_again(visitor, path):
+def test_a_past_appointment_offers_only_a_new_booking(visitor, path):
     long_ago = timezone.now() - timedelta(days=3)
     Appointment.objects.update(start=long_ago, end=long_ago + timedelta(minutes=30))
     text = read(visitor.get(path))
@@ -156,7 +157,7 @@ def test_what_is_over_can_only_be_booked_again(visitor, path):
     assert "Cancel appointment" not in text
 
 
-def test_a_change_on_its_way_is_being_checked_and_then_told(visitor, path, site):
+def test_an_open_change_is_shown_as_being_checked_until_its_result(visitor, path, site):
     site.fail_next("POST /booking/confirm/cancel/{id}/{secret}", "drop_after")
     site.fail_next("GET /v4/appointment/{id}", "drop_before", times=2)
     visitor.post(f"{path}cancel/", reason="")
@@ -171,7 +172,7 @@ def test_a_change_on_its_way_is_being_checked_and_then_told(visitor, path, site)
     assert "This appointment was cancelled" in read(visitor.get(path))
 
 
-def test_a_place_in_a_group_is_given_up(visitor, site):
+def test_a_place_in_a_group_is_cancelled_alone(visitor, site):
     visitor.book("group-class")
     site.run_due()
     attendee = Booking.objects.get().attendee
@@ -181,16 +182,16 @@ def test_a_place_in_a_group_is_given_up(visitor, site):
     assert "Choose another time" not in text
     visitor.post(f"{path}cancel/", reason="")
     assert Attendee.objects.get(pk=attendee.pk).status == "removed"
-    assert "You gave up your place" in read(visitor.get(path))
+    assert "You have given up your place" in read(visitor.get(path))
 
 
-def test_an_appointment_that_vanished_is_said_to_be_gone(visitor, path):
+def test_a_missing_appointment_is_shown_as_no_longer_available(visitor, path):
     Appointment.objects.update(missing_since=timezone.now())
     assert "no longer available" in read(visitor.get(path))
 
 
-def test_a_forged_or_foreign_link_says_nothing(visitor, path, attendee, django_assert_num_queries):
-    """A booking's link opens no manage page, and neither asks the database."""
+def test_a_forged_link_answers_404_without_a_query(visitor, path, attendee, django_assert_num_queries):
+    """The token of a booking page is no valid token of a manage page either."""
     foreign = links.sign(attendee.booking.public_id, salt=links.BOOKING_SALT)
     for token in ("nope", foreign, path.split("/")[-2][:-1]):
         for page in ("", "reschedule/", "cancel/"):

@@ -1,4 +1,4 @@
-"""The month, the times and the zones, without a site around them."""
+"""Months, free times and time zones, without requests."""
 
 import functools
 from datetime import UTC, date, datetime, timedelta
@@ -19,32 +19,31 @@ BERLIN, KOLKATA, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata"),
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def offer(*starts):
+def build_times(*starts):
     return [Slot(start=datetime.fromisoformat(start)) for start in starts]
 
 
-def look_at(times, **said):
-    def look(start, end):
+def read_from(times, **result):
+    def read_slots(start, end):
         inside = tuple(free for free in times if start <= free.start < end)
-        return SlotList(times=inside, as_of=NOW, **said)
+        return SlotList(times=inside, as_of=NOW, **result)
 
-    return look
-
-
-def choose(times, *, zone=BERLIN, asked=None, **said):
-    return choose_with(look_at(times, **said), zone=zone, asked=asked)
+    return read_slots
 
 
-def choose_with(look, *, zone=BERLIN, asked=None):
-    address = PageUrl("/book/call/")
+def choose(times, *, zone=BERLIN, query=None, **result):
+    return choose_with(read_from(times, **result), zone=zone, query=query)
+
+
+def choose_with(read_slots, *, zone=BERLIN, query=None):
     return choose_time(
-        look=look,
+        read_slots=read_slots,
         now=NOW,
         zone=zone,
         duration=30,
-        asked=asked or TimeQuery(),
-        address=address,
-        onward=PageUrl("/book/call/details/"),
+        query=query or TimeQuery(),
+        here=PageUrl("/book/call/"),
+        next_step=PageUrl("/book/call/details/"),
     )
 
 
@@ -58,8 +57,8 @@ def choose_with(look, *, zone=BERLIN, asked=None):
         (("", "x\0y", None), "UTC"),
     ],
 )
-def test_the_first_name_that_is_a_zone_counts(names, chosen):
-    """The address outweighs the cookie, the cookie the site; old names work, nonsense is passed over."""
+def test_the_first_valid_zone_is_used(names, chosen):
+    """The query wins over the cookie, the cookie over the site; old names work, invalid ones are skipped."""
     assert choose_zone(*names).key == chosen
 
 
@@ -72,12 +71,12 @@ def test_the_first_name_that_is_a_zone_counts(names, chosen):
         ("Europe/London", "London time (GMT)"),
     ],
 )
-def test_a_zone_is_called_by_its_city_and_its_distance(zone, label):
+def test_a_zone_is_named_by_its_city_and_offset(zone, label):
     assert name_zone(ZoneInfo(zone), NOW) == label
 
 
-def test_about_forty_zones_and_the_present_one_come_first():
-    """A rare zone that somebody is in stands in the short list, chosen; in the whole list nothing is."""
+def test_common_zones_and_the_present_one_come_first():
+    """An uncommon present zone is selected in the short list, and nothing in the whole list."""
     (_, options), *regions = list_zones(ZoneInfo("Asia/Kathmandu"), NOW)
     assert 40 <= len(options) <= 50
     assert [option.name for option in options if option.is_chosen] == ["Asia/Kathmandu"]
@@ -92,24 +91,24 @@ def test_all_zones_are_grouped_by_region_under_their_present_names():
     assert "Europe" in regions
 
 
-def test_a_time_falls_on_the_day_of_the_visitors_zone():
+def test_times_are_grouped_by_day_in_the_visitors_zone():
     """The same instant is Thursday in New York and Friday in Kolkata."""
-    times = offer("2026-12-03T20:00:00+00:00")
+    times = build_times("2026-12-03T20:00:00+00:00")
     assert list(group_by_day(times, NEW_YORK)) == [date(2026, 12, 3)]
     assert list(group_by_day(times, KOLKATA)) == [date(2026, 12, 4)]
 
 
-def test_a_wall_time_that_comes_twice_gets_its_offset():
-    """When the clocks are set back, both 02:30s can be told apart."""
-    times = offer("2026-10-25T00:30:00+00:00", "2026-10-25T01:30:00+00:00", "2026-10-25T02:30:00+00:00")
+def test_a_local_time_that_occurs_twice_gets_its_offset():
+    """When the clocks are set back, the two 02:30 differ in their labels."""
+    times = build_times("2026-10-25T00:30:00+00:00", "2026-10-25T01:30:00+00:00", "2026-10-25T02:30:00+00:00")
     slots = build_slots(times, BERLIN, duration=30)
     assert [slot.label for slot in slots] == ["02:30 (GMT+2)", "02:30 (GMT+1)", "03:30"]
     assert len({slot.value for slot in slots}) == 3
 
 
-def test_few_times_stay_together_and_many_are_divided_by_the_parts_of_the_day():
+def test_seven_times_or_more_are_divided_into_parts_of_the_day():
     def divide(hours):
-        times = offer(*(f"2026-12-03T{hour:02}:00:00+01:00" for hour in hours))
+        times = build_times(*(f"2026-12-03T{hour:02}:00:00+01:00" for hour in hours))
         slots = build_slots(times, BERLIN, duration=30)
         return [(part.label, len(part.slots)) for part in build_parts(slots, times, BERLIN)]
 
@@ -118,15 +117,15 @@ def test_few_times_stay_together_and_many_are_divided_by_the_parts_of_the_day():
 
 
 @pytest.mark.parametrize(("first_weekday", "expected"), [(1, "Monday"), (0, "Sunday"), (6, "Saturday")])
-def test_the_week_begins_as_the_language_says(first_weekday, expected):
-    """Whatever day it begins with, the first of the month stands under its own name."""
+def test_the_week_begins_on_the_day_of_the_language(first_weekday, expected):
+    """The first of the month is in the column of its weekday."""
     month = build_month(
         date(2026, 12, 1),
         counts={},
         today=NOW.date(),
         last=date(2027, 5, 1),
         chosen=None,
-        address=PageUrl("/"),
+        here=PageUrl("/"),
         first_weekday=first_weekday,
     )
     assert month.weekdays[0][1] == expected
@@ -136,17 +135,17 @@ def test_the_week_begins_as_the_language_says(first_weekday, expected):
     assert sum(day is not None for week in month.weeks for day in week) == 31
 
 
-def test_the_calendar_cannot_be_turned_beyond_what_can_be_booked():
-    times = offer("2026-11-25T09:00:00+00:00", "2027-05-20T09:00:00+00:00")
+def test_months_outside_the_booking_window_have_no_links():
+    times = build_times("2026-11-25T09:00:00+00:00", "2027-05-20T09:00:00+00:00")
     assert choose(times).month.previous is None
     assert choose(times).month.following.label == "December 2026"
-    far = choose(times, asked=TimeQuery(month=date(2031, 1, 1)))
+    far = choose(times, query=TimeQuery(month=date(2031, 1, 1)))
     assert far.month.label == "May 2027"
     assert far.month.following is None
 
 
-def test_the_first_free_day_is_chosen_on_arrival():
-    choice = choose(offer("2026-11-25T09:00:00+00:00", "2026-11-26T09:00:00+00:00"))
+def test_the_first_free_day_is_chosen_without_a_query():
+    choice = choose(build_times("2026-11-25T09:00:00+00:00", "2026-11-26T09:00:00+00:00"))
     assert choice.day == date(2026, 11, 25)
     assert choice.count == 1
     assert [soon.label for soon in choice.soonest] == [
@@ -155,69 +154,69 @@ def test_the_first_free_day_is_chosen_on_arrival():
     ]
 
 
-def test_an_empty_month_gives_way_to_the_next_free_one():
-    """On arrival the month of the earliest time is opened, and it is said why."""
-    choice = choose(offer("2026-12-03T09:00:00+00:00"))
-    assert (choice.month.label, choice.moved_from) == ("December 2026", "November")
+def test_without_a_query_an_empty_month_is_skipped():
+    """The page opens at the month of the first free time and names the skipped one."""
+    choice = choose(build_times("2026-12-03T09:00:00+00:00"))
+    assert (choice.month.label, choice.skipped_month) == ("December 2026", "November")
     assert choice.day == date(2026, 12, 3)
 
 
-def test_an_empty_month_that_was_asked_for_is_shown_with_a_way_on():
-    choice = choose(offer("2027-01-08T09:00:00+00:00"), asked=TimeQuery(month=date(2026, 12, 1)))
+def test_a_requested_empty_month_links_to_the_next_free_day():
+    choice = choose(build_times("2027-01-08T09:00:00+00:00"), query=TimeQuery(month=date(2026, 12, 1)))
     assert (choice.month.label, choice.day) == ("December 2026", None)
     assert choice.next_free.label == "Friday 8 January 2027"
     assert "2027-01-08" in choice.next_free.href
 
 
-def test_a_day_without_times_names_the_next_one_that_has_some():
-    times = offer("2026-11-25T09:00:00+00:00", "2026-11-27T09:00:00+00:00")
-    choice = choose(times, asked=TimeQuery(day=date(2026, 11, 26)))
+def test_an_empty_day_links_to_the_next_free_day():
+    times = build_times("2026-11-25T09:00:00+00:00", "2026-11-27T09:00:00+00:00")
+    choice = choose(times, query=TimeQuery(day=date(2026, 11, 26)))
     assert choice.day is None
-    assert choice.asked_day == date(2026, 11, 26)
+    assert choice.requested_day == date(2026, 11, 26)
     assert choice.next_free.label == "Friday 27 November 2026"
 
 
-def test_no_time_at_all_and_no_answer_are_two_things():
+def test_no_times_and_a_failed_call_are_different_states():
     assert choose([]).is_empty
     failed = choose([], failed=True)
     assert failed.failed
     assert not failed.is_empty
 
 
-def test_a_choice_names_all_the_copies_it_was_made_from():
-    """Those of the empty months as well; none, where one of them could not be had."""
+def test_a_choice_lists_all_its_source_documents():
+    """Those of skipped months too; none if one of them could not be read."""
     source = ("key", (1, 30, 700), "stamp")
     later = (f"later {source[0]}", *source[1:])
 
-    def look(start, end, failed=False):
-        times = [free for free in offer("2027-01-25T09:00:00+00:00") if start <= free.start < end]
+    def read_slots(start, end, failed=False):
+        times = [free for free in build_times("2027-01-25T09:00:00+00:00") if start <= free.start < end]
         found = SlotList(times=tuple(times), as_of=NOW, sources=(later,) if times else (source,))
         return SlotList(times=(), as_of=None, failed=True) if failed and start.month == 12 else found
 
-    assert set(choose_with(look).sources) == {source, later}
-    assert choose_with(functools.partial(look, failed=True)).sources == ()
+    assert set(choose_with(read_slots).sources) == {source, later}
+    assert choose_with(functools.partial(read_slots, failed=True)).sources == ()
 
 
-def test_a_month_with_times_costs_one_look():
-    """Later months are asked for only when the shown one has nothing."""
-    looks = []
+def test_a_month_with_times_costs_one_read():
+    """Later months are read only if the shown one has no times."""
+    reads = []
 
-    def look(start, end):
-        looks.append(start)
-        return SlotList(times=tuple(offer("2026-11-25T09:00:00+00:00")), as_of=NOW)
+    def read_slots(start, end):
+        reads.append(start)
+        return SlotList(times=tuple(build_times("2026-11-25T09:00:00+00:00")), as_of=NOW)
 
-    choose_with(look)
-    assert len(looks) == 1
+    choose_with(read_slots)
+    assert len(reads) == 1
 
 
-def test_one_moment_is_written_by_each_zones_day():
-    """Moments are equal wherever the clocks stand; their days are not."""
+def test_a_date_is_formatted_in_its_zone():
+    """One instant has different dates in different zones."""
     moment = datetime(2026, 12, 3, 23, 30, tzinfo=UTC)
-    written = [format_day(moment.astimezone(zone)) for zone in (BERLIN, NEW_YORK)]
-    assert written == ["Friday 4 December", "Thursday 3 December"]
+    labels = [format_day(moment.astimezone(zone)) for zone in (BERLIN, NEW_YORK)]
+    assert labels == ["Friday 4 December", "Thursday 3 December"]
 
 
-def test_both_zones_are_told_when_their_clocks_differ():
+def test_both_zones_are_shown_if_their_local_times_differ():
     start = datetime(2026, 12, 3, 8, 30, tzinfo=UTC)
     when = describe_when(
         start, start + timedelta(minutes=30), KOLKATA, host_zone=BERLIN, host_name="Anna Weber"
@@ -227,7 +226,7 @@ def test_both_zones_are_told_when_their_clocks_differ():
     assert when.there == "09:30–10:00 in Berlin, where Anna Weber is"
 
 
-def test_the_hosts_line_carries_its_own_date_when_that_differs():
+def test_the_hosts_line_has_its_own_date_if_it_differs():
     start = datetime(2026, 12, 3, 20, 0, tzinfo=UTC)
     end = start + timedelta(minutes=30)
     auckland = ZoneInfo("Pacific/Auckland")
@@ -235,13 +234,13 @@ def test_the_hosts_line_carries_its_own_date_when_that_differs():
     assert when.there == "Thursday 3 December, 21:00–21:30 in Berlin"
 
 
-def test_nothing_is_said_twice_when_the_clocks_agree():
+def test_one_line_is_shown_if_the_local_times_agree():
     start = datetime(2026, 12, 3, 8, 30, tzinfo=UTC)
     when = describe_when(start, start, ZoneInfo("Europe/Paris"), host_zone=BERLIN)
     assert when.there == ""
 
 
-def test_the_clock_is_the_languages():
+def test_the_time_format_follows_the_language():
     with translation.override("en-us"):
         assert format_time(datetime(2026, 12, 3, 14, 30, tzinfo=UTC)) == "2:30 PM"
     with translation.override("en-gb"):
@@ -249,11 +248,11 @@ def test_the_clock_is_the_languages():
 
 
 @pytest.mark.parametrize("text", ["", "now", "2026-12-03T09:00:00", "0001-01-01T00:00:00+14:00", "9" * 50])
-def test_a_start_without_an_offset_or_sense_is_no_start(text):
+def test_a_start_without_an_offset_is_invalid(text):
     assert parse_start(text) is None
 
 
-def test_a_plus_that_became_a_space_is_understood():
+def test_a_plus_sign_decoded_to_a_space_is_accepted():
     assert parse_start("2026-12-03T09:00:00 01:00") == datetime(2026, 12, 3, 8, tzinfo=UTC)
 
 
@@ -267,6 +266,6 @@ def test_a_plus_that_became_a_space_is_understood():
         ("http://[", None),
     ],
 )
-def test_only_secure_addresses_are_followed(url, host):
+def test_only_https_urls_become_links(url, host):
     link = parse_link(url)
     assert (link.host if link else None) == host

@@ -1,6 +1,7 @@
-"""Whatever knocks is noted, quickly, and nothing is believed."""
+"""The webhook endpoint stores deliveries quickly and trusts no content."""
 
 import json
+from io import BytesIO
 
 import pytest
 from django.db import OperationalError
@@ -10,53 +11,70 @@ from django_meetergo.models import WebhookDelivery
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-BOX = "/book/webhooks/a-token-that-only-the-tests-know-about/"
-KNOCK = {"webhookType": "booking_created", "id": "abc", "data": {"id": "abc"}}
+URL = "/book/webhooks/a-token-that-only-the-tests-know-about/"
+DELIVERY = {"webhookType": "booking_created", "id": "abc", "data": {"id": "abc"}}
 
 
-def check_circuit(path=BOX, body=None, **extra):
-    content = json.dumps(KNOCK if body is None else body) if not isinstance(body, bytes) else body
+def deliver(path=URL, body=None, **extra):
+    content = json.dumps(DELIVERY if body is None else body) if not isinstance(body, bytes) else body
     return Client(enforce_csrf_checks=True).post(
         path, content, **{"content_type": "application/json", **extra}
     )
 
 
-def test_a_knock_is_noted_and_answered_with_nothing():
-    answer = check_circuit()
+def test_a_delivery_is_stored_and_answered_with_an_empty_object():
+    answer = deliver()
     assert (answer.status_code, answer.content) == (200, b"{}")
     assert WebhookDelivery.objects.count() == 1
 
 
-def test_a_repeat_only_counts(django_assert_max_num_queries):
-    check_circuit()
+def test_a_repeated_delivery_is_counted(django_assert_max_num_queries):
+    deliver()
     with django_assert_max_num_queries(2):
-        assert check_circuit().status_code == 200
+        assert deliver().status_code == 200
     assert WebhookDelivery.objects.get().receive_count == 2
 
 
-def test_an_unknown_token_is_not_found_with_the_same_body():
-    answer = check_circuit("/book/webhooks/guess/")
+def test_an_unknown_token_answers_404_with_the_same_body():
+    answer = deliver("/book/webhooks/guess/")
     assert (answer.status_code, answer.content) == (404, b"{}")
     assert not WebhookDelivery.objects.exists()
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[" * 30 + b"]" * 30])
-def test_what_is_not_a_sensible_document_is_refused(body):
-    assert check_circuit(body=body).status_code == 400
+def test_an_invalid_document_answers_400(body):
+    assert deliver(body=body).status_code == 400
 
 
-def test_what_is_too_large_is_refused_before_it_is_read():
-    assert check_circuit(body=b" " * (256 * 1024 + 1)).status_code == 413
+def test_a_large_body_answers_413_before_it_is_read():
+    assert deliver(body=b" " * (256 * 1024 + 1)).status_code == 413
 
 
-def test_only_json_is_read_and_only_posts_are_answered():
-    assert check_circuit(content_type="text/plain").status_code == 415
-    assert Client().get(BOX).status_code == 405
+def test_only_json_posts_are_accepted():
+    assert deliver(content_type="text/plain").status_code == 415
+    assert Client().get(URL).status_code == 405
 
 
-def test_a_database_that_is_down_asks_for_another_knock(monkeypatch):
-    def fall(**kwargs):
+def test_a_lost_database_answers_503_so_that_the_delivery_is_repeated(monkeypatch):
+    def raise_lost(**kwargs):
         raise OperationalError("gone")
 
-    monkeypatch.setattr("django_meetergo.views.webhook.receive_delivery", fall)
-    assert check_circuit().status_code == 503
+    monkeypatch.setattr("django_meetergo.views.webhook.receive_delivery", raise_lost)
+    assert deliver().status_code == 503
+
+
+def deliver_chunked(body, **environ):
+    """Send a body without Content-Length, as the WSGI server hands it over."""
+    stream = {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
+    return Client().generic("POST", URL, b"{}", content_type="application/json", **stream, **environ)
+
+
+def test_a_chunked_delivery_is_stored():
+    body = json.dumps(DELIVERY).encode()
+    assert deliver_chunked(body, **{"wsgi.input_terminated": True}).status_code == 200
+    assert WebhookDelivery.objects.count() == 1
+    assert deliver_chunked(b" " * (256 * 1024 + 1), **{"wsgi.input_terminated": True}).status_code == 413
+
+
+def test_a_chunked_delivery_that_the_server_does_not_decode_is_refused_with_the_reason():
+    assert deliver_chunked(b"{}").status_code == 411

@@ -15,9 +15,10 @@ from django_meetergo.exceptions import InvalidRequest, NotFound, Unreachable
 from django_meetergo.remote import pools
 from django_meetergo.remote import transport as transports
 from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.remote.credential import Credential
 from django_meetergo.remote.deadline import get_current_deadline
 from django_meetergo.remote.pools import close_connections
-from django_meetergo.remote.transport import BEFORE_SEND, Credential, Transport, build_path
+from django_meetergo.remote.transport import BEFORE_SEND, Transport, build_path
 from tests.remote.scripted import answer, answering, recorded, running, self_signed
 
 PERSONAL = Credential("rgo-canary0123456789canary0123456789")
@@ -182,7 +183,7 @@ def test_the_clock_of_the_other_side_is_told():
     with running(answering(200, b"{}", Date="Fri, 23 Oct 2026 07:00:00 GMT", X_Request_Id="r-1")) as server:
         reply = Transport(credential=PERSONAL, base_url=server.url).send("GET", "/v4/user/me")
     moment = datetime(2026, 10, 23, 7, tzinfo=UTC).timestamp()
-    assert reply.skew == pytest.approx(moment - time.time(), abs=5)
+    assert reply.clock_skew == pytest.approx(moment - time.time(), abs=5)
     assert reply.request_id == "r-1"
 
 

@@ -7,9 +7,9 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.core.cache import cache
 
 from django_meetergo import tasks
+from django_meetergo.cache import cache
 from django_meetergo.services.availability import demand, refresh
 from django_meetergo.services.availability.demand import Candidate, choose_documents
 from django_meetergo.services.availability.refresh import (
@@ -29,7 +29,7 @@ GET = "GET /v4/booking-availability"
 
 @pytest.fixture
 def kit(meetergo_sandbox):
-    demand.recent_views.forget()
+    demand.recent_views.clear()
     meetergo_sandbox.sync_directory()
     return meetergo_sandbox
 
@@ -65,7 +65,7 @@ def test_nobody_waits_while_there_is_a_copy(kit):
 def test_what_people_look_at_is_kept_warm_and_nothing_else(kit):
     """One type is looked at, six could be: one is refreshed."""
     look(kit)
-    demand.recent_views.forget()
+    demand.recent_views.clear()
     kit.travel(minutes=2)
     look(kit)
 
@@ -79,7 +79,7 @@ def test_a_task_of_its_own_keeps_free_times_warm(kit):
     """``meetergo.poll_availability``: a long sync in another worker does not let them grow old."""
     kit.travel(minutes=-2)
     look(kit)
-    demand.recent_views.forget()
+    demand.recent_views.clear()
     look(kit)
     kit.travel(minutes=2)
 
@@ -92,7 +92,7 @@ def test_a_task_of_its_own_keeps_free_times_warm(kit):
 def test_two_workers_refresh_a_document_once(kit):
     """Whoever comes while another is asking leaves it to them, and finds it done afterwards."""
     look(kit)
-    demand.recent_views.forget()
+    demand.recent_views.clear()
     now = kit.travel(minutes=2)
     look(kit)
     [window] = choose_windows("default", now, 9)
@@ -117,7 +117,7 @@ def test_a_service_that_does_not_answer_leaves_the_copy_and_says_its_age(kit):
     """Old times are shown as old ones, for a quarter of an hour; then none."""
     look(kit)
     kit.fail_next(GET, "status_before", status=500, times=-1)
-    demand.recent_views.forget()
+    demand.recent_views.clear()
     kit.travel(minutes=2)
     look(kit)
     kit.run_due(periodic=True)
@@ -148,7 +148,7 @@ def test_what_was_not_had_in_full_names_no_copies(kit):
     assert shown.sources == ()
 
 
-def test_a_booking_takes_its_time_out_of_every_type_of_that_host(kit, book):
+def test_a_booking_removes_its_slot_from_every_type_of_that_host(kit, book):
     """What one calendar decides is gone everywhere at once, before anybody asks again."""
     twin = kit.meeting_type("intro-call")
     twin.pk, twin.remote_id, twin.slug = None, "twin", "twin"
@@ -186,7 +186,7 @@ def test_a_cancelled_time_comes_back_with_the_next_refresh(kit, book):
     kit.client().cancel_appointment(kit.appointments()[0].id)
     kit.reread_all()
     kit.run_due()
-    demand.recent_views.forget()
+    demand.recent_views.clear()
     look(kit)
 
     kit.run_due(after=1, periodic=True)
@@ -225,14 +225,14 @@ def test_many_who_want_one_cold_document_cost_one_call(kit):
 def test_planned_refreshes_leave_room_for_bookings(kit, settings):
     """With twenty permits left or fewer, nothing is refreshed on plan."""
     look(kit)
-    demand.recent_views.forget()
+    demand.recent_views.clear()
     kit.travel(minutes=2)
     look(kit)
     settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 90}
     kit.reset_rate_limit()
     client = kit.client("write")
     for _ in range(75):
-        client.budget.take("write")
+        client.rate_limiter.acquire("write")
 
     done = poll_availability(connection="default", client=kit.client("planned"), now=kit.now())
 
@@ -245,7 +245,7 @@ def test_the_most_wanted_and_oldest_come_first():
     candidates = [
         Candidate(document=one, interest=1, age=100),
         Candidate(document=two, interest=5, age=100),
-        Candidate(document=three, interest=1, age=10, marked=True),
+        Candidate(document=three, interest=1, age=10, outdated=True),
         Candidate(document=four, interest=100, age=20),
         Candidate(document=five, interest=1, age=50),
     ]
@@ -255,11 +255,11 @@ def test_the_most_wanted_and_oldest_come_first():
 
 def test_interest_halves_and_is_forgotten(kit):
     """A single view is no reason to refresh for ever."""
-    demand.add_views({(1, 30, 7): 1}, cache, 0.0)
-    assert demand.read_interest(cache)[1, 30, 7].at(900.0) == 0.5
-    demand.add_views({(2, 30, 7): 1}, cache, 3600.0 * 3)
+    demand.add_views({(1, 30, 7): 1}, 0.0)
+    assert demand.read_interest()[1, 30, 7].at(900.0) == 0.5
+    demand.add_views({(2, 30, 7): 1}, 3600.0 * 3)
 
-    assert (1, 30, 7) not in demand.read_interest(cache)
+    assert (1, 30, 7) not in demand.read_interest()
 
 
 def test_the_background_is_asked_once_however_many_look(kit, settings, monkeypatch):

@@ -117,7 +117,7 @@ def start(work, end):
 
     def run():
         try:
-            scheduler()
+            work()
         finally:
             connections.close_all()
 

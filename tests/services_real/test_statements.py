@@ -8,7 +8,8 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from django_meetergo.sandbox.control import add_appointments
+from django_meetergo.sandbox.changes import set_note
+from django_meetergo.sandbox.scenarios import add_appointments
 from django_meetergo.services.mirror.appointments import record_appointments
 from django_meetergo.services.sync.appointments import list_owners
 from django_meetergo.services.webhooks.apply import apply_deliveries
@@ -52,7 +53,7 @@ def test_a_page_of_a_hundred_costs_a_dozen_statements(kit, django_assert_max_num
     assert recorded.written == 0
 
     for document in documents[:10]:
-        kit.sandbox.state.set_note(kit.sandbox.state.appointments[document.id], "changed")
+        set_note(kit.sandbox.state, kit.sandbox.state.appointments[document.id], "changed")
     documents = read_hundred(kit)
     with django_assert_max_num_queries(14 + 2):
         recorded = record_appointments(connection="default", documents=documents, now=kit.now())

@@ -1,4 +1,4 @@
-"""A page of the site's own, in few words."""
+"""A page of the site that renders template tags."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from django.contrib.auth.models import AnonymousUser
 from django.template import engines
 from django.test import RequestFactory
 
-from tests.pages.conftest import half_past, site, visitor  # noqa: F401 - fixtures
+from tests.pages.conftest import movable_clock, site, visitor  # noqa: F401 - fixtures
 
 
 class Page:
-    """A template with a request, as a view of the site would render it."""
+    """Renders templates with a request, as a view of the site does."""
 
     def __init__(self, request: Any = None) -> None:
         self.request: Any = request or RequestFactory().get("/treatments/intro/")

@@ -1,4 +1,4 @@
-"""Questions a site might ask."""
+"""Forms with questions, as a site would write them."""
 
 from django import forms
 
@@ -29,7 +29,7 @@ class IntroForm(forms.Form):
 
 
 class ManyForm(forms.Form):
-    """One question too many."""
+    """One question more than the limit."""
 
 
 for number in range(50):

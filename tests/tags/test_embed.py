@@ -10,7 +10,7 @@ from django.core.checks import run_checks
 
 from django_meetergo.embed import EmbedUrlNotAllowed, build_embed_url, validate_embed_url
 from django_meetergo.models import MeetingType
-from django_meetergo.templatetags.meetergo import WrongTag
+from django_meetergo.presentation.tag_errors import TagUsageError
 
 URL = "https://cal.meetergo.com/john-smith/discovery-call"
 TAGS = [
@@ -113,7 +113,7 @@ def test_only_https_urls_of_allowed_hosts_are_embedded(site_page, settings, url)
     for tag in TAGS:
         assert site_page.render(tag, url=url) == ""
     settings.DEBUG = True
-    with pytest.raises(WrongTag, match="EMBED_HOSTS"):
+    with pytest.raises(TagUsageError, match="EMBED_HOSTS"):
         site_page.render(TAGS[0], url=url)
 
 

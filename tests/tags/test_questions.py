@@ -1,4 +1,4 @@
-"""A site's own questions: asked, judged, sent as text and kept as what they are."""
+"""The site's own questions: shown, validated, sent as text and stored typed."""
 
 import re
 from datetime import datetime
@@ -10,7 +10,8 @@ from django.test import override_settings
 
 from django_meetergo.models import Attendee, Booking, MeetingType
 from django_meetergo.presentation.form_token import make_token
-from django_meetergo.presentation.forms import BookingForm, build_answer
+from django_meetergo.presentation.forms import BookingForm
+from django_meetergo.presentation.questions import build_answer
 from django_meetergo.services.sync.appointments import sync_appointments
 from tests.pages.test_booking import read
 from tests.pages.test_forms import GIVEN
@@ -22,7 +23,7 @@ ANSWERS = {"q-reason": "shoulder", "q-since": "2026-10-01", "q-ways": ["friend",
 
 
 @pytest.fixture(autouse=True)
-def asks(settings):
+def use_form(settings):
     settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"intro-call": FORM}}
 
 
@@ -33,7 +34,7 @@ def fill_in(**changes):
     return BookingForm(data, meeting_type=MeetingType(slug="intro-call", name="Call", channel="zoom"))
 
 
-def test_questions_come_after_who_and_how_and_say_what_is_optional(visitor):
+def test_questions_follow_the_contact_fields_and_mark_optional_ones(visitor):
     page = visitor.text("/book/intro-call/details/", start=visitor.list_starts("intro-call")[0])
     order = [page.index(f'name="{name}"') for name in ("email", "q-reason", "q-words", "other_emails")]
     assert order == sorted(order)
@@ -42,7 +43,7 @@ def test_questions_come_after_who_and_how_and_say_what_is_optional(visitor):
     assert 'name="q-' not in visitor.text("/book/checkup/details/", start=visitor.list_starts("checkup")[0])
 
 
-def test_what_is_wrong_with_an_answer_is_told_in_the_summary_and_at_its_field(visitor):
+def test_errors_in_answers_are_shown_in_the_summary_and_at_the_field(visitor):
     answer = visitor.book(**{"q-since": "yesterday"})
     text = answer.content.decode()
     assert answer.status_code == 422
@@ -53,14 +54,14 @@ def test_what_is_wrong_with_an_answer_is_told_in_the_summary_and_at_its_field(vi
     assert Booking.objects.count() == 0
 
 
-def test_what_is_wrong_between_answers_is_told_in_the_summary(visitor):
+def test_errors_of_the_whole_form_are_shown_in_the_summary(visitor):
     answer = visitor.book(**{"q-reason": "back"})
     assert answer.status_code == 422
     assert "Say since when your back hurts." in read(answer)
 
 
-def test_answers_leave_as_text_and_stay_what_they_are(visitor, site):
-    """Queryable here, readable there, and a re-read changes nothing."""
+def test_answers_are_sent_as_text_and_stored_typed(visitor, site):
+    """The stored values can be queried, and a re-read does not change them."""
     assert visitor.book(**ANSWERS, **{"q-budget": "12.50", "q-first_time": "on"}).status_code == 303
     typed = {
         "reason": "shoulder",
@@ -77,7 +78,7 @@ def test_answers_leave_as_text_and_stay_what_they_are(visitor, site):
     assert Attendee.objects.filter(custom_fields__ways__0="friend").exists()
 
 
-def test_a_question_nobody_asked_has_no_answer():
+def test_answers_without_a_question_are_ignored():
     form = fill_in(**{"q-hostIds": "x", "q-ignoreAvailability": "1"})
     assert form.is_valid()
     assert set(form.answers) == {"reason", "since", "ways", "first_time"}
@@ -106,13 +107,13 @@ def test_answers_are_kept_for_the_next_try(visitor, site):
     assert 'value="Jane"' in again
 
 
-def test_a_long_answer_does_not_push_the_name_out_of_the_cookie():
+def test_a_long_answer_is_left_out_of_the_cookie_first():
     typed = fill_in(**{"q-words": "ä" * 1900}).list_typed()
     assert typed["first_name"] == "Jane"
     assert "q-words" not in typed
 
 
-def test_values_are_kept_as_json_keeps_them():
+def test_answers_are_converted_to_json_values():
     assert build_answer({"only": "this"}) == "{'only': 'this'}"
     assert build_answer((1, 2.5, None, True)) == [1, 2.5, None, True]
     assert build_answer(MeetingType(pk=7)) == 7
@@ -128,10 +129,10 @@ def test_values_are_kept_as_json_keeps_them():
         ("tests.tags.questions.FileForm", "meetergo.E015"),
     ],
 )
-def test_a_form_that_cannot_be_used_is_named_before_anybody_needs_it(settings, path, found):
+def test_the_system_check_reports_an_unusable_form(settings, path, found):
     with override_settings(MEETERGO={**settings.MEETERGO, "FORMS": {"intro-call": path}}):
         assert found in {message.id for message in run_checks(tags=["meetergo"])}
 
 
-def test_a_form_that_can_be_used_passes():
+def test_the_system_check_accepts_a_usable_form():
     assert not {"meetergo.E012", "meetergo.E013"} & {message.id for message in run_checks(tags=["meetergo"])}

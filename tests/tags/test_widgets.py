@@ -1,4 +1,4 @@
-"""Free times inside any page of the site."""
+"""The booking widget, the next free times and a user's appointments in pages of the site."""
 
 import re
 from urllib.parse import quote_plus
@@ -15,7 +15,7 @@ from django.urls import include, path
 
 from django_meetergo import links
 from django_meetergo.models import Attendee, Booking, MeetingType
-from django_meetergo.templatetags.meetergo import WrongTag
+from django_meetergo.presentation.tag_errors import TagUsageError
 from tests.pages.conftest import Visitor
 from tests.tags.conftest import Page
 
@@ -35,9 +35,9 @@ def list_ids(text):
 
 
 def list_references(text):
-    """Ids that other elements of the same page point to."""
+    """Return the ids that other elements of the page refer to."""
     named = re.findall(r'\s(?:for|aria-labelledby|aria-describedby)="([^"]+)"', text)
-    return {one for each in named for one in each.split()} | set(re.findall(r'href="#([^"]+)"', text))
+    return {name for names in named for name in names.split()} | set(re.findall(r'href="#([^"]+)"', text))
 
 
 def test_two_widgets_on_one_page_do_not_share_an_id(site_page, site):
@@ -47,15 +47,15 @@ def test_two_widgets_on_one_page_do_not_share_an_id(site_page, site):
     assert list_references(text) <= set(ids)
 
 
-def test_headings_go_below_the_one_it_is_given(site_page, site):
-    """It is a part of somebody's page: no main, no first heading, no level left out."""
+def test_heading_levels_follow_the_given_one(site_page, site):
+    """The widget has no main element and skips no level."""
     text = site_page.render('{% meetergo_booking_widget "intro-call" heading_level=3 %}')
     assert re.findall(r"<h(\d)", text) == ["3", "4", "4", "5", "4"]
     assert "<main" not in text
     assert re.findall(r"<h(\d)", site_page.render(WIDGET))[0] == "2"
 
 
-def test_it_leads_to_our_own_pages(site_page, site):
+def test_the_widget_links_to_the_booking_pages(site_page, site):
     text = site_page.render(WIDGET)
     assert "Book Intro call" in text
     assert 'action="/book/intro-call/details/"' in text
@@ -64,21 +64,21 @@ def test_it_leads_to_our_own_pages(site_page, site):
     assert all("date=" in day and "subject" not in day for day in days)
 
 
-def test_our_script_gets_parts_that_fit_into_the_widget(site_page, visitor):
-    """The same ids and the same headings as in the page they are put into."""
+def test_fragments_have_the_ids_and_headings_of_the_widget(site_page, visitor):
+    """The script names the widget in a header."""
     text = site_page.render('{% meetergo_booking_widget "intro-call" heading_level=3 %}')
     widget = re.search(r'data-widget="([^"]+)"', text)[1]
     headers = {"X-Meetergo-Fragment": "calendar", "X-Meetergo-Widget": widget}
     answer = visitor.client.get("/book/intro-call/", headers=headers)
-    part = answer.content.decode()
-    assert 'id="w1-mg-times"' in part
-    assert re.findall(r"<h(\d)", part) == ["4", "5", "4"]
+    fragment = answer.content.decode()
+    assert 'id="w1-mg-times"' in fragment
+    assert re.findall(r"<h(\d)", fragment) == ["4", "5", "4"]
     assert "X-Meetergo-Widget" in answer["Vary"]
     forged = visitor.client.get("/book/intro-call/", headers={**headers, "X-Meetergo-Widget": '1"><script'})
     assert 'id="mg-times"' in forged.content.decode()
 
 
-def test_a_zone_once_chosen_holds_in_every_widget(site_page, visitor):
+def test_the_chosen_zone_is_used_in_every_widget(site_page, visitor):
     answer = visitor.post("/book/timezone/", tz="America/New_York", next="/treatments/intro/")
     assert answer["Location"] == "/treatments/intro/"
     assert answer.cookies["meetergo_tz"]["path"] == "/"
@@ -87,7 +87,7 @@ def test_a_zone_once_chosen_holds_in_every_widget(site_page, visitor):
 
 
 @pytest.mark.parametrize("tag", [WIDGET, NEXT])
-def test_a_warm_tag_costs_no_query_and_no_call(site_page, site, half_past, tag):
+def test_a_cached_tag_costs_no_query_and_no_call(site_page, site, movable_clock, tag):
     shown = site_page.render(tag)
     calls = site.posts("GET /v4/booking-availability")
     another = Page()
@@ -97,8 +97,8 @@ def test_a_warm_tag_costs_no_query_and_no_call(site_page, site, half_past, tag):
     assert site.posts("GET /v4/booking-availability") == calls
 
 
-def test_a_cache_before_the_site_keeps_the_zones_apart(site, settings):
-    """The widget depends on a cookie, and so does every page it is in."""
+def test_pages_with_a_widget_vary_on_the_zone_cookie(site, settings):
+    """So the site's cache middleware keeps the zones apart."""
     settings.ROOT_URLCONF = "tests.tags.test_widgets"
     settings.MIDDLEWARE = [
         "django.middleware.cache.UpdateCacheMiddleware",
@@ -107,13 +107,13 @@ def test_a_cache_before_the_site_keeps_the_zones_apart(site, settings):
     ]
     for path_ in ("/home/", "/book/intro-call/"):
         assert 'data-zone="Europe/Berlin"' in Client().get(path_).content.decode()
-        elsewhere = Client(headers={"Cookie": "meetergo_tz=Asia/Tokyo"})
-        assert 'data-zone="Asia/Tokyo"' in elsewhere.get(path_).content.decode()
+        other_zone = Client(headers={"Cookie": "meetergo_tz=Asia/Tokyo"})
+        assert 'data-zone="Asia/Tokyo"' in other_zone.get(path_).content.decode()
 
 
 @pytest.mark.parametrize("tag", [WIDGET, NEXT])
-def test_a_page_that_no_browser_asked_for_is_rendered_all_the_same(site, settings, tag):
-    """A mail, or a page made in the background, with whatever stands in for a request."""
+def test_tags_render_with_an_incomplete_request(site, settings, tag):
+    """Mails and background jobs may pass an empty request."""
     settings.ALLOWED_HOSTS = ["clinic.example"]
     plain = HttpRequest()
     plain.user = AnonymousUser()
@@ -121,8 +121,8 @@ def test_a_page_that_no_browser_asked_for_is_rendered_all_the_same(site, setting
         assert re.search(r">[^<]*\d\d:\d\d<", page.render(tag))
 
 
-def test_times_at_hand_cost_a_widget_two_queries_and_no_call(site_page, visitor, site, half_past):
-    """Where it was not shown to anybody in this minute."""
+def test_a_widget_with_cached_times_costs_two_queries_and_no_call(site_page, visitor, site, movable_clock):
+    """If the widget itself is not cached."""
     visitor.get("/book/intro-call/")
     calls = site.posts("GET /v4/booking-availability")
     for tag, most in ((WIDGET, 2), (NEXT, 1)):
@@ -132,8 +132,8 @@ def test_times_at_hand_cost_a_widget_two_queries_and_no_call(site_page, visitor,
     assert site.posts("GET /v4/booking-availability") == calls
 
 
-def test_what_is_about_something_is_shown_to_nobody_else(site_page, site, half_past):
-    """Two objects, two widgets: the value that ties a booking to one is never in the other's."""
+def test_a_widget_with_a_subject_is_not_cached(site_page, site, movable_clock):
+    """The token of one object never appears in the widget of another."""
     groups = [Group.objects.create(name=name) for name in "ab"]
     tag = '{% meetergo_booking_widget "intro-call" subject=subject %}'
     texts = [Page().render(tag, subject=group) for group in groups]
@@ -143,20 +143,20 @@ def test_what_is_about_something_is_shown_to_nobody_else(site_page, site, half_p
     assert "subject" not in plain
 
 
-def test_two_widgets_of_one_kind_stay_apart_when_they_are_shown_again(site_page, site, half_past):
+def test_cached_widgets_of_one_type_keep_their_own_ids(site_page, site, movable_clock):
     both = WIDGET + '{% meetergo_booking_widget "intro-call" heading_level=4 %}'
     shown = site_page.render(both)
     assert Page().render(both) == shown
     assert len(set(list_ids(shown))) == len(list_ids(shown))
 
 
-def test_a_service_that_is_down_is_told_in_place(site_page, site):
+def test_a_failed_call_is_shown_in_the_widget(site_page, site):
     site.fail_next("GET /v4/booking-availability", times=20)
     assert "We cannot show free times right now" in site_page.render(WIDGET)
     assert "We cannot show free times right now" in site_page.render('{% meetergo_next_slots "checkup" %}')
 
 
-def test_what_cannot_be_booked_here_says_so(site_page, site):
+def test_an_unavailable_type_is_shown_as_such(site_page, site):
     MeetingType.objects.filter(slug="intro-call").update(enabled=False)
     for tag in (WIDGET, '{% meetergo_next_slots "intro-call" %}'):
         assert "Intro call cannot be booked online at the moment." in site_page.render(tag)
@@ -167,23 +167,23 @@ def test_what_cannot_be_booked_here_says_so(site_page, site):
 
 
 @pytest.mark.parametrize("tag", ["meetergo_booking_widget", "meetergo_next_slots"])
-def test_a_slug_that_does_not_exist_is_told_to_developers_alone(site_page, site, settings, caplog, tag):
+def test_an_unknown_slug_raises_only_with_debug(site_page, site, settings, caplog, tag):
     text = f'before {{% {tag} "nothing" %}} after'
     assert site_page.render(text) == "before  after"
     assert "no meeting type has the slug 'nothing'" in caplog.text
     settings.DEBUG = True
-    with pytest.raises(WrongTag, match="no meeting type has the slug 'nothing'"):
+    with pytest.raises(TagUsageError, match="no meeting type has the slug 'nothing'"):
         site_page.render(text)
 
 
-def test_it_works_without_a_request(site):
+def test_the_widget_renders_without_a_request(site):
     text = Template("{% load meetergo %}" + WIDGET + WIDGET).render(Context())
     ids = list_ids(text)
     assert len(ids) == len(set(ids))
     assert "csrfmiddlewaretoken" not in text
 
 
-def test_the_next_times_lead_straight_to_the_form(site_page, visitor):
+def test_next_slots_link_to_the_form(site_page, visitor):
     text = site_page.render('{% meetergo_next_slots "intro-call" 2 %}')
     found = re.findall(r'href="(/book/intro-call/details/\?start=[^"]+)"', text)
     assert len(found) == 2
@@ -191,7 +191,7 @@ def test_the_next_times_lead_straight_to_the_form(site_page, visitor):
     assert 'href="/book/intro-call/"' in text
 
 
-# What a booking is about
+# The subject of a booking
 
 
 @pytest.fixture
@@ -199,62 +199,62 @@ def group(db):
     return Group.objects.create(name="Back class, spring")
 
 
-def find_way(site_page, group):
+def find_details_link(site_page, group):
     text = site_page.render('{% meetergo_next_slots "intro-call" 1 subject=group %}', group=group)
     return re.search(r'href="(/book/intro-call/details/[^"]+)"', text)[1].replace("&amp;", "&")
 
 
-def follow(visitor, way, **changes):
-    text = visitor.text(way)
+def follow(visitor, link, **changes):
+    text = visitor.text(link)
     action = re.search(r'method="post" action="(/book/intro-call/details/[^"]*)"', text)[1]
     start = re.search(r'name="start" value="([^"]+)"', text)[1]
     return visitor.post(action.replace("&amp;", "&"), **visitor.fill_in("intro-call", start, **changes))
 
 
-def test_a_booking_is_tied_to_an_object_and_to_whoever_is_signed_in(site_page, visitor, group):
+def test_the_attendee_has_the_subject_and_the_signed_in_user(site_page, visitor, group):
     jane = get_user_model().objects.create_user("jane", email="jane@example.com")
     visitor.client.force_login(jane)
-    assert follow(visitor, find_way(site_page, group)).status_code == 303
+    assert follow(visitor, find_details_link(site_page, group)).status_code == 303
     attendee = Attendee.objects.get()
     assert (attendee.subject, attendee.user) == (group, jane)
     assert get_user_model().objects.count() == 1
 
 
-def test_the_object_survives_the_other_steps(site_page, visitor, group):
-    """Another day, another length, an error: still about the same."""
+def test_the_subject_is_handed_on_through_all_steps(site_page, visitor, group):
+    """Another day, another duration, and a form error keep it."""
     token = links.sign_subject(group)
     text = site_page.render('{% meetergo_booking_widget "consultation" subject=group %}', group=group)
     assert text.count(f'name="subject" value="{token}"') == 2
     times = visitor.text("/book/consultation/", subject=token)
     assert times.count(f'name="subject" value="{token}"') == 2
-    wrong = follow(visitor, find_way(site_page, group), email="")
+    wrong = follow(visitor, find_details_link(site_page, group), email="")
     assert wrong.status_code == 422
     assert quote_plus(token) in wrong.content.decode()
     assert Booking.objects.count() == 0
 
 
 @pytest.mark.parametrize("forged", ["auth.group:{key}", "auth.user:{key}~{signature}", "~", "x" * 500])
-def test_a_forged_object_ties_nothing(site_page, visitor, group, caplog, forged):
+def test_a_forged_subject_token_is_ignored(site_page, visitor, group, caplog, forged):
     token = links.sign_subject(group)
     given = forged.format(key=group.pk, signature=token.rpartition("~")[2])
-    way = find_way(site_page, group).replace(quote_plus(token), quote_plus(given))
-    assert quote_plus(token) not in way
-    assert follow(visitor, way).status_code == 303
+    link = find_details_link(site_page, group).replace(quote_plus(token), quote_plus(given))
+    assert quote_plus(token) not in link
+    assert follow(visitor, link).status_code == 303
     assert Attendee.objects.get().subject is None
-    assert "its token is not ours" in caplog.text
+    assert "the token's signature is wrong" in caplog.text
 
 
-def test_an_object_that_is_gone_ties_nothing(site_page, visitor, group):
-    way = find_way(site_page, group)
+def test_a_deleted_subject_is_ignored(site_page, visitor, group):
+    link = find_details_link(site_page, group)
     group.delete()
-    assert follow(visitor, way).status_code == 303
+    assert follow(visitor, link).status_code == 303
     assert Attendee.objects.get().subject is None
 
 
-# Somebody's own appointments
+# A user's appointments
 
 
-def test_people_see_their_coming_appointments_and_nobody_else_does(site_page, visitor, site):
+def test_users_see_only_their_own_upcoming_appointments(site_page, visitor, site):
     jane = get_user_model().objects.create_user("jane")
     visitor.client.force_login(jane)
     visitor.book()
@@ -285,7 +285,7 @@ def test_the_manage_link_opens_the_appointment(site_page, visitor):
 
 
 class LazyNonce:
-    """As Django's own middleware gives it: made, and true, only once it has been read."""
+    """A nonce like that of Django's middleware: false until it is read."""
 
     def __bool__(self):
         return False
@@ -303,6 +303,6 @@ def test_assets_carry_the_nonce_of_the_request(site_page, name):
     assert '<script type="module" src="/static/meetergo/meetergo.js"' in text
 
 
-def test_a_page_that_only_offers_times_needs_one_stylesheet(site_page):
+def test_whole_false_leaves_out_the_stylesheet_of_the_pages(site_page):
     assert site_page.render("{% meetergo_assets %}").count("stylesheet") == 2
     assert site_page.render("{% meetergo_assets whole=False %}").count("stylesheet") == 1

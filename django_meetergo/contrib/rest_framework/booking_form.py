@@ -8,14 +8,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from django import forms
 from django.utils.translation import gettext as _
 
 from django_meetergo.contrib.rest_framework.inputs import AnswerInput, get_public_name
 from django_meetergo.contrib.rest_framework.problems import INVALID, KEY_INVALID, Problem, get_error_code
 from django_meetergo.models import MeetingType
 from django_meetergo.models.bookings import make_idempotency_key
-from django_meetergo.presentation.forms import BookingForm, name_question
+from django_meetergo.presentation.forms import BookingForm
+from django_meetergo.presentation.questions import name_question
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 IDEMPOTENCY_PATTERN = r"^[A-Za-z0-9._~-]{16,128}$"
@@ -43,19 +43,15 @@ class ApiBookingForm(BookingForm):
     """The pages' form for JSON: without the fields of pages only, and with answers of their JSON types."""
 
     #: The token and the honeypot of the page, and the consent to another time, which the API does not offer.
-    LEFT_OUT = (*BookingForm.BEHIND, "rebook", *BookingForm.NARROWING)
+    LEFT_OUT = (*BookingForm.HIDDEN, "rebook", *BookingForm.REBOOK_RESTRICTIONS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in self.LEFT_OUT:
             self.fields.pop(name, None)
-
-    def build_questions(self) -> forms.Form | None:
-        questions = super().build_questions()
-        if questions is not None and self.is_bound:
-            for field in questions.fields.values():
+        if self.questions is not None and self.is_bound:
+            for field in self.questions.fields.values():
                 field.widget = AnswerInput(field)
-        return questions
 
 
 def hash_content(data: Mapping[str, Any]) -> str:

@@ -21,7 +21,8 @@ from django.utils.duration import duration_iso_string
 
 from django_meetergo.conf import get_settings
 from django_meetergo.formatting import NEEDS_PHONE, ON_SITE
-from django_meetergo.presentation.forms import build_answer, name_question
+from django_meetergo.presentation.questions import build_answer, name_question
+from django_meetergo.services.booking.validation import LIMITS, MAX_GUESTS
 
 #: Types of values: JSON booleans, numbers (``integer``, ``number``), lists (``parts``), or else strings.
 INPUT_TYPES = (
@@ -83,7 +84,7 @@ def describe_input(form: Any, bound: forms.BoundField, name: str) -> dict[str, A
     is_either = own and name in {"email", "phone"} and form.meeting_type.allows_phone_only
     return {
         **describe_value(field),
-        **(describe_own(name, field) if own else {}),
+        **(describe_own(name) if own else {}),
         "name": name,
         "label": re.sub(r"<[^>]+>", "", label),
         "help_text": re.sub(r"<[^>]+>", "", str(field.help_text)),
@@ -100,11 +101,16 @@ def describe_input(form: Any, bound: forms.BoundField, name: str) -> dict[str, A
     }
 
 
-def describe_own(name: str, field: forms.Field) -> dict[str, Any]:
+def describe_own(name: str) -> dict[str, Any]:
     """Return what differs for a field of the booking form itself, which the request has as a member."""
     if name == "other_emails":
         # A text with one address per line in the form, a list in the request.
-        return {"type": "email", "multiple": True, "max_items": field.max_addresses, "max_length": 254}  # type: ignore[attr-defined]
+        return {
+            "type": "email",
+            "multiple": True,
+            "max_items": MAX_GUESTS,
+            "max_length": LIMITS["email"],
+        }
     return {"type": "phone"} if name == "phone" else {}
 
 

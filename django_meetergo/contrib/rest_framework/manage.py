@@ -104,7 +104,8 @@ def describe_managed(attendee: Attendee, change: AppointmentChange | None, now: 
         "email": attendee.email,
         "previous_start": appointment.previous_start,
         "may_reschedule": is_idle and reschedule.allowed and find_bookable_type(attendee) is not None,
-        "may_cancel": is_idle and cancel.allowed,
+        # While a reschedule is open a cancel is accepted, and sent after it.
+        "may_cancel": cancel.allowed and (is_idle or change is None or change.kind != Kind.CANCEL),
         "may_until": min(deadlines, default=None),
         "change": change,
     }

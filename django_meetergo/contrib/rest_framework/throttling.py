@@ -6,11 +6,10 @@ import logging
 from math import ceil
 from typing import Any
 
-from django.core.cache import BaseCache, caches
 from rest_framework.settings import api_settings
 from rest_framework.throttling import ScopedRateThrottle
 
-from django_meetergo.conf import get_settings
+from django_meetergo.cache import cache
 from django_meetergo.visitors import get_client_address
 
 logger = logging.getLogger(__name__)
@@ -53,9 +52,7 @@ class SchedulingThrottle(ScopedRateThrottle):  # type: ignore[misc]
             "RateLimit-Reset": str(max(ceil(reset), 0)),
         }
 
-    @property
-    def cache(self) -> BaseCache:
-        return caches[get_settings().CACHE]
+    cache = cache
 
     def get_rate(self) -> str | None:
         rates = {**RATES, **api_settings.DEFAULT_THROTTLE_RATES}

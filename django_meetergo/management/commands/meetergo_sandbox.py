@@ -10,7 +10,7 @@ from django_meetergo.sandbox import __main__ as sandbox
 
 
 class Command(BaseCommand):
-    help = "Start the sandbox: a small meetergo on this machine, with the data of a clinic."
+    help = "Serve a small meetergo with a seeded clinic on this computer; no account is needed."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,7 +1,7 @@
-"""What goes out to meetergo and what comes back, as frozen dataclasses. camelCase ends here.
+"""The documents that meetergo sends and accepts, as frozen dataclasses.
 
-Reading is tolerant: unknown keys are ignored, optional fields of a wrong type become ``""`` or None.
-Only what nobody can do without (the id and start of an appointment) raises ``UnreadableReply``.
+Parsers ignore unknown keys. An optional field of a wrong type becomes ``""`` or None. Only a document without
+an essential field, such as the id or the start of an appointment, raises ``UnreadableReply``.
 """
 
 from django_meetergo.remote.payloads.appointments import (
@@ -40,7 +40,7 @@ from django_meetergo.remote.payloads.directory import (
     parse_meeting_types,
     parse_queue,
 )
-from django_meetergo.remote.payloads.reading import build_instant
+from django_meetergo.remote.payloads.reading import ItemList, SkippedItem, build_instant
 from django_meetergo.remote.payloads.webhooks import (
     Delivery,
     UnknownDelivery,
@@ -64,11 +64,13 @@ __all__ = [
     "Delivery",
     "HostDocument",
     "HostPage",
+    "ItemList",
     "MeetingTypeDocument",
     "ProvisionalDocument",
     "ProvisionalPage",
     "QueueDocument",
     "RescheduleReply",
+    "SkippedItem",
     "Slot",
     "UnknownDelivery",
     "UserDocument",

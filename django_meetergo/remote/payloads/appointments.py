@@ -1,4 +1,4 @@
-"""Appointments as the service tells them, and the answer to a move."""
+"""Appointments, and the answer to a reschedule."""
 
 from __future__ import annotations
 
@@ -11,24 +11,38 @@ from typing import Any
 from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.remote.payloads.directory import HostDocument, parse_hosts
 from django_meetergo.remote.payloads.reading import (
-    need_list,
-    need_object,
+    MAX_CODE_LENGTH,
+    MAX_EMAIL_LENGTH,
+    MAX_MINUTES,
+    MAX_SECRET_LENGTH,
+    PARSE_ERRORS,
+    ItemList,
+    SkippedItem,
     read_answers,
+    read_code,
     read_id,
     read_ids,
     read_instant,
+    read_items,
+    read_line,
     read_link,
     read_number,
     read_object,
-    read_objects,
     read_text,
-    without_secrets,
+    remove_secrets,
+    require_list,
+    require_object,
 )
+
+MAX_NAME_LENGTH = 150
+MAX_COMPANY_LENGTH = 200
+MAX_LANGUAGE_LENGTH = 16
+MAX_LOCATION_LENGTH = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttendeeDocument:
-    """A person who comes to an appointment."""
+    """An attendee of an appointment."""
 
     id: str
     email: str = ""
@@ -43,7 +57,7 @@ class AttendeeDocument:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AppointmentDocument:
-    """An appointment as it stands at meetergo; ``raw`` is the whole document without its secrets."""
+    """An appointment in its current state at meetergo. ``raw`` is the whole document without secrets."""
 
     id: str
     start: datetime
@@ -69,24 +83,31 @@ class AppointmentDocument:
 
     @property
     def digest(self) -> str:
-        """The same for the same document, whatever the order of its keys and whatever its secret."""
+        """A digest of the document that ignores the order of keys and the secret."""
         text = json.dumps(self.raw, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return sha256(text.encode("utf-8")).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AppointmentPage:
-    """One page of a list; ``unreadable`` counts entries left out, so that a reader knows it is incomplete."""
+    """One page of a list. ``unreadable`` counts the skipped entries: with any, the page is incomplete."""
 
-    appointments: tuple[AppointmentDocument, ...]
+    appointments: ItemList[AppointmentDocument]
     total: int | None = None
     page: int | None = None
-    unreadable: int = 0
+
+    @property
+    def skipped(self) -> tuple[SkippedItem, ...]:
+        return self.appointments.skipped
+
+    @property
+    def unreadable(self) -> int:
+        return len(self.skipped)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RescheduleReply:
-    """A move that was carried out; which parts are told depends on the route."""
+    """A reschedule that was carried out. Which fields are known depends on the route."""
 
     appointment_id: str
     secret: str = field(default="", repr=False)
@@ -95,34 +116,36 @@ class RescheduleReply:
 
 
 def parse_attendee(document: object) -> AttendeeDocument:
-    """Answers come under two names; a company may be among them."""
-    person = need_object(document, "an attendee")
-    first_name, last_name = _names(person)
+    """Parse an attendee. Answers come under two keys; the company may be one of them."""
+    person = require_object(document, "an attendee")
+    first_name, last_name = _read_names(person)
     answers = read_answers(person.get("notes"), person.get("customFields"))
     company = answers.pop("company", "")
     return AttendeeDocument(
         id=read_id(person.get("id")),
-        email=read_text(person.get("email")),
+        email=read_code(person.get("email"), MAX_EMAIL_LENGTH),
         first_name=first_name,
         last_name=last_name,
-        phone=read_text(person.get("phone")),
-        company=read_text(person.get("company")) or company,
-        timezone=read_text(person.get("timezone")),
-        language=read_text(person.get("language")),
+        phone=read_code(person.get("phone"), MAX_CODE_LENGTH),
+        company=read_line(person.get("company")) or company[:MAX_COMPANY_LENGTH],
+        timezone=read_code(person.get("timezone"), MAX_CODE_LENGTH),
+        language=read_code(person.get("language"), MAX_LANGUAGE_LENGTH),
         answers=answers,
     )
 
 
-def _names(person: dict[str, Any]) -> tuple[str, str]:
-    first_name, last_name = read_text(person.get("firstname")), read_text(person.get("lastname"))
+def _read_names(person: dict[str, Any]) -> tuple[str, str]:
+    first_name = read_line(person.get("firstname"), MAX_NAME_LENGTH)
+    last_name = read_line(person.get("lastname"), MAX_NAME_LENGTH)
     if first_name or last_name:
         return first_name, last_name
-    first_name, _, last_name = read_text(person.get("fullname")).strip().partition(" ")
-    return first_name, last_name.strip()
+    first_name, _, last_name = read_line(person.get("fullname"), 2 * MAX_NAME_LENGTH).partition(" ")
+    return first_name[:MAX_NAME_LENGTH], last_name[:MAX_NAME_LENGTH]
 
 
 def parse_appointment(document: object) -> AppointmentDocument:
-    entry = need_object(document, "an appointment")
+    """Parse an appointment. Raise ``UnreadableReply`` without an id, a start, or an end or duration."""
+    entry = require_object(document, "an appointment")
     appointment_id, start = read_id(entry.get("id")), read_instant(entry.get("start"))
     if not appointment_id or start is None:
         raise UnreadableReply("an appointment without an id or a start")
@@ -130,54 +153,56 @@ def parse_appointment(document: object) -> AppointmentDocument:
     return AppointmentDocument(
         id=appointment_id,
         start=start,
-        end=read_instant(entry.get("end")) or _end(entry, start),
-        secret=read_text(entry.get("secret")),
-        meeting_type_id=_meeting_type_id(entry),
-        channel=read_text(info.get("channel")) or read_text(entry.get("channel")),
-        location=read_text(entry.get("location")),
-        meeting_link=_meeting_link(entry),
+        end=read_instant(entry.get("end")) or _compute_end(entry, start),
+        secret=read_code(entry.get("secret"), MAX_SECRET_LENGTH),
+        meeting_type_id=_read_meeting_type_id(entry),
+        channel=read_code(info.get("channel"), MAX_CODE_LENGTH)
+        or read_code(entry.get("channel"), MAX_CODE_LENGTH),
+        location=read_line(entry.get("location"), MAX_LOCATION_LENGTH),
+        meeting_link=_read_meeting_link(entry),
         rescheduled_at=read_instant(entry.get("rescheduledAt")),
-        reschedule_count=_reschedule_count(entry),
-        attendees=tuple(parse_attendee(person) for person in read_objects(entry.get("attendees"))),
+        reschedule_count=_read_reschedule_count(entry),
+        attendees=read_items(entry.get("attendees"), parse_attendee, "attendee", is_unique=True),
         hosts=(hosts := parse_hosts(entry.get("hosts"))),
         host_ids=read_ids(entry.get("hostIds")) or tuple(host.id for host in hosts),
         note=read_text(entry.get("note")),
         created_at=read_instant(entry.get("createdAt")),
         updated_at=read_instant(entry.get("updatedAt")),
-        raw=without_secrets(entry),
-        **_cancellation(entry),
+        raw=remove_secrets(entry),
+        **_read_cancellation(entry),
     )
 
 
-def _cancellation(entry: dict[str, Any]) -> dict[str, Any]:
-    """There is no status on the wire: a flag or the time of the cancellation says it."""
+def _read_cancellation(entry: dict[str, Any]) -> dict[str, Any]:
+    """Read the cancellation. There is no status field: a flag or the time of the cancellation shows it."""
     cancel = read_object(entry.get("cancel"))
     return {
         "is_cancelled": entry.get("isCancelled") is True or bool(cancel.get("actionAt")),
         "cancelled_at": read_instant(cancel.get("actionAt")),
-        "cancelled_by": read_text(cancel.get("actionSource")),
+        "cancelled_by": read_code(cancel.get("actionSource"), MAX_CODE_LENGTH),
         "cancellation_reason": read_text(cancel.get("reason")),
     }
 
 
-def _end(entry: dict[str, Any], start: datetime) -> datetime:
+def _compute_end(entry: dict[str, Any], start: datetime) -> datetime:
     meeting_type = read_object(entry.get("meetingType"))
     sources = (
         read_object(entry.get("meetingInfo")),
         read_object(meeting_type.get("meetingInfo")),
         meeting_type,
     )
-    minutes = next((found for source in sources if (found := read_number(source.get("duration")))), None)
+    lengths = (read_number(source.get("duration"), 1, MAX_MINUTES) for source in sources)
+    minutes = next((length for length in lengths if length), None)
     if minutes is None:
         raise UnreadableReply("an appointment without an end or a duration")
     return start + timedelta(minutes=minutes)
 
 
-def _meeting_type_id(entry: dict[str, Any]) -> str:
+def _read_meeting_type_id(entry: dict[str, Any]) -> str:
     return read_id(entry.get("meetingTypeId")) or read_id(read_object(entry.get("meetingType")).get("id"))
 
 
-def _meeting_link(entry: dict[str, Any]) -> str:
+def _read_meeting_link(entry: dict[str, Any]) -> str:
     places = (
         read_object(entry.get("hostingInfo")).get("meetingLink"),
         read_object(entry.get("meetingInfo")).get("meetingLink"),
@@ -186,47 +211,47 @@ def _meeting_link(entry: dict[str, Any]) -> str:
     return next((link for place in places if (link := read_link(place))), "")
 
 
-def _reschedule_count(entry: dict[str, Any]) -> int:
+def _read_reschedule_count(entry: dict[str, Any]) -> int:
     count = read_number(entry.get("rescheduleCount"))
-    return max(count, 0) if count is not None else int(bool(entry.get("rescheduledAt")))
+    return count if count is not None else int(bool(entry.get("rescheduledAt")))
 
 
 def parse_appointments(document: object) -> AppointmentPage:
-    """Every appointment of a list that can be read; one bad entry does not hide the others."""
-    entries = need_list(document, "appointments", key="appointments")
-    readable = tuple(found for entry in entries if (found := _appointment_or_none(entry)))
-    return AppointmentPage(appointments=readable, unreadable=len(entries) - len(readable))
+    """Parse a list of appointments and skip the entries that cannot be read."""
+    entries = require_list(document, "appointments", key="appointments")
+    return AppointmentPage(appointments=read_items(entries, parse_appointment, "appointment"))
 
 
-def _appointment_or_none(entry: object) -> AppointmentDocument | None:
+def _try_parse_appointment(entry: object) -> AppointmentDocument | None:
     try:
         return parse_appointment(entry)
-    except UnreadableReply:
+    except PARSE_ERRORS:
         return None
 
 
 def parse_appointment_page(document: object) -> AppointmentPage:
-    found, facts = parse_appointments(document), read_object(document)
+    """Parse one page of a paginated list."""
+    found, page = parse_appointments(document), read_object(document)
     return AppointmentPage(
         appointments=found.appointments,
-        unreadable=found.unreadable,
-        total=read_number(facts.get("total")),
-        page=read_number(facts.get("page")),
+        total=read_number(page.get("total")),
+        page=read_number(page.get("page")),
     )
 
 
 def parse_reschedule_reply(document: object) -> RescheduleReply:
-    """The whole appointment, or only its id and secret: the routes differ."""
-    reply = need_object(document, "the answer to a move")
+    """Parse the whole appointment, or only its id and secret: the routes differ."""
+    reply = require_object(document, "the answer to a reschedule")
     nested = reply.get("appointment")
     whole = nested if isinstance(nested, dict) else reply
     appointment_id = read_id(whole.get("id")) or read_id(reply.get("appointmentId"))
     if not appointment_id:
-        raise UnreadableReply("the answer to a move names no appointment")
-    appointment = _appointment_or_none(whole)
+        raise UnreadableReply("the answer to a reschedule names no appointment")
+    appointment = _try_parse_appointment(whole)
     return RescheduleReply(
         appointment_id=appointment_id,
-        secret=read_text(whole.get("secret")) or read_text(reply.get("secret")),
+        secret=read_code(whole.get("secret"), MAX_SECRET_LENGTH)
+        or read_code(reply.get("secret"), MAX_SECRET_LENGTH),
         start=appointment.start if appointment else read_instant(whole.get("start")),
         appointment=appointment,
     )

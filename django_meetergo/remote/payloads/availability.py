@@ -1,4 +1,4 @@
-"""Free starts. The service has worded them in three ways; this file makes them one."""
+"""Free starts. meetergo uses three document shapes for them; all become ``Availability``."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.remote.payloads.reading import (
-    need_object,
     read_instant,
     read_list,
     read_number,
     read_object,
     read_objects,
     read_text,
+    require_object,
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slot:
-    """A start that can be booked; seats are known for group types only."""
+    """A start that can be booked. Seats are known for group types only."""
 
     start: datetime
     seats_left: int | None = None
@@ -30,7 +30,7 @@ class Slot:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockedSlot:
-    """A start that cannot be booked, and what stands in its way (told only when troubleshooting)."""
+    """A start that cannot be booked, with the reasons. Only ``troubleshoot`` returns them."""
 
     start: datetime
     reasons: tuple[str, ...]
@@ -46,21 +46,21 @@ class Availability:
 
 
 def parse_availability(document: object) -> Availability:
-    """Read whichever of the three shapes this is; an unknown one is refused, never read as empty."""
-    body = need_object(document, "free times")
+    """Parse any of the three shapes. An unknown shape raises ``UnreadableReply``; it is not empty."""
+    body = require_object(document, "availability")
     timezone = read_text(body.get("timezone"))
     if isinstance(body.get("dates"), list):
         return _parse_spots(body["dates"], timezone)
     if isinstance(body.get("slots"), list):
         times = (time for day in read_objects(body["slots"]) for time in read_list(day.get("times")))
-        return Availability(timezone=timezone, slots=_slots(times))
+        return Availability(timezone=timezone, slots=_build_slots(times))
     if isinstance(body.get("availableSlots"), list):
         starts = (entry.get("start") for entry in read_objects(body["availableSlots"]))
-        return Availability(timezone=timezone, slots=_slots(starts))
-    raise UnreadableReply("free times came in a shape we do not know")
+        return Availability(timezone=timezone, slots=_build_slots(starts))
+    raise UnreadableReply("availability of unknown shape")
 
 
-def _slots(values: Iterator[object]) -> tuple[Slot, ...]:
+def _build_slots(values: Iterator[object]) -> tuple[Slot, ...]:
     starts = {start for value in values if (start := read_instant(value))}
     return tuple(Slot(start=start) for start in sorted(starts))
 
@@ -72,9 +72,9 @@ def _parse_spots(dates: list[Any], timezone: str) -> Availability:
         start = read_instant(spot.get("startTime"))
         if start is None:
             continue
-        if reasons := tuple(_reason(event) for event in read_list(spot.get("unavailabilityEvents"))):
+        if reasons := tuple(_read_reason(event) for event in read_list(spot.get("unavailabilityEvents"))):
             blocked.setdefault(start, BlockedSlot(start=start, reasons=reasons))
-        elif (slot := _slot_with_seats(start, spot)).seats_left != 0:
+        elif (slot := _read_slot(start, spot)).seats_left != 0:
             slots.setdefault(start, slot)
     return Availability(
         timezone=timezone,
@@ -83,7 +83,7 @@ def _parse_spots(dates: list[Any], timezone: str) -> Availability:
     )
 
 
-def _slot_with_seats(start: datetime, spot: dict[str, Any]) -> Slot:
+def _read_slot(start: datetime, spot: dict[str, Any]) -> Slot:
     appointment = read_object(spot.get("appointment"))
     total, taken = read_number(appointment.get("totalSpots")), read_number(appointment.get("takenSpots"))
     if total is None or taken is None:
@@ -91,8 +91,8 @@ def _slot_with_seats(start: datetime, spot: dict[str, Any]) -> Slot:
     return Slot(start=start, seats_left=max(total - taken, 0), seats_total=total)
 
 
-def _reason(event: object) -> str:
-    """Who is busy and why, in the service's words."""
-    facts = read_object(event)
-    words = (read_text(facts.get("type")), read_text(facts.get("hostName")))
-    return ": ".join(word for word in words if word) or read_text(event) or "unavailable"
+def _read_reason(event: object) -> str:
+    """Return who is busy and why, in meetergo's words."""
+    details = read_object(event)
+    parts = (read_text(details.get("type")), read_text(details.get("hostName")))
+    return ": ".join(part for part in parts if part) or read_text(event) or "unavailable"

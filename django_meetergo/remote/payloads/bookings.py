@@ -1,4 +1,4 @@
-"""Asking for an appointment, and the two kinds of yes."""
+"""The body of a booking and its two kinds of success: confirmed and provisional."""
 
 from __future__ import annotations
 
@@ -9,29 +9,34 @@ from typing import Any
 
 from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.remote.payloads.reading import (
+    MAX_EMAIL_LENGTH,
+    MAX_SECRET_LENGTH,
+    ItemList,
+    SkippedItem,
     build_answer,
     build_instant,
-    need_list,
-    need_object,
     read_answers,
     read_awaits,
+    read_code,
     read_id,
     read_ids,
     read_instant,
+    read_items,
     read_link,
     read_number,
     read_object,
     read_objects,
-    read_text,
+    require_list,
+    require_object,
 )
 
-# The guide's names of channels, and what the service calls them. All others go as they are.
+# Channel names of the booking guide and their names in the API. All others are sent unchanged.
 CHANNELS = {"google_meet": "google", "teams": "teamsForBusiness2", "in_person": "local"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttendeePayload:
-    """The person who books, with what they answered on the form."""
+    """The attendee of a booking, with their answers to the questions of the form."""
 
     email: str
     first_name: str
@@ -48,7 +53,7 @@ class AttendeePayload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BookingPayload:
-    """One wish for one slot; either ``host_ids`` or, for a queue, ``queue_id``."""
+    """A request for one slot; either ``host_ids`` or, for a host queue, ``queue_id``."""
 
     meeting_type_id: str
     start: datetime
@@ -64,7 +69,7 @@ class BookingPayload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BookingConfirmed:
-    """There is an appointment."""
+    """The appointment exists."""
 
     appointment_id: str
     secret: str = field(default="", repr=False)
@@ -74,7 +79,7 @@ class BookingConfirmed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BookingProvisional:
-    """There is no appointment yet: ``awaits`` says whose yes is missing (attendee, host, unknown)."""
+    """There is no appointment yet. ``awaits`` names who must confirm: attendee, host or unknown."""
 
     provisional_id: str
     awaits: str = "unknown"
@@ -82,7 +87,7 @@ class BookingProvisional:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProvisionalDocument:
-    """A booking that waits for a yes, with the request it was made from."""
+    """A booking that needs a confirmation, with the request it was made from."""
 
     id: str
     awaits: str
@@ -97,15 +102,22 @@ class ProvisionalDocument:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProvisionalPage:
-    """One page of waiting bookings; ``unreadable`` counts entries that had to be left out."""
+    """One page of provisional bookings. ``unreadable`` counts the skipped entries."""
 
-    bookings: tuple[ProvisionalDocument, ...]
+    bookings: ItemList[ProvisionalDocument]
     total: int | None
-    unreadable: int = 0
+
+    @property
+    def skipped(self) -> tuple[SkippedItem, ...]:
+        return self.bookings.skipped
+
+    @property
+    def unreadable(self) -> int:
+        return len(self.skipped)
 
 
 def build_booking(payload: BookingPayload) -> dict[str, Any]:
-    """The body both editions of the service accept."""
+    """Build a request body that both dialects of the API accept."""
     body: dict[str, Any] = {
         "meetingTypeId": payload.meeting_type_id,
         "start": build_instant(payload.start),
@@ -120,7 +132,7 @@ def build_booking(payload: BookingPayload) -> dict[str, Any]:
         body["queueId"] = payload.queue_id
     else:
         body["hostIds"] = list(payload.host_ids)
-    return _without_blanks(body)
+    return _drop_blanks(body)
 
 
 def _build_attendee(attendee: AttendeePayload, *, phone_only: bool) -> dict[str, Any]:
@@ -137,21 +149,21 @@ def _build_attendee(attendee: AttendeePayload, *, phone_only: bool) -> dict[str,
         "language": attendee.language,
         "bringalongEmails": list(attendee.other_emails),
     }
-    return _without_blanks(given) | {
-        "receiveReminders": attendee.receive_reminders,  # production refuses a body without these two
+    return _drop_blanks(given) | {
+        "receiveReminders": attendee.receive_reminders,  # production refuses a body without this and notes
         "notes": answers,
-        "customFields": dict(answers),  # where the guide's edition looks for them
+        "customFields": dict(answers),  # where the guide's dialect reads them
         "dataPolicyAccepted": attendee.data_policy_accepted,
     }
 
 
-def _without_blanks(body: dict[str, Any]) -> dict[str, Any]:
+def _drop_blanks(body: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in body.items() if value not in (None, "", False, [])}
 
 
 def parse_booking_reply(document: object) -> BookingConfirmed | BookingProvisional:
-    """Booked only with an appointment id and no booking type; anything else waits for a yes."""
-    reply = need_object(document, "a booking")
+    """Parse the answer: confirmed only with an appointment id and no booking type, else provisional."""
+    reply = require_object(document, "a booking")
     provisional_id = read_id(reply.get("provisionalBookingId"))
     appointment_id = read_id(reply.get("appointmentId"))
     if provisional_id or (reply.get("bookingType") and appointment_id):
@@ -164,39 +176,41 @@ def parse_booking_reply(document: object) -> BookingConfirmed | BookingProvision
         )
     return BookingConfirmed(
         appointment_id=appointment_id,
-        secret=read_text(reply.get("secret")),
-        attendee_email=read_text(reply.get("attendeeEmail")),
+        secret=read_code(reply.get("secret"), MAX_SECRET_LENGTH),
+        attendee_email=read_code(reply.get("attendeeEmail"), MAX_EMAIL_LENGTH),
         redirect_url=read_link(reply.get("redirectUrl")),
     )
 
 
 def parse_provisional_page(document: object) -> ProvisionalPage:
-    entries = need_list(document, "waiting bookings", key="provisionalBookings")
-    bookings = tuple(_parse_provisional(entry) for entry in read_objects(entries) if read_id(entry.get("id")))
+    """Parse one page of provisional bookings and skip the entries that cannot be read."""
+    entries = require_list(document, "provisional bookings", key="provisionalBookings")
     return ProvisionalPage(
-        bookings=bookings,
+        bookings=read_items(entries, _parse_provisional, "provisional booking"),
         total=read_number(read_object(document).get("total")),
-        unreadable=len(entries) - len(bookings),
     )
 
 
-def _parse_provisional(entry: dict[str, Any]) -> ProvisionalDocument:
+def _parse_provisional(document: object) -> ProvisionalDocument:
+    entry = require_object(document, "a provisional booking")
+    if not (provisional_id := read_id(entry.get("id"))):
+        raise UnreadableReply("a provisional booking without a usable id")
     request = read_object(entry.get("dto"))
     attendee = read_object(request.get("attendee"))
     return ProvisionalDocument(
-        id=read_id(entry.get("id")),
+        id=provisional_id,
         awaits=read_awaits(entry.get("type")),
         meeting_type_id=read_id(entry.get("meetingTypeId")) or read_id(request.get("meetingTypeId")),
         start=read_instant(request.get("start")),
-        email=read_text(attendee.get("email")),
+        email=read_code(attendee.get("email"), MAX_EMAIL_LENGTH),
         answers=read_answers(attendee.get("notes"), attendee.get("customFields")),
         created_at=read_instant(entry.get("createdAt")),
         deleted_at=read_instant(entry.get("deletedAt")),
-        host_ids=_provisional_hosts(entry, request),
+        host_ids=_read_host_ids(entry, request),
     )
 
 
-def _provisional_hosts(entry: dict[str, Any], request: dict[str, Any]) -> tuple[str, ...]:
+def _read_host_ids(entry: dict[str, Any], request: dict[str, Any]) -> tuple[str, ...]:
     return (
         read_ids([host.get("id") for host in read_objects(entry.get("hosts"))])
         or read_ids(request.get("hostIds"))

@@ -1,4 +1,4 @@
-"""People and meeting types: who can be met, and for what."""
+"""Hosts, host queues and meeting types."""
 
 from __future__ import annotations
 
@@ -7,25 +7,35 @@ from typing import Any
 
 from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.remote.payloads.reading import (
-    need_list,
-    need_object,
+    MAX_CODE_LENGTH,
+    MAX_EMAIL_LENGTH,
+    MAX_MINUTES,
+    ItemList,
+    SkippedItem,
+    read_code,
     read_id,
+    read_items,
+    read_line,
     read_link,
     read_list,
     read_number,
     read_object,
-    read_objects,
     read_text,
-    without_secrets,
+    remove_secrets,
+    require_list,
+    require_object,
 )
 
-YES_WORDS = frozenset({"enabled", "enable", "always", "on", "true", "yes"})
-NO_WORDS = frozenset({"disabled", "disable", "never", "off", "false", "no"})
+ENABLED_WORDS = frozenset({"enabled", "enable", "always", "on", "true", "yes"})
+MAX_PAGE_LINK_LENGTH = 500
+MAX_LOCATION_LENGTH = 500
+LOCATION_KEYS = ("location", "address", "name", "label", "value")
+DISABLED_WORDS = frozenset({"disabled", "disable", "never", "off", "false", "no"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostDocument:
-    """A person of the company; in lists of hosts most fields may be unknown."""
+    """A user of the company. In lists of hosts most fields may be unknown."""
 
     id: str
     email: str = ""
@@ -42,15 +52,19 @@ UserDocument = HostDocument
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostPage:
-    """One page of the company's people."""
+    """One page of the company's users."""
 
-    hosts: tuple[HostDocument, ...]
+    hosts: ItemList[HostDocument]
     total: int | None
+
+    @property
+    def skipped(self) -> tuple[SkippedItem, ...]:
+        return self.hosts.skipped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueDocument:
-    """The hosts among whom a round-robin meeting type chooses."""
+    """The host queue of a round-robin meeting type."""
 
     id: str
     hosts: tuple[HostDocument, ...]
@@ -84,41 +98,43 @@ class MeetingTypeDocument:
 
 
 def parse_host(document: object) -> HostDocument:
-    person = need_object(document, "a person")
+    """Parse a user. Raise ``UnreadableReply`` without an id."""
+    person = require_object(document, "a host")
     if not (person_id := read_id(person.get("id"))):
-        raise UnreadableReply("a person without an id")
+        raise UnreadableReply("a host without a usable id")
     return HostDocument(
         id=person_id,
-        email=read_text(person.get("email")),
-        name=_full_name(person),
-        timezone=read_text(person.get("timezone")),
-        slug=read_text(person.get("slug")),
+        email=read_code(person.get("email"), MAX_EMAIL_LENGTH),
+        name=_read_full_name(person),
+        timezone=read_code(person.get("timezone"), MAX_CODE_LENGTH),
+        slug=read_line(person.get("slug")),
         is_admin=person.get("isAdmin") is True,
         company_id=read_id(person.get("companyId")),
-        raw=without_secrets(person),
+        raw=remove_secrets(person),
     )
 
 
-def parse_hosts(value: object) -> tuple[HostDocument, ...]:
-    """The readable entries of a list of hosts."""
-    return tuple(parse_host(person) for person in read_objects(value) if read_id(person.get("id")))
+def parse_hosts(value: object) -> ItemList[HostDocument]:
+    """Parse a list of hosts and skip the entries that cannot be read."""
+    return read_items(value, parse_host, "host", is_unique=True)
 
 
-def _full_name(person: dict[str, Any]) -> str:
-    parts = (read_text(person.get("givenName")), read_text(person.get("familyName")))
-    return read_text(person.get("fullName")).strip() or " ".join(part for part in parts if part).strip()
+def _read_full_name(person: dict[str, Any]) -> str:
+    parts = (read_line(person.get("givenName")), read_line(person.get("familyName")))
+    return read_line(person.get("fullName")) or read_line(" ".join(parts))
 
 
 def parse_host_page(document: object) -> HostPage:
-    people = need_list(document, "a list of people", key="users")
+    """Parse one page of users and skip the entries that cannot be read."""
+    people = require_list(document, "a list of users", key="users")
     return HostPage(hosts=parse_hosts(people), total=read_number(read_object(document).get("total")))
 
 
 def parse_queue(document: object) -> QueueDocument:
-    """Hosts with their names where the service tells them, else by id alone."""
-    queue = need_object(document, "a queue")
+    """Parse a host queue. Hosts have their names where the document holds them, else only ids."""
+    queue = require_object(document, "a queue")
     if not (queue_id := read_id(queue.get("id"))):
-        raise UnreadableReply("a queue without an id")
+        raise UnreadableReply("a queue without a usable id")
     named = parse_hosts(queue.get("users")) or parse_hosts(queue.get("hosts"))
     known = {host.id for host in named}
     ids = (read_id(value) for value in read_list(queue.get("userIds")))
@@ -126,67 +142,79 @@ def parse_queue(document: object) -> QueueDocument:
     return QueueDocument(id=queue_id, hosts=named + unnamed)
 
 
-def parse_meeting_types(document: object) -> tuple[MeetingTypeDocument, ...]:
-    return tuple(
-        parse_meeting_type(entry) for entry in need_list(document, "meeting types", key="meetingTypes")
-    )
+def parse_meeting_types(document: object) -> ItemList[MeetingTypeDocument]:
+    """Parse a list of meeting types and skip the entries that cannot be read."""
+    entries = require_list(document, "meeting types", key="meetingTypes")
+    return read_items(entries, parse_meeting_type, "meeting type", is_unique=True)
 
 
 def parse_meeting_type(document: object) -> MeetingTypeDocument:
-    entry = need_object(document, "a meeting type")
+    """Parse a meeting type. Raise ``UnreadableReply`` without an id."""
+    entry = require_object(document, "a meeting type")
     if not (type_id := read_id(entry.get("id"))):
-        raise UnreadableReply("a meeting type without an id")
+        raise UnreadableReply("a meeting type without a usable id")
     info = read_object(entry.get("meetingInfo"))
     options = read_object(entry.get("meetingOptions"))
     return MeetingTypeDocument(
         id=type_id,
-        slug=read_text(entry.get("slug")),
-        name=read_text(info.get("name")) or read_text(entry.get("name")),
+        slug=read_line(entry.get("slug")),
+        name=read_line(info.get("name")) or read_line(entry.get("name")),
         description=read_text(info.get("description")) or read_text(entry.get("description")),
-        duration=read_number(info.get("duration")) or read_number(entry.get("duration")),
-        allowed_durations=_durations(options.get("allowedDurations")),
-        channel=read_text(info.get("channel")) or read_text(entry.get("channel")),
-        allowed_channels=_texts(options.get("allowedChannels")),
+        duration=_read_minutes(info.get("duration")) or _read_minutes(entry.get("duration")),
+        allowed_durations=_read_durations(options.get("allowedDurations")),
+        channel=read_code(info.get("channel"), MAX_CODE_LENGTH)
+        or read_code(entry.get("channel"), MAX_CODE_LENGTH),
+        allowed_channels=_read_texts(options.get("allowedChannels")),
         select_channel=options.get("allowSelectChannel") is True,
-        locations=_locations(entry.get("locations")),
-        spots=max(read_number(entry.get("spots")) or 1, 1),
+        locations=_read_locations(entry.get("locations")),
+        spots=read_number(entry.get("spots"), 1) or 1,
         host_id=read_id(entry.get("userId")),
         queue_id=read_id(entry.get("queueId")),
         enabled=entry.get("enabled") is not False and not entry.get("deletedAt"),
-        booking_url=read_link(entry.get("bookingUrl")),
-        confirmation=_confirmation(options),
+        booking_url=read_link(entry.get("bookingUrl"), MAX_PAGE_LINK_LENGTH),
+        confirmation=_read_confirmation(options),
         needs_own_page=read_object(options.get("bookingPagePassword")).get("enable") is True,
         allows_guests=options.get("allowAddingGuests") is True,
         allows_phone_only=options.get("allowPhoneOnlyBooking") is True,
-        redirect_url=read_link(info.get("redirect")) if info.get("enableRedirect") is True else "",
-        raw=without_secrets(entry),
+        redirect_url=read_link(info.get("redirect"), MAX_PAGE_LINK_LENGTH)
+        if info.get("enableRedirect") is True
+        else "",
+        raw=remove_secrets(entry),
     )
 
 
-def _durations(value: object) -> tuple[int, ...]:
-    minutes = (read_number(item) for item in read_list(value))
-    return tuple(sorted({length for length in minutes if length and length > 0}))
+def _read_durations(value: object) -> tuple[int, ...]:
+    return tuple(sorted({minutes for item in read_list(value) if (minutes := _read_minutes(item))}))
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(text for item in read_list(value) if (text := read_text(item)))
+def _read_minutes(value: object) -> int | None:
+    return read_number(value, 1, MAX_MINUTES)
 
 
-def _locations(value: object) -> tuple[str, ...]:
-    """Places come as plain text, or as objects that say it under one of several names."""
-    found = (read_text(item) or _place(read_object(item)) for item in read_list(value))
+def _read_texts(value: object) -> tuple[str, ...]:
+    return tuple(text for item in read_list(value) if (text := read_line(item)))
+
+
+def _read_locations(value: object) -> tuple[str, ...]:
+    """Read locations: plain texts, or objects that hold the text under one of several keys."""
+    found = (
+        read_line(item, MAX_LOCATION_LENGTH) or _read_location(read_object(item)) for item in read_list(value)
+    )
     return tuple(text for text in found if text)
 
 
-def _place(item: dict[str, Any]) -> str:
-    texts = (read_text(item.get(key)) for key in ("location", "address", "name", "label", "value"))
+def _read_location(item: dict[str, Any]) -> str:
+    texts = (
+        read_line(item.get(key), MAX_LOCATION_LENGTH)
+        for key in ("location", "address", "name", "label", "value")
+    )
     return next((text for text in texts if text), "")
 
 
-def _confirmation(options: dict[str, Any]) -> str:
-    """none, attendee, host or both; unknown while the company's settings decide."""
-    attendee = _switch(options.get("doubleOptIn"))
-    host = _switch(options.get("requireHostConfirmation"))
+def _read_confirmation(options: dict[str, Any]) -> str:
+    """Return none, attendee, host or both, or unknown if the company's settings decide."""
+    attendee = _read_switch(options.get("doubleOptIn"))
+    host = _read_switch(options.get("requireHostConfirmation"))
     if attendee and host:
         return "both"
     if attendee or host:
@@ -194,8 +222,8 @@ def _confirmation(options: dict[str, Any]) -> str:
     return "none" if attendee is False and host is False else "unknown"
 
 
-def _switch(value: object) -> bool | None:
+def _read_switch(value: object) -> bool | None:
     if isinstance(value, bool):
         return value
     word = read_text(value).lower()
-    return True if word in YES_WORDS else False if word in NO_WORDS else None
+    return True if word in ENABLED_WORDS else False if word in DISABLED_WORDS else None

@@ -1,4 +1,4 @@
-"""Webhook endpoints, and the little we believe of what they deliver."""
+"""Webhook endpoints, and what is read of the deliveries to them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,27 @@ from dataclasses import dataclass
 
 from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.remote.payloads.reading import (
-    need_list,
-    need_object,
+    ItemList,
     read_id,
+    read_items,
+    read_line,
+    read_link,
     read_list,
     read_object,
-    read_text,
+    require_list,
+    require_object,
 )
+
+MAX_ENDPOINT_LENGTH = 2000
 
 
 class UnknownDelivery(ValueError):
-    """A delivery in neither of the two known shapes."""
+    """The body of a delivery has neither of the two known shapes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WebhookDocument:
-    """An endpoint meetergo delivers to. Its address carries our token, so it is kept out of ``repr``."""
+    """A webhook endpoint. Its address contains our token, so ``repr`` leaves it out."""
 
     id: str
     endpoint: str
@@ -34,33 +39,35 @@ class WebhookDocument:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """What knocked: the kind of event and the id to read again. Nothing else is believed."""
+    """A webhook delivery: the type of event and the id to re-read. Nothing else of the body is used."""
 
     event_type: str
     remote_id: str
 
 
 def parse_webhook(document: object) -> WebhookDocument:
-    entry = need_object(document, "a webhook")
+    """Parse a webhook endpoint. Raise ``UnreadableReply`` without an id."""
+    entry = require_object(document, "a webhook")
     if not (webhook_id := read_id(entry.get("id"))):
-        raise UnreadableReply("a webhook without an id")
+        raise UnreadableReply("a webhook without a usable id")
     return WebhookDocument(
         id=webhook_id,
-        endpoint=read_text(entry.get("endpoint")),
-        description=read_text(entry.get("description")),
-        event_types=tuple(text for item in read_list(entry.get("eventTypes")) if (text := read_text(item))),
+        endpoint=read_link(entry.get("endpoint"), MAX_ENDPOINT_LENGTH),
+        description=read_line(entry.get("description")),
+        event_types=tuple(text for item in read_list(entry.get("eventTypes")) if (text := read_line(item))),
     )
 
 
-def parse_webhooks(document: object) -> tuple[WebhookDocument, ...]:
-    return tuple(parse_webhook(entry) for entry in need_list(document, "webhooks", key="webhooks"))
+def parse_webhooks(document: object) -> ItemList[WebhookDocument]:
+    """Parse a list of webhook endpoints and skip the entries that cannot be read."""
+    return read_items(require_list(document, "webhooks", key="webhooks"), parse_webhook, "webhook")
 
 
 def parse_delivery(body: object) -> Delivery:
-    """Flat with ``webhookType``, or ``event`` beside ``data``; both have been delivered."""
+    """Parse a body: flat with ``webhookType``, or ``event`` beside ``data``. meetergo has sent both."""
     envelope = read_object(body)
-    if event_type := read_text(envelope.get("webhookType")):
+    if event_type := read_line(envelope.get("webhookType")):
         return Delivery(event_type=event_type, remote_id=read_id(envelope.get("id")))
-    if event_type := read_text(envelope.get("event")):
+    if event_type := read_line(envelope.get("event")):
         return Delivery(event_type=event_type, remote_id=read_id(read_object(envelope.get("data")).get("id")))
-    raise UnknownDelivery("a delivery that does not say what happened")
+    raise UnknownDelivery("a delivery without an event type")

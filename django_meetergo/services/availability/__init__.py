@@ -1,0 +1,1 @@
+"""Free times: read them, keep them in the cache, refresh them by demand and invalidate them."""

@@ -1,7 +1,7 @@
-"""Which free times people look at, and which documents are worth a request now.
+"""Count which documents are viewed, and choose those that are worth a refresh.
 
-Views are counted in this process and handed over every few seconds to one shared entry in the cache. Losing
-some of that costs a little freshness and nothing else, so no lock guards it.
+Each process counts views and adds them to one shared cache entry every few seconds. Losing some of them costs
+a little freshness and nothing else, so no lock protects the entry.
 """
 
 from __future__ import annotations
@@ -13,58 +13,63 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import exp, log
 
-from django.core.cache import BaseCache
+from django_meetergo.cache import cache
 
-#: A document is meeting type, minutes and window number.
+#: Primary key of the meeting type, duration in minutes and number of the window.
 DocumentId = tuple[int, int, int]
 
 CACHE_KEY = "meetergo:demand"
-KEEP_SECONDS = 3600  # seconds the shared entry lives without views
-FLUSH_SECONDS = 5.0  # seconds between two hand-overs of one process
-HALF_LIFE = timedelta(minutes=15).total_seconds()
-#: How often the free times of a document change, a second: one change an hour, until somebody measures it.
-CHANGES = 1 / 3600
-#: Below this weight, some hours after its last view, a document is forgotten.
+#: How long the shared entry is kept without views.
+KEEP_SECONDS = 3600
+#: How often a process adds its views to the shared entry.
+FLUSH_SECONDS = 5.0
+HALF_LIFE_SECONDS = timedelta(minutes=15).total_seconds()
+#: How often the free times of a document change: assumed to be once an hour.
+CHANGES_PER_SECOND = 1 / 3600
+#: A document with less interest, some hours after its last view, is dropped from the shared entry.
 MIN_INTEREST = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interest:
-    """How much a document is looked at: a count of views that halves every quarter of an hour."""
+    """How often a document is viewed: a count of views that halves every 15 minutes."""
 
     weight: float
     as_of: float  # seconds since 1970
 
     def at(self, now: float) -> float:
-        return self.weight * float(0.5 ** (max(now - self.as_of, 0.0) / HALF_LIFE))
+        """Return the weight at a later time, in seconds since 1970."""
+        return self.weight * float(0.5 ** (max(now - self.as_of, 0.0) / HALF_LIFE_SECONDS))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A document that could be refreshed. ``age`` is in seconds; a marked one is known to have changed."""
+    """A document that could be refreshed. ``age`` is in seconds."""
 
     document: DocumentId
     interest: float
     age: float
-    marked: bool = False
+    outdated: bool = False  # it is known to have changed
 
 
 def measure_worth(interest: float, age: float) -> float:
-    """How many more views are right thanks to a refresh now: those before the next change, and only if the
-    copy has become wrong meanwhile. Of changes we know no more than that they come once in a while.
+    """Return how many more views show the truth if the document is refreshed now.
+
+    These are the views before the next change, and only if the copy has become wrong since it was fetched.
+    Changes are assumed to come at random, ``CHANGES_PER_SECOND`` on average.
     """
-    unchanged = exp(-CHANGES * age)
-    return interest * log(2) / HALF_LIFE * ((1 - unchanged) / CHANGES - age * unchanged)
+    unchanged = exp(-CHANGES_PER_SECOND * age)
+    return interest * log(2) / HALF_LIFE_SECONDS * ((1 - unchanged) / CHANGES_PER_SECOND - age * unchanged)
 
 
 def choose_documents(candidates: Iterable[Candidate], *, number: int) -> list[DocumentId]:
-    """The documents most worth a request, best first: what is looked at most is refreshed more often.
+    """Return the documents that are most worth a request, best first.
 
-    Less than one view in the last minutes is worth a request a minute at most. A marked copy is wrong for
-    certain, and comes before all that are not.
+    Documents with more views are refreshed more often; one view is worth at most one request a minute.
+    Outdated documents come before all others.
     """
     worth = [
-        (candidate.marked, measure_worth(candidate.interest, candidate.age), candidate.document)
+        (candidate.outdated, measure_worth(candidate.interest, candidate.age), candidate.document)
         for candidate in candidates
     ]
     chosen = sorted((one for one in worth if one[0] or one[1] >= MIN_WORTH), reverse=True)
@@ -75,34 +80,35 @@ MIN_WORTH = measure_worth(1.0, 60.0)
 
 
 class RecentViews:
-    """What this process has seen since it last handed over."""
+    """The views that this process has counted since it last added them to the shared entry."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counted: dict[DocumentId, int] = {}
-        self._handed_over = 0.0
+        self._flushed_at = 0.0
 
-    def note(self, document: DocumentId, cache: BaseCache, now: datetime) -> None:
-        """Count a view; from time to time, tell the others."""
+    def count(self, document: DocumentId, now: datetime) -> None:
+        """Count a view. Every ``FLUSH_SECONDS``, add the counted views to the shared entry."""
         with self._lock:
             self._counted[document] = self._counted.get(document, 0) + 1
-            if time.monotonic() - self._handed_over < FLUSH_SECONDS:
+            if time.monotonic() - self._flushed_at < FLUSH_SECONDS:
                 return
-            self._handed_over = time.monotonic()
+            self._flushed_at = time.monotonic()
             counted, self._counted = self._counted, {}
-        add_views(counted, cache, now.timestamp())
+        add_views(counted, now.timestamp())
 
-    def forget(self) -> None:
+    def clear(self) -> None:
+        """Drop the counted views."""
         with self._lock:
-            self._counted, self._handed_over = {}, 0.0
+            self._counted, self._flushed_at = {}, 0.0
 
 
 recent_views = RecentViews()
 
 
-def add_views(counted: Mapping[DocumentId, int], cache: BaseCache, now: float) -> None:
-    """Add to the shared entry, and drop what nobody looks at any more."""
-    shared = read_interest(cache)
+def add_views(counted: Mapping[DocumentId, int], now: float) -> None:
+    """Add views to the shared entry, and drop documents that nobody views any more."""
+    shared = read_interest()
     for document, number in counted.items():
         known = shared.get(document)
         shared[document] = Interest(weight=(known.at(now) if known else 0.0) + number, as_of=now)
@@ -114,6 +120,7 @@ def add_views(counted: Mapping[DocumentId, int], cache: BaseCache, now: float) -
     cache.set(CACHE_KEY, kept, KEEP_SECONDS)
 
 
-def read_interest(cache: BaseCache) -> dict[DocumentId, Interest]:
+def read_interest() -> dict[DocumentId, Interest]:
+    """Return the interest in each viewed document."""
     stored = cache.get(CACHE_KEY) or {}
     return {document: Interest(weight=weight, as_of=as_of) for document, (weight, as_of) in stored.items()}

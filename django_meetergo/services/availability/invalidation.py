@@ -1,4 +1,4 @@
-"""Remove slots that are known to be taken and mark documents as outdated."""
+"""Remove slots that are known to be taken, and flag documents as outdated."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django_meetergo.cache import cache
 from django_meetergo.models import MeetingType
 from django_meetergo.services.availability.store import (
     KEEP_FOR,
     Window,
     add_stamp,
-    document_cache,
     find_window,
     flag_document,
     list_windows,
@@ -24,7 +24,7 @@ from django_meetergo.wakeup import wake_workers
 
 @dataclass(frozen=True, kw_only=True)
 class TakenSpan:
-    """A span of a host's calendar, by meetergo's id, that is known not to be free any more."""
+    """A span of a host's calendar that is no longer free. ``host_id`` is meetergo's id."""
 
     host_id: str
     start: datetime
@@ -32,19 +32,19 @@ class TakenSpan:
 
 
 def remove_slot(*, meeting_type: MeetingType, start: datetime, duration: int) -> None:
-    """Drop a start that we know to be taken from the copies at hand, and mark them for a refresh."""
+    """Remove a taken start from the stored documents, and flag these for a refresh."""
     if host_id := meeting_type.only_host_id:
         end = start + timedelta(minutes=duration)
         remove_spans(
             connection=meeting_type.connection, taken=[TakenSpan(host_id=host_id, start=start, end=end)]
         )
     else:
-        # A queue may have other hosts, a group other seats.
+        # Another host of the queue, or another seat of the group, may still be free.
         invalidate(meeting_type=meeting_type, start=start)
 
 
 def remove_spans(*, connection: str, taken: Sequence[TakenSpan]) -> None:
-    """The same for many, in every type whose free times follow from that one host's calendar."""
+    """Remove taken spans from the documents of all meeting types that depend on one host's calendar alone."""
     types = [
         row
         for row in MeetingType.objects.bookable().filter(connection=connection).defer("raw")
@@ -56,24 +56,23 @@ def remove_spans(*, connection: str, taken: Sequence[TakenSpan]) -> None:
             if row.only_host_id == span.host_id:
                 for window in list_overlapping_windows(row, span):
                     affected.setdefault(window.key, (window, []))[1].append(span)
-    cache = document_cache()
     changed = {
         key: add_stamp(
-            {**stored, "times": pack(drop_overlapping(unpack(stored), *affected[key])), "marked": True}
+            {**stored, "times": pack(remove_overlapping(unpack(stored), *affected[key])), "outdated": True}
         )
-        for key, stored in cache.get_many(list(affected)).items()
+        for key, stored in (cache.get_many(affected) or {}).items()
     }
     if changed:
         cache.set_many(changed, KEEP_FOR.total_seconds())
 
 
 def list_overlapping_windows(meeting_type: MeetingType, span: TakenSpan) -> Iterator[Window]:
-    """The documents in which a start could lie whose appointment would touch the span."""
+    """Yield the windows that can contain a start whose appointment would overlap the span."""
     for length in meeting_type.durations:
         yield from list_windows(meeting_type, length, span.start - timedelta(minutes=length), span.end)
 
 
-def drop_overlapping(
+def remove_overlapping(
     times: list[tuple[int, int | None]], window: Window, taken: list[TakenSpan]
 ) -> list[tuple[int, int | None]]:
     return [
@@ -88,7 +87,7 @@ def overlaps(listed: datetime, length: int, start: datetime, end: datetime) -> b
 
 
 def invalidate(*, meeting_type: MeetingType, start: datetime) -> None:
-    """Mark the copies around a start: something there has changed, and a refresh comes first."""
+    """Flag the documents that contain a start as outdated, and wake the workers to refresh them."""
     for length in meeting_type.durations:
-        flag_document(find_window(meeting_type, length, start), marked=True)
+        flag_document(find_window(meeting_type, length, start), outdated=True)
     wake_workers()

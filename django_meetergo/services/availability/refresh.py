@@ -1,4 +1,4 @@
-"""Fetch availability documents: the first time and again."""
+"""Fetch availability documents: the first time, after a lost slot, and in the background."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from django.core.cache import BaseCache
-
+from django_meetergo.cache import cache
 from django_meetergo.clock import Stopwatch
-from django_meetergo.exceptions import (
-    RemoteError,
-)
-from django_meetergo.models import MeetingType
+from django_meetergo.exceptions import RemoteError
+from django_meetergo.models import Appointment, MeetingType
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability import demand
 from django_meetergo.services.availability.store import (
@@ -25,7 +22,6 @@ from django_meetergo.services.availability.store import (
     Window,
     add_stamp,
     build_slot_list,
-    document_cache,
     flag_document,
     get_document,
     pack,
@@ -35,29 +31,36 @@ from django_meetergo.services.availability.store import (
 from django_meetergo.services.clients import CALLS_SUSPENDED
 from django_meetergo.wakeup import wake_workers
 
-LOCK_SECONDS = 15  # seconds one refresh may keep the others waiting
-WAIT_SECONDS = 2.0  # seconds a view waits for somebody else's first refresh
+#: How long one refresh keeps others from fetching the same document.
+LOCK_SECONDS = 15
+#: How long a view waits for a document that another caller is fetching.
+WAIT_SECONDS = 2.0
 WAIT_STEP_SECONDS = 0.05
-REFRESH_REQUEST_SECONDS = 5  # seconds between two rings for one document
-BATCH_SIZE = 20  # documents refreshed in one round
-#: What the threads of this process are fetching for the first time.
+#: How often the views of one document wake the workers.
+REFRESH_REQUEST_SECONDS = 5
+#: A document that was fetched so recently is not fetched again because a start is missing in it.
+JUST_FETCHED = timedelta(seconds=5)
+#: How many documents one run of the background work refreshes at most.
+BATCH_SIZE = 20
+
+#: The first fetches that threads of this process are making, by cache key.
 _fetches_in_progress: dict[str, Future[SlotList]] = {}
 
 
-def request_refresh(key: str, cache: BaseCache) -> None:
-    """Ring for the background, once in a while however many people look."""
+def request_refresh(key: str) -> None:
+    """Wake the workers for a document, at most once in ``REFRESH_REQUEST_SECONDS``."""
     if cache.add(f"{key}:asked", 1, REFRESH_REQUEST_SECONDS):
         wake_workers()
 
 
 def fetch_once_per_process(window: Window, *, client: MeetergoClient, now: datetime) -> SlotList:
-    """The first copy: fetched by one, awaited for a short while by the others.
+    """Return the first copy of a document. One caller fetches it; the others wait ``WAIT_SECONDS`` at most.
 
-    The threads of one process wait for each other, so that only one of them looks into the cache.
+    The threads of a process wait for each other, so that only one of them polls the cache.
     """
-    ours: Future[SlotList] = Future()
-    first = _fetches_in_progress.setdefault(window.key, ours)
-    if first is not ours:
+    future: Future[SlotList] = Future()
+    first = _fetches_in_progress.setdefault(window.key, future)
+    if first is not future:
         try:
             return first.result(WAIT_SECONDS)
         except TimeoutError:
@@ -67,17 +70,17 @@ def fetch_once_per_process(window: Window, *, client: MeetergoClient, now: datet
         found = fetch_once(window, client=client, now=now)
     finally:
         del _fetches_in_progress[window.key]
-        ours.set_result(found)
+        future.set_result(found)
     return found
 
 
 def fetch_once(window: Window, *, client: MeetergoClient, now: datetime) -> SlotList:
-    """The same among processes."""
+    """Return the first copy of a document, fetched by one process and awaited by the others."""
     with hold_refresh_lock(window) as is_ours:
         if not is_ours:
             stored = wait_for_document(window, now)
             return build_slot_list(window, stored) if stored else NO_ANSWER
-        # Somebody may have put a copy there between our look and our lock.
+        # Another process may have stored the document before we got the lock.
         stored = get_document(window, now)
         try:
             return build_slot_list(window, stored) if stored else fetch_window(window, client=client, now=now)
@@ -85,11 +88,30 @@ def fetch_once(window: Window, *, client: MeetergoClient, now: datetime) -> Slot
             return NO_ANSWER
 
 
+def refetch_once(window: Window, *, client: MeetergoClient, now: datetime) -> SlotList:
+    """Fetch a document past meetergo's own cache, once for all who need it at the same time.
+
+    Callers that find another one fetching wait for its result, ``WAIT_SECONDS`` at most, and then use the
+    stored document. Costs the priority of a view, whatever the client is for. Raises RemoteError.
+    """
+    stored = get_document(window, now)
+    if stored and was_just_fetched(stored, now):
+        return build_slot_list(window, stored)
+    with hold_refresh_lock(window) as is_ours:
+        if is_ours:
+            return fetch_window(
+                window, client=client.with_priority("view"), now=now, refresh_cache=stored is not None
+            )
+        fetched_at = stored["at"] if stored else None
+        stored = wait_for_document(window, now, fetched_after=fetched_at) or stored
+    return build_slot_list(window, stored) if stored else NO_ANSWER
+
+
 @contextmanager
 def hold_refresh_lock(window: Window) -> Iterator[bool]:
-    """Whether it is on us to fetch this document. Two may think so once in a while, which costs a call."""
-    cache, lock, owner = document_cache(), f"{window.key}:lock", uuid4().hex
-    is_ours = cache.add(lock, owner, LOCK_SECONDS)
+    """Yield whether the caller is to fetch this document. Rarely two callers are, which costs one call."""
+    lock, owner = f"{window.key}:lock", uuid4().hex
+    is_ours: bool = cache.add(lock, owner, LOCK_SECONDS)
     try:
         yield is_ours
     finally:
@@ -97,10 +119,14 @@ def hold_refresh_lock(window: Window) -> Iterator[bool]:
             cache.delete(lock)
 
 
-def wait_for_document(window: Window, now: datetime) -> dict[str, Any] | None:
+def wait_for_document(
+    window: Window, now: datetime, *, fetched_after: float | None = None
+) -> dict[str, Any] | None:
+    """Return the document as soon as another caller has stored one with a later fetch time."""
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
-        if stored := get_document(window, now):
+        stored = get_document(window, now)
+        if stored and stored["at"] != fetched_after:
             return stored
         time.sleep(WAIT_STEP_SECONDS)
     return None
@@ -109,34 +135,58 @@ def wait_for_document(window: Window, now: datetime) -> dict[str, Any] | None:
 def fetch_window(
     window: Window, *, client: MeetergoClient, now: datetime, refresh_cache: bool = False
 ) -> SlotList:
-    """Ask meetergo and keep the answer. Raises RemoteError.
+    """Fetch a document and store it. Raises RemoteError.
 
-    ``refresh_cache`` makes meetergo look into the calendars again instead of into its own cache.
+    ``refresh_cache`` makes meetergo read the calendars again instead of its own cache. meetergo may answer
+    with whole days: the document is clipped to its window.
     """
     meeting_type = window.meeting_type
+    host_ids, queue_id = choose_hosts(window)
     answer = client.get_booking_availability(
         meeting_type.remote_id,
         max(window.start, now),
         window.end,
-        host_ids=tuple(meeting_type.host_ids),
-        queue_id=meeting_type.queue_id,
+        host_ids=host_ids,
+        queue_id=queue_id,
+        calculation_method=meeting_type.calculation_method,
         timezone="UTC",
         duration=window.duration if window.duration != meeting_type.duration else None,
         existing_appointment_id=window.moving,
         refresh_cache=refresh_cache,
     )
-    times = [(int(slot.start.timestamp()), slot.seats_left) for slot in answer.slots]
+    times = [
+        (int(slot.start.timestamp()), slot.seats_left)
+        for slot in answer.slots
+        if window.start <= slot.start < window.end
+    ]
     stored = add_stamp({"at": now.timestamp(), "times": pack(times)})
     store_document(window, stored)
     return build_slot_list(window, stored)
 
 
+def choose_hosts(window: Window) -> tuple[list[str], str]:
+    """Return the host ids and the queue id to ask with.
+
+    For a booking: all members of the queue and the queue itself. One reading of the service needs the queue,
+    the other needs the members. For a reschedule: the hosts of the appointment without the queue, because a
+    reschedule keeps them.
+    """
+    meeting_type = window.meeting_type
+    if window.moving and meeting_type.queue_id:
+        hosts = Appointment.objects.filter(
+            connection=meeting_type.connection, remote_id=window.moving, hosts__isnull=False
+        )
+        if host_ids := list(hosts.values_list("hosts__remote_id", flat=True)):
+            return host_ids, ""
+    return meeting_type.list_host_ids(), meeting_type.queue_id
+
+
 def poll_availability(
     *, connection: str, client: MeetergoClient, now: datetime, number: int = BATCH_SIZE
 ) -> int:
-    """Refresh what people look at, most wanted first, as far as our request limit allows; how many.
+    """Refresh the documents with the most interest, as far as the rate limit allows. Return how many.
 
-    ``client`` is of the lane ``planned``: it stops before bookings and views would have to wait.
+    ``client`` should have the priority ``planned``, which leaves permits to bookings and views.
     """
     watch, done = Stopwatch(now), 0
     for window in choose_windows(connection, now, number):
@@ -152,7 +202,7 @@ def poll_availability(
 def refresh_window(window: Window, *, client: MeetergoClient, now: datetime) -> bool:
     """Fetch a document again, unless another process is doing so or has just done it."""
     with hold_refresh_lock(window) as is_ours:
-        stored = document_cache().get(window.key)
+        stored = cache.get(window.key)
         is_ours = is_ours and not (stored and was_just_fetched(stored, now))
         if is_ours:
             fetch_window(window, client=client, now=now)
@@ -160,15 +210,13 @@ def refresh_window(window: Window, *, client: MeetergoClient, now: datetime) -> 
 
 
 def was_just_fetched(stored: dict[str, Any], now: datetime) -> bool:
-    """Whether another worker was faster since the documents were chosen."""
-    return not stored.get("marked") and now - parse_timestamp(stored["at"]) < timedelta(
-        seconds=REFRESH_REQUEST_SECONDS
-    )
+    """Whether the document is a few seconds old and not known to be outdated."""
+    return not stored.get("outdated") and now - parse_timestamp(stored["at"]) < JUST_FETCHED
 
 
 def choose_windows(connection: str, now: datetime, number: int) -> list[Window]:
-    cache = document_cache()
-    interest = demand.read_interest(cache)
+    """Return the windows that are most worth a refresh, best first."""
+    interest = demand.read_interest()
     types = (
         MeetingType.objects.bookable()
         .filter(connection=connection)
@@ -181,13 +229,13 @@ def choose_windows(connection: str, now: datetime, number: int) -> list[Window]:
         if type_id in types
         and (window := Window(meeting_type=types[type_id], duration=duration, number=window_number)).end > now
     }
-    stored = cache.get_many(list(windows))
+    stored = cache.get_many(windows) or {}
     candidates = [
         demand.Candidate(
             document=window.id,
             interest=interest[window.id].at(now.timestamp()),
             age=now.timestamp() - stored[key]["at"],
-            marked=bool(stored[key].get("marked")),
+            outdated=bool(stored[key].get("outdated")),
         )
         for key, window in windows.items()
         if key in stored

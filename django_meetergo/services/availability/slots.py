@@ -1,19 +1,19 @@
-"""List free slots."""
+"""List free slots, and decide whether a start is offered."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from django_meetergo.exceptions import (
-    RemoteError,
-)
+from django_meetergo.cache import cache
+from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import MeetingType
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability import demand
+from django_meetergo.services.availability.holds import get_holds_key, get_holds_stamp, remove_held_slots
 from django_meetergo.services.availability.refresh import (
     fetch_once_per_process,
-    fetch_window,
+    refetch_once,
     request_refresh,
 )
 from django_meetergo.services.availability.store import (
@@ -21,7 +21,6 @@ from django_meetergo.services.availability.store import (
     Source,
     Window,
     build_slot_list,
-    document_cache,
     find_window,
     flag_document,
     get_document,
@@ -42,60 +41,65 @@ def list_slots(
     duration: int | None = None,
     moving: str = "",
 ) -> SlotList:
-    """The free starts from ``start`` (never before ``now``) up to ``end``, both aware; soonest first.
+    """Return the free slots from ``start`` (never before ``now``) up to ``end``, soonest first.
 
-    ``moving`` is meetergo's id of an appointment that looks for another time: its own does not block it.
-    Costs no call while the documents are fresh, else one each. Never raises for a service that does not
-    answer: the result says so.
+    ``moving`` is meetergo's id of an appointment to be rescheduled, whose own time counts as free. Slots that
+    our own open bookings hold are left out. Makes no call while the documents are fresh, else one for each.
+    Does not raise if the service does not answer: the result says so.
     """
     length = duration or meeting_type.duration
     since = max(start, now)
+    holds_stamp = get_holds_stamp(meeting_type.connection)  # before the holds are read
     parts = [
         read_window(window, client=client, now=now)
         for window in list_windows(meeting_type, length, since, end, moving)
     ]
-    times = [free for part in parts for free in part.times if since <= free.start < end]
+    free = [slot for part in parts for slot in part.times if since <= slot.start < end]
     ages = [part.as_of for part in parts if part.as_of]
     failed = any(part.failed for part in parts)
+    holds: Source = (get_holds_key(meeting_type.connection), None, holds_stamp)
     return SlotList(
-        times=tuple(times),
+        times=tuple(remove_held_slots(meeting_type, free, length)),
         as_of=min(ages, default=None),
         stale=any(part.stale for part in parts),
         failed=failed,
-        sources=() if failed else tuple(source for part in parts for source in part.sources),
+        sources=() if failed else (holds, *(source for part in parts for source in part.sources)),
     )
 
 
 def read_window(window: Window, *, client: MeetergoClient, now: datetime) -> SlotList:
-    """The copy at hand, at once; only where there is none of this quarter of an hour does somebody wait.
+    """Return the stored document at once. Only if none is younger than 15 minutes, wait for a fetch.
 
-    A copy that is no longer fresh asks for its refresh in the background.
+    A document that is no longer fresh is refreshed in the background.
     """
-    cache = document_cache()
     stored = get_document(window, now)
     if not window.moving:
-        demand.recent_views.note(window.id, cache, now)
+        demand.recent_views.count(window.id, now)
     if stored is None:
         return fetch_once_per_process(window, client=client, now=now)
     if needs_refresh(stored, now):
-        request_refresh(window.key, cache)
+        request_refresh(window.key)
     return build_slot_list(window, stored)
 
 
 def are_current(sources: Sequence[Source], now: datetime) -> bool:
-    """Whether the copies at hand are still those that something was made from.
+    """Whether the stored documents are still those that a page was rendered from.
 
-    It is shown again if so: that counts as a view of them, and asks for refreshes as a view does.
+    If so, the page is shown again: that counts as a view of them, and requests refreshes as a view does.
     """
-    cache = document_cache()
-    copies = cache.get_many([key for key, _, _ in sources])
-    for key, _, name in sources:
-        if not is_showable(copies.get(key), now) or copies[key]["stamp"] != name:
+    stored = cache.get_many([key for key, _, _ in sources]) or {}
+    documents = [(key, document) for key, document, _ in sources if document is not None]
+    for key, document, stamp in sources:
+        if document is None:
+            is_same = stored.get(key, "") == stamp
+        else:
+            is_same = is_showable(stored.get(key), now) and stored[key]["stamp"] == stamp
+        if not is_same:
             return False
-    for key, document, _ in sources:
-        demand.recent_views.note(document, cache, now)
-        if needs_refresh(copies[key], now):
-            request_refresh(key, cache)
+    for key, document in documents:
+        demand.recent_views.count(document, now)
+        if needs_refresh(stored[key], now):
+            request_refresh(key)
     return True
 
 
@@ -108,14 +112,17 @@ def is_offered(
     now: datetime,
     moving: str = "",
 ) -> bool | None:
-    """Whether meetergo lists this start, asking once more if our copy does not. None: it did not answer."""
+    """Whether meetergo offers this start. None if it does not answer.
+
+    Fetches the document again if the stored one does not list the start.
+    """
     window = find_window(meeting_type, duration, start, moving)
-    stored = document_cache().get(window.key)
+    stored = cache.get(window.key)
     if stored and has_start(stored, start):
         return True
     try:
-        times = fetch_window(window, client=client, now=now, refresh_cache=stored is not None)
+        found = refetch_once(window, client=client, now=now)
     except RemoteError:
         flag_document(window, failed=True)
         return None
-    return any(free.start == start for free in times.times)
+    return None if found.failed else any(slot.start == start for slot in found.times)

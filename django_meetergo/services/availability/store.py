@@ -1,4 +1,4 @@
-"""Availability documents in the Django cache."""
+"""Availability documents in the cache: their windows, their format and their age."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from django.core.cache import BaseCache, caches
-
-from django_meetergo.conf import get_settings
+from django_meetergo.cache import cache
 from django_meetergo.models import MeetingType
 from django_meetergo.services.availability import demand
 
 WINDOW = timedelta(days=31)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: A document younger than this is shown without asking again.
+#: A younger document is shown without a refresh.
 FRESH = timedelta(seconds=60)
-#: An older copy is shown while it is being refreshed, or during an outage, until it is this old.
+#: An older document is shown while it is being refreshed, or during an outage, until it is this old.
 STALE = timedelta(minutes=15)
-#: A copy nobody refreshes, because nobody looks, is kept for so long.
+#: How long a document that nobody views, and so nobody refreshes, stays in the cache.
 KEEP_FOR = timedelta(hours=1)
 
 
@@ -34,17 +32,17 @@ class Slot:
     seats_left: int | None = None
 
 
-#: A copy that something was made from: its place in the cache, its document, and its stamp.
-Source = tuple[str, demand.DocumentId, str]
+#: What a page was rendered from: cache key, id of the document (None for the stamp of holds) and stamp.
+Source = tuple[str, demand.DocumentId | None, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlotList:
-    """What can be shown for a span of time.
+    """The free times of a span, soonest first.
 
-    ``as_of`` is the age of the oldest part. ``stale``: meetergo did not answer, the times come from an
-    earlier answer. ``failed``: it did not answer and there is nothing to show for at least a part.
-    ``sources`` are the copies the times were read from; none, if one of them could not be had.
+    ``as_of`` is when the oldest document was fetched. ``stale``: the last refresh failed, so the times come
+    from an earlier answer. ``failed``: meetergo did not answer and a document is missing, so the list is
+    incomplete. ``sources`` are the documents that were read; empty if one of them is missing.
     """
 
     times: tuple[Slot, ...]
@@ -54,15 +52,15 @@ class SlotList:
     sources: tuple[Source, ...] = ()
 
 
-#: There is nothing to show, and meetergo did not answer.
+#: There is no document, and meetergo did not answer.
 NO_ANSWER = SlotList(times=(), as_of=None, failed=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """One document's place: a meeting type, a length in minutes and the n-th 31 days since 1970.
+    """The window of a document: a meeting type, a duration in minutes and the n-th 31 days since 1970.
 
-    ``moving`` is meetergo's id of an appointment that looks for another time and does not block itself.
+    ``moving`` is meetergo's id of an appointment to be rescheduled, whose own time counts as free.
     """
 
     meeting_type: MeetingType
@@ -85,17 +83,17 @@ class Window:
     @property
     def key(self) -> str:
         kind = self.meeting_type
-        parts = f"{kind.connection}|{kind.remote_id}|{self.duration}|{self.number}|{self.moving}"
+        parts = (
+            f"{kind.connection}|{kind.remote_id}|{kind.calculation_method}|"
+            f"{self.duration}|{self.number}|{self.moving}"
+        )
         return "meetergo:times:" + hashlib.sha256(parts.encode()).hexdigest()[:32]
-
-
-def document_cache() -> BaseCache:
-    return caches[get_settings().CACHE]
 
 
 def list_windows(
     meeting_type: MeetingType, duration: int, start: datetime, end: datetime, moving: str = ""
 ) -> Iterator[Window]:
+    """Yield the windows that contain a part of the span, in order."""
     number = (start - EPOCH) // WINDOW
     while EPOCH + number * WINDOW < end:
         yield Window(meeting_type=meeting_type, duration=duration, number=number, moving=moving)
@@ -103,35 +101,37 @@ def list_windows(
 
 
 def get_document(window: Window, now: datetime) -> dict[str, Any] | None:
-    """The stored copy, unless it is too old to be shown to anybody."""
-    stored: dict[str, Any] | None = document_cache().get(window.key)
+    """Return the stored document, unless it is too old to be shown."""
+    stored: dict[str, Any] | None = cache.get(window.key)
     return stored if is_showable(stored, now) else None
 
 
 def is_showable(stored: dict[str, Any] | None, now: datetime) -> bool:
+    """Whether the document is young enough to be shown."""
     return stored is not None and now.timestamp() - stored["at"] <= STALE.total_seconds()
 
 
 def needs_refresh(stored: dict[str, Any], now: datetime) -> bool:
-    return bool(stored.get("marked")) or now.timestamp() - stored["at"] >= FRESH.total_seconds()
+    """Whether the document is known to be outdated, or no longer fresh."""
+    return bool(stored.get("outdated")) or now.timestamp() - stored["at"] >= FRESH.total_seconds()
 
 
 def store_document(window: Window, stored: dict[str, Any]) -> None:
-    document_cache().set(window.key, stored, KEEP_FOR.total_seconds())
+    cache.set(window.key, stored, KEEP_FOR.total_seconds())
 
 
 def pack(times: Iterable[tuple[int, int | None]]) -> str:
-    """One text, so that a look which needs the stamp of a copy alone does not unpickle hundreds of times."""
+    """Encode times as one text, so that reading only the stamp does not unpickle hundreds of tuples."""
     return json.dumps(list(times))
 
 
 def unpack(stored: dict[str, Any]) -> list[tuple[int, int | None]]:
-    """Starts in seconds since 1970, each with the seats left."""
+    """Return the starts in seconds since 1970, each with the seats left."""
     return [(start, seats) for start, seats in json.loads(stored["times"])]
 
 
 def build_slot_list(window: Window, stored: dict[str, Any]) -> SlotList:
-    """What a stored copy shows; one whose refresh has failed says so."""
+    """Return the times of a stored document. It is stale if its last refresh failed."""
     times = tuple(Slot(start=parse_timestamp(start), seats_left=seats) for start, seats in unpack(stored))
     source = (window.key, window.id, stored["stamp"])
     return SlotList(
@@ -140,7 +140,7 @@ def build_slot_list(window: Window, stored: dict[str, Any]) -> SlotList:
 
 
 def add_stamp(stored: dict[str, Any]) -> dict[str, Any]:
-    """The same copy under a name of its own: each that is written can be told from all others."""
+    """Return the document with a new stamp, which identifies this version of it."""
     return {**stored, "stamp": uuid4().hex}
 
 
@@ -149,13 +149,14 @@ def parse_timestamp(timestamp: float) -> datetime:
 
 
 def flag_document(window: Window, **flags: bool) -> None:
-    """Note on the copy at hand that it is known to be wrong somewhere, or could not be refreshed."""
-    stored = document_cache().get(window.key)
+    """Set ``outdated`` (known to be wrong) or ``failed`` (its refresh failed) on a stored document."""
+    stored = cache.get(window.key)
     if stored:
         store_document(window, add_stamp({**stored, **flags}))
 
 
 def find_window(meeting_type: MeetingType, duration: int, start: datetime, moving: str = "") -> Window:
+    """Return the window that contains a start."""
     return next(list_windows(meeting_type, duration, start, start + timedelta(microseconds=1), moving))
 
 

@@ -28,13 +28,14 @@ from django_meetergo.models import (
 )
 from django_meetergo.models.bookings import make_idempotency_key
 from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.services.availability.holds import renew_holds_stamp
 from django_meetergo.services.availability.slots import is_offered
 from django_meetergo.services.booking import validation
 from django_meetergo.services.booking.outcomes import close_booking
 from django_meetergo.services.booking.rebooking import build_agreement
 from django_meetergo.services.booking.sending import is_slot_booked, send_booking
 from django_meetergo.services.events import record_booking_event
-from django_meetergo.transactions import DATABASE_LOST
+from django_meetergo.transactions import DATABASE_LOST, is_in_transaction
 from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,8 @@ def book_appointment(
     - ``content_digest``: identifies the content of the caller's own request, where it is compared instead of
       the arguments when an ``idempotency_key`` is used again.
     - ``replaces``: a pending booking of the same person that this one replaces.
-    - ``send=False``: store the booking only; a worker sends it.
+    - ``send=False``: store the booking only; a worker sends it. Inside a transaction the booking is stored
+      with it and sent after its commit, and its slot is not compared with the free times.
     - ``visitor``: identifies an anonymous visitor, for example by network address. Only the bookings of
       anonymous visitors are counted and limited.
 
@@ -114,7 +116,7 @@ def book_appointment(
         timezone=attendee.timezone,
         language=attendee.language,
         receive_reminders=attendee.receive_reminders,
-        other_emails=list(attendee.other_emails),
+        other_emails=validation.list_guests(attendee.other_emails, attendee.email),
         custom_fields=dict(custom_fields or {}),
         skip_notifications=skip_notifications,
         user=user,
@@ -126,6 +128,7 @@ def book_appointment(
     )
     if subject is not None:
         booking.subject = subject
+    validation.validate_call(booking, client, is_sent=send)
     booking.content_digest = content_digest or digest_content(booking)
     if first := find_by_idempotency_key(booking):
         return first
@@ -133,7 +136,7 @@ def book_appointment(
     if visitor:
         validation.check_visitor_limits(booking, visitor, now)
     stopwatch = Stopwatch(now)
-    offered = is_offered(
+    offered = can_skip_availability(booking) or is_offered(
         meeting_type=meeting_type, start=start, duration=booking.duration, client=client, now=now
     )
     if offered is False:
@@ -149,6 +152,23 @@ def book_appointment(
     elif booking.state == State.RECEIVED:
         return send_now(booking, client, stopwatch.now())
     return booking
+
+
+def can_skip_availability(booking: Booking) -> bool:
+    """Whether the slot need not be compared with meetergo's free times before it is reserved.
+
+    A slot that this site has booked is lost without a call, and no call is made inside a transaction:
+    meetergo refuses a start that it does not offer.
+    """
+    return is_in_transaction() or is_slot_held(booking)
+
+
+def is_slot_held(booking: Booking) -> bool:
+    """Whether another open booking of this site, or a mirrored appointment, has the slot."""
+    key = booking.hash_slot_hold_key()
+    if key is None:
+        return False
+    return Booking.objects.filter(slot_hold_key=key).exists() or is_slot_booked(booking)
 
 
 def send_now(booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
@@ -197,7 +217,7 @@ def find_by_idempotency_key(booking: Booking) -> Booking | None:
 
 
 def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = None) -> Booking:
-    """Store the booking with its unique keys and commit.
+    """Store the booking with its unique keys.
 
     Returns the stored booking: open, or closed as ``slot_taken`` when another booking or appointment has
     the slot, or the first booking when the idempotency key is known. Raises BookingAlreadyOpen.
@@ -205,7 +225,7 @@ def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = 
     booking.open_booking_key = booking.hash_open_booking_key()
     booking.slot_hold_key = booking.hash_slot_hold_key()
     try:
-        with transaction.atomic(durable=True):
+        with transaction.atomic():
             if replaces is not None:
                 supersede_booking(replaces, now)
             booking.save()
@@ -219,6 +239,7 @@ def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = 
                 booking.save(update_fields=["slot_hold_key"])
     except IntegrityError:
         return resolve_conflict(booking, now, replaces)
+    renew_holds_stamp(booking.connection)
     return booking
 
 
@@ -252,7 +273,7 @@ def store_without_slot(booking: Booking, now: datetime) -> Booking:
     if not booking.rebook_consent:
         booking.open_booking_key = None
     try:
-        with transaction.atomic(durable=True):
+        with transaction.atomic():
             booking.save(force_insert=True)
             if not booking.rebook_consent:
                 return close_booking(booking, Reason.SLOT_TAKEN, now=now)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db.models import Count, Q
 
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import InvalidRequest, MeetingTypeUnavailable, TooManyBookings
 from django_meetergo.models import Appointment, Attendee, Booking, fold_email
+from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.services.clients import is_client_of
+from django_meetergo.transactions import is_in_transaction
 from django_meetergo.visitors import Limit
 
 DAY_SECONDS = 24 * 3600
@@ -22,6 +28,25 @@ MAX_ANSWER_LENGTH = 2000
 MAX_GUESTS = 5
 #: Characters, as wide as the columns.
 LIMITS = {"first_name": 150, "last_name": 150, "email": 254, "phone": 64, "company": 200}
+#: A name is printed in mails to an address that anybody may enter, so it must not carry a message's link.
+LINK_PATTERN = re.compile(r"://|@|\bwww\.|[^\W_]{2,}\.[^\W\d_]{2,}", re.IGNORECASE)
+
+
+def validate_call(booking: Booking, client: MeetergoClient, *, is_sent: bool) -> None:
+    """Check how a booking is made: not inside a transaction if it is sent, and with its own client."""
+    if is_sent and is_in_transaction():
+        raise InvalidRequest(
+            "This call would send a request to meetergo inside a database transaction. Make it after the "
+            "transaction, for example in transaction.on_commit, or pass send=False: the booking is then "
+            "stored with the transaction and sent after its commit.",
+            field="send",
+        )
+    if not is_client_of(client, booking.connection):
+        raise InvalidRequest(
+            f"The client has the credential of another connection than {booking.connection!r}; pass a client "
+            "of the meeting type's own connection.",
+            field="client",
+        )
 
 
 def validate_request(booking: Booking, now: datetime) -> None:
@@ -78,6 +103,42 @@ def validate_attendee(booking: Booking) -> None:
             raise InvalidRequest(f"{name} is longer than {limit} characters; shorten it.", field=name)
         if "\n" in value or "\r" in value:
             raise InvalidRequest(f"{name} holds a line break; remove it.", field=name)
+    validate_contact(booking)
+
+
+def validate_contact(booking: Booking) -> None:
+    for name in ("first_name", "last_name"):
+        if has_link(getattr(booking, name)):
+            raise InvalidRequest(f"{name} contains a web or e-mail address; remove it.", field=name)
+    if booking.email and not is_email_address(booking.email):
+        raise InvalidRequest(f"{booking.email!r} is not an e-mail address.", field="email")
+    for email in booking.other_emails:
+        if not is_email_address(email):
+            raise InvalidRequest(f"{email!r} is not an e-mail address.", field="other_emails")
+
+
+def has_link(name: str) -> bool:
+    """Return whether a mail program might turn a part of the name into a link."""
+    return LINK_PATTERN.search(name) is not None
+
+
+def is_email_address(text: str) -> bool:
+    """Return whether Django accepts the address, and its folded spelling fits and stays the same address.
+
+    Django's pattern ignores case and therefore lets "İ", "ı", "ſ" and "K" pass, which fold to ASCII letters.
+    """
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    return text.rpartition("@")[0].isascii() and len(fold_email(text)) <= LIMITS["email"]
+
+
+def list_guests(emails: Iterable[str], attendee_email: str) -> list[str]:
+    """Return the guests without the attendee and without other spellings of one address."""
+    guests = {fold_email(email): email.strip() for email in reversed(list(emails))}
+    guests.pop(fold_email(attendee_email), None)
+    return list(reversed(guests.values()))
 
 
 def validate_future_appointments(booking: Booking, now: datetime) -> None:

@@ -20,6 +20,7 @@ from django_meetergo.remote.payloads import (
     AppointmentDocument,
     AttendeeDocument,
 )
+from django_meetergo.services.matching import REFERENCE_KEY
 
 #: The columns of an erased person. meetergo's id stays, so that the row is found again.
 BLANK_PERSON: dict[str, Any] = {
@@ -80,4 +81,6 @@ def remove_people(document: AppointmentDocument, erased: set[str]) -> Appointmen
 
 
 def blank_attendee(document: AttendeeDocument) -> AttendeeDocument:
-    return AttendeeDocument(id=document.id)
+    """Return the attendee without personal data. A booking reference is random, so it stays."""
+    reference = document.answers.get(REFERENCE_KEY)
+    return AttendeeDocument(id=document.id, answers={REFERENCE_KEY: reference} if reference else {})

@@ -1,27 +1,27 @@
-/* Makes plain links and forms quicker. Words come from the page. */
+/* Replace parts of a page instead of loading it anew. All texts come from the page. */
 
-const iso = (date) => date.toISOString().slice(0, 10);
-const fill = (text, words) => text.replace(/{(\w+)}/g, (_, key) => words[key]);
-const inside = ["click", "keydown", "input", "submit"];
-const outside = ["popstate", "pageshow", "visibilitychange"];
-const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 7, ArrowUp: -7 };
-const format = { weekday: "long", day: "numeric", month: "long", timeZone: "UTC" };
-const name = (day) => new Date(day).toLocaleDateString(document.documentElement.lang || [], format);
+const toIso = (date) => date.toISOString().slice(0, 10);
+const format = (text, values) => text.replace(/{(\w+)}/g, (_, key) => values[key]);
+const ownEvents = ["click", "keydown", "input", "submit"];
+const windowEvents = ["popstate", "pageshow", "visibilitychange"];
+const dayOffsets = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 7, ArrowUp: -7 };
+const dateFormat = { weekday: "long", day: "numeric", month: "long", timeZone: "UTC" };
+const formatDay = (day) => new Date(day).toLocaleDateString(document.documentElement.lang || [], dateFormat);
 
 class MeetergoBooking extends HTMLElement {
 	connectedCallback() {
-		for (const type of inside) this.addEventListener(type, this);
-		for (const type of outside) addEventListener(type, this);
+		for (const type of ownEvents) this.addEventListener(type, this);
+		for (const type of windowEvents) addEventListener(type, this);
 		this.upgrade();
-		this.guessZone();
-		this.follow();
-		if (performance.getEntriesByType("navigation")[0]?.type === "navigate") this.tellBooked();
+		this.detectZone();
+		this.schedulePoll();
+		if (performance.getEntriesByType("navigation")[0]?.type === "navigate") this.dispatchBooked();
 	}
 
 	disconnectedCallback() {
-		for (const type of outside) removeEventListener(type, this);
-		this.asking?.abort();
-		clearTimeout(this.next);
+		for (const type of windowEvents) removeEventListener(type, this);
+		this.request?.abort();
+		clearTimeout(this.pollTimer);
 	}
 
 	handleEvent(event) {
@@ -32,73 +32,73 @@ class MeetergoBooking extends HTMLElement {
 		return this.querySelector(selector);
 	}
 
-	get words() {
+	get texts() {
 		return this.$(".mg-calendar").dataset;
 	}
 
-	// Gone after ten seconds; what stays is shown too.
-	say(text, stays, link) {
+	// Announce a text for ten seconds; a persistent one stays and is visible.
+	announce(text, persistent, link) {
 		const status = this.$(".mg-status");
-		clearTimeout(this.silence);
-		status.classList.toggle("mg-loud", !!stays);
+		clearTimeout(this.statusTimer);
+		status.classList.toggle("mg-loud", !!persistent);
 		status.textContent = "";
-		if (text) this.silence = setTimeout(() => {
+		if (text) this.statusTimer = setTimeout(() => {
 			status.append(text);
-			if (link) status.append(" ", Object.assign(document.createElement("a"), { href: link, textContent: this.words.retry }));
-			if (!stays) this.silence = setTimeout(() => this.say(), 1e4);
+			if (link) status.append(" ", Object.assign(document.createElement("a"), { href: link, textContent: this.texts.retry }));
+			if (!persistent) this.statusTimer = setTimeout(() => this.announce(), 1e4);
 		}, 50);
 	}
 
-	tell(name, detail) {
+	emit(name, detail) {
 		this.dispatchEvent(new CustomEvent(`meetergo:${name}`, { bubbles: true, detail }));
 	}
 
-	// The answer as a document; nothing if something else was asked for.
-	async ask(url, body, headers) {
-		this.asking?.abort();
-		const asking = (this.asking = new AbortController());
-		const late = setTimeout(() => asking.abort(), 2e4);
+	// The response as a document; undefined if a newer request has replaced this one.
+	async fetchPage(url, body, headers) {
+		this.request?.abort();
+		const request = (this.request = new AbortController());
+		const timeout = setTimeout(() => request.abort(), 2e4);
 		try {
-			const answer = await fetch(url, { body, method: body ? "POST" : "GET", headers, signal: asking.signal });
-			if (!answer.ok) throw answer.status;
-			return new DOMParser().parseFromString(await answer.text(), "text/html");
+			const response = await fetch(url, { body, method: body ? "POST" : "GET", headers, signal: request.signal });
+			if (!response.ok) throw response.status;
+			return new DOMParser().parseFromString(await response.text(), "text/html");
 		} catch (error) {
-			if (asking === this.asking) throw error;
+			if (request === this.request) throw error;
 		} finally {
-			clearTimeout(late);
+			clearTimeout(timeout);
 		}
 	}
 
 	async load(url, part = "calendar") {
-		await this.guess;
-		const free = this.$(".mg-calendar"), { loading, slow, failed } = this.words;
-		free.ariaBusy = true;
-		const hints = [setTimeout(() => this.say(loading), 1e3), setTimeout(() => this.say(slow, true), 8e3)];
+		await this.detection;
+		const calendar = this.$(".mg-calendar"), { loading, slow, failed } = this.texts;
+		calendar.ariaBusy = true;
+		const hints = [setTimeout(() => this.announce(loading), 1e3), setTimeout(() => this.announce(slow, true), 8e3)];
 		try {
 			const headers = { "X-Meetergo-Fragment": part, "X-Meetergo-Widget": this.dataset.widget ?? "" };
-			const fresh = (await this.ask(url, null, headers))?.querySelector(`.mg-${part}`);
+			const fresh = (await this.fetchPage(url, null, headers))?.querySelector(`.mg-${part}`);
 			if (!fresh) return;
 			this.$(`.mg-${part}`).replaceWith(fresh);
-			this.say();
+			this.announce();
 			if (part !== "zone") this.upgrade();
 			return true;
 		} catch {
-			this.say(failed, true, url);
+			this.announce(failed, true, url);
 		} finally {
 			hints.forEach(clearTimeout);
-			free.ariaBusy = null;
+			calendar.ariaBusy = null;
 		}
 	}
 
 	async reload(url, body) {
-		const nth = [...document.querySelectorAll(this.localName)].indexOf(this);
-		const fresh = (await this.ask(url, body))?.querySelectorAll(this.localName)[nth];
+		const index = [...document.querySelectorAll(this.localName)].indexOf(this);
+		const fresh = (await this.fetchPage(url, body))?.querySelectorAll(this.localName)[index];
 		const before = this.$(".mg-zone").dataset.zone, after = fresh?.querySelector(".mg-zone").dataset;
 		if (!after) return;
 		fresh.querySelector(".mg-status").replaceWith(this.$(".mg-status"));
 		this.replaceChildren(...fresh.childNodes);
 		this.upgrade();
-		if (after.zone !== before) return !this.say(after.says);
+		if (after.zone !== before) return !this.announce(after.announcement);
 	}
 
 	upgrade() {
@@ -113,19 +113,19 @@ class MeetergoBooking extends HTMLElement {
 			const link = cell.querySelector("a"), date = `${table.dataset.month}-${`${++day}`.padStart(2, 0)}`;
 			(link ?? cell).dataset.date = date;
 			if (link) cell.ariaSelected = link.matches(".mg-day-chosen");
-			else cell.ariaDisabled = true, cell.ariaLabel = fill(this.words.none, { day: name(date) });
+			else cell.ariaDisabled = true, cell.ariaLabel = format(this.texts.none, { day: formatDay(date) });
 		}
-		this.rove(this.$(".mg-day-chosen") ?? this.$("[data-date]"));
-		this.showPicked();
+		this.setTabStop(this.$(".mg-day-chosen") ?? this.$("[data-date]"));
+		this.showChoice();
 	}
 
-	rove(to) {
+	setTabStop(to) {
 		for (const item of this.querySelectorAll("[data-date]")) item.tabIndex = item === to ? 0 : -1;
 	}
 
-	focusOn(mark) {
-		const item = this.$(`[data-date="${mark}"], [class="mg-turn ${mark}"]`) ?? this.$(".mg-dates .mg-title");
-		if (item?.dataset.date) this.rove(item);
+	focusOn(target) {
+		const item = this.$(`[data-date="${target}"], [class="mg-turn ${target}"]`) ?? this.$(".mg-dates .mg-title");
+		if (item?.dataset.date) this.setTabStop(item);
 		item?.focus();
 	}
 
@@ -144,10 +144,10 @@ class MeetergoBooking extends HTMLElement {
 		if (!(await this.open(link.href, link.dataset.date))) return;
 		const title = this.$(".mg-slots .mg-title");
 		title.focus();
-		this.say(title.dataset.says);
+		this.announce(title.dataset.announcement);
 	}
 
-	// Back returns the focus; in a page of the site's own the address stays.
+	// The history entry keeps the focused element. A widget in another page leaves the history alone.
 	async open(href, focused) {
 		if (!(await this.load(href))) return false;
 		if (new URL(href).pathname === location.pathname) {
@@ -159,7 +159,7 @@ class MeetergoBooking extends HTMLElement {
 
 	async turn(href, from, to) {
 		if (!(await this.open(href, from))) return;
-		this.say(this.$(".mg-dates").dataset.says);
+		this.announce(this.$(".mg-dates").dataset.announcement);
 		this.focusOn(to);
 	}
 
@@ -171,15 +171,15 @@ class MeetergoBooking extends HTMLElement {
 		const item = event.target.closest("[data-date]"), { key } = event;
 		if (!item || event.altKey || event.ctrlKey || event.metaKey) return;
 		const date = new Date(item.dataset.date), turn = { PageUp: -1, PageDown: 1 }[key];
-		if (key === "Enter" || key === " ") item.href ? this.openDay(item) : this.sayNone(item);
+		if (key === "Enter" || key === " ") item.href ? this.openDay(item) : this.announceNoTimes(item);
 		else if (turn) this.moveMonths(date, event.shiftKey ? 12 * turn : turn);
 		else if (key === "Home" || key === "End") {
 			const days = [...item.closest("tr").querySelectorAll("[data-date]")];
 			this.focusOn(days.at(key === "Home" ? 0 : -1).dataset.date);
-		} else if (steps[key]) {
-			const mirrored = steps[key] % 7 && this.matches(":dir(rtl)");
-			date.setUTCDate(date.getUTCDate() + steps[key] * (mirrored ? -1 : 1));
-			this.goTo(iso(date));
+		} else if (dayOffsets[key]) {
+			const mirrored = dayOffsets[key] % 7 && this.matches(":dir(rtl)");
+			date.setUTCDate(date.getUTCDate() + dayOffsets[key] * (mirrored ? -1 : 1));
+			this.goTo(toIso(date));
 		} else return;
 		event.preventDefault();
 	}
@@ -187,10 +187,10 @@ class MeetergoBooking extends HTMLElement {
 	moveMonths(date, months) {
 		const { first, last } = this.$(".mg-month").dataset, day = date.getUTCDate();
 		date.setUTCMonth(date.getUTCMonth() + months, 1);
-		const to = new Date([first, iso(date).slice(0, 7), last].sort()[1]);
+		const to = new Date([first, toIso(date).slice(0, 7), last].sort()[1]);
 		to.setUTCMonth(to.getUTCMonth() + 1, 0);
 		to.setUTCDate(Math.min(day, to.getUTCDate()));
-		this.goTo(iso(to));
+		this.goTo(toIso(to));
 	}
 
 	goTo(day) {
@@ -202,54 +202,54 @@ class MeetergoBooking extends HTMLElement {
 		this.turn(url.href, document.activeElement.dataset.date, day);
 	}
 
-	sayNone({ dataset: { date } }) {
+	announceNoTimes({ dataset: { date } }) {
 		const next = [...this.querySelectorAll("a[data-date]")].find((link) => link.dataset.date > date);
-		const words = { day: name(date), next: next && name(next.dataset.date) };
-		this.say(fill(this.words[next ? "next" : "none"], words));
+		const values = { day: formatDay(date), next: next && formatDay(next.dataset.date) };
+		this.announce(format(this.texts[next ? "next" : "none"], values));
 	}
 
-	get time() {
+	get chosenTime() {
 		return this.$(".mg-slots :checked + *")?.firstChild.data;
 	}
 
-	showPicked() {
+	showChoice() {
 		const picked = this.$(".mg-picked");
-		if (picked) picked.textContent = this.time ? `${picked.dataset.day}, ${this.time}` : "";
+		if (picked) picked.textContent = this.chosenTime ? `${picked.dataset.day}, ${this.chosenTime}` : "";
 	}
 
-	// Old times once more; what was chosen stays, or is said to be gone.
+	// Load the times again and keep the choice; announce if it is no longer free. False then or on failure.
 	async refresh() {
-		const { time } = this, chosen = this.$(".mg-slots :checked"), day = this.$(".mg-day-chosen");
+		const time = this.chosenTime, chosen = this.$(".mg-slots :checked"), day = this.$(".mg-day-chosen");
 		const focused = this.$(".mg-slots")?.contains(document.activeElement);
 		if (!day || !(await this.load(day.href, "slots"))) return !day;
 		if (!chosen) return true;
 		const same = this.$(`.mg-slots [value="${chosen.value}"]`);
 		if (focused) (same ?? this.$(".mg-slots .mg-title")).focus();
 		if (same) same.checked = true;
-		else this.say(fill(this.words.gone, { time }), true);
-		this.showPicked();
+		else this.announce(format(this.texts.gone, { time }), true);
+		this.showChoice();
 		return !!same;
 	}
 
 	on_visibilitychange() {
 		if (document.hidden) this.leftAt = Date.now();
 		else if (Date.now() - this.leftAt > 3e5) this.refresh();
-		this.follow();
+		this.schedulePoll();
 	}
 
-	// Kept if the times came by it.
-	guessZone() {
-		const form = this.$("[data-guess]"), mine = Intl.DateTimeFormat().resolvedOptions().timeZone;
+	// Use the browser's zone; the cookie stays only if times in that zone arrive.
+	detectZone() {
+		const form = this.$("[data-detect]"), mine = Intl.DateTimeFormat().resolvedOptions().timeZone;
 		if (!form || mine === form.dataset.zone) return;
-		const keep = (age) => document.cookie = `meetergo_tz=${mine};path=/;samesite=lax;max-age=${age}`;
-		keep(3e7);
-		this.guess = this.reload(location.href).catch(() => {}).then((done) => done || keep(0));
+		const setCookie = (age) => document.cookie = `meetergo_tz=${mine};path=/;samesite=lax;max-age=${age}`;
+		setCookie(3e7);
+		this.detection = this.reload(location.href).catch(() => {}).then((done) => done || setCookie(0));
 	}
 
 	async on_submit(event) {
 		const form = event.target, { busy, slow } = form.dataset;
 		if (form.matches(".mg-times-form")) {
-			if (!this.time || Date.now() - this.loadedAt < 6e4) return;
+			if (!this.chosenTime || Date.now() - this.loadedAt < 6e4) return;
 			event.preventDefault();
 			if (await this.refresh()) this.$(".mg-times-form").submit();
 		} else if (form.matches(".mg-zone[method=post]")) {
@@ -265,11 +265,11 @@ class MeetergoBooking extends HTMLElement {
 			if (!busy) return;
 			button.dataset.label = button.textContent;
 			button.textContent = busy;
-			setTimeout(() => this.say(slow, true), 4e3);
+			setTimeout(() => this.announce(slow, true), 4e3);
 		}
 	}
 
-	// Back from the next page.
+	// The browser restores the page as it was left, with busy buttons.
 	on_pageshow({ persisted }) {
 		if (persisted) for (const item of this.querySelectorAll("form, button")) {
 			item.ariaBusy = item.ariaDisabled = null;
@@ -279,48 +279,48 @@ class MeetergoBooking extends HTMLElement {
 
 	on_input({ target }) {
 		if (target.matches(".mg-slots [name=start]")) {
-			this.showPicked();
-			this.tell("slot-chosen", { start: target.value });
+			this.showChoice();
+			this.emit("slot-chosen", { start: target.value });
 		}
-		const { left } = target.dataset, count = target.maxLength - target.value?.length;
-		if (!left) return;
-		const text = fill(left, { count }), isNear = count <= 50;
+		const { counter } = target.dataset, count = target.maxLength - target.value?.length;
+		if (!counter) return;
+		const text = format(counter, { count }), isNear = count <= 50;
 		target.nextElementSibling.textContent = text;
-		if (isNear && !target.told) this.say(text);
-		target.told = isNear;
+		if (isNear && !target.announced) this.announce(text);
+		target.announced = isNear;
 	}
 
-	// Look again while the page waits, often at first; the focus stays.
-	follow() {
-		clearTimeout(this.next);
+	// Check a waiting booking again, at shorter intervals first.
+	schedulePoll() {
+		clearTimeout(this.pollTimer);
 		const article = this.$("[data-poll]");
 		if (!article || document.hidden) return;
-		const [often, long, then] = article.dataset.poll.split(" ");
-		const pause = performance.now() > long * 1e3 ? then : often;
-		if (pause) this.next = setTimeout(() => this.lookAgain(article), pause * 1e3);
+		const [first, duration, later] = article.dataset.poll.split(" ");
+		const delay = performance.now() > duration * 1e3 ? later : first;
+		if (delay) this.pollTimer = setTimeout(() => this.poll(article), delay * 1e3);
 	}
 
-	async lookAgain(article) {
-		const form = article.querySelector("[data-look]");
+	async poll(article) {
+		const form = article.querySelector("[data-check]");
 		try {
-			const found = await this.ask(location.href, form && new FormData(form));
-			const fresh = found?.querySelector("[data-screen]");
+			const page = await this.fetchPage(location.href, form && new FormData(form));
+			const fresh = page?.querySelector("[data-screen]");
 			if (!fresh || fresh.dataset.screen === article.dataset.screen) return;
 			const focused = article.contains(document.activeElement), title = fresh.querySelector("h1");
 			title.autofocus = false;
 			article.replaceWith(fresh);
-			document.title = found.title;
+			document.title = page.title;
 			if (focused) title.focus();
-			else this.say(title.textContent);
-			this.tellBooked();
+			else this.announce(title.textContent);
+			this.dispatchBooked();
 		} catch {} finally {
-			this.follow();
+			this.schedulePoll();
 		}
 	}
 
-	tellBooked() {
+	dispatchBooked() {
 		const booking = this.$("[data-booked]")?.dataset.booked;
-		if (booking) this.tell("booked", { booking });
+		if (booking) this.emit("booked", { booking });
 	}
 }
 

@@ -96,7 +96,7 @@ class Site:
 def populated_site(site, make_user, monkeypatch):
     make_user("root", is_superuser=True)
     # So many requests would exceed the app's own rate limit, which has its own tests.
-    monkeypatch.setattr("django_meetergo.remote.rate_limit.RateLimiter.take", lambda *_, **__: None)
+    monkeypatch.setattr("django_meetergo.remote.rate_limit.RateLimiter.acquire", lambda *_, **__: None)
     return Site(site)
 
 

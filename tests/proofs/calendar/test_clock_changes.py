@@ -51,18 +51,18 @@ def choose(times: list[datetime], zone: ZoneInfo, **asked: date) -> TimeChoice:
     """The first step for somebody who looks a minute before the first of the times."""
     free = [Slot(start=time) for time in times]
 
-    def look(start: datetime, end: datetime) -> SlotList:
+    def read_slots(start: datetime, end: datetime) -> SlotList:
         return SlotList(times=tuple(one for one in free if start <= one.start < end), as_of=None)
 
-    address = PageUrl("/book/")
+    here = PageUrl("/book/")
     return choose_time(
-        look=look,
+        read_slots=read_slots,
         now=times[0] - timedelta(minutes=1),
         zone=zone,
         duration=30,
-        asked=TimeQuery(**asked),
-        address=address,
-        onward=address,
+        query=TimeQuery(**asked),
+        here=here,
+        next_step=here,
     )
 
 

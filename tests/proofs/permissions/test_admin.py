@@ -1,4 +1,4 @@
-"""Who may do what in the admin: every address of ours, asked by every role, against one table."""
+"""Who may do what in the admin: every role requests every URL; one table holds the policy."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from django_meetergo import links
+from django_meetergo.admin.appointments import AppointmentAdmin
+from django_meetergo.admin.base import MeetergoAdmin
 from django_meetergo.models import (
     AppointmentChange,
     Attendee,
@@ -36,10 +38,10 @@ MODELS = [
     "meetingtype", "syncrun", "webhookdelivery",
 ]  # fmt: skip
 
-#: Acts: address, and the permission that each needs beside seeing the row.
-ACTS = {
+#: Actions: URL name, and the permission each needs besides seeing the row.
+ACTIONS = {
     "appointment_cancel": "cancel_appointment",
-    "appointment_move": "reschedule_appointment",
+    "appointment_reschedule": "reschedule_appointment",
     "appointment_fetch": "sync_appointment",
     "appointment_link": "link_appointment",
     "booking_retry": "retry_booking",
@@ -50,7 +52,7 @@ ACTS = {
     "connection_sync": "sync_connection",
 }
 
-#: Pages of ours: address and the one permission they need.
+#: Additional pages: URL name, and the one permission each needs.
 PAGES = {
     "connection_health": "health_connection",
     "booking_call": "add_booking",
@@ -85,7 +87,7 @@ def rows(meetergo_sandbox: Any) -> dict[str, Any]:
     return made
 
 
-def addresses(rows: dict[str, Any]) -> dict[str, str]:
+def list_urls(rows: dict[str, Any]) -> dict[str, str]:
     found = {}
     for model in MODELS:
         row = rows[model]
@@ -93,7 +95,7 @@ def addresses(rows: dict[str, Any]) -> dict[str, str]:
         found[f"{model}_add"] = reverse(f"admin:meetergo_{model}_add")
         for view in ("change", "delete", "history"):
             found[f"{model}_{view}"] = reverse(f"admin:meetergo_{model}_{view}", args=[row.pk])
-    for name in ACTS:
+    for name in ACTIONS:
         model = name.partition("_")[0]
         found[name] = reverse(f"admin:meetergo_{name}") + f"?ids={rows[model].pk}"
     found["connection_health"] = reverse("admin:meetergo_connection_health")
@@ -105,13 +107,13 @@ def addresses(rows: dict[str, Any]) -> dict[str, str]:
 
 
 def expect(name: str, held: set[str] | None) -> str:
-    """``held`` is None for who is not staff. The whole policy, in one place."""
+    """Return the expected answer. ``held`` is None for users who are not staff."""
     if held is None:
         return LOGIN
     model, _, view = name.partition("_")
     sees = bool({f"view_{model}", f"change_{model}"} & held)
-    if name in ACTS:
-        return YES if sees and ACTS[name] in held else NO
+    if name in ACTIONS:
+        return YES if sees and ACTIONS[name] in held else NO
     if name in PAGES:
         return YES if PAGES[name] in held or (name == "appointment_batch" and sees) else NO
     if view == "add":
@@ -121,19 +123,19 @@ def expect(name: str, held: set[str] | None) -> str:
     return YES if sees else NO
 
 
-def answer(client: Client, path: str) -> str:
+def request_page(client: Client, path: str) -> str:
     response = client.get(path)
     if response.status_code == 302:
         return LOGIN if "/login/" in response.headers["Location"] else ELSEWHERE
     return {200: YES, 403: NO}.get(response.status_code, str(response.status_code))
 
 
-def every_permission() -> list[str]:
+def list_permissions() -> list[str]:
     found = Permission.objects.filter(content_type__app_label="meetergo")
     return sorted(found.values_list("codename", flat=True))
 
 
-def staff(*codenames: str) -> Client:
+def make_staff(*codenames: str) -> Client:
     user = User.objects.create_user(uuid4().hex, is_staff=True)
     user.user_permissions.set(
         Permission.objects.filter(content_type__app_label="meetergo", codename__in=codenames)
@@ -143,8 +145,8 @@ def staff(*codenames: str) -> Client:
     return client
 
 
-def attendee(row: Attendee) -> Client:
-    """Somebody who is signed in, has an appointment, and has opened the link to it."""
+def make_attendee(row: Attendee) -> Client:
+    """Return the client of a signed-in user who has opened the link to their appointment."""
     row.user = User.objects.create_user(uuid4().hex)
     row.save()
     client = Client()
@@ -156,72 +158,68 @@ def attendee(row: Attendee) -> Client:
 def list_mismatches(client: Client, held: set[str] | None, rows: dict[str, Any], role: str) -> list[str]:
     return [
         f"{role}: {name} {got}, not {wanted}"
-        for name, path in addresses(rows).items()
-        if (got := answer(client, path)) != (wanted := expect(name, held))
+        for name, path in list_urls(rows).items()
+        if (got := request_page(client, path)) != (wanted := expect(name, held))
     ]
 
 
-def test_no_role_sees_or_does_more_or_less_than_it_may(rows):
-    """Anonymous, attendees, staff with nothing, with each permission, with a view and each, a superuser."""
-    boss = Client()
-    boss.force_login(User.objects.create_superuser("boss"))
-    everything = every_permission()
+def test_every_role_gets_exactly_what_the_policy_allows(rows):
+    """Anonymous, attendees, staff with no, one and several permissions, and a superuser."""
+    superuser = Client()
+    superuser.force_login(User.objects.create_superuser("boss"))
+    everything = list_permissions()
     roles: list[tuple[str, Client, set[str] | None]] = [
         ("anonymous", Client(), None),
-        ("attendee with link", attendee(rows["appointment"].attendees.get()), None),
-        ("another attendee", attendee(AttendeeFactory()), None),
-        ("staff", staff(), set()),
-        ("superuser", boss, set(everything)),
+        ("attendee with link", make_attendee(rows["appointment"].attendees.get()), None),
+        ("another attendee", make_attendee(AttendeeFactory()), None),
+        ("staff", make_staff(), set()),
+        ("superuser", superuser, set(everything)),
     ]
     views = [name for name in everything if name.startswith("view_")]
-    roles.append(("sees all", staff(*views), set(views)))
+    roles.append(("sees all", make_staff(*views), set(views)))
     for kind in ("add_", "change_", "delete_"):
         held = [name for name in everything if name.startswith(kind)]
-        roles.append((f"{kind}*", staff(*held), set(held)))
-    for codename in [*ACTS.values(), "health_connection"]:
-        roles.append((codename, staff(codename), {codename}))
-        roles.append((f"sees all, {codename}", staff(*views, codename), {*views, codename}))
+        roles.append((f"{kind}*", make_staff(*held), set(held)))
+    for codename in [*ACTIONS.values(), "health_connection"]:
+        roles.append((codename, make_staff(codename), {codename}))
+        roles.append((f"sees all, {codename}", make_staff(*views, codename), {*views, codename}))
 
     found = [line for role, client, held in roles for line in list_mismatches(client, held, rows, role)]
 
     assert found == []
-    assert len(roles) * len(addresses(rows)) > 1500
+    assert len(roles) * len(list_urls(rows)) > 1500
 
 
 @pytest.mark.parametrize("answered", [True, False])
-def test_the_matrix_sees_a_door_that_is_open_or_shut_by_mistake(rows, monkeypatch, answered):
-    from django_meetergo.admin.base import MeetergoAdmin
-
-    monkeypatch.setattr(MeetergoAdmin, "may", lambda *args: answered)
+def test_the_matrix_detects_a_wrong_permission_check(rows, monkeypatch, answered):
+    monkeypatch.setattr(MeetergoAdmin, "is_permitted", lambda *args: answered)
     views = [f"view_{model}" for model in MODELS]
-    boss = [*views, *ACTS.values(), "health_connection", "add_booking"]
+    superuser = [*views, *ACTIONS.values(), "health_connection", "add_booking"]
 
-    wrong = list_mismatches(staff(*views), set(views), rows, "sees all")
-    wrong += list_mismatches(staff(*boss), set(boss), rows, "does all")
+    wrong = list_mismatches(make_staff(*views), set(views), rows, "sees all")
+    wrong += list_mismatches(make_staff(*superuser), set(superuser), rows, "does all")
 
     assert {line.partition(":")[0] for line in wrong} == {"sees all" if answered else "does all"}
 
 
-def test_the_table_names_every_address_of_ours(rows):
+def test_the_policy_names_every_url(rows):
     """A view that is added later must be added to the policy."""
-    from django_meetergo.admin.base import MeetergoAdmin
-
-    known = set(addresses(rows))
+    known = set(list_urls(rows))
     for model, model_admin in admin.site._registry.items():
         if isinstance(model_admin, MeetergoAdmin):
             names = {pattern.name for pattern in model_admin.get_urls() if pattern.name}
             assert {name.removeprefix("meetergo_") for name in names} - {"view_on_site"} <= known, model
 
 
-@pytest.mark.parametrize("name", ACTS)
-def test_an_act_sent_without_permission_does_nothing(rows, name, meetergo_sandbox):
-    """Also when the form is sent at once, without the page that asks."""
+@pytest.mark.parametrize("name", ACTIONS)
+def test_an_action_without_permission_does_nothing(rows, name, meetergo_sandbox):
+    """Even when the form is sent without the confirmation page."""
     model = name.partition("_")[0]
     views = [f"view_{each}" for each in MODELS]
     before = type(rows[model]).objects.filter(pk=rows[model].pk).values().get()
     requests = len(meetergo_sandbox.sandbox.request_log.entries(kind="request"))
 
-    for client in (Client(), staff(), staff(*views), staff(ACTS[name])):
+    for client in (Client(), make_staff(), make_staff(*views), make_staff(ACTIONS[name])):
         data = {"ids": str(rows[model].pk), "confirmed": "yes", "days": "1"}
         response = client.post(reverse(f"admin:meetergo_{name}"), data)
         assert response.status_code in {302, 403}
@@ -231,19 +229,19 @@ def test_an_act_sent_without_permission_does_nothing(rows, name, meetergo_sandbo
     assert len(meetergo_sandbox.sandbox.request_log.entries(kind="request")) == requests
 
 
-@pytest.mark.parametrize("name", ACTS)
+@pytest.mark.parametrize("name", ACTIONS)
 def test_an_action_is_not_offered_without_its_permission(rows, name):
-    model, _, act = name.partition("_")
+    model, _, action = name.partition("_")
     path = reverse(f"admin:meetergo_{model}_changelist")
 
-    without = staff(f"view_{model}").get(path).content.decode()
-    with_it = staff(f"view_{model}", ACTS[name]).get(path).content.decode()
+    without = make_staff(f"view_{model}").get(path).content.decode()
+    with_it = make_staff(f"view_{model}", ACTIONS[name]).get(path).content.decode()
 
-    assert f'value="meetergo_{act}"' not in without
-    assert f'value="meetergo_{act}"' in with_it
+    assert f'value="meetergo_{action}"' not in without
+    assert f'value="meetergo_{action}"' in with_it
 
 
-def test_an_act_needs_the_token_of_its_own_site(rows):
+def test_an_action_needs_a_csrf_token(rows):
     """A form on another site cannot cancel anything."""
     client = Client(enforce_csrf_checks=True)
     client.force_login(User.objects.create_superuser("boss"))
@@ -254,37 +252,35 @@ def test_an_act_needs_the_token_of_its_own_site(rows):
     assert response.status_code == 403
 
 
-def test_a_row_that_is_hidden_from_somebody_is_hidden_from_their_acts(rows, monkeypatch):
-    """A site that narrows ``get_queryset`` need not narrow the acts as well."""
-    from django_meetergo.admin.appointments import AppointmentAdmin
-
+def test_a_row_that_is_hidden_from_a_user_is_hidden_from_their_actions(rows, monkeypatch):
+    """A site that narrows ``get_queryset`` need not narrow the actions as well."""
     shown = AppointmentAdmin.get_queryset
     monkeypatch.setattr(AppointmentAdmin, "get_queryset", lambda self, request: shown(self, request).none())
-    boss = Client()
-    boss.force_login(User.objects.create_superuser("boss"))
+    superuser = Client()
+    superuser.force_login(User.objects.create_superuser("boss"))
 
-    page = boss.get(addresses(rows)["appointment_cancel"]).content.decode()
+    page = superuser.get(list_urls(rows)["appointment_cancel"]).content.decode()
 
-    assert "None of these rows is there" in page
+    assert "These records do not exist" in page
     assert 'name="confirmed"' not in page
 
 
-def test_each_row_is_asked_about_by_itself(rows, monkeypatch):
+def test_permissions_are_checked_for_each_row(rows, monkeypatch):
     """A permission for one row does not reach the next."""
-    from django_meetergo.admin.appointments import AppointmentAdmin
-
     other = AttendeeFactory().appointment
     own = rows["appointment"]
     AppointmentChange.objects.all().delete()
     monkeypatch.setattr(
-        AppointmentAdmin, "may", lambda self, request, action, obj=None: obj is not None and obj.pk == own.pk
+        AppointmentAdmin,
+        "is_permitted",
+        lambda self, request, action, obj=None: obj is not None and obj.pk == own.pk,
     )
-    client = staff("view_appointment")
+    client = make_staff("view_appointment")
 
     page = client.get(
         reverse("admin:meetergo_appointment_cancel"), {"ids": f"{own.pk},{other.pk}"}
     ).content.decode()
 
     assert "Cancel 1 appointment?" in page
-    assert "You may not do this – left alone" in page
+    assert "No change: you are not allowed to do this" in page
     assert Booking.objects.count() == 1

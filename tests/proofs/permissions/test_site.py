@@ -1,7 +1,7 @@
-"""Who may do what outside the admin: every page and REST address, asked by six roles, against one table.
+"""Who may do what outside the admin: six roles request every page and REST URL; one table holds the policy.
 
-An attendee's key is the link; it stands in the address. Who has none guesses: the right id with a signature
-of their own making, or with that of a link they do hold.
+The link of an attendee is their key. Roles without it guess: they send the right id with an invented
+signature, or with the signature of another link.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 NO, YES = "no", "yes"
 
-#: Bodies that a view turns down after it has let somebody in, so that asking changes nothing.
+#: A body that a view rejects after the permission check, so that the request changes nothing.
 TOO_LONG = {"reason": "x" * 10_000}
 
-#: What a link opens, and nothing else; with what is sent there.
+#: URLs that only a link opens, and the body to send.
 OF_BOOKING: dict[str, Any] = {"outcome": None, "rest:booking": None, "rest:booking_check": {}}
 OF_ATTENDEE: dict[str, Any] = {
     "manage": None,
@@ -47,7 +47,7 @@ OF_ATTENDEE: dict[str, Any] = {
     "rest:manage_cancel": TOO_LONG,
     "rest:manage_reschedule": {},
 }
-#: What staff may do in the REST API: with any of these permissions, beside that to see appointments.
+#: REST URLs for staff: the body to send, and the permissions of which one is needed besides "view".
 OF_STAFF: dict[str, tuple[Any, tuple[str, ...]]] = {
     "rest:appointments": (None, permissions.VIEW),
     "rest:appointment": (None, permissions.VIEW),
@@ -55,15 +55,15 @@ OF_STAFF: dict[str, tuple[Any, tuple[str, ...]]] = {
     "rest:reschedule": ({}, permissions.RESCHEDULE),
     "rest:resync": ({}, permissions.SYNC),
 }
-#: What neither a role nor a link opens: a token in the settings does. All else is everybody's.
-LETTERBOX = "webhook"
+#: Opened by a token in the settings only. All other URLs are public.
+WEBHOOK = "webhook"
 
 
 @dataclass(frozen=True)
 class Role:
     name: str
     client: Client
-    #: From the true token of somebody's link to what this role puts into the address.
+    #: Turns the right token of a link into the one that this role sends.
     token: Callable[[str], str]
     holds_link: bool = False
     held: frozenset[str] = frozenset()
@@ -71,7 +71,7 @@ class Role:
 
 @pytest.fixture
 def site(meetergo_sandbox: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    # Six roles at one address guess more links than one person may.
+    # Six roles at one network address guess more links than the limit allows.
     monkeypatch.setattr(common, "WRONG_LINK_LIMIT", replace(common.WRONG_LINK_LIMIT, times=10_000))
     settings.ROOT_URLCONF = "tests.api.urls"
     settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": dict.fromkeys(RATES)}
@@ -124,17 +124,17 @@ def roles(site: Any, jane: Booking) -> list[Role]:
 
 
 def expect(name: str, role: Role) -> str:
-    """The whole policy, in one place."""
+    """Return the expected answer for a role."""
     if name in OF_STAFF:
         _body, needed = OF_STAFF[name]
         return YES if set(permissions.VIEW) & role.held and set(needed) & role.held else NO
     if name in OF_BOOKING or name in OF_ATTENDEE:
         return YES if role.holds_link else NO
-    return NO if name == LETTERBOX else YES
+    return NO if name == WEBHOOK else YES
 
 
 def list_calls(jane: Booking, role: Role) -> dict[str, tuple[str, Any]]:
-    """Address and body (None: a GET) of everything, as this role would try it."""
+    """Return URL and body (None for GET) of every view, as this role requests it."""
     booking = role.token(links.sign(jane.public_id, salt=links.BOOKING_SALT))
     attendee = role.token(links.sign(jane.attendee.public_id, salt=links.MANAGE_SALT))
     slug = jane.meeting_type.slug
@@ -156,15 +156,15 @@ def list_calls(jane: Booking, role: Role) -> dict[str, tuple[str, Any]]:
         "rest:availability": ([slug], None),
         "rest:bookings": ([], {}),
     }  # fmt: skip
-    return {name: (address(name, args), body) for name, (args, body) in of.items()}
+    return {name: (build_url(name, args), body) for name, (args, body) in of.items()}
 
 
-def address(name: str, args: list[Any]) -> str:
+def build_url(name: str, args: list[Any]) -> str:
     app, _, view = name.removesuffix(" POST").rpartition(":")
     return reverse(f"meetergo_rest:{view}" if app else f"meetergo:{view}", args=args)
 
 
-def answer(client: Client, path: str, body: Any) -> str:
+def request_page(client: Client, path: str, body: Any) -> str:
     sent = {"content_type": "application/json"} if "/api/" in path else {}
     response = client.get(path) if body is None else client.post(path, body, **sent)
     return NO if response.status_code in {401, 403, 404} else YES
@@ -175,12 +175,12 @@ def list_mismatches(jane: Booking, roles: list[Role]) -> list[str]:
         f"{role.name}: {name} {got}, not {wanted}"
         for role in roles
         for name, (path, body) in list_calls(jane, role).items()
-        if (got := answer(role.client, path, body)) != (wanted := expect(name, role))
+        if (got := request_page(role.client, path, body)) != (wanted := expect(name, role))
     ]
 
 
-def test_no_role_opens_more_or_less_than_it_may(jane, roles):
-    """No mismatch, and nothing has changed by asking."""
+def test_every_role_gets_exactly_what_the_policy_allows(jane, roles):
+    """The requests change nothing."""
     before = Appointment.objects.order_by("pk").values_list("start", "status")
     known = list(before)
 
@@ -190,7 +190,7 @@ def test_no_role_opens_more_or_less_than_it_may(jane, roles):
     assert len(roles) * len(list_calls(jane, roles[0])) > 150
 
 
-def test_the_table_names_every_address(jane, roles):
+def test_the_table_names_every_build_url(jane, roles):
     """A view that is added later must be added to the policy."""
     named = {name.removesuffix(" POST") for name in list_calls(jane, roles[0])}
 
@@ -216,20 +216,18 @@ def test_the_table_names_every_address(jane, roles):
         ),
     ],
 )
-def test_the_matrix_sees_a_door_that_is_open_or_shut_by_mistake(
-    jane, roles, monkeypatch, target, broken, who
-):
+def test_the_matrix_detects_a_wrong_permission_check(jane, roles, monkeypatch, target, broken, who):
     monkeypatch.setattr(target, broken)
 
     assert any(line.startswith(who) for line in list_mismatches(jane, roles))
 
 
 def test_a_link_shows_its_own_appointment_and_no_other(site, jane, roles):
-    """Every page of Joe's link is without Jane, and the other way about."""
+    """No page of Joe's link shows Jane, and no page of Jane's link shows Joe."""
     joe = Booking.objects.get(email="joe@example.com")
     for mine, other in ((jane, joe), (joe, jane)):
         for name in ("manage", "ics", "cancel", "reschedule", "rest:manage"):
             token = links.sign(mine.attendee.public_id, salt=links.MANAGE_SALT)
-            page = Client().get(address(name, [token])).content.decode()
+            page = Client().get(build_url(name, [token])).content.decode()
             assert other.first_name not in page
             assert other.email not in page

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from django_meetergo.models import Appointment, Attendee, Booking
-from django_meetergo.sandbox.control import take_slot
+from django_meetergo.sandbox import changes
+from django_meetergo.sandbox.control import PROVISIONAL_ACTIONS
+from django_meetergo.sandbox.scenarios import occupy_slot
 from django_meetergo.services import scheduler
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
@@ -40,7 +42,7 @@ WITHIN_DEADLINE, AFTER_DEADLINE = (1.0, 20.0, 100.0), (400.0, 4000.0)
 
 def write_faults() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
     """Return the ways in which a write may fail."""
-    plain = [(kind, {}) for kind in ("drop_before", "drop_after", "garbage", "empty", "steal_slot", "cut")]
+    plain = [(kind, {}) for kind in ("drop_before", "drop_after", "garbage", "empty", "occupy_slot", "cut")]
     before = [("status_before", {"status": status}) for status in (500, 503, 429)]
     after = [
         ("status_after", {"status": status}) for status in (500, 503, 429) if status not in TRUSTED_STATUSES
@@ -105,7 +107,7 @@ class Clinic(RuleBasedStateMachine):
     )
     def open(self, hides_references, bookings):
         """A few have booked. One account in three does not return references, so the weaker rules apply."""
-        self.world.sandbox.configure(hide_marker=hides_references)
+        self.world.sandbox.configure(hide_answers=hides_references)
         for person, (slug, start) in zip(PEOPLE, bookings, strict=False):
             self.submit(self.fill_in(person, slug, start))
         self.world.act(scheduler.run_due, now=self.now, periodic=False)
@@ -211,17 +213,17 @@ class Clinic(RuleBasedStateMachine):
         """Somebody books a slot elsewhere that the site may still show as free."""
         hosts = self.world.kit.meeting_type(slug).hosts.values_list("remote_id", flat=True)
         if start > self.now:
-            take_slot(self.world.sandbox.state, min(hosts), start)
+            occupy_slot(self.world.sandbox.state, min(hosts), start)
 
     @precondition(lambda self: self.world.upcoming())
     @rule(number=which, start=starts, what=st.sampled_from(["move", "cancel", "leave", "double", "delete"]))
     def at_meetergo_itself(self, number, start, what):
         """A change in meetergo's dashboard: reschedule, cancel, one seat removed, doubled, deleted."""
         remote = choose(self.world.upcoming(), number)
-        bookings = self.world.sandbox.state
-        kind = bookings.meeting_types[remote.meeting_type_id]
+        state = self.world.sandbox.state
+        kind = state.meeting_types[remote.meeting_type_id]
         if what == "move":
-            self.world.call_service(bookings.move, remote, start)
+            self.world.call_service(changes.move, state, remote, start)
         elif what == "delete":
             self.world.delete_appointment(remote)
         elif what == "double":
@@ -231,7 +233,7 @@ class Clinic(RuleBasedStateMachine):
         else:
             person = choose(remote.attendees, number)
             self.world.call_service(
-                bookings.cancel, remote, source="host", by=remote.host_ids[0],
+                changes.cancel, state, remote, source="host", by=remote.host_ids[0],
                 attendee_id=person and person.id, everyone=what == "cancel",
             )  # fmt: skip
 
@@ -240,7 +242,7 @@ class Clinic(RuleBasedStateMachine):
     def answer_provisional(self, number, answer):
         """A provisional booking is confirmed, approved or declined, or it expires."""
         waiting = choose(self.world.waiting(), number)
-        self.world.call_service(getattr(self.world.sandbox.state, answer), waiting.id)
+        self.world.call_service(PROVISIONAL_ACTIONS[answer], self.world.sandbox.state, waiting.id)
 
     # Webhooks
     @rule(duplicate=st.integers(0, 2), shuffle=st.booleans(), accident=accidents(rate=6))

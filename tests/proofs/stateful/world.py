@@ -26,16 +26,17 @@ from django_meetergo import clock as site_clock
 from django_meetergo.exceptions import MeetergoError, RemoteError
 from django_meetergo.models import AppointmentChange, Booking, Connection, Event, WebhookDelivery
 from django_meetergo.models.leases import Leased
-from django_meetergo.remote import transport
-from django_meetergo.remote.circuit_breaker import CircuitBreaker, reset_local_state
+from django_meetergo.remote import circuit_breaker, rate_limit, transport
+from django_meetergo.remote.circuit_breaker import CircuitBreaker
 from django_meetergo.remote.rate_limit import RateLimiter
-from django_meetergo.sandbox import bookings, control, requests, state
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.clock import Clock
-from django_meetergo.sandbox.faults import Fault, HangUp
-from django_meetergo.sandbox.http import Answer
-from django_meetergo.sandbox.records import Appointment, Provisional, Refused, Token
+from django_meetergo.sandbox.errors import Refused
+from django_meetergo.sandbox.faults import ConnectionClosed, Fault
+from django_meetergo.sandbox.http import Response
+from django_meetergo.sandbox.records import Appointment, Provisional, Token
 from django_meetergo.sandbox.seed import ADMIN_TOKEN, ALL_SCOPES, OWNER
+from django_meetergo.sandbox.webhooks import add_webhook
 from django_meetergo.services import clients, events, scheduler
 from django_meetergo.services.availability import refresh
 from django_meetergo.services.matching import REFERENCE_KEY
@@ -87,7 +88,7 @@ class Stall:
 class UnlimitedRateLimiter(RateLimiter):
     """Waits after a 429 like its parent and counts no permits: the limit itself has its own tests."""
 
-    def _take(self, reserve: int) -> bool:
+    def _try_acquire(self, reserved: int) -> bool:
         return not self._is_blocked(self.cache.get(self._block_key))
 
 
@@ -111,7 +112,7 @@ class World:
 
     def __init__(self, settings: Any, patch: pytest.MonkeyPatch) -> None:
         self.ticks, self.ids = Ticks(), 0
-        self.sandbox = Sandbox(rate_limit=False, clock=Clock(self.ticks))
+        self.sandbox = Sandbox(rate_limit=False, clock=Clock(self.ticks), make_uuid=self.make_id)
         self.settings = settings
         self.settings.CACHES = {"default": {"BACKEND": f"{VirtualCache.__module__}.VirtualCache"}}
         self.use_key(ADMIN_TOKEN)
@@ -120,9 +121,7 @@ class World:
         self.patch_time(patch)
         self.skip_empty_reads(patch)
         patch.setitem(transport.ADAPTERS, BASE_URL, SandboxAdapter(self.wsgi))
-        patch.setattr(self.sandbox, "_apply_later", self.apply_later)
-        for module in (state, control, bookings, requests):
-            patch.setattr(module, "uuid4", self.make_id)
+        patch.setattr(self.sandbox, "apply_later", self.apply_later)
         connection.execute_wrappers.append(self.on_statement)
         self.error_collector = ErrorCollector(self)
         logging.getLogger("django_meetergo").addHandler(self.error_collector)
@@ -189,8 +188,8 @@ class World:
         self.ticks.rewind()
         self.sandbox.reset()
         for planted in list(self.sandbox.state.appointments):
-            self.sandbox.state.forget(planted)
-        self.sandbox.state.add_webhook(ENDPOINT, list(BOOKING_EVENTS))
+            self.sandbox.state.delete_appointment(planted)
+        add_webhook(self.sandbox.state, ENDPOINT, list(BOOKING_EVENTS))
         self.kit.clear_availability()
         mail.outbox = []
         clear_tables()
@@ -210,7 +209,7 @@ class World:
         self.stall: Stall | None = None
         self.stalled = False
         self.lost_leases: dict[tuple[type[Leased], int], Any] = {}
-        self.late: list[tuple[datetime, Callable[[], Answer]]] = []
+        self.late: list[tuple[datetime, Callable[[], Response]]] = []
         self.violations: list[str] = []
         self.posts: Counter[str] = Counter()  # by reference
         self.answers = 0  # answers about an appointment
@@ -238,7 +237,7 @@ class World:
             handle()
         return self.kit.travel(seconds=max((until - self.kit.now()).total_seconds(), 0))
 
-    def apply_later(self, seconds: float, handle: Callable[[], Answer]) -> None:
+    def apply_later(self, seconds: float, handle: Callable[[], Response]) -> None:
         self.late.append((self.kit.now() + timedelta(seconds=seconds), handle))
 
     # The wire
@@ -366,7 +365,8 @@ class World:
         try:
             return do(**given)
         except Killed:
-            reset_local_state()
+            rate_limit.reset_local_state()
+            circuit_breaker.reset_local_state()
         except RemoteError:
             raise
         except MeetergoError:
@@ -421,7 +421,7 @@ class World:
         """Make an appointment a second time, as after a request that was duplicated on its way."""
         bookings = self.sandbox.state
         people = [replace(person, id=f"{person.id[:30]}-again") for person in remote.attendees]
-        bookings.put(
+        bookings.add_appointment(
             bookings.meeting_types[remote.meeting_type_id],
             host_ids=list(remote.host_ids),
             start=remote.start,
@@ -431,12 +431,12 @@ class World:
 
     def delete_appointment(self, remote: Appointment) -> None:
         """Delete an appointment at meetergo."""
-        self.sandbox.state.forget(remote.id)
+        self.sandbox.state.delete_appointment(remote.id)
         self.forgotten.add(remote.id)
 
     def call_service(self, do: Callable[..., Any], /, *given: Any, **named: Any) -> None:
         """Change something at meetergo itself; a refusal is ignored."""
-        with suppress(Refused, HangUp):
+        with suppress(Refused, ConnectionClosed):
             do(*given, **named)
 
     # Rest

@@ -32,8 +32,9 @@ from django_meetergo.exceptions import (
 )
 from django_meetergo.remote import payloads
 from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.remote.credential import Credential
 from django_meetergo.remote.pools import close_connections
-from django_meetergo.remote.transport import ADAPTERS, Credential, Transport
+from django_meetergo.remote.transport import ADAPTERS, Transport
 from tests.remote.scripted import Script, Visit, answer, answering, recorded, running, self_signed, sending
 
 DEADLINE = 0.4

@@ -36,7 +36,9 @@ def test_a_booking_behind_a_broken_network_is_never_reported_wrongly(fault, live
                     meeting_type_id=meeting_type.remote_id,
                     start=start,
                     host_ids=tuple(meeting_type.host_ids),
-                    attendee=payloads.AttendeePayload(email="jane@example.com", first_name="Jane", last_name=""),
+                    attendee=payloads.AttendeePayload(
+                        email="jane@example.com", first_name="Jane", last_name=""
+                    ),
                 )
             )
         except RemoteError as error:

@@ -1,0 +1,189 @@
+"""Attendees in the admin: within their appointment, and in a list of their own for searching."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+
+from django_meetergo.admin.answers import render_answers
+from django_meetergo.admin.base import MeetergoAdmin, StackedInline
+from django_meetergo.admin.display import format_moment_in_zone, render_contact, render_link
+from django_meetergo.admin.filters import ConnectionFilter
+from django_meetergo.admin.search import filter_by_phone, match_person
+from django_meetergo.models import Attendee
+
+
+class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Relates an attendee to one of the site's own records. The other columns are meetergo's."""
+
+    related_type = forms.ModelChoiceField(
+        ContentType.objects.all(), label=capfirst(_("related record: type")), required=False
+    )
+    related_id = forms.CharField(label=capfirst(_("related record: ID")), max_length=64, required=False)
+
+    class Meta:
+        model = Attendee
+        fields: list[str] = []
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["related_type"] = self.instance.subject_type_id
+        self.initial["related_id"] = self.instance.subject_id
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        kind, key = data.get("related_type"), data.get("related_id")
+        if bool(kind) != bool(key):
+            raise forms.ValidationError(_("Enter the type and the ID of the related record, or neither."))
+        if kind and key and not is_existing_record(kind, key):
+            raise forms.ValidationError(_("There is no record of this type with this ID."))
+        return data
+
+    def save(self, commit: bool = True) -> Any:  # noqa: FBT001, FBT002 - Django's signature
+        self.instance.subject_type = self.cleaned_data.get("related_type")
+        self.instance.subject_id = self.cleaned_data.get("related_id") or ""
+        if commit:
+            self.instance.save(update_fields=["subject_type", "subject_id"])
+        return self.instance
+
+
+def is_existing_record(kind: ContentType, key: str) -> bool:
+    """Return whether the content type has a row with this primary key."""
+    model = kind.model_class()
+    if model is None:
+        return False
+    try:
+        return model._default_manager.filter(pk=key).exists()
+    except (ValueError, forms.ValidationError):
+        return False
+
+
+def may_see_appointments(request: HttpRequest) -> bool:
+    """Return whether the user may see appointments, and so their attendees."""
+    user: Any = request.user
+    return bool(user.has_perm("meetergo.view_appointment") or user.has_perm("meetergo.change_appointment"))
+
+
+class AttendeeInline(StackedInline):
+    model = Attendee
+    form = AttendeeForm
+    extra = 0
+    can_delete = False
+    verbose_name_plural = _("Attendees")
+    fields = (
+        ("person", "contact", "start_for_attendee"),
+        ("answers", "status", "related_records"),
+        ("related_type", "related_id"),
+    )
+    readonly_fields = ("person", "contact", "start_for_attendee", "answers", "status", "related_records")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request).defer("raw", "appointment__raw", "appointment__secret")
+        return rows.select_related("user", "appointment__meeting_type", "subject_type")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may_see_appointments(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        user: Any = request.user
+        return bool(user.has_perm("meetergo.change_appointment"))
+
+    @admin.display(description=_("name"))
+    def person(self, row: Attendee) -> str:
+        return row.full_name or "–"
+
+    @admin.display(description=_("contact"))
+    def contact(self, row: Attendee) -> SafeString:
+        parts = filter(None, [row.email, row.phone, row.company])
+        return format_html_join("", "{}<br>", ((part,) for part in parts))
+
+    @admin.display(description=_("start in the attendee's time zone"))
+    def start_for_attendee(self, row: Attendee) -> str:
+        return format_moment_in_zone(row.appointment.start, row.timezone) or "–"
+
+    @admin.display(description=_("answers"))
+    def answers(self, row: Attendee) -> SafeString | str:
+        return render_answers(row.custom_fields, row.appointment.meeting_type)
+
+    @admin.display(description=_("user account and related record"))
+    def related_records(self, row: Attendee) -> str:
+        return ", ".join(str(record) for record in (row.user, row.subject) if record) or "–"
+
+
+@admin.register(Attendee)
+class AttendeeAdmin(MeetergoAdmin):
+    """Finds people, also for ``autocomplete_fields`` of the site's own admins."""
+
+    defer = ("raw", "appointment__raw", "appointment__secret")
+    readonly_notice = _(
+        "Attendees come from meetergo. Open the appointment to relate an attendee to a record of this site."
+    )
+    list_display = ("name", "contact", "appointment_link", "status")
+    list_select_related = ("appointment__meeting_type",)
+    list_filter = ("status", ConnectionFilter)
+    search_fields = ("email_folded",)
+    search_help_text = _("The start of a name or e-mail address, or a phone number.")
+    fieldsets = (
+        (None, {"fields": ("name", "contact", "company", "status", "appointment_link", "answers")}),
+        (None, {"fields": ("zone", "related_records")}),
+        (
+            _("Technical details"),
+            {"classes": ("collapse",), "fields": ("connection", "remote_id", "public_id", "synced_at")},
+        ),
+    )
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever may see appointments may see their attendees."""
+        return super().has_view_permission(request, obj) or may_see_appointments(request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("appointment__meeting_type")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        people = Attendee.objects.order_by()
+        found = people.filter(match_person(term)).values("pk")
+        return queryset.filter(pk__in=found.union(filter_by_phone(people, term).values("pk"))), False
+
+    @admin.display(description=_("name"))
+    def name(self, row: Attendee) -> str:
+        return str(row) or "–"
+
+    @admin.display(description=_("contact"))
+    def contact(self, row: Attendee) -> SafeString | str:
+        return render_contact(row.email, row.phone)
+
+    @admin.display(description=_("appointment"), ordering="appointment__start")
+    def appointment_link(self, row: Attendee) -> SafeString | str:
+        return render_link(row.appointment)
+
+    @admin.display(description=_("answers"))
+    def answers(self, row: Attendee) -> SafeString | str:
+        return render_answers(row.custom_fields, row.appointment.meeting_type)
+
+    @admin.display(description=_("time zone and language"))
+    def zone(self, row: Attendee) -> str:
+        return ", ".join(filter(None, [row.timezone, row.language])) or "–"
+
+    @admin.display(description=_("user account and related record"))
+    def related_records(self, row: Attendee) -> str:
+        return ", ".join(str(record) for record in (row.user, row.subject) if record) or "–"

@@ -1,0 +1,67 @@
+"""How the admin shows times and related rows."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, time
+from typing import Any
+
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.timesince import timesince
+from django.utils.translation import gettext
+
+from django_meetergo.timezones import find_zone
+
+
+def midnight(day: date) -> datetime:
+    """Return the first moment of a day in the current time zone."""
+    return timezone.make_aware(datetime.combine(day, time.min))
+
+
+def format_moment(moment: datetime | None) -> str:
+    """Return weekday, date and time in the current time zone; a dash for None."""
+    return date_format(timezone.localtime(moment), "D, j M Y, H:i") if moment else "–"
+
+
+def format_moment_in_zone(moment: datetime, zone_name: str) -> str:
+    """Return the moment in the attendee's time zone; an empty string when the zone is unknown."""
+    zone = find_zone(zone_name)
+    return f"{date_format(moment.astimezone(zone), 'D, j M Y, H:i')} ({zone.key})" if zone else ""
+
+
+def format_age(moment: datetime | None) -> str:
+    """Return how long ago a moment was, such as "3 hours ago"."""
+    if moment is None:
+        return gettext("never")
+    return gettext("%(time)s ago") % {"time": timesince(moment)}
+
+
+def render_with_title(text: str, title: str) -> SafeString | str:
+    """Return the text with a tooltip; the plain text when the tooltip is empty."""
+    return format_html('<span title="{}">{}</span>', title, text) if title else text
+
+
+def render_status(text: Any, kind: str) -> SafeString:
+    """Return a state as a coloured badge; ``kind`` is good, wait, bad or off."""
+    return format_html('<span class="mg-status mg-status-{}">{}</span>', kind, text)
+
+
+def render_contact(email: str, phone: str) -> SafeString | str:
+    """Return links that write to an address and call a number; a dash when both are empty."""
+    parts = [("mailto:", email, email)] if email else []
+    if phone:
+        parts.append(("tel:", re.sub(r"[^\d+]", "", phone), phone))
+    return format_html_join(mark_safe("<br>"), '<a href="{}{}">{}</a>', parts) or "–"
+
+
+def render_link(obj: models.Model | None) -> SafeString | str:
+    """Return a link to the row's admin page; a dash for None."""
+    if obj is None:
+        return "–"
+    url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
+    return format_html('<a href="{}">{}</a>', url, obj)

@@ -1,0 +1,36 @@
+"""The credential of a connection and the headers it becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """An API key and, for platform keys, the id of the user to act for. The prefix tells the kind."""
+
+    key: str = field(repr=False)
+    user_id: str = ""
+
+    @property
+    def kind(self) -> str:
+        """``personal``, ``platform`` or ``unknown``."""
+        if self.key.startswith("rgo-"):
+            return "personal"
+        return "platform" if self.key.startswith("ak_live:") else "unknown"
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest that identifies the key in caches without revealing it."""
+        return sha256(b"meetergo credential\x00" + self.key.encode()).hexdigest()[:20]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The request headers. Personal tokens must not name a user; platform keys must."""
+        if not self.key:
+            return {}
+        headers = {"Authorization": f"Bearer {self.key}"}
+        if self.kind == "platform" and self.user_id:
+            headers["x-meetergo-api-user-id"] = self.user_id
+        return headers

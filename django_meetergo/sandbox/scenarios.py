@@ -1,0 +1,85 @@
+"""Appointments that other people make, for tests and trials."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django_meetergo.sandbox.clock import parse_instant
+from django_meetergo.sandbox.http import Request
+from django_meetergo.sandbox.records import Appointment, Attendee, MeetingType
+from django_meetergo.sandbox.state import State
+
+
+def build_other_attendee(state: State) -> Attendee:
+    """Return an attendee nobody else is."""
+    key = state.new_id()
+    email = f"other-{key[:8]}@example.net"
+    return Attendee(key, email, "Robin", "Other", "Robin Other", timezone="Europe/Berlin", language="de")
+
+
+def occupy_slot(
+    state: State,
+    host_id: str,
+    start: datetime,
+    duration: int | None = None,
+    *,
+    meeting_type_id: str | None = None,
+    attendees: int = 1,
+) -> Appointment:
+    """Book a host's time for somebody else without checking availability.
+
+    ``duration`` is minutes, by default the meeting type's; the meeting type is by default the first of the
+    host.
+    """
+    with state.lock:
+        if meeting_type_id:
+            kind = state.meeting_types[meeting_type_id]
+        else:
+            kind = _find_meeting_type(state, host_id)
+        return state.add_appointment(
+            kind,
+            host_ids=[host_id],
+            start=start,
+            minutes=int(duration or kind.duration),
+            attendees=[build_other_attendee(state) for _ in range(attendees)],
+        )
+
+
+def _find_meeting_type(state: State, host_id: str) -> MeetingType:
+    kinds = list(state.meeting_types.values())
+    return next((kind for kind in kinds if kind.user_id == host_id and not kind.is_group), kinds[0])
+
+
+def occupy_requested_slot(state: State, request: Request, params: dict[str, str]) -> None:
+    """Book the slot that a booking or a move is about to ask for, with all its hosts and seats."""
+    body = request.json()
+    start = parse_instant(body.get("start"))
+    if start is None:
+        return
+    moved = state.appointments.get(str(params.get("id") or body.get("appointmentId") or ""))
+    if moved is not None:
+        for host_id in moved.host_ids:
+            occupy_slot(state, host_id, start, int(moved.length.total_seconds() // 60))
+        return
+    kind = state.meeting_types.get(str(body.get("meetingTypeId")))
+    if kind is None:
+        return
+    queue = state.queues.get(kind.queue_id or "")
+    host_ids = body.get("hostIds") or ([kind.user_id] if queue is None else queue.user_ids)
+    minutes = int(body.get("duration") or kind.duration)
+    for host_id in host_ids:
+        if host_id in state.users and not state.is_busy(host_id, start, minutes):
+            occupy_slot(state, host_id, start, minutes, meeting_type_id=kind.id, attendees=kind.spots)
+
+
+def add_appointments(state: State, count: int, *, days_back: int = 400) -> None:
+    """Add many appointments of half an hour, from ``days_back`` days ago on, without log and webhooks."""
+    with state.lock:
+        hosts = [user.id for user in state.users.values() if user.hours]
+        first = state.now().replace(minute=0, second=0, microsecond=0) - timedelta(days=days_back)
+        kinds = {host_id: _find_meeting_type(state, host_id) for host_id in hosts}
+        for number in range(count):
+            host_id = hosts[number % len(hosts)]
+            start = first + timedelta(minutes=30 * (number // len(hosts)))
+            attendees = [build_other_attendee(state)]
+            state.insert_appointment(state.build_appointment(kinds[host_id], [host_id], start, 30, attendees))

@@ -1,0 +1,58 @@
+"""Switches of a sandbox: one for each point on which the sources about the service differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+AVAILABILITY_SHAPES = ("v4", "slots", "flat")
+
+
+@dataclass
+class Settings:
+    """The switches of one sandbox. Durations are seconds unless the name says otherwise."""
+
+    profile: str = "seed"
+    strict: bool = False
+    rate_limit: bool = True
+    retry_after: bool = True
+    availability_shape: str = "v4"
+    wrapped_meeting_types: bool = False
+    legacy_envelope: bool = False
+    guide_spelling: bool = False  # "DoubleOptIn" instead of "doubleOptIn"
+    hold_pending: bool = True  # a provisional booking occupies its slot
+    rotate_secret: bool = False
+    hide_answers: bool = False  # attendees come back without notes and customFields
+    list_lag: float = 0.0  # new rows appear in lists this much later
+    malformed_id_500: bool = False
+    provisional_hours: float = 24.0
+    company_double_opt_in: bool = False
+    company_host_confirmation: bool = False
+
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "seed": {},
+    "strict": {"strict": True},
+    "legacy": {"availability_shape": "slots", "legacy_envelope": True, "wrapped_meeting_types": True},
+}
+
+
+def get_profile_switches(name: str) -> dict[str, Any]:
+    """Return the switches of a profile, with those that only other profiles set at their defaults.
+
+    Raises ``ValueError`` for an unknown profile.
+    """
+    if name not in PROFILES:
+        raise ValueError(f"There is no profile {name!r}; choose from {', '.join(PROFILES)}.")
+    defaults = vars(Settings())
+    return {switch: defaults[switch] for other in PROFILES.values() for switch in other} | PROFILES[name]
+
+
+def check_switches(switches: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` for an unknown switch or value."""
+    known = vars(Settings())
+    if unknown := sorted(set(switches) - set(known)):
+        raise ValueError(f"There is no switch {', '.join(unknown)}; choose from {', '.join(known)}.")
+    if switches.get("availability_shape", "v4") not in AVAILABILITY_SHAPES:
+        raise ValueError(f"availability_shape must be one of {', '.join(AVAILABILITY_SHAPES)}.")

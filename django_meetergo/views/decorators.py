@@ -1,0 +1,77 @@
+"""Decorators that every page of the package uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+
+from django_meetergo.transactions import DATABASE_LOST
+from django_meetergo.views.rendering import render_page
+from django_meetergo.visitors import Limit, get_client_address
+
+View = Callable[..., HttpResponse]
+
+METHODS = ("GET", "HEAD", "POST")
+NOT_FOUND = 404
+
+#: Links that do not exist which one network address may open before it has to wait.
+WRONG_LINK_LIMIT = Limit(name="wrong-links", times=30, seconds=600)
+
+
+def page(view: View) -> View:
+    """Run a view outside ``ATOMIC_REQUESTS`` and answer 503 with a page when the database is away.
+
+    Services commit before they call meetergo, so no transaction of the request may be open.
+    """
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except DATABASE_LOST:
+            return render_page(request, "meetergo/database_down.html", status=503)
+
+    return transaction.non_atomic_requests(wrapper)
+
+
+def token_page(view: View) -> View:
+    """Protect a page whose URL is a secret: not cached, not indexed, not sent to other sites as referrer."""
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = limit_wrong_links(view, request, *args, **kwargs)
+        response["Cache-Control"] = "no-store"
+        response["X-Robots-Tag"] = "noindex"
+        response["Referrer-Policy"] = "same-origin"
+        return response
+
+    return wrapper
+
+
+def limit_wrong_links(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    """Call the view, or answer 429 for a network address that has opened too many wrong links."""
+    address = get_client_address(request.META)
+    if WRONG_LINK_LIMIT.is_reached(address):
+        response = render_page(request, "meetergo/too_many.html", status=429)
+        response["Retry-After"] = str(WRONG_LINK_LIMIT.seconds)
+        return response
+    response = view(request, *args, **kwargs)
+    if response.status_code == NOT_FOUND:
+        WRONG_LINK_LIMIT.count(address)
+    return response
+
+
+def deny_framing(view: View) -> View:
+    """Forbid frames, so that no other page can trick a visitor into a click that changes an appointment."""
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        response["X-Frame-Options"] = "DENY"
+        return response
+
+    return wrapper

@@ -1,0 +1,45 @@
+"""The encrypted cookie that carries what a visitor typed to the next form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from cryptography.fernet import InvalidToken
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from django_meetergo.fields import build_cipher, encrypt, get_encryption_keys
+
+DETAILS_COOKIE = "meetergo_details"
+DETAILS_AGE = timedelta(minutes=30)
+
+
+def set_details_cookie(response: HttpResponse, details: Mapping[str, Any], *, secure: bool) -> None:
+    """Store the details, encrypted, in the visitor's browser for ``DETAILS_AGE``."""
+    response.set_cookie(
+        DETAILS_COOKIE,
+        encrypt(json.dumps(details, default=str)),
+        max_age=DETAILS_AGE,
+        path=reverse("meetergo:index"),
+        secure=secure,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def delete_details_cookie(response: HttpResponse) -> None:
+    response.delete_cookie(DETAILS_COOKIE, path=reverse("meetergo:index"), samesite="Lax")
+
+
+def read_details_cookie(request: HttpRequest) -> dict[str, Any]:
+    """Return what the same browser typed before; {} for a missing, expired or forged cookie."""
+    value = request.COOKIES.get(DETAILS_COOKIE, "")
+    cipher = build_cipher(get_encryption_keys())
+    try:
+        details = json.loads(cipher.decrypt(value.encode(), ttl=int(DETAILS_AGE.total_seconds())))
+    except (InvalidToken, ValueError):
+        return {}
+    return details if isinstance(details, dict) else {}

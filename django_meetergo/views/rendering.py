@@ -1,0 +1,90 @@
+"""Render a page, or the fragment of it that the page's script requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
+
+from django_meetergo.conf import get_settings
+from django_meetergo.presentation.page_urls import PageUrl, parse_widget
+
+SEE_OTHER = 303
+
+FRAGMENT_HEADER, WIDGET_HEADER = "X-Meetergo-Fragment", "X-Meetergo-Widget"
+FRAGMENT_META, WIDGET_META = "HTTP_X_MEETERGO_FRAGMENT", "HTTP_X_MEETERGO_WIDGET"
+#: Template of each fragment. ``calendar`` is the month and the times of its chosen day.
+FRAGMENTS = {
+    "calendar": "meetergo/includes/times.html",
+    "slots": "meetergo/includes/slots.html",
+    "zone": "meetergo/includes/timezone.html",
+}
+
+
+def render_page(
+    request: HttpRequest,
+    template: str,
+    context: Mapping[str, Any] | None = None,
+    *,
+    status: int = 200,
+    vary: Sequence[str] = (),
+) -> HttpResponse:
+    """Render a template of the package inside the site's base template."""
+    settings = get_settings()
+    common = {
+        "base_template": settings.BASE_TEMPLATE,
+        "color_scheme": settings.COLOR_SCHEME,
+        "contact": settings.CONTACT,
+    }
+    response = render(request, template, {**common, **(context or {})}, status=status)
+    # The time zone and the details typed before come from cookies.
+    patch_vary_headers(response, ["Cookie", *vary])
+    return response
+
+
+def render_times_page(
+    request: HttpRequest, template: str, context: Mapping[str, Any], *, status: int = 200
+) -> HttpResponse:
+    """Render a page with free times, or only the fragment that the request asks for."""
+    fragment = get_fragment_template(request)
+    widget = parse_widget(request.META.get(WIDGET_META, "")) if fragment else {}
+    response = render_page(
+        request,
+        fragment or template,
+        {**context, **widget},
+        status=status,
+        vary=[FRAGMENT_HEADER, WIDGET_HEADER],
+    )
+    if request.GET:
+        # Search engines index the first page only, not each month and day of the next half year.
+        response["X-Robots-Tag"] = "noindex, nofollow"
+    return response
+
+
+def is_fragment_request(request: HttpRequest) -> bool:
+    """Return whether the request comes from the script of a page or of a widget."""
+    return FRAGMENT_META in request.META or WIDGET_META in request.META
+
+
+def get_fragment_template(request: HttpRequest) -> str | None:
+    """Return the template of the requested fragment; None for a whole page."""
+    return FRAGMENTS.get(request.META.get(FRAGMENT_META, ""))
+
+
+def build_page_url(request: HttpRequest, path: str, query: Mapping[str, str]) -> PageUrl:
+    """Return the page's own URL, relative ("?…") where its links are only used on that page itself."""
+    is_same_page = request.path == path and WIDGET_META not in request.META
+    return PageUrl("" if is_same_page else path, query)
+
+
+def redirect_after_post(path: str) -> HttpResponseRedirect:
+    """Redirect with 303, so that the browser follows with a GET."""
+    return HttpResponseRedirect(path, status=SEE_OTHER)
+
+
+def render_not_found(request: HttpRequest) -> HttpResponse:
+    """Answer 404 with one text for every wrong link, so that it does not reveal what exists."""
+    return render_page(request, "meetergo/not_found.html", status=404)

@@ -1,0 +1,167 @@
+"""The pages on which an attendee moves their appointment."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone as clock
+from django.utils.translation import gettext
+from django.views.decorators.http import require_http_methods
+
+from django_meetergo import links, timezones
+from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest
+from django_meetergo.formatting import format_moment
+from django_meetergo.models import AppointmentChange, Attendee, MeetingType
+from django_meetergo.presentation.context import build_slot_reader
+from django_meetergo.presentation.slots import label_time, parse_start
+from django_meetergo.presentation.time_choice import choose_time, describe_viewed
+from django_meetergo.services.changes.policy import apply_policy
+from django_meetergo.services.changes.requests import reschedule_appointment
+from django_meetergo.services.clients import build_client
+from django_meetergo.timezones import list_zones
+from django_meetergo.views.common import describe_time, get_user, is_free, list_hosts, read_time_query
+from django_meetergo.views.csrf import handle_csrf_failure
+from django_meetergo.views.decorators import METHODS, deny_framing, page, token_page
+from django_meetergo.views.manage import (
+    choose_zone,
+    describe_appointment,
+    find_attendee,
+    find_last_change,
+    get_booking_url,
+    get_duration,
+    refuse_change,
+    show_appointment,
+)
+from django_meetergo.views.rendering import (
+    build_page_url,
+    redirect_after_post,
+    render_not_found,
+    render_page,
+    render_times_page,
+)
+
+
+@page
+@deny_framing
+@token_page
+@require_http_methods(METHODS)
+@handle_csrf_failure
+def reschedule(request: HttpRequest, token: str, *, csrf_error: str) -> HttpResponse:
+    """GET lists times, or asks to confirm the chosen one; POST moves the appointment."""
+    attendee = find_attendee(token)
+    if attendee is None:
+        return render_not_found(request)
+    data = request.POST if request.method == "POST" else request.GET
+    meeting_type = attendee.appointment.meeting_type
+    if meeting_type is None or not may_move(attendee, clock.now()):
+        return refuse_change(request, attendee)
+    if "start" not in data and "chosen" not in data:
+        return show_times(request, attendee, meeting_type)
+    start = parse_start(data.get("start", ""))
+    if error := validate_start(request, attendee, meeting_type, start):
+        return show_times(request, attendee, meeting_type, error=error[0], status=error[1])
+    assert start is not None  # noqa: S101 - validate_start refuses None
+    if request.method == "POST" and not csrf_error:
+        return move(request, attendee, start)
+    return ask_to_confirm(request, attendee, start, csrf_error)
+
+
+def may_move(attendee: Attendee, now: datetime) -> bool:
+    """Return whether the policy allows a move, no change is open, and the type can still be booked."""
+    change = find_last_change(attendee)
+    if change is not None and change.is_open:
+        return False
+    allowed = apply_policy(AppointmentChange.Kind.RESCHEDULE, attendee, now).allowed
+    return allowed and bool(get_booking_url(attendee.appointment.meeting_type))
+
+
+def validate_start(
+    request: HttpRequest, attendee: Attendee, meeting_type: MeetingType, start: datetime | None
+) -> tuple[str, int] | None:
+    """Return the error in the chosen start and the HTTP status for it; None if it can be requested."""
+    data = request.POST if request.method == "POST" else request.GET
+    now, zone = clock.now(), choose_zone(request, attendee)
+    if not data.get("start"):
+        return gettext("Choose a time"), 422
+    if start is None:
+        return gettext("We could not read this time. Please choose one from the list."), 400
+    if start <= now:
+        return gettext("This time has passed. Please choose another one."), 409
+    if start == attendee.appointment.start:
+        return gettext("That is your time already. Please choose another one."), 409
+    if not is_free(meeting_type, start, get_duration(attendee), now, moving=attendee.appointment):
+        time = {"time": label_time(start, zone)}
+        return gettext("%(time)s is no longer free. Please choose another time.") % time, 409
+    return None
+
+
+def show_times(
+    request: HttpRequest,
+    attendee: Attendee,
+    meeting_type: MeetingType,
+    *,
+    error: str = "",
+    status: int = 200,
+) -> HttpResponse:
+    """Show step 1 with the present time above it; the length cannot be changed."""
+    now, zone = clock.now(), choose_zone(request, attendee)
+    context = describe_appointment(attendee, zone)
+    tz = timezones.find_zone(request.GET.get("tz"))
+    carried = {"tz": tz.key if tz else ""}
+    here = build_page_url(request, context["reschedule"], carried)
+    choice = choose_time(
+        read_slots=build_slot_reader(meeting_type, get_duration(attendee), now, moving=attendee.appointment),
+        now=now,
+        zone=zone,
+        duration=get_duration(attendee),
+        query=read_time_query(request.GET, zone),
+        here=here,
+        next_step=here,
+    )
+    context |= {
+        "choice": choice,
+        "error": error,
+        "here": here,
+        "carried": carried,
+        "next_step": context["reschedule"],
+        "zones": list_zones(zone, now) if "zones" in request.GET else [],
+        "zone_all": here.to(**describe_viewed(choice), zones="all"),
+        "zone_in_query": True,
+    }
+    return render_times_page(request, "meetergo/reschedule.html", context, status=status)
+
+
+def ask_to_confirm(
+    request: HttpRequest, attendee: Attendee, start: datetime, csrf_error: str
+) -> HttpResponse:
+    """Ask "Move to …?" with the old and the new time, and the CSRF error if there was one."""
+    zone = choose_zone(request, attendee)
+    end = start + attendee.appointment.duration
+    hosts = list_hosts(attendee.appointment)
+    context = {
+        **describe_appointment(attendee, zone),
+        "start": start.astimezone(zone).isoformat(),
+        "new": describe_time(start, end, zone, hosts),
+        "new_moment": format_moment(start, zone),
+        "error": csrf_error,
+    }
+    status = 403 if csrf_error else 200
+    return render_page(request, "meetergo/reschedule_confirm.html", context, status=status)
+
+
+def move(request: HttpRequest, attendee: Attendee, start: datetime) -> HttpResponse:
+    appointment = attendee.appointment
+    try:
+        reschedule_appointment(
+            appointment=appointment,
+            start=start,
+            attendee=attendee,
+            by=AppointmentChange.Actor.ATTENDEE,
+            user=get_user(request),
+            client=build_client(appointment.connection, "write"),
+            now=clock.now(),
+        )
+    except (ChangeNotAllowed, InvalidRequest):
+        return show_appointment(request, attendee, status=409)
+    return redirect_after_post(links.get_manage_path(attendee))

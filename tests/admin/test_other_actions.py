@@ -1,0 +1,100 @@
+"""Staff send, check and decline bookings, apply deliveries again and start a sync."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from django_meetergo.models import (
+    AppointmentChange,
+    Booking,
+    Connection,
+    MeetingType,
+    SyncRun,
+    WebhookDelivery,
+)
+from django_meetergo.services.changes.requests import cancel_appointment
+from django_meetergo.testing.factories import BookingFactory
+from tests.admin.conftest import get_text
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_dead_delivery_is_applied_again(superuser, sandbox, book):
+    appointment = book().attendee.appointment
+    row = WebhookDelivery.objects.create(
+        digest="d", event_type="booking_created", remote_id=appointment.remote_id, state="dead", tries=11,
+        received_at=timezone.now(), message="boom",
+    )  # fmt: skip
+
+    superuser.run_action("webhookdelivery", "replay", [row])
+    sandbox.run_due()
+
+    row.refresh_from_db()
+    assert row.state == "applied"
+
+
+def test_a_booking_left_to_staff_is_reconciled_again(superuser, sandbox, book):
+    """What meetergo has is adopted; nothing is sent again."""
+    booking = book()
+    posts = sandbox.posts()
+    Booking.objects.filter(pk=booking.pk).update(state="unknown", reason="needs_staff", attendee=None)
+
+    result = superuser.run_action("booking", "reconcile", [booking])
+
+    booking.refresh_from_db()
+    assert "confirmed" in get_text(result)
+    assert booking.state == "confirmed"
+    assert sandbox.posts() == posts
+
+
+def test_a_waiting_booking_is_sent_now(superuser, sandbox):
+    row = BookingFactory(
+        meeting_type=sandbox.meeting_type(),
+        start=sandbox.list_free_starts()[0],
+        next_at=timezone.now() + timedelta(hours=1),
+    )
+
+    superuser.run_action("booking", "retry", [row])
+    sandbox.run_due()
+
+    row.refresh_from_db()
+    assert row.state == "confirmed"
+
+
+def test_a_request_is_declined_with_a_reason(superuser, sandbox, book):
+    types = MeetingType.objects.exclude(confirmation="none").filter(needs_own_page=False)
+    bookings = (book(0, slug) for slug in types.values_list("slug", flat=True))
+    booking = next(row for row in bookings if row.state == "pending" and row.reason in {"host", "both"})
+
+    result = superuser.run_action("booking", "decline", [booking], reason="on holiday")
+
+    booking.refresh_from_db()
+    assert "declined" in get_text(result)
+    assert (booking.state, booking.reason) == ("closed", "declined")
+
+
+def test_a_sync_is_requested_and_done_in_the_background(superuser, sandbox):
+    SyncRun.objects.all().delete()
+    superuser.run_action("connection", "sync", [Connection.objects.get()])
+    assert SyncRun.objects.get().state == "open"
+
+    sandbox.run_due(periodic=True)
+
+    assert set(SyncRun.objects.filter(kind="near").values_list("state", flat=True)) == {"done"}
+
+
+def test_a_waiting_change_is_sent_now(superuser, sandbox, book):
+    appointment = book().attendee.appointment
+    change = cancel_appointment(
+        appointment=appointment, client=sandbox.client(), now=sandbox.now(), send=False
+    )
+    AppointmentChange.objects.update(next_at=timezone.now() + timedelta(hours=1))
+
+    superuser.run_action("appointmentchange", "retry", [change])
+    sandbox.run_due()
+
+    change.refresh_from_db()
+    assert change.state == "done"

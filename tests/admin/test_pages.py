@@ -1,0 +1,94 @@
+"""The page of one appointment: what can be edited, what is shown and how."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.urls import reverse
+
+from django_meetergo.models import Appointment, Attendee, Connection
+from django_meetergo.testing.factories import AttendeeFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def test_only_the_sites_own_columns_can_be_written(superuser):
+    """A note and a related record are saved; mirrored columns keep a change that a sync made meanwhile."""
+    attendee = AttendeeFactory()
+    appointment = attendee.appointment
+    connection = Connection.objects.create()
+    page = superuser.get("appointment_change", appointment.pk)
+    assert "note" in page.context["adminform"].form.fields
+    assert list(page.context["adminform"].form.fields) == ["note"]
+    Appointment.objects.filter(pk=appointment.pk).update(location="changed meanwhile")
+    superuser.post(
+        "appointment_change",
+        appointment.pk,
+        **{
+            "note": "brings a dog",
+            "location": "forged",
+            "attendees-TOTAL_FORMS": 1,
+            "attendees-INITIAL_FORMS": 1,
+            "attendees-0-id": attendee.pk,
+            "attendees-0-appointment": appointment.pk,
+            "attendees-0-related_type": ContentType.objects.get_for_model(Connection).pk,
+            "attendees-0-related_id": str(connection.pk),
+            "attendees-0-email": "forged@example.com",
+        },
+    )
+
+    appointment.refresh_from_db()
+    stored = Attendee.objects.get(pk=attendee.pk)
+    assert (appointment.note, appointment.location) == ("brings a dog", "changed meanwhile")
+    assert stored.subject == connection
+    assert stored.email == attendee.email
+    assert LogEntry.objects.count() == 1
+
+
+def test_no_page_shows_a_secret(superuser, book):
+    """Neither in a column nor in the last document."""
+    booking = book()
+    appointment = booking.attendee.appointment
+    assert appointment.secret
+
+    for path in (
+        reverse("admin:meetergo_appointment_change", args=[appointment.pk]),
+        reverse("admin:meetergo_booking_change", args=[booking.pk]),
+        reverse("admin:meetergo_appointment_changelist"),
+    ):
+        assert appointment.secret not in superuser.client.get(path).content.decode()
+
+
+def test_foreign_text_is_escaped(superuser):
+    """Markup in names, answers and documents has no effect."""
+    evil = "<script>alert(1)</script>"
+    attendee = AttendeeFactory(first_name=evil, custom_fields={evil: evil})
+    Appointment.objects.update(raw={"x": evil}, location=evil, meeting_link="javascript:alert(1)")
+
+    for path in ("appointment_changelist", "appointment_change"):
+        args = [] if path.endswith("list") else [attendee.appointment_id]
+        page = superuser.get(path, *args).content.decode()
+        assert evil not in page
+        assert 'href="javascript:' not in page
+
+
+def test_the_history_shows_who_did_what(superuser, sandbox, book):
+    """Booked, updated by a delivery, cancelled by staff."""
+    sandbox.register_webhook()
+    booking = book()
+    sandbox.deliver()
+    sandbox.run_due(after=5)
+    superuser.run_action("appointment", "cancel", [booking.attendee.appointment], reason="water damage")
+
+    page = superuser.get("appointment_change", booking.attendee.appointment_id).content.decode()
+
+    for words in (
+        "Booked",
+        "Attempt 1: confirmed",
+        "Notification from meetergo: applied",
+        "Request to cancel: done",
+        "water damage",
+        "boss",
+    ):
+        assert words in page
