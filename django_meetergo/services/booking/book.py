@@ -80,6 +80,7 @@ def book_appointment(
     replaces: Booking | None = None,
     send: bool = True,
     visitor: Visitor | None = None,
+    content_digest: str = "",
 ) -> Booking:
     """Book a slot and return the stored booking, whose state and reason say how it went.
 
@@ -89,6 +90,8 @@ def book_appointment(
     - ``defer_consent``: the attendee agrees that the request waits while meetergo cannot be reached.
     - ``rebook``: the attendee's consent to another slot, ``{"weekdays": [0, 1], "hours": [9, 12],
       "words": "the text they agreed to"}``; every key is optional.
+    - ``content_digest``: identifies the content of the caller's own request, where it is compared instead of
+      the arguments when an ``idempotency_key`` is used again.
     - ``replaces``: a pending booking of the same person that this one replaces.
     - ``send=False``: store the booking only; a worker sends it. Inside a transaction the booking is stored
       with it and sent after its commit, and its slot is not compared with the free times.
@@ -127,10 +130,10 @@ def book_appointment(
     if subject is not None:
         booking.subject = subject
     validation.validate_call(booking, client, is_sent=send)
-    validation.validate_request(booking, now)
-    booking.content_digest = digest_content(booking)
+    booking.content_digest = content_digest or digest_content(booking)
     if first := find_by_idempotency_key(booking):
         return first
+    validation.validate_request(booking, now)
     if visitor:
         validation.check_visitor_limits(booking, visitor)
         booking.open_booking_key = booking.hash_open_booking_key(visitor.person)

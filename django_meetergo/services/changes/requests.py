@@ -90,6 +90,8 @@ def reschedule_appointment(
     """
     if start.tzinfo is None:
         raise InvalidRequest("start has no time zone; pass an aware datetime.", field="start")
+    if done := find_finished_reschedule(appointment, start):
+        return done
     if start <= now:
         raise InvalidRequest(f"start {start.isoformat()} has passed; choose a later one.", field="start")
     if start == appointment.start:
@@ -107,6 +109,16 @@ def reschedule_appointment(
         next_at=now,
     )
     return store_change(change, client=client, now=now, send=send)
+
+
+def find_finished_reschedule(appointment: Appointment, start: datetime) -> AppointmentChange | None:
+    """Return the reschedule that gave the appointment its present start, if that is ``start``.
+
+    A client that lost the answer sends the same request again, and must not be told that it was refused.
+    """
+    if appointment.start != start:
+        return None
+    return appointment.changes.filter(kind=Kind.RESCHEDULE, state=State.DONE, target_start=start).first()
 
 
 def find_finished_cancel(appointment: Appointment, attendee: Attendee | None) -> AppointmentChange | None:
