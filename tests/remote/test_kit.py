@@ -10,9 +10,7 @@ from django_meetergo.exceptions import CircuitOpen, RateLimitReached
 pytestmark = pytest.mark.django_db
 
 
-@pytest.mark.parametrize(
-    "route", ["PATCH /v4/appointment/{id}/cancel", "POST /v4/bookings", "POST"]
-)
+@pytest.mark.parametrize("route", ["PATCH /v4/appointment/{id}/cancel", "POST /v4/bookings", "POST"])
 def test_a_route_that_does_not_exist_is_refused(meetergo_sandbox, route):
     """A count of requests that can never be sent is always 0, and a fault for them never applies."""
     with pytest.raises(ValueError, match="The sandbox has no route"):
