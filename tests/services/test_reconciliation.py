@@ -27,7 +27,7 @@ def run_due_after(kit, *seconds):
 def copy_at_service(kit, remote):
     """Make the same appointment a second time, as after a request that was duplicated on its way."""
     bookings = kit.sandbox.state
-    return bookings.put(
+    return bookings.add_appointment(
         bookings.meeting_types[remote.meeting_type_id],
         host_ids=list(remote.host_ids),
         start=remote.start,
