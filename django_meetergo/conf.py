@@ -57,7 +57,8 @@ class Settings:
     PRIVACY_URL: str = ""
     SHOW_INDEX: bool = True
     MAX_FUTURE_APPOINTMENTS: int = 20
-    MAX_BOOKINGS_PER_DAY: int = 20
+    MAX_BOOKINGS_PER_HOUR: int = 10
+    MAX_CHANGES_PER_HOUR: int = 5
     MIN_FILL_SECONDS: float = 2
     SEND_MAIL: bool = True
     ALERT_EMAILS: Sequence[str] = ()  # mailed when a booking needs staff or a connection stops working

@@ -40,6 +40,11 @@ class ProblemType:
     def uri(self) -> str:
         return TYPE + self.name
 
+    @property
+    def schema_name(self) -> str:
+        """The name of its component in the schema, such as ``SlotTakenProblem``."""
+        return f"{self.name.title().replace('-', '')}Problem"
+
 
 MALFORMED = ProblemType(
     "malformed-request", HTTPStatus.BAD_REQUEST, gettext_noop("The request cannot be read.")
@@ -96,6 +101,11 @@ MEDIA_TYPE = ProblemType(
 INVALID = ProblemType(
     "invalid-fields", HTTPStatus.UNPROCESSABLE_ENTITY, gettext_noop("Some fields are invalid.")
 )
+TOO_MANY_BOOKINGS = ProblemType(
+    "too-many-bookings",
+    HTTPStatus.TOO_MANY_REQUESTS,
+    gettext_noop("There have been too many bookings; nothing was booked."),
+)
 THROTTLED = ProblemType(
     "throttled", HTTPStatus.TOO_MANY_REQUESTS, gettext_noop("Too many requests; try again later.")
 )
@@ -127,7 +137,41 @@ class Problem(exceptions.APIException):
 
 def build_invalid(field: str, message: Any, code: str = "invalid") -> Problem:
     """Return the problem of one invalid field."""
-    return Problem(INVALID, errors={field: [{"code": code, "message": replace_surrogates(message)}]})
+    return Problem(
+        INVALID, errors={field: [{"code": get_error_code(code), "message": replace_surrogates(message)}]}
+    )
+
+
+#: Codes of field errors. Other codes, such as those of a site's own validators, are shown as ``invalid``.
+ERROR_CODES = (
+    "invalid",
+    "required",
+    "blank",
+    "null",
+    "invalid_choice",
+    "invalid_list",
+    "max_length",
+    "min_length",
+    "max_value",
+    "min_value",
+    "max_digits",
+    "max_decimal_places",
+    "max_whole_digits",
+    "step_size",
+    "line_break",
+    "too_many",
+    "unknown",
+    "past",
+    "too_late",
+    "unchanged",
+    "not_offered",
+    "limit_reached",
+    "refused",
+)
+
+
+def get_error_code(code: Any) -> str:
+    return str(code) if code in ERROR_CODES else "invalid"
 
 
 def build_unavailable(seconds: float | None = None, **members: Any) -> Problem:
@@ -185,7 +229,11 @@ def flatten_errors(details: Any, path: str = "") -> Iterator[tuple[str, list[dic
     found = [details] if isinstance(details, Mapping) else details
     yield (
         path,
-        [{"code": str(one["code"]), "message": replace_surrogates(one["message"])} for one in found if one],
+        [
+            {"code": get_error_code(one["code"]), "message": replace_surrogates(one["message"])}
+            for one in found
+            if one
+        ],
     )
 
 
