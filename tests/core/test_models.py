@@ -12,12 +12,13 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from django_meetergo.exceptions import InvalidRequest
-from django_meetergo.models import Appointment, Booking, MeetingType
+from django_meetergo.models import Appointment, Booking, Host, MeetingType
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.testing.factories import (
     AppointmentFactory,
     AttendeeFactory,
     BookingFactory,
+    HostFactory,
     MeetingTypeFactory,
 )
 
@@ -57,6 +58,16 @@ def test_appointments_of_an_object_are_those_booked_for_it():
 
     assert list(Appointment.objects.for_subject(subject).active()) == [attendee.appointment]
     assert list(Appointment.objects.for_subject(User())) == []
+
+
+def test_identifiers_are_compared_exactly_on_every_database():
+    """MariaDB's default collations ignore case, accents and trailing spaces."""
+    ids = ["abc", "ABC", "abc ", "ábc"]
+    for remote_id in ids:
+        HostFactory(remote_id=remote_id)
+
+    for remote_id in ids:
+        assert Host.objects.get(remote_id=remote_id).remote_id == remote_id
 
 
 def book(kit, **options):

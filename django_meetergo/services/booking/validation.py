@@ -189,7 +189,7 @@ def validate_subject(booking: Booking) -> None:
     """Check that the linked object is saved, and that its key fits into the column."""
     if booking.subject_type_id is None:
         return
-    limit = Booking._meta.get_field("subject_id").max_length
+    limit = Booking._meta.get_field("subject_id").max_length or 0
     if booking.subject_id in {None, ""}:
         raise InvalidRequest("subject is not saved; save it before it is linked.", field="subject")
     if len(str(booking.subject_id)) > limit:
