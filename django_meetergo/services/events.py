@@ -155,7 +155,7 @@ def list_receivers(event: Event, also: Callable[[Event], None]) -> Iterator[Rece
     found: list[tuple[str, Callable[[], object]]] = []
     if signal is not None:
         # Signal.send_robust calls every receiver each time, so each one is called here by itself.
-        called, awaited = signal._live_receivers(Event)  # type: ignore[attr-defined]
+        called, awaited = signal._live_receivers(Event)
         for function in [*called, *map(async_to_sync, awaited)]:
             call = bind(function, signal=signal, sender=Event, **arguments)
             found.append((name_function(function), call))

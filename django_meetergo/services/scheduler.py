@@ -31,6 +31,7 @@ from django_meetergo.services.booking import outcomes, pending, reconciliation, 
 from django_meetergo.services.booking import sending as booking_sending
 from django_meetergo.services.changes import sending as change_sending
 from django_meetergo.services.clients import build_client, record_contact
+from django_meetergo.services.privacy import retention
 from django_meetergo.services.retry import RetryPolicy
 from django_meetergo.services.sync import appointments, directory
 from django_meetergo.services.webhooks import apply
@@ -297,6 +298,8 @@ def list_periodic(connection: str, watch: Stopwatch) -> Iterator[tuple[str, Call
         (SyncRun.Kind.FULL, settings.FULL_SYNC_INTERVAL),
     ):
         if is_sync_due(connection, kind, every, now):
+            if kind == SyncRun.Kind.FULL:
+                yield "delete old data", partial(retention.prune, now=now)
             yield f"sync {kind}", partial(sync_appointments, connection, kind, watch)
 
 

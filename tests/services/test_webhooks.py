@@ -159,7 +159,7 @@ def test_deliveries_that_wait_for_our_request_limit_are_not_counted_as_failed(me
     kit.sync_directory()
     for start in kit.list_free_starts()[:4]:
         kit.occupy_slot(start)
-    settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 2}
+    settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 3}
     kit.clear_availability()
     kit.reread_all()
 
@@ -222,7 +222,7 @@ def test_an_id_that_is_no_path_segment_stops_no_other_delivery(meetergo_sandbox)
     """The bad one backs off by itself, with its reason; the genuine one beside it is applied."""
     kit = meetergo_sandbox
     kit.sync_directory()
-    kit.steal_slot(kit.list_free_starts()[0])
+    kit.occupy_slot(kit.list_free_starts()[0])
     [remote] = kit.appointments()
     deliver(kit, webhookType="booking_created", id="..")
     deliver(kit, webhookType="booking_created", id=remote.id)
@@ -244,7 +244,7 @@ def test_a_batch_that_takes_longer_than_its_lease_keeps_it(meetergo_sandbox, set
     kit = meetergo_sandbox
     kit.sync_directory()
     for start in kit.list_free_starts()[:4]:
-        kit.steal_slot(start)
+        kit.occupy_slot(start)
     kit.reread_all()
     settings.MEETERGO = {**settings.MEETERGO, "LEASE": 0.09}
     kit.fail_next(READ, "slow", seconds=0.04, times=-1)

@@ -66,7 +66,7 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
         # What may be the booking's keeps it from being called not booked.
         is_ambiguous |= bool(matches.count or match_documents(booking, moved.documents).count)
     with transaction.atomic():
-        held = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+        held = Booking.objects.select_for_update()
         held = held.filter(lease_token=lease.token, state=State.UNKNOWN)
         stored = held.filter(pk=booking.pk).first()
         if stored is None:
