@@ -114,7 +114,7 @@ def test_a_mail_server_that_is_away_repeats_no_receiver(meetergo_sandbox, book, 
     settings.EMAIL_BACKEND = "no.such.backend"
     with connected(receiver, signal=signals.booking_closed):
         booking = book(send=False)
-        Booking.objects.filter(pk=booking.pk).update(defer_consent="waits")
+        Booking.objects.filter(pk=booking.pk).update(defer_consent=True)
         meetergo_sandbox.fail_next(kind="status_before", status=429, times=-1)
         for _ in range(4):
             meetergo_sandbox.clear_availability()
