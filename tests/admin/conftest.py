@@ -33,9 +33,7 @@ class StaffBrowser:
         data = {"action": f"meetergo_{action}", "_selected_action": [row.pk for row in rows]}
         # Appointments of the past are not in the list's default view.
         query = "?when=all" if model == "appointment" else ""
-        return self.client.post(
-            reverse(f"admin:meetergo_{model}_changelist") + query, data, follow=True
-        )
+        return self.client.post(reverse(f"admin:meetergo_{model}_changelist") + query, data, follow=True)
 
     def run_action(self, model: str, action: str, rows: Any, **form_data: Any) -> Any:
         """Select rows and an action, and confirm if a page asks; return the result."""

@@ -27,7 +27,7 @@ PEOPLE = ["Ida Sommer", "Jonas Berg", "Mia Kowalski", "Noah Lindqvist", "Olga Pe
 SCREENS = [
     # Name, viewport, colour scheme.
     (f"{width}-{scheme}", {"width": width, "height": 800}, scheme)
-    for width in (1280, 768)
+    for width in (1280, 768, 360)
     for scheme in ("light", "dark")
 ]
 MORNING = 8
@@ -187,6 +187,29 @@ def test_the_progress_of_many_cancels_is_shown(
         service.run_due()
 
     expect(receptionist.page.locator("#content")).to_contain_text("25 of 25")
+
+
+def test_the_calendar_shows_the_day_and_leads_to_an_appointment(
+    receptionist: Any, screenshots: Screenshots
+) -> None:
+    open_list(receptionist)
+    receptionist.page.get_by_role("link", name="Calendar").click()
+    receptionist.expect_title("Calendar")
+    screenshots("calendar-week")
+    receptionist.page.get_by_role("link", name="Day", exact=True).click()
+    for name in PEOPLE:
+        expect(receptionist.page.locator(".mg-entry").filter(has_text=name)).to_have_count(1)
+    screenshots("calendar-day")
+    assert [fault for fault in receptionist.list_faults() if "mg-" in fault] == []
+
+    receptionist.page.locator(".mg-free a").first.click()
+    expect(receptionist.page.locator("h1")).to_have_text(re.compile("What would|When|For whom"))
+    receptionist.page.go_back()
+    receptionist.page.locator(".mg-entry").filter(has_text="Mia Kowalski").click()
+    expect(receptionist.page.locator("#content")).to_contain_text("mia.kowalski@example.com")
+
+    receptionist.open("/admin/meetergo/appointment/calendar/?view=month")
+    screenshots("calendar-month")
 
 
 def test_a_caller_is_booked(service: Any, receptionist: Any, screenshots: Screenshots) -> None:
