@@ -61,9 +61,7 @@ def list_first_letters(word: str) -> str:
     text = normalize(word)
     letter = text[:1]
     plain = PLAIN_LETTERS.get(letter, letter)
-    pair = next(
-        (two for two, letters in DIGRAPHS.items() if letter in letters or text[:2] == two), ""
-    )
+    pair = next((two for two, letters in DIGRAPHS.items() if letter in letters or text[:2] == two), "")
     letters = {letter, *SPELLINGS.get(plain, ""), *pair[:1], *DIGRAPHS.get(pair, "")}
     return "".join(sorted(letters | {each.upper() for each in letters if len(each.upper()) == 1}))
 
