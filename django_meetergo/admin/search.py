@@ -94,7 +94,7 @@ def filter_by_phone(people: QuerySet[Any], term: str) -> QuerySet[Any]:
 def starts_with(column: str, text: str) -> Q:
     """Match a prefix in a way that uses the column's index on every database."""
     match = Q(**{f"{column}__startswith": text})
-    if connection.vendor == "sqlite":
+    if connection.vendor != "postgresql":
         # SQLite's LIKE does not use the index; a range does.
         match &= Q(**{f"{column}__gte": text, f"{column}__lt": f"{text}\U0010ffff"})
     return match

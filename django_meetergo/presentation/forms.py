@@ -375,10 +375,6 @@ FIELDS_BY_REMOTE_NAME = {
     "bringalongemails": "other_emails",
     "other_emails": "other_emails",
 }
-TOO_MANY = _(
-    "There have been many bookings with this e-mail address or from your network. "
-    "Nothing was booked just now. Please try again later."
-)
 NOT_ACCEPTED = _("This was not accepted. Please change it.")
 REFUSALS = {
     "email": _("This e-mail address was not accepted. Please use another one."),

@@ -67,7 +67,7 @@ def test_after_a_taken_time_one_click_books_another(service: Any, person: Any) -
     service.occupy_slot(start)
     person.press("Book this time")
 
-    expect(person.heading).to_contain_text("Someone else has just taken")
+    expect(person.heading).to_contain_text("is no longer free")
     person.expect_focus(person.heading)
     choices = person.page.get_by_role("radio")
     expect(choices).to_have_count(4)

@@ -150,16 +150,16 @@ def test_a_reschedule_is_refused_while_a_cancel_is_in_progress(meetergo_sandbox,
     assert meetergo_sandbox.posts(MOVE_AS_HOST) == 0
 
 
-@pytest.mark.parametrize("kind", ["drop_after", "drop_before", "steal_slot"])
+@pytest.mark.parametrize("kind", ["drop_after", "drop_before", "occupy_slot"])
 def test_a_cancel_that_is_requested_during_a_reschedule_is_carried_out_after_it(
     meetergo_sandbox, booked, cancel, move, kind
 ):
     """Whatever becomes of the reschedule, the appointment ends cancelled, with one cancel sent."""
     kit = meetergo_sandbox
-    kit.fail_next(MOVE_AS_HOST, "drop_before" if kind == "steal_slot" else kind)
+    kit.fail_next(MOVE_AS_HOST, "drop_before" if kind == "occupy_slot" else kind)
     rescheduling = move(booked, kit.list_free_starts()[4])
     assert rescheduling.state == "unknown"
-    if kind == "steal_slot":
+    if kind == "occupy_slot":
         kit.occupy_slot(rescheduling.target_start)
 
     cancelling = cancel(booked, attendee=booked, by="attendee")

@@ -51,7 +51,7 @@ def adopt(*, booking: Booking, document: BookingResult, now: datetime) -> Bookin
     def store() -> Booking:
         lock_appointment(booking.connection, document)
         # No lease is needed: a success that arrives late is still a success.
-        rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+        rows = Booking.objects.select_for_update()
         stored = rows.get(pk=booking.pk)
         if isinstance(document, BookingProvisional | ProvisionalDocument):
             return mark_pending(stored, document, now)
@@ -177,7 +177,7 @@ def close_booking(booking: Booking, reason: str, *, now: datetime, message: str 
 def give_up_search(booking: Booking, now: datetime) -> None:
     """Leave an open booking to staff that cannot be looked for."""
     with transaction.atomic():
-        rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+        rows = Booking.objects.select_for_update()
         stored = rows.filter(pk=booking.pk, state__in=[State.SENDING, State.UNKNOWN, State.PENDING]).first()
         if stored is not None:
             leave_to_staff(stored, now)

@@ -93,7 +93,7 @@ def close_if_expired(booking: Booking, now: datetime) -> bool:
 def close_unsent(booking: Booking, now: datetime) -> bool:
     """Close a booking as unreachable that has not been sent. Return whether that was done."""
     with transaction.atomic():
-        rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+        rows = Booking.objects.select_for_update()
         stored = rows.filter(pk=booking.pk, state=State.RECEIVED).first()
         if stored is not None:
             close_booking(stored, Reason.UNREACHABLE, now=now)
@@ -204,7 +204,7 @@ def build_payload(booking: Booking) -> BookingPayload:
 
 def lock_result(booking: Booking, lease: Lease) -> Booking | None:
     """Return the stored booking, locked, or None when the lease has been lost."""
-    rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+    rows = Booking.objects.select_for_update()
     return rows.filter(pk=booking.pk, lease_token=lease.token).first()
 
 
@@ -256,11 +256,7 @@ def reserve_other_slot(booking: Booking, client: MeetergoClient, now: datetime) 
     """Reserve the nearest agreed slot for a booking whose slot another booking of this site holds."""
     next_starts = list_next_starts(booking, client=client, now=now)
     with transaction.atomic():
-        stored = (
-            Booking.objects.select_for_update(of=("self",))
-            .filter(pk=booking.pk, state=State.RECEIVED)
-            .first()
-        )
+        stored = Booking.objects.select_for_update().filter(pk=booking.pk, state=State.RECEIVED).first()
         if stored is not None and not any(try_next_slot(stored, start, now) for start in next_starts):
             close_booking(stored, Reason.SLOT_TAKEN, now=now)
     wake_workers()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db.models import Count, Q
 
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import InvalidRequest, MeetingTypeUnavailable, TooManyBookings
@@ -18,11 +17,13 @@ from django_meetergo.models import Appointment, Attendee, Booking, fold_email
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.clients import is_client_of
 from django_meetergo.transactions import is_in_transaction
-from django_meetergo.visitors import Limit
+from django_meetergo.visitors import Limit, Visitor
 
-DAY_SECONDS = 24 * 3600
-#: Bookings that one e-mail address may have open at once.
-MAX_OPEN_BOOKINGS = 5
+HOUR_SECONDS = 3600
+#: Many visitors may share one network address: an office, a school, a mobile carrier.
+NETWORK_FACTOR = 10
+#: Bookings on the whole site. meetergo accepts about 90 requests per minute.
+SITE_LIMIT = Limit(name="bookings-site", times=60, seconds=60)
 MAX_ANSWERS = 50
 MAX_ANSWER_LENGTH = 2000
 MAX_GUESTS = 5
@@ -158,28 +159,27 @@ def validate_future_appointments(booking: Booking, now: datetime) -> None:
         )
 
 
-def check_visitor_limits(booking: Booking, visitor: str, now: datetime) -> None:
-    """Limit the bookings of one anonymous visitor, and count this one. Raises TooManyBookings."""
-    limit = get_settings().MAX_BOOKINGS_PER_DAY
-    if not limit:
+def check_visitor_limits(booking: Booking, visitor: Visitor) -> None:
+    """Limit the bookings of one visitor, to one address, and of the whole site, and count this one.
+
+    Raises TooManyBookings. Limits last an hour at most, so nobody can lock others out for long.
+    """
+    times = get_settings().MAX_BOOKINGS_PER_HOUR
+    if not times:
         return
-    daily = Limit(name="bookings", times=limit, seconds=DAY_SECONDS)
-    if daily.is_reached(visitor) or (booking.email and has_too_many_bookings(booking, limit, now)):
+    by_person = Limit(name="bookings-person", times=times, seconds=HOUR_SECONDS)
+    by_network = Limit(name="bookings-network", times=times * NETWORK_FACTOR, seconds=HOUR_SECONDS)
+    to_address = Limit(name="bookings-invited", times=times, seconds=HOUR_SECONDS)
+    counted = [(by_person, visitor.person), (by_network, visitor.address), (SITE_LIMIT, "site")]
+    counted += [(to_address, fold_email(email)) for email in [booking.email, *booking.other_emails]]
+    counted = [(limit, who) for limit, who in counted if who]
+    if wait := max(limit.get_wait(who) for limit, who in counted):
         raise TooManyBookings(
-            f"One person may have at most {MAX_OPEN_BOOKINGS} open bookings, and may make at most {limit} "
-            "bookings in a day. Try again later."
+            f"Too many bookings by or for one person, or on the whole site; try again in {wait} seconds.",
+            retry_after=wait,
         )
-    daily.count(visitor)
-
-
-def has_too_many_bookings(booking: Booking, limit: int, now: datetime) -> bool:
-    """Whether this address has reached the limit of open bookings, or of bookings in the last 24 hours."""
-    own = Booking.objects.filter(connection=booking.connection, email_folded=fold_email(booking.email))
-    counts = own.aggregate(
-        open=Count("pk", filter=Q(state__in=Booking.OPEN)),
-        today=Count("pk", filter=Q(created_at__gt=now - timedelta(seconds=DAY_SECONDS))),
-    )
-    return bool(counts["open"] >= MAX_OPEN_BOOKINGS or counts["today"] >= limit)
+    for limit, who in counted:
+        limit.count(who)
 
 
 def validate_answers(answers: Mapping[str, Any]) -> None:

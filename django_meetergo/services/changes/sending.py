@@ -263,7 +263,8 @@ def invalidate_slots(change: AppointmentChange) -> None:
     """Mark the cached availability of the times that a change freed or took as outdated."""
     meeting_type = change.appointment.meeting_type
     if meeting_type is not None:
-        for start in {change.previous_start, change.target_start, change.appointment.start} - {None}:
+        starts = {change.previous_start, change.target_start, change.appointment.start}
+        for start in filter(None, starts):
             invalidate(meeting_type=meeting_type, start=start)
 
 

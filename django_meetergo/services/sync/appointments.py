@@ -277,8 +277,8 @@ class AppointmentSync:
                 ),
                 what="appointments",
             )
-            for _document, error in failed:
-                note_skipped(self.run, "appointment", appointment.remote_id, error)
+            for _document, failure in failed:
+                note_skipped(self.run, "appointment", appointment.remote_id, failure)
 
 
 def concerns_one_item(error: Exception) -> bool:
