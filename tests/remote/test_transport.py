@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import ssl
 import time
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from django_meetergo.exceptions import InvalidRequest, NotFound, Unreachable
+from django_meetergo.exceptions import InvalidRequest, NotFound, RemoteError, Unreachable
 from django_meetergo.remote import pools
 from django_meetergo.remote import transport as transports
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.credential import Credential
 from django_meetergo.remote.deadline import get_current_deadline
 from django_meetergo.remote.pools import close_connections
+from django_meetergo.remote.redaction import Secret
 from django_meetergo.remote.transport import BEFORE_SEND, Transport, build_path
-from tests.remote.scripted import answer, answering, recorded, running, self_signed
+from tests.remote.scripted import answer, answering, recorded, running, self_signed, sending
 
 PERSONAL = Credential("rgo-canary0123456789canary0123456789")
 PLATFORM = Credential("ak_live:550e8400:canarysecret", user_id="user-1")
@@ -156,6 +159,41 @@ def test_logs_tell_the_template_and_nothing_else(caplog):
     assert ours[0].startswith("POST /booking/confirm/cancel/{id}/{secret} 404 in ")
     assert "canary" not in caplog.text + str(caught.value)
     assert any(record.name == "urllib3.connectionpool" for record in caplog.records)
+
+
+def test_a_malformed_header_does_not_make_the_http_library_log_the_secret(caplog):
+    """It logs the whole address at WARNING, on a logger that the filter of its parent does not cover."""
+    broken = answer(200, b"{}").replace(b"\r\n\r\n", b"\r\nthis is no header\r\n\r\n", 1)
+    with running(sending(broken)) as server:
+        client_for(server.url).cancel_with_secret("a-1", "s-canary")
+    assert "Failed to parse headers" in caplog.text
+    assert "canary" not in caplog.text
+
+
+def test_no_local_variable_of_a_failed_call_shows_a_secret():
+    """Crash reporters may ignore ``sensitive_variables`` and show the variables of every frame."""
+    calls = (
+        lambda client: client.cancel_with_secret("a-1", "s-canary", reason="ill"),
+        lambda client: client.reschedule_with_secret("a-1", "s-canary", datetime(2026, 10, 26, tzinfo=UTC)),
+        lambda client: client.get_appointment("a-1"),
+    )
+    for script in (answering(500), answering(404), answering(200, b'{"secret": "s-canary"}')):
+        for call in calls:
+            with running(script) as server:
+                client = client_for(server.url, timeout=0.2)
+                try:
+                    call(client)
+                except RemoteError as error:
+                    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+                    shown = [repr(frame.f_locals) for frame in frames[1:]]
+                    assert shown
+                    assert not [text for text in shown if "canary" in text]
+
+
+def test_a_secret_is_a_text_that_repr_hides():
+    secret = Secret("s-canary")
+    assert (f"{secret}", json.dumps([secret])) == ("s-canary", '["s-canary"]')
+    assert "canary" not in repr({"secret": secret})
 
 
 def test_before_send_sees_each_attempt_and_may_stop_it():

@@ -287,4 +287,4 @@ def test_the_directory_is_read_also_while_the_cache_is_away(meetergo_sandbox, mo
     monkeypatch.setattr("django.core.cache.backends.locmem.LocMemCache.set", fall)
     meetergo_sandbox.sync_directory()
     assert MeetingType.objects.exists()
-    assert "The cache could not be told" in caplog.text
+    assert "The cache failed" in caplog.text

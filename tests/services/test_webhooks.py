@@ -154,7 +154,7 @@ def test_deliveries_that_wait_for_our_request_limit_are_not_counted_as_failed(me
     kit.sync_directory()
     for start in kit.list_free_starts()[:4]:
         kit.occupy_slot(start)
-    settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 2}
+    settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 3}
     kit.clear_availability()
     kit.reread_all()
 
