@@ -1,4 +1,4 @@
-"""Headers, addresses, connections, logs: what leaves the house and what does not."""
+"""Headers, addresses, connections and logs of the HTTP client."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_the_secret_routes_carry_no_credential():
         assert not {"authorization", "x-meetergo-api-user-id"} & set(request.headers)
 
 
-def test_netrc_and_cookies_are_left_at_home(tmp_path, monkeypatch):
-    """A .netrc would replace our credential, and a cookie would tie calls together."""
+def test_netrc_and_cookies_are_not_sent(tmp_path, monkeypatch):
+    """A .netrc would replace our credential, and a cookie would link calls."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -101,7 +101,7 @@ def test_one_trailing_v4_is_stripped(base, root):
 
 
 def test_ids_are_single_segments():
-    """An id is opaque text and must not lead anywhere else."""
+    """An id is opaque text and must not change the path."""
     assert build_path("/v4/appointment/{id}", {"id": "../a?b#c%2e"}) == "/v4/appointment/..%2Fa%3Fb%23c%252e"
     for bad in ("", ".", ".."):
         with pytest.raises(InvalidRequest):
@@ -118,8 +118,8 @@ def test_queries_repeat_keys_and_keep_zero():
     ]
 
 
-def test_a_secret_that_is_no_text_stops_the_call_and_is_not_shown():
-    """Half a character, as a broken link may carry."""
+def test_a_secret_that_cannot_be_encoded_prevents_the_call_and_is_not_shown():
+    """A lone surrogate, as a broken link may contain."""
     transport = Transport(credential=PERSONAL, base_url="http://127.0.0.1:9")
     with pytest.raises(Unreachable) as caught:
         transport.send(
@@ -132,7 +132,7 @@ def test_a_secret_that_is_no_text_stops_the_call_and_is_not_shown():
 
 
 @pytest.mark.parametrize("key", ["rgo-line\nbreak", "rgo-ümlaut"])
-def test_a_malformed_key_stops_the_call_and_is_not_shown(key):
+def test_a_malformed_key_prevents_the_call_and_is_not_shown(key):
     with pytest.raises(Unreachable) as caught:
         client_for("http://127.0.0.1:1", Credential(key)).get_current_user()
     assert "rgo-" not in str(caught.value)
@@ -146,8 +146,8 @@ def test_no_repr_shows_a_secret():
     assert "canary" not in PLATFORM.fingerprint
 
 
-def test_logs_tell_the_template_and_nothing_else(caplog):
-    """One line a call; the HTTP library's own line, which prints the path, loses the secret."""
+def test_logs_contain_the_route_template_and_no_ids(caplog):
+    """One line for each call. The HTTP library's own line, which contains the path, is redacted."""
     caplog.set_level(logging.DEBUG)
     body = b'{"message": "Cannot POST /booking/confirm/cancel/a-canary/s-canary"}'
     with running(answering(404, body)) as server:
@@ -196,7 +196,7 @@ def test_a_secret_is_a_text_that_repr_hides():
     assert "canary" not in repr({"secret": secret})
 
 
-def test_before_send_sees_each_attempt_and_may_stop_it():
+def test_before_send_is_called_before_each_attempt():
     seen = []
 
     def note(method, route):
@@ -206,9 +206,9 @@ def test_before_send_sees_each_attempt_and_may_stop_it():
     try:
         parts = [answer(503), answer(200, recorded("user_me.json"))]
 
-        def script(visit):
-            while visit.read_request():
-                visit.send(parts.pop(0))
+        def script(connection):
+            while connection.read_request():
+                connection.send(parts.pop(0))
 
         with running(script) as server:
             client_for(server.url).get_current_user()
@@ -217,7 +217,7 @@ def test_before_send_sees_each_attempt_and_may_stop_it():
     assert seen == [("GET", "/v4/user/me")] * 2
 
 
-def test_the_clock_of_the_other_side_is_told():
+def test_the_clock_skew_and_the_request_id_are_read():
     with running(answering(200, b"{}", Date="Fri, 23 Oct 2026 07:00:00 GMT", X_Request_Id="r-1")) as server:
         reply = Transport(credential=PERSONAL, base_url=server.url).send("GET", "/v4/user/me")
     moment = datetime(2026, 10, 23, 7, tzinfo=UTC).timestamp()
@@ -234,7 +234,7 @@ def trusted(tmp_path, monkeypatch):
 
 @pytest.fixture
 def loads(monkeypatch):
-    """Counts how often certificates are loaded."""
+    """Count how often certificates are loaded."""
     counted = []
     real = ssl.SSLContext.load_verify_locations
 
@@ -279,7 +279,7 @@ def open_handles() -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts handles where Linux lists them")
-def test_a_watch_leaves_no_handle_behind():
+def test_a_deadline_leaves_no_handle_open():
     with running(answering(200, recorded("user_me.json"))) as server:
         client = client_for(server.url)
         client.get_current_user()
