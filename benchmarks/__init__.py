@@ -1,1 +1,1 @@
-"""Each figure beside its floor, in one run. Nothing in here is a test: machines are noisy, ratios less so."""
+"""Benchmarks. Each compares a figure with its floor in one run, since ratios vary less between machines."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks NAME``: measure one thing; exit code 1 below its goal."""
+"""``python -m benchmarks NAME``: run one benchmark. The exit status is 1 if a goal is missed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """P25, P26: the staff's list of appointments, every filter of it, and the search.
 
-The floor is a plain admin over the same table: a hundred rows, two of its columns from another table joined
-in, counted like any other list. A filter is asked to cost no more than the whole list may.
+The floor is a plain admin of the same table: a hundred rows, one joined table, and the usual count. A
+filter may cost no more than the whole list.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ BATCH = 5000
 HOSTS, TYPES = 20, 40
 FIRST = ("Ida", "Jonas", "Mia", "Noah", "Olga", "Paul", "Rosa", "Sven", "Tea", "Uwe")
 LIST = "admin:meetergo_appointment_changelist"
-#: To the plain list, wall; and the milliseconds a search may keep the database busy.
+#: Ratios of wall time to the plain list, and milliseconds of database time of a search.
 GOALS, SEARCH_MS = {"postgresql": 1.5, "sqlite": 2.0}, {"postgresql": 5.0}
 
 
 class PlainAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # cannot be subscripted at runtime
-    """What anybody would write first who knows of ``list_select_related``."""
+    """The admin one writes first."""
 
     list_display = ("start", "meeting_type", "status", "channel", "location", "remote_id", "synced_at")
     list_select_related = ("meeting_type",)
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def fill(number: int) -> None:
-    """Two years of appointments, a tenth ahead, each with a person and a host; a few are odd."""
+    """Create two years of appointments, a tenth of them ahead, each with an attendee and a host."""
     now, dice = datetime.now(UTC).replace(microsecond=0), random.Random(1)
     hosts = Host.objects.bulk_create(Host(remote_id=f"h{n}", name=f"Host {n}") for n in range(HOSTS))
     types = MeetingType.objects.bulk_create(
@@ -134,7 +134,7 @@ def measure_wall(client: Client, url: str) -> float:
 
 @contextmanager
 def watch_database() -> Iterator[list[float]]:
-    """The milliseconds of each statement that looks for people; a session and a user are any page's."""
+    """Yield a list of the milliseconds of each statement on attendees."""
     spent: list[float] = []
 
     def watch(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
@@ -150,7 +150,7 @@ def watch_database() -> Iterator[list[float]]:
 
 
 def list_filters(client: Client) -> Iterator[str]:
-    """Every choice of every filter, but one host and one type for all of them."""
+    """Yield the query string of every choice of every filter, with one host and one type for all of them."""
     changelist: Any = client.get(reverse(LIST)).context_data["cl"]  # type: ignore[attr-defined]
     seen: set[str] = set()
     for spec in changelist.filter_specs:
@@ -180,7 +180,7 @@ def show_list(client: Client, rounds: int) -> list[Goal | Most]:
 
 
 def show_search(client: Client, rounds: int) -> list[Goal | Most]:
-    """Database time: the page around the rows found is the list's."""
+    """Return the database time of searches."""
     some = Attendee.objects.order_by("pk")[Attendee.objects.count() // 2]
     terms = {
         "whole address": some.email,

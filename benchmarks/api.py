@@ -1,7 +1,7 @@
 """P27: a list of a hundred appointments through the REST API, and a page far down in it.
 
-The floor is the least work that gives the same answer: the same three SELECTs as plain tuples, put together
-by hand and written as JSON, with nobody asked who is looking. A deep page is held against the first one.
+The floor is the least work that gives the same response: the same three SELECTs as tuples, assembled by
+hand and written as JSON, without authentication. A deep page is compared with the first one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def fill(number: int) -> None:
-    """So many appointments, each with a host and two attendees who have answered two questions."""
+    """Create appointments, each with a host and two attendees with two answers."""
     types = [
         MeetingType.objects.create(remote_id=f"type-{n}", slug=f"type-{n}", name="Consultation", duration=30)
         for n in range(10)
@@ -88,7 +88,7 @@ def fill(number: int) -> None:
 
 
 def sign_in() -> Callable[[str], dict[str, Any]]:
-    """Somebody who may see appointments because their group may; reads one address."""
+    """Return a function that reads an address as a user whose group may see appointments."""
     user = get_user_model().objects.create_user("jane", password="jane")
     group = Group.objects.create(name="reception")
     group.permissions.add(Permission.objects.get(codename="view_appointment"))
@@ -96,9 +96,9 @@ def sign_in() -> Callable[[str], dict[str, Any]]:
     client = Client(headers={"Authorization": f"Basic {b64encode(b'jane:jane').decode()}"})
 
     def read(url: str) -> dict[str, Any]:
-        answer = client.get(url)
-        assert answer.status_code == 200, answer.content
-        found: dict[str, Any] = json.loads(answer.content)
+        response = client.get(url)
+        assert response.status_code == 200, response.content
+        found: dict[str, Any] = json.loads(response.content)
         return found
 
     return read
@@ -115,7 +115,7 @@ def show_statements(read: Callable[[str], dict[str, Any]]) -> int:
 
 def show_time(read: Callable[[str], dict[str, Any]], rounds: int) -> int:
     first = f"{LIST}?page_size={PAGE}"
-    deep = go_down(read, first)
+    deep = find_last_page(read, first)
     mine, floor, far, near = [], [], [], []
     for _ in range(rounds):
         mine.append(measure_cpu(lambda: read(first)) * 1e3)
@@ -130,15 +130,15 @@ def show_time(read: Callable[[str], dict[str, Any]], rounds: int) -> int:
     )
 
 
-def go_down(read: Callable[[str], dict[str, Any]], url: str) -> str:
-    """The address of the last full page."""
+def find_last_page(read: Callable[[str], dict[str, Any]], url: str) -> str:
+    """Return the address of the last page."""
     while following := read(url)["next"]:
         url = following
     return url
 
 
 def measure(do: Callable[[], object]) -> float:
-    """Seconds by the clock on the wall: the database works too."""
+    """Return seconds of wall time, which includes the database."""
     started = time.perf_counter()
     do()
     return time.perf_counter() - started
@@ -151,7 +151,7 @@ ROW = (
     "meeting_link", "cancelled_at", "cancellation_reason", "previous_start", "reschedule_count",
     "missing_since", "synced_at", "note",
 )  # fmt: skip
-NEEDS_STAFF = (
+ATTENDEE = (
     "appointment_id", "public_id", "first_name", "last_name", "email", "phone", "company", "timezone",
     "language", "status", "custom_fields",
 )  # fmt: skip
@@ -169,8 +169,8 @@ def write_by_hand() -> str:
     hosts, people = defaultdict(list), defaultdict(list)
     for key, *values in Through.objects.filter(appointment__in=keys).values_list(*HOST):
         hosts[key].append(dict(zip(HOST[1:], values, strict=True)))
-    for key, *values in Attendee.objects.filter(appointment__in=keys).values_list(*NEEDS_STAFF):
-        people[key].append(dict(zip(NEEDS_STAFF[1:], values, strict=True)))
+    for key, *values in Attendee.objects.filter(appointment__in=keys).values_list(*ATTENDEE):
+        people[key].append(dict(zip(ATTENDEE[1:], values, strict=True)))
     results = [
         {
             **dict(zip(ROW[1:], values, strict=True)),

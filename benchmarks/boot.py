@@ -1,4 +1,4 @@
-"""P28: what the app adds to ``django.setup()``, in processes of their own, and what must not be loaded."""
+"""P28: what the app adds to ``django.setup()``, in separate processes, and which modules it must not load."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ import django
 started = time.process_time()
 django.setup()
 took = time.process_time() - started
-# What getrusage calls the peak is that of whoever started us, if theirs was higher.
+# The peak of getrusage includes that of the parent process.
 peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(json.dumps([took * 1e3, peak / 1024, [name for name in {HEAVY!r} if name in sys.modules]]))
 """
@@ -36,20 +36,20 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks boot")
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args(arguments).rounds
-    boot("django_meetergo")  # so that every file is compiled
+    boot("django_meetergo")  # compiles every file
     pairs = [(boot(), boot("django_meetergo")) for _ in range(rounds)]
     loaded = sorted({name for _, ours in pairs for name in ours[2]})
     verdicts = [
-        tell("CPU", "ms", [ours[0] - floor[0] for floor, ours in pairs], MOST_MS),
-        tell("memory", "MiB", [ours[1] - floor[1] for floor, ours in pairs], MOST_MIB),
+        report_line("CPU", "ms", [ours[0] - floor[0] for floor, ours in pairs], MOST_MS),
+        report_line("memory", "MiB", [ours[1] - floor[1] for floor, ours in pairs], MOST_MIB),
     ]
     sys.stdout.write(f"P28 loaded too early: {', '.join(loaded) or 'nothing of ' + ', '.join(HEAVY)}\n")
     return 0 if all(verdicts) and not loaded else 1
 
 
 def boot(*apps: str) -> tuple[float, float, list[str]]:
-    """CPU in ms, peak memory in MiB, and what is loaded that nobody has asked for."""
-    # Compiled once, as on a server: some machines write no bytecode, and would compile each time.
+    """Return CPU in ms, peak memory in MiB, and the heavy modules that were loaded."""
+    # Bytecode is written, as on a server, so that files are compiled once.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *apps], capture_output=True, text=True, check=True, env=environment
@@ -58,8 +58,8 @@ def boot(*apps: str) -> tuple[float, float, list[str]]:
     return took, peak, loaded
 
 
-def tell(what: str, unit: str, added: list[float], most: float) -> bool:
-    """One line; whether the goal is met."""
+def report_line(what: str, unit: str, added: list[float], most: float) -> bool:
+    """Write one line; return whether the goal is met."""
     middle = statistics.median(added)
     verdict = "ok" if middle <= most else "MISSED"
     sys.stdout.write(

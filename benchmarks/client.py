@@ -1,7 +1,7 @@
-"""P15: one read by our client, kept alive, beside the same read by a bare ``requests.Session``.
+"""P15: one read by the client on a kept-alive connection, compared with a bare ``requests.Session``.
 
-Both fetch and parse the same document of one sandbox, which runs as a process of its own. Ours adds the total
-deadline, the size cap, the classified ending and the dataclass.
+Both fetch and parse the same document of a sandbox in another process. The client adds the total deadline,
+the size cap, the classification of errors and the dataclass.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def compare(url: str, calls: int, rounds: int) -> list[Goal]:
-    """In turn, round by round: what one call costs by the clock and in processor time, in microseconds."""
+    """Measure both in turn: wall time and processor time of a call in microseconds."""
     transport = Transport(credential=Credential(ADMIN_TOKEN), base_url=url)
     client, session = MeetergoClient(transport), requests.Session()
     session.headers["Authorization"] = f"Bearer {ADMIN_TOKEN}"
 
     def fetch() -> None:
-        answer = session.get(f"{url}/v4/user/me", timeout=12)
-        answer.raise_for_status()
-        answer.json()
+        response = session.get(f"{url}/v4/user/me", timeout=12)
+        response.raise_for_status()
+        response.json()
 
     ours, floor = [], []
     for do in (client.get_current_user, fetch):
-        measure(do, 10)  # the connection is there, the modules are loaded
+        measure(do, 10)  # connects and loads the modules
     for _ in range(rounds):
         floor.append(measure(fetch, calls))
         ours.append(measure(client.get_current_user, calls))
@@ -68,7 +68,7 @@ def compare(url: str, calls: int, rounds: int) -> list[Goal]:
 
 
 def measure(do: Callable[[], object], calls: int) -> tuple[float, float]:
-    """Microseconds a call, by the clock and of this process's processor time."""
+    """Return wall time and processor time of a call in microseconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in range(calls):
         do()

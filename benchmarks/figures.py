@@ -1,4 +1,4 @@
-"""Rounds, ratios and the lines that tell them."""
+"""Goals of benchmarks and the lines that report them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio to its floor, round by round, and what it should be at most."""
+    """A figure of several rounds and its largest allowed ratio to a floor."""
 
     name: str
     unit: str
@@ -43,7 +43,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Most:
-    """A figure that has no floor but a bound."""
+    """A figure of several rounds and its largest allowed value."""
 
     name: str
     unit: str
@@ -64,7 +64,7 @@ class Most:
 
 
 def measure_cpu(do: Callable[[], object]) -> float:
-    """Seconds of processor time of this process."""
+    """Return the seconds of processor time that a call takes."""
     started = time.process_time()
     do()
     return time.process_time() - started

@@ -1,10 +1,10 @@
-"""P21 to P23: what share of page views shows wrong free times, or none, in a simulated world.
+"""P21 to P23: the share of page views that show wrong free times, or none, in a simulation.
 
-A world has some hundred documents that people look at unequally (Zipf), and that change: half of the time
-by something booked at meetergo, of which a webhook tells and which is then taken out of the copy, half by an
-entry in a host's own calendar, of which nobody tells. Three ways to spend one request limit look after the
-same views and changes: ours (``demand.choose`` and ``Budget`` as they are), stale-while-revalidate in order
-of arrival, and somebody who knows every change at once. What is compared is the policy; no request leaves.
+The simulated documents are viewed unequally (Zipf) and change: half of the changes are bookings at
+meetergo, of which a webhook tells, so that the slot is removed from the copy; the others are entries in a
+host's own calendar, of which no webhook tells. Three policies spend the same request limit on the same
+views and changes: the app's (``demand`` and ``RateLimiter``), stale-while-revalidate in order of arrival,
+and one that knows every change at once. No request is sent.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from django_meetergo.services.availability.store import FRESH, STALE
 MINUTES, WARM_UP = 60, 15
 PER_MINUTE = 90
 CHANGES_AN_HOUR = 1.0
-TOLD = 0.5  # share of changes of which a webhook tells
-WEBHOOK_TAKES = 2  # seconds until it is applied
+ANNOUNCED = 0.5  # share of changes that a webhook announces
+WEBHOOK_SECONDS = 2  # until it is applied
 Document = demand.DocumentId
 
 
@@ -49,11 +49,11 @@ WORLDS = (World(200, 300, 0.7), World(1000, 2000, 0.4))
 
 @dataclass(frozen=True)
 class Second:
-    """What happens in one second, the same whoever looks after the copies."""
+    """What happens in one second, whatever the policy."""
 
     views: list[Document]
     changes: list[Document]
-    told: list[Document]
+    announced: list[Document]
 
 
 def simulate(world: World, seed: int) -> list[Second]:
@@ -63,23 +63,23 @@ def simulate(world: World, seed: int) -> list[Second]:
     chance.shuffle(documents)
     seconds = [Second([], [], []) for _ in range((WARM_UP + MINUTES) * 60)]
 
-    def fall(number: float) -> Iterator[int]:
-        """Moments of so many events, spread evenly by chance."""
+    def draw_moments(number: float) -> Iterator[int]:
+        """Yield the moments of events that are spread at random."""
         return (chance.randrange(len(seconds)) for _ in range(round(number)))
 
     minutes = len(seconds) / 60
-    for at in fall(world.views_a_minute * minutes):
+    for at in draw_moments(world.views_a_minute * minutes):
         seconds[at].views.append(documents[bisect(weights, chance.uniform(0, weights[-1]))])
-    for at in fall(len(documents) * CHANGES_AN_HOUR * minutes / 60):
+    for at in draw_moments(len(documents) * CHANGES_AN_HOUR * minutes / 60):
         document = chance.choice(documents)
         seconds[at].changes.append(document)
-        if chance.random() < TOLD and at + WEBHOOK_TAKES < len(seconds):
-            seconds[at + WEBHOOK_TAKES].told.append(document)
+        if chance.random() < ANNOUNCED and at + WEBHOOK_SECONDS < len(seconds):
+            seconds[at + WEBHOOK_SECONDS].announced.append(document)
     return seconds
 
 
-class Entries:
-    """As much of a cache as the budget needs, by the simulated clock."""
+class SimulatedCache:
+    """The part of a cache that the rate limiter uses, on the simulated clock."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock, self.known = clock, dict[Any, tuple[Any, float]]()
@@ -102,7 +102,7 @@ class Entries:
 
 
 class Policy:
-    """Somebody who looks after the copies: when each was fetched, and how many changes it does not show."""
+    """A way to refresh copies: when each was fetched, and how many changes it does not show."""
 
     def __init__(self, world: World) -> None:
         self.now, self.world = 0.0, world
@@ -110,7 +110,7 @@ class Policy:
         self.unseen: dict[Document, int] = {}
         self.sent: list[float] = []
         self.rate_limiter = RateLimiter(
-            "simulated", PER_MINUTE, Entries(lambda: self.now), now=lambda: self.now
+            "simulated", PER_MINUTE, SimulatedCache(lambda: self.now), now=lambda: self.now
         )
 
     def fetch(self, document: Document, priority: str) -> bool:
@@ -128,8 +128,8 @@ class Policy:
     def change(self, document: Document) -> None:
         self.unseen[document] = self.unseen.get(document, 0) + 1
 
-    def hear(self, document: Document) -> None:
-        """A webhook: one read of the appointment, and its time is taken out of the copy."""
+    def apply_webhook(self, document: Document) -> None:
+        """Read the appointment once and remove its slot from the copy."""
         try:
             self.rate_limiter.acquire("reread")
         except RateLimitReached:
@@ -141,23 +141,23 @@ class Policy:
         return self.age(document) > STALE.total_seconds() or self.unseen.get(document, 0) > 0
 
     def view(self, document: Document) -> bool:
-        """Whether the view shows something wrong, or nothing."""
+        """Return whether the view shows wrong times or none."""
         if self.age(document) > STALE.total_seconds():
             self.fetch(document, "view")
         return self.is_wrong(document)
 
     def work(self) -> None:
-        """What is done once a second."""
+        """Do what is due once a second."""
 
     def run(self, seconds: list[Second]) -> float:
-        """Per cent of the views after the warm-up that were bad."""
+        """Return the percentage of bad views after the warm-up."""
         bad = seen = 0
         for at, second in enumerate(seconds):
             self.now = float(at)
             for document in second.changes:
                 self.change(document)
-            for document in second.told:
-                self.hear(document)
+            for document in second.announced:
+                self.apply_webhook(document)
             for document in second.views:
                 was_bad = self.view(document)
                 if at >= WARM_UP * 60:
@@ -170,7 +170,7 @@ class Policy:
 
 
 class ByDemand(Policy):
-    """Ours: the copy at hand, and in rounds the documents that are worth most."""
+    """The app's policy: show the copy, and refresh the most wanted documents in rounds."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -196,7 +196,7 @@ class ByDemand(Policy):
 
 
 class InOrderOfArrival(Policy):
-    """Stale-while-revalidate: whoever sees an old copy has it fetched again, if there is a permit."""
+    """Stale-while-revalidate: the view of an old copy fetches it again if there is a permit."""
 
     def view(self, document: Document) -> bool:
         was_wrong = super().view(document)
@@ -206,7 +206,7 @@ class InOrderOfArrival(Policy):
 
 
 class AllKnowing(Policy):
-    """The least there can be: every change is known, and what is looked at most is mended first."""
+    """The optimum: every change is known, and the most viewed document is fetched first."""
 
     def __init__(self, world: World, seconds: list[Second]) -> None:
         super().__init__(world)
@@ -241,13 +241,15 @@ def compare(seeds: int) -> Iterator[Goal | Most]:
                 shares.append(policy.run(seconds))
             busiest.append(float(policies[0].busiest_minute()))
         name = f"P21 {world.types} types, {world.views_a_minute} views/min"
-        sys.stdout.write(f"{name}: somebody all-knowing has {sum(least) / seeds:.2f} % bad views\n")
+        sys.stdout.write(
+            f"{name}: a policy that knows every change has {sum(least) / seeds:.2f} % bad views\n"
+        )
         yield Goal(name, "%", ours, peer, world.goal)
     yield Most("P22 requests in the busiest minute", "", busiest, PER_MINUTE)
 
 
 def measure_planning() -> Goal:
-    """P23: choosing what to refresh out of 2,000 documents, beside sorting as many rows."""
+    """P23: choose what to refresh of 2,000 documents, compared with sorting as many rows."""
     chance = random.Random(0)
     candidates = [
         demand.Candidate(document=(number, 30, 0), interest=chance.random(), age=chance.uniform(0, 900))

@@ -1,9 +1,9 @@
-"""P10, P12 and P13: the booking page as somebody arrives at it.
+"""P10, P12 and P13: the booking page on a first visit.
 
-Warm: the free times are at hand and somebody else was here in this minute. The floor is a page that is always
-the same, through the same middleware. Cold: nothing is at hand but meetergo's answers. That floor reads the
-same rows, parses the same answers and writes the times of the month by one plain template, all of them: ours
-sends those of a day and says how many the others have. ``--bytes``: what is sent.
+Warm: free times are cached and the page was rendered within this minute. The floor is a static page through
+the same middleware. Cold: the cache is empty and meetergo responses at once. That floor reads the same
+rows, parses the same responses and renders all times of the month by one plain template; the app renders
+those of one day and the number of the others. ``--bytes``: the size of the page.
 """
 
 from __future__ import annotations
@@ -44,87 +44,87 @@ WARM, COLD, WEIGHT = 3.5, 1.5, 5.0
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks page")
-    parser.add_argument("--cold", action="store_true", help="nothing at hand but the answers")
-    parser.add_argument("--bytes", action="store_true", help="what is sent, compressed")
+    parser.add_argument("--cold", action="store_true", help="with an empty cache")
+    parser.add_argument("--bytes", action="store_true", help="the compressed size")
     parser.add_argument("--views", type=int, default=300, help="views a round")
     parser.add_argument("--rounds", type=int, default=15)
     chosen = parser.parse_args(arguments)
     databases = setup_databases(verbosity=0, interactive=False)
     try:
-        with canned_service():
-            look = make_visitor()
+        with recorded_service():
+            fetch = make_fetch()
             if chosen.bytes:
-                return report([weigh(look)])
+                return report([weigh(fetch)])
             sys.stdout.write(f"{connection.vendor}, {chosen.rounds} rounds\n")
             if chosen.cold:
-                return report([compare_cold(look, chosen.rounds)])
-            return report([compare_warm(look, chosen.views, chosen.rounds)])
+                return report([compare_cold(fetch, chosen.rounds)])
+            return report([compare_warm(fetch, chosen.views, chosen.rounds)])
     finally:
         teardown_databases(databases, verbosity=0)
 
 
-Look = Callable[[str], bytes]
+Fetch = Callable[[str], bytes]
 
 
-def make_visitor() -> Look:
-    """Reads one address as a server does, without a client's own work."""
+def make_fetch() -> Fetch:
+    """Return a function that reads an address as a server does, without a test client."""
     handler, requests = BaseHandler(), RequestFactory()
     handler.load_middleware()
 
-    def look(path: str) -> bytes:
-        answer = handler.get_response(requests.get(path))
-        assert answer.status_code == 200, answer.content
-        return bytes(answer.content)
+    def fetch(path: str) -> bytes:
+        response = handler.get_response(requests.get(path))
+        assert response.status_code == 200, response.content
+        return bytes(response.content)
 
-    return look
+    return fetch
 
 
-def compare_warm(look: Look, views: int, rounds: int) -> Goal:
-    static_body.append(look(PAGE))
+def compare_warm(fetch: Fetch, views: int, rounds: int) -> Goal:
+    static_body.append(fetch(PAGE))
 
     def read(path: str) -> float:
-        return measure_cpu(lambda: [look(path) for _ in range(views)]) / views * 1e6
+        return measure_cpu(lambda: [fetch(path) for _ in range(views)]) / views * 1e6
 
-    return Goal("P10 page warm, processor time", "us", *take_turns(read, STATIC, rounds), WARM)
+    return Goal("P10 page warm, processor time", "us", *measure_in_turn(read, STATIC, rounds), WARM)
 
 
-def compare_cold(look: Look, rounds: int) -> Goal:
+def compare_cold(fetch: Fetch, rounds: int) -> Goal:
     def read(path: str) -> float:
         empty_cache()
-        return measure_cpu(lambda: look(path)) * 1e3
+        return measure_cpu(lambda: fetch(path)) * 1e3
 
-    return Goal("P12 page cold, processor time", "ms", *take_turns(read, PLAIN, rounds), COLD)
+    return Goal("P12 page cold, processor time", "ms", *measure_in_turn(read, PLAIN, rounds), COLD)
 
 
-def take_turns(read: Callable[[str], float], floor: str, rounds: int) -> tuple[list[float], list[float]]:
-    """What our page costs and what the floor does, one after the other, once all is loaded."""
+def measure_in_turn(read: Callable[[str], float], floor: str, rounds: int) -> tuple[list[float], list[float]]:
+    """Return what the page and the floor cost, measured in turn once everything is loaded."""
     for path in (PAGE, floor):
         read(path)
     pairs = [(read(floor), read(PAGE)) for _ in range(rounds)]
     return [ours for _, ours in pairs], [least for least, _ in pairs]
 
 
-def weigh(look: Look) -> Most:
-    return Most("P13 page, compressed", "kB", [len(gzip.compress(look(PAGE))) / 1000], WEIGHT)
+def weigh(fetch: Fetch) -> Most:
+    return Most("P13 page, compressed", "kB", [len(gzip.compress(fetch(PAGE))) / 1000], WEIGHT)
 
 
 # The service
 
 
-#: What it has answered, by the end of the window that was asked for.
-answers: dict[str, tuple[str, list[tuple[str, str]], bytes]] = {}
+#: Recorded responses by the end of the requested window.
+responses: dict[str, tuple[str, list[tuple[str, str]], bytes]] = {}
 
 
 @contextmanager
-def canned_service() -> Iterator[None]:
-    """A sandbox that works out each answer once: what is measured is the page."""
+def recorded_service() -> Iterator[None]:
+    """Run a sandbox that computes each response once, so that only the page is measured."""
     sandbox = Sandbox(rate_limit=False)
     with override_settings():
         use_sandbox(settings, BASE_URL)
         settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 90}  # as sites have it
         transport.ADAPTERS[BASE_URL] = SandboxAdapter(sandbox.wsgi)
         SandboxKit(sandbox, base_url=BASE_URL).sync_directory()
-        transport.ADAPTERS[BASE_URL] = SandboxAdapter(remember(sandbox.wsgi))
+        transport.ADAPTERS[BASE_URL] = SandboxAdapter(record(sandbox.wsgi))
         try:
             yield
         finally:
@@ -132,18 +132,18 @@ def canned_service() -> Iterator[None]:
             sandbox.close()
 
 
-def remember(wsgi: Any) -> Any:
-    def answer(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+def record(wsgi: Any) -> Any:
+    def respond(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         end = parse_qs(environ["QUERY_STRING"])["end"][0]
-        if end not in answers:
-            said: list[Any] = []
-            body = b"".join(wsgi(environ, lambda *head, **_: said.extend(head)))
-            answers[end] = (said[0], said[1], body)
-        status, headers, body = answers[end]
+        if end not in responses:
+            started: list[Any] = []
+            body = b"".join(wsgi(environ, lambda *head, **_: started.extend(head)))
+            responses[end] = (started[0], started[1], body)
+        status, headers, body = responses[end]
         start_response(status, headers)
         return [body]
 
-    return answer
+    return respond
 
 
 def empty_cache() -> None:
@@ -165,11 +165,11 @@ def show_static(request: HttpRequest) -> HttpResponse:
 
 
 def show_plain(request: HttpRequest) -> HttpResponse:
-    """The times of the month, with nothing around them."""
+    """Render the times of the month and nothing else."""
     kind = MeetingType.objects.defer("raw").get(slug=SLUG)
     zone, now = clock.get_default_timezone(), clock.now()
     free: dict[Any, list[datetime]] = {}
-    for _, _, body in answers.values():
+    for _, _, body in responses.values():
         for start in read_starts(json.loads(body)):
             moment = datetime.fromisoformat(start).astimezone(zone)
             if moment >= now:
@@ -180,8 +180,8 @@ def show_plain(request: HttpRequest) -> HttpResponse:
     return HttpResponse(compile_month().render(shown, request))
 
 
-def read_starts(answer: dict[str, Any]) -> list[str]:
-    return [slot["startTime"] for day in answer["dates"] for slot in day["spots"]]
+def read_starts(document: dict[str, Any]) -> list[str]:
+    return [slot["startTime"] for day in document["dates"] for slot in day["spots"]]
 
 
 @cache

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def make_pages(number: int) -> list[dict[str, object]]:
-    """Bodies of list answers, as the sandbox would send them."""
+    """Return pages of the appointment list as the sandbox sends them."""
     sandbox = Sandbox(rate_limit=False)
     add_appointments(sandbox.state, number)
     documents = [
@@ -75,7 +75,7 @@ def sync(pages: list[dict[str, object]]) -> None:
 
 
 def insert_in_bulk(pages: list[dict[str, object]]) -> None:
-    """The same rows by the ORM's bulk insert, with nothing decided on the way."""
+    """Insert the same rows by the ORM's bulk insert, without any decision."""
     now = datetime.now(UTC)
     hosts: dict[str, Host] = {}
     for documents in read(pages):
@@ -98,11 +98,9 @@ def insert_in_bulk(pages: list[dict[str, object]]) -> None:
                 for host_id in one.host_ids
             )
             attendees = [
-                Attendee(
-                    appointment=row, remote_id=person.id, email=person.email, first_name=person.first_name
-                )
+                Attendee(appointment=row, remote_id=who.id, email=who.email, first_name=who.first_name)
                 for row, one in zip(rows, documents, strict=True)
-                for person in one.attendees
+                for who in one.attendees
             ]
             Attendee.objects.bulk_create(attendees)
             Event.objects.bulk_create(
@@ -114,7 +112,7 @@ def insert_in_bulk(pages: list[dict[str, object]]) -> None:
 
 
 def look_up(pages: list[dict[str, object]]) -> None:
-    """What an unchanged page cannot do without."""
+    """Do what an unchanged page needs at least."""
     for documents in read(pages):
         ids = [document.id for document in documents]
         stored = dict(Appointment.objects.filter(remote_id__in=ids).values_list("remote_id", "digest"))
@@ -140,9 +138,9 @@ def show_time(pages: list[dict[str, object]], rounds: int, number: int) -> int:
 
 
 def show_growth(pages: list[dict[str, object]]) -> int:
-    """P4: what a sync holds at its peak beside the pages themselves, and how its CPU grows with their number.
+    """P4: peak memory of a sync besides the pages, and the growth of its CPU time with their number.
 
-    The exponent is 1 where a hundred times as many objects cost a hundred times as much.
+    An exponent of 1 means that a hundred times as many objects cost a hundred times as much.
     """
     few = pages[: max(len(pages) // 100, 1)]
     small, whole = measure_first(few), measure_first(pages)
@@ -154,7 +152,7 @@ def show_growth(pages: list[dict[str, object]]) -> int:
 
 
 def measure_first(pages: list[dict[str, object]]) -> float:
-    """Seconds of CPU of a first sync, the least of three where it is short."""
+    """Return the CPU seconds of a first sync; of a short one, the least of three."""
     seconds = []
     for _ in range(3 if len(pages) < 100 else 1):
         clear()
@@ -163,7 +161,7 @@ def measure_first(pages: list[dict[str, object]]) -> float:
 
 
 def measure_peak(pages: list[dict[str, object]]) -> float:
-    """Mebibytes."""
+    """Return the peak memory of a first sync in MiB."""
     clear()
     tracemalloc.start()
     sync(pages)

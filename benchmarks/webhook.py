@@ -1,7 +1,8 @@
-"""P6 and P7: how long two servers are busy with a webhook, a new one and a repeated one.
+"""P6 and P7: the time that two servers need for a new and for a repeated webhook delivery.
 
-Two workers of gunicorn on PostgreSQL, two processes that knock, connections to the database kept. The floor
-is the least work that keeps a knock: a WSGI callable that parses the body and inserts one row by the driver.
+Two gunicorn workers on PostgreSQL with persistent connections, two processes that deliver. The floor is the
+least work that stores a delivery: a WSGI callable that parses the body and inserts one row by the database
+driver.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ NEW, REPEATED = 1 / 0.55, 1 / 0.35
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks webhook")
-    parser.add_argument("--events", type=int, default=2000, help="a round and server")
+    parser.add_argument("--events", type=int, default=2000, help="in each round, for each server")
     parser.add_argument("--rounds", type=int, default=5)
     chosen = parser.parse_args(arguments)
     from django.db import connection
@@ -62,7 +63,7 @@ def name_database(settings: dict[str, Any]) -> str:
 
 @contextmanager
 def serve(app: str, database: str) -> Iterator[int]:
-    """A server of its own on a free port."""
+    """Run a server on a free port. Yield the port."""
     command = [
         *(sys.executable, "-m", "gunicorn", "--workers", str(WORKERS), "--bind", "127.0.0.1:0"),
         *("--log-level", "info", f"benchmarks.webhook:{app}"),
@@ -79,14 +80,14 @@ def serve(app: str, database: str) -> Iterator[int]:
 
 def compare(ours: int, floor: int, events: int, rounds: int) -> list[Goal]:
     found: dict[str, list[float]] = {name: [] for name in ("new", "repeated", "floor new", "floor repeated")}
-    with ProcessPoolExecutor(WORKERS) as people:
-        check_circuit(people, ours, make_bodies(100))
-        check_circuit(people, floor, make_bodies(100))
+    with ProcessPoolExecutor(WORKERS) as pool:
+        deliver(pool, ours, make_bodies(100))
+        deliver(pool, floor, make_bodies(100))
         for _ in range(rounds):
             for name, port in (("floor ", floor), ("", ours)):
                 bodies = make_bodies(events)
-                found[f"{name}new"].append(check_circuit(people, port, bodies))
-                found[f"{name}repeated"].append(check_circuit(people, port, bodies))
+                found[f"{name}new"].append(deliver(pool, port, bodies))
+                found[f"{name}repeated"].append(deliver(pool, port, bodies))
     return [
         Goal("P6 a new webhook", "us", found["new"], found["floor new"], NEW),
         Goal("P7 a repeated webhook", "us", found["repeated"], found["floor repeated"], REPEATED),
@@ -99,23 +100,23 @@ def make_bodies(number: int) -> list[bytes]:
     ]
 
 
-def check_circuit(people: ProcessPoolExecutor, port: int, bodies: list[bytes]) -> float:
-    """Microseconds a knock."""
+def deliver(pool: ProcessPoolExecutor, port: int, bodies: list[bytes]) -> float:
+    """Return microseconds per delivery."""
     shares = [bodies[share::WORKERS] for share in range(WORKERS)]
     started = time.perf_counter()
-    list(people.map(send, [port] * WORKERS, shares))
+    list(pool.map(send, [port] * WORKERS, shares))
     return (time.perf_counter() - started) / len(bodies) * 1e6
 
 
 def send(port: int, bodies: list[bytes]) -> None:
-    """The server closes each connection after its answer, as gunicorn's plain workers do."""
+    """Send deliveries one by one; gunicorn's sync workers close each connection after the response."""
     for body in bodies:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         connection.request("POST", PATH, body, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        answer.read()
+        response = connection.getresponse()
+        response.read()
         connection.close()
-        assert answer.status == 200, answer.status
+        assert response.status == 200, response.status
 
 
 # The servers
@@ -131,9 +132,9 @@ _database: list[Any] = []
 
 INSERT = """
 INSERT INTO meetergo_webhookdelivery
-    (connection, digest, event_type, remote_id, state, hits, received_at, next_at, message, tries)
+    (connection, digest, event_type, remote_id, state, receive_count, received_at, next_at, message, tries)
 VALUES ('default', %s, %s, %s, 'pending', 1, %s, %s, '', 0)
-ON CONFLICT (connection, digest) DO UPDATE SET hits = meetergo_webhookdelivery.hits + 1
+ON CONFLICT (connection, digest) DO UPDATE SET receive_count = meetergo_webhookdelivery.receive_count + 1
 """
 
 

@@ -13,7 +13,13 @@ from django_meetergo.sandbox.authentication import authenticate
 from django_meetergo.sandbox.endings import build_fault_response, describe_ending, end_after, end_before
 from django_meetergo.sandbox.errors import Refused
 from django_meetergo.sandbox.faults import ClaimedFaults, ConnectionClosed, Fault
-from django_meetergo.sandbox.http import Request, Response, error_response, read_request
+from django_meetergo.sandbox.http import (
+    Request,
+    Response,
+    error_response,
+    foreign_host_response,
+    read_request,
+)
 from django_meetergo.sandbox.records import User
 from django_meetergo.sandbox.routes import ROUTES
 from django_meetergo.sandbox.routing import Call, Route
@@ -55,13 +61,17 @@ class Sandbox(Service):
     def respond(self, request: Request) -> Response:
         """Return the response to a request. Raises ``ConnectionClosed`` if a fault leaves it without one."""
         path = request.path
+        if not request.is_local:
+            self._log_request(request, None, path, status=403)
+            return foreign_host_response()
         if path == "/":
             return dashboard.respond(self, request)
         if path.startswith("/_sandbox/"):
             return control.respond(self, request)
         parts = tuple(path.removesuffix("/").lstrip("/").split("/")) if not path.startswith("//") else ()
+        method = "GET" if request.method == "HEAD" else request.method
         for route in ROUTES:
-            if (params := route.match(request.method, parts)) is not None:
+            if (params := route.match(method, parts)) is not None:
                 return self._serve(route, params, request)
         self._log_request(request, None, request.path, status=404)
         return error_response(404, f"Cannot {request.method} {path}")

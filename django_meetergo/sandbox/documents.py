@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -135,6 +136,11 @@ def meeting_type_document(kind: MeetingType) -> Document:
 def booking_url(kind: MeetingType) -> str:
     """Return the address of a meeting type's public booking page."""
     return f"https://cal.meetergo.com/praxis-am-lindenhof/{kind.slug}"
+
+
+def one_time_link_document(link_id: str) -> Document:
+    """Return a one-time booking link. Its address ends with random text, not with the meeting type's slug."""
+    return {"id": link_id, "url": f"https://cal.meetergo.com/1t/{secrets.token_urlsafe(12)}"}
 
 
 def old_meeting_type_document(kind: MeetingType) -> Document:
@@ -280,8 +286,14 @@ def provisional_document(
         "createdAt": print_instant(provisional.created_at),
         "deletedAt": _print_optional(provisional.deleted_at),
         "queueBookingInfo": chosen if "queueId" in dto else None,
-        "hosts": [host_document(host) for host in hosts],
+        "hosts": [_build_provisional_host(host) for host in hosts],
     }
+
+
+def _build_provisional_host(user: User) -> Document:
+    # Without email and fullName, unlike the hosts of an appointment.
+    host = host_document(user)
+    return {key: host[key] for key in ("id", "givenName", "familyName", "slug", "userType", "picture")}
 
 
 def queue_document(queue: Queue, users: list[User]) -> Document:

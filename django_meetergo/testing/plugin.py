@@ -65,7 +65,8 @@ def use_sandbox(settings: Any, base_url: str) -> None:
         "REQUESTS_PER_MINUTE": 600,
         # Tests fill in forms faster, and book more often, than visitors do.
         "MIN_FILL_SECONDS": 0,
-        "MAX_BOOKINGS_PER_DAY": 0,
+        "MAX_BOOKINGS_PER_HOUR": 0,
+        "MAX_CHANGES_PER_HOUR": 0,
         "API_KEY": ADMIN_TOKEN,
         "USER_ID": "",
         "BASE_URL": base_url,

@@ -8,5 +8,5 @@ class ClinicConfig(AppConfig):
 
     def ready(self) -> None:
         if settings.MEETERGO["BACKGROUND"] == "celery":
-            # Shared tasks find their broker through the app that was made last.
+            # Shared tasks use the Celery app that was created last.
             from clinic import celery  # noqa: F401

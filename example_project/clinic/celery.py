@@ -8,7 +8,7 @@ from celery.signals import import_modules
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clinic.settings")
 
 app = Celery("clinic")
-# The current application is a matter of the thread, and a web server has many: this one is for all of them.
+# Celery's current app belongs to one thread; the default app is used in all threads of a web server.
 app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
@@ -16,7 +16,7 @@ app.autodiscover_tasks()
 
 @import_modules.connect(weak=False)
 def add_schedule(**kwargs: object) -> None:
-    """What comes round by itself. The tasks can be imported only once Django is ready."""
+    """Add the periodic tasks, which can be imported only once Django is ready."""
     from django_meetergo.tasks import beat_schedule
 
     app.conf.beat_schedule = beat_schedule()

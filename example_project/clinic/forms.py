@@ -3,7 +3,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ConsultationForm(forms.Form):
-    """What helps us to prepare. Nothing about anybody's health: that is for the conversation."""
+    """Questions that help to prepare a consultation. Questions about health are left to the conversation."""
 
     topic = forms.ChoiceField(
         label=_("What would you like to talk about?"),
@@ -16,7 +16,7 @@ class ConsultationForm(forms.Form):
         widget=forms.RadioSelect,
         error_messages={"required": _("Choose what you would like to talk about")},
     )
-    wishes = forms.CharField(
+    preparation = forms.CharField(
         label=_("What should we prepare?"),
         help_text=_("For example an interpreter, or the lift to the garden house."),
         max_length=500,

@@ -1,4 +1,4 @@
-"""What a browser may do on the clinic's pages: load from this site, send to this site, nothing else."""
+"""The Content-Security-Policy of the clinic's pages: everything comes from this site and goes to it."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ RULES = {
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
 }
-#: What meetergo's official embed needs besides, on the one page where a visitor asks for it.
+#: Added on the page where a visitor opens meetergo's official embed.
 EMBED = {
     "script-src": "'self' https://cdn.meetergo.com",
     "style-src": "'self' 'unsafe-inline'",
@@ -34,7 +34,7 @@ EMBED_POLICY = build_policy(**EMBED)
 
 
 class ContentSecurityPolicy:
-    """Send the policy with every page but the admin's, which is Django's own."""
+    """Send the policy with every page except the admin."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -46,6 +46,6 @@ class ContentSecurityPolicy:
         return response
 
     def is_exempt(self, request: HttpRequest, response: HttpResponse) -> bool:
-        """The page that explains an error to a developer brings its style along."""
+        """Return whether a response is sent without the policy: the admin and Django's debug page."""
         is_debug_page = settings.DEBUG and response.status_code >= 500
         return is_debug_page or request.path.startswith(reverse("admin:index"))

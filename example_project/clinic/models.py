@@ -1,4 +1,4 @@
-"""What the practice keeps itself. Bookings are tied to it; meetergo does not know of it."""
+"""The practice's own records. Bookings refer to them; meetergo does not know them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CourseQuerySet(models.QuerySet["Course"]):
 
 
 class Course(models.Model):
-    """The back class runs in courses; who books an evening books it in one of them."""
+    """A course of the back class. A booking of the class belongs to one course."""
 
     class Season(models.TextChoices):
         SPRING = "spring", _("Spring course")
@@ -30,7 +30,7 @@ class Course(models.Model):
         return f"{self.get_season_display()} {self.year}"
 
     def count_places(self) -> int:
-        """Evenings booked so far, found by the subject that the widget gave each booking."""
+        """Return the number of places booked, found by the subject the widget gives each booking."""
         kind = ContentType.objects.get_for_model(Course)
         booked = Attendee.objects.filter(subject_type=kind, subject_id=str(self.pk))
         return booked.filter(status=Attendee.Status.ATTENDING).count()

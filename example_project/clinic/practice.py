@@ -1,7 +1,7 @@
-"""The practice: what is treated, by whom, and when somebody is there.
+"""The practice: its treatments, team and opening hours.
 
-Slugs, names and hours are those of the sandbox's clinic. What can be booked, how long it takes and with whom
-comes from the mirrored meeting types, so the site never says something else than the calendar does.
+Slugs, names and hours are those of the sandbox's clinic. What can be booked, for how long and with whom comes
+from the mirrored meeting types, so the pages always agree with the calendar.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django_meetergo.models import MeetingType
 
 @dataclass(frozen=True, kw_only=True)
 class Treatment:
-    """One thing people come for, and the meeting type it is booked as."""
+    """A treatment and the slug of the meeting type it is booked as."""
 
     slug: str
     name: str
@@ -24,7 +24,7 @@ class Treatment:
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """Somebody of the team."""
+    """A member of the team."""
 
     name: str
     initials: str
@@ -34,7 +34,7 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True)
 class Hours:
-    """When the door is open on a day."""
+    """The opening hours of some days."""
 
     day: str
     times: str
@@ -107,21 +107,21 @@ OPENING_HOURS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """A treatment beside the meeting type it is booked as, if it can be booked now."""
+    """A treatment with its meeting type, or None if it cannot be booked now."""
 
     treatment: Treatment
     meeting_type: MeetingType | None
 
 
 def list_offers() -> list[Offer]:
-    """Every treatment, in the order of the page; two queries, whatever their number."""
+    """Return every treatment in the order of the page, with two queries."""
     rows = MeetingType.objects.bookable().defer("raw").prefetch_related("hosts")
     by_slug = {row.slug: row for row in rows}
     return [Offer(treatment=each, meeting_type=by_slug.get(each.slug)) for each in TREATMENTS]
 
 
 def find_offer(slug: str) -> Offer | None:
-    """One treatment, whether or not it can be booked at the moment."""
+    """Return the treatment with this slug; None if there is none."""
     row = MeetingType.objects.bookable().defer("raw").prefetch_related("hosts").filter(slug=slug).first()
     found = (each for each in TREATMENTS if each.slug == slug)
     return next((Offer(treatment=each, meeting_type=row) for each in found), None)

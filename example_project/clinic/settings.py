@@ -1,6 +1,7 @@
-"""The clinic's settings. Nothing needs to be set: without any variable the site talks to a sandbox here.
+"""The clinic's settings.
 
-Everything else is said in the environment or in ``example_project/.env``; ``.env.example`` lists it all.
+Without any variable the site uses a sandbox on this computer. Variables are read from the environment or from
+``example_project/.env``; ``.env.example`` lists them.
 """
 
 from pathlib import Path
@@ -18,12 +19,12 @@ if (BASE_DIR / ".env").is_file():
 
 
 def secret(name: str, for_the_demo: str) -> str:
-    """A secret from the environment. Only a demo may do without: its own are known to everybody."""
+    """Return a secret from the environment. With ``DEBUG`` it defaults to a public one for the demo."""
     return env.str(name, default=for_the_demo) if DEBUG else env.str(name)
 
 
 DEBUG = env.bool("DEBUG", default=True)
-SECRET_KEY = secret("SECRET_KEY", "known to everybody: this key belongs to the demo and to nothing else")
+SECRET_KEY = secret("SECRET_KEY", "public key of the demo: generate another one for anything else")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 ROOT_URLCONF = "clinic.urls"
 WSGI_APPLICATION = "clinic.wsgi.application"
@@ -77,11 +78,11 @@ LANGUAGES = [("en-gb", "English"), ("de", "Deutsch"), ("fr", "Français")]
 TIME_ZONE = "Europe/Berlin"
 USE_TZ = True
 
-# Where things are kept
+# Database and cache
 
 DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DEMO_DATABASE}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # Readers do not wait for the one writer, and writers wait for each other instead of giving up.
+    # Readers do not wait for the writer, and a writer waits for another one instead of failing.
     DATABASES["default"]["OPTIONS"] = {
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         "transaction_mode": "IMMEDIATE",
@@ -100,17 +101,17 @@ if REDIS_URL:
         "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},
     }
 
-# Work behind the pages; read only with BACKGROUND=celery
+# Celery, used with BACKGROUND=celery only
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL or "redis://127.0.0.1:6379/0")
 CELERY_BROKER_CONNECTION_TIMEOUT = 2
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = TIME_ZONE
 if CELERY_BROKER_URL.startswith("redis"):
-    # Without these, a Redis that says nothing holds a page up for half a minute.
+    # Without these, a Redis that does not answer delays a page by half a minute.
     CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 
-# Mail is printed: nothing leaves this computer
+# Mail is printed to the console
 
 if django.VERSION >= (6, 1):
     MAILERS = {"default": {"BACKEND": "django.core.mail.backends.console.EmailBackend"}}
@@ -121,13 +122,13 @@ DEFAULT_FROM_EMAIL = "Praxis am Lindenhof <hello@praxis.example>"
 # Scheduling
 
 MEETERGO = {
-    # The sandbox's own key; `manage.py demo` starts the sandbox that knows it.
+    # The token of the sandbox that `manage.py demo` starts.
     "API_KEY": env.str("MEETERGO_API_KEY", default="rgo-sandbox0000000000000000000000000"),
     "USER_ID": env.str("MEETERGO_USER_ID", default=""),
     "BASE_URL": env.str("MEETERGO_BASE_URL", default="http://127.0.0.1:8787"),
     "SANDBOX": env.bool("MEETERGO_SANDBOX", default=True),
     "SITE_URL": env.str("SITE_URL", default="http://127.0.0.1:8000"),
-    "WEBHOOK_TOKENS": [secret("MEETERGO_WEBHOOK_TOKEN", "only-for-the-demo-make-one-of-your-own")],
+    "WEBHOOK_TOKENS": [secret("MEETERGO_WEBHOOK_TOKEN", "public-token-of-the-demo-generate-another-one")],
     "BACKGROUND": env.str("BACKGROUND", default="inline"),
     "BASE_TEMPLATE": "clinic/base.html",
     "CONTACT": _("Call +49 30 23125 014 or write to hello@praxis.example."),

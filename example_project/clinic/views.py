@@ -6,7 +6,7 @@ from clinic.middleware import EMBED_POLICY
 from clinic.models import Course
 from django_meetergo.models import MeetingType
 
-#: What can also be booked on meetergo's own page.
+#: The meeting type that can also be booked on meetergo's own page.
 AT_MEETERGO = "second-opinion"
 
 
@@ -17,7 +17,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def treatment(request: HttpRequest, slug: str) -> HttpResponse:
-    """What a treatment is, and its free times. A class is booked into the present course."""
+    """Show a treatment and its free times. A class is booked in the newest course."""
     offer = practice.find_offer(slug)
     if offer is None:
         raise Http404
@@ -26,7 +26,7 @@ def treatment(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def contact(request: HttpRequest) -> HttpResponse:
-    """How to reach the practice. Only who asks for it gets meetergo's own page, and a wider policy for it."""
+    """Show how to reach the practice and, on request, meetergo's own page with a wider policy."""
     shows_embed = request.GET.get("calendar") == "meetergo"
     context = {
         "opening_hours": practice.OPENING_HOURS,

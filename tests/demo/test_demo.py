@@ -1,4 +1,4 @@
-"""The example project as somebody meets it: started from a command line, in a process of its own."""
+"""The example project, started from the command line in a process of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import requests
 
 MANAGE = Path(__file__).parents[2] / "example_project" / "manage.py"
 COMMAND = [sys.executable, str(MANAGE)]
-#: Variables that would lead the demo to somebody's own database, service or settings.
+#: Variables that would point the demo to another database, service or settings.
 FOREIGN = ("DJANGO_SETTINGS_MODULE", "REDIS_URL", "BACKGROUND", "CELERY_BROKER_URL", "DEBUG")
 AGREED = ("✓", "yes")
 TREATMENTS = ("treatments/intro-call/", "treatments/group-class/")
@@ -25,7 +25,7 @@ TREATMENTS = ("treatments/intro-call/", "treatments/group-class/")
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Everything as it is, but a database that nobody else has."""
+    """The environment of this process, with an empty database."""
     ours = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     return {**ours, "DATABASE_URL": f"sqlite:///{tmp_path}/demo.sqlite3", "PYTHONIOENCODING": "utf-8"}
 
@@ -47,8 +47,8 @@ def manage(*arguments: str, environment: dict[str, str]) -> subprocess.Completed
     )
 
 
-def test_a_visitor_books_moves_and_cancels_and_both_sides_agree(environment):
-    """``demo --once`` walks through the whole site and finds mirror and sandbox alike after every step."""
+def test_site_and_sandbox_agree_after_every_step_of_a_visit(environment):
+    """``demo --once`` books, moves and cancels on the site and compares mirror and sandbox each time."""
     ended = manage("demo", "--once", "--port", "0", "--sandbox-port", "0", environment=environment)
 
     rows = [line for line in ended.stdout.splitlines() if line.endswith(AGREED)]
@@ -71,8 +71,8 @@ def test_a_visitor_books_moves_and_cancels_and_both_sides_agree(environment):
 
 
 @pytest.mark.parametrize("option", ["--port", "--sandbox-port"])
-def test_an_occupied_port_is_told_in_one_sentence(environment, occupied_port, option):
-    """Nobody has to guess which port it is, or what to do about it."""
+def test_an_occupied_port_is_reported_in_one_sentence(environment, occupied_port, option):
+    """The sentence names the port and what helps."""
     ports = {"--port": "0", "--sandbox-port": "0", option: str(occupied_port)}
     ended = manage("demo", *[word for pair in ports.items() for word in pair], environment=environment)
 
@@ -84,7 +84,7 @@ def test_an_occupied_port_is_told_in_one_sentence(environment, occupied_port, op
     assert ended.stdout == ""
 
 
-def test_the_demo_serves_until_it_is_told_to_end(environment):
+def test_the_demo_serves_until_sigterm(environment):
     """SIGTERM stops the site and the sandbox, and leaves no process behind."""
     with start_demo(environment) as demo:
         addresses = read_addresses(demo)
@@ -112,7 +112,7 @@ def test_the_demo_serves_until_it_is_told_to_end(environment):
 
 @contextmanager
 def start_demo(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A demo on free ports, which does not outlive the test."""
+    """Run a demo on free ports until the block ends."""
     command = [*COMMAND, "demo", "--port", "0", "--sandbox-port", "0"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, encoding="utf-8") as demo:
         try:
@@ -122,7 +122,7 @@ def start_demo(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def read_addresses(demo: subprocess.Popen[str]) -> dict[str, str]:
-    """The addresses in the banner, by name, once it is complete."""
+    """Return the addresses in the banner by name, once it is complete."""
     found = {}
     for line in demo.stdout or ():
         if line_with_address := re.match(r"  (\w[\w ]*?) +(http://\S+)", line):
@@ -134,7 +134,7 @@ def read_addresses(demo: subprocess.Popen[str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("check", [["check", "--fail-level", "WARNING"], ["makemigrations", "--check"]])
 def test_the_example_project_is_in_order(environment, check):
-    """Its settings pass Django's checks and ours, and no migration is missing."""
+    """Its settings pass all checks, and no migration is missing."""
     ended = manage(*check, environment=environment)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr

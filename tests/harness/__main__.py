@@ -1,4 +1,4 @@
-"""``python -m tests.harness PART``: run one trial."""
+"""``python -m tests.harness PART``: run one load test and print its figures as JSON."""
 
 from __future__ import annotations
 

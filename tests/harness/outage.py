@@ -1,8 +1,8 @@
-"""The service is away for ten minutes while people look, book, move and cancel.
+"""The service is down for ten minutes while visitors view pages, book, move and cancel.
 
-``--scale`` shortens the outage and our own long times: how old a copy may be, how long a request may wait,
-how long a lost answer is looked for. The circuit keeps its real times, and so does the promise to be back
-within fifteen seconds.
+``--scale`` divides the length of the outage and the app's long durations: the age of a copy, the time a
+deferred booking waits, the time a lost answer is reconciled. The circuit breaker keeps its durations, and
+so does the requirement that it closes within fifteen seconds.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from django_meetergo.services.clients import build_client
 from tests.harness import workers
 
 OUTAGE = 600.0
-RECOVERY = 15.0  # seconds, of real time
-UNDER_WAY = 2.0  # seconds a call may have been under way when the circuit opened
-CALM = 4.0
+RECOVERY = 15.0  # seconds, not scaled
+IN_FLIGHT = 2.0  # seconds a call may have been in flight when the circuit opened
+CALM = 4.0  # seconds before and after the outage
 SLUGS = ("intro-call", "next-therapist")
 
 
@@ -45,11 +45,11 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--scale", type=float, default=10.0)
     parser.add_argument("--visitors", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
-    return workers.try_alone(run, parser, arguments, SABOTAGES)
+    return workers.run_from_command_line(run, parser, arguments, SABOTAGES)
 
 
 def run(*, scale: float, visitors: int = 4, seed: int = 1, sabotage: str | None = None) -> dict[str, Any]:
-    """The figures of one trial, on an empty database."""
+    """Run once on an empty database; return the figures."""
     sandbox = Sandbox(rate_limit=False)
     with server.start(sandbox) as running, workers.shared_cache() as caches:
         site = make_site(running.url, caches, scale, sabotage)
@@ -59,9 +59,9 @@ def run(*, scale: float, visitors: int = 4, seed: int = 1, sabotage: str | None 
             worker = hired.send(workers.work, 1.0)
             visits = [hired.send(visit, seed + number) for number in range(visitors)]
             hired.begin()
-            look_at_all()
+            fill_cache()
             time.sleep(CALM)
-            began = fail(sandbox)
+            began = start_outage(sandbox)
             client = build_client("default", "write")
             opened = workers.wait_until(lambda: is_open(client), OUTAGE / scale)
             time.sleep(max(began + OUTAGE / scale - time.time(), 0))
@@ -78,8 +78,8 @@ def run(*, scale: float, visitors: int = 4, seed: int = 1, sabotage: str | None 
     return {"part": "outage", "scale": scale, "seed": seed, "sabotage": sabotage, **figures}
 
 
-def finish(worker: Future[Any], hired: workers.Crew) -> None:
-    """Let a worker go on until nobody waits and everybody has been told."""
+def finish(worker: Future[Any], hired: workers.Processes) -> None:
+    """Let a worker run until no booking is deferred and every event is dispatched."""
     hired.begin()
     workers.wait_until(
         lambda: (
@@ -102,7 +102,7 @@ def make_site(url: str, caches: dict[str, Any], scale: float, sabotage: str | No
         f"django_meetergo.services.{name}": timedelta(seconds=seconds / scale)
         for name, seconds in long_times.items()
     }
-    # The circuit's wait is not scaled, so a request gets two of them more.
+    # The circuit's probe interval is not scaled, so a deferred booking gets two of them more.
     patches["django_meetergo.services.booking.sending.DEFER_FOR"] = timedelta(
         seconds=900 / scale + 2 * PROBE_INTERVAL_SECONDS
     )
@@ -120,8 +120,8 @@ def make_site(url: str, caches: dict[str, Any], scale: float, sabotage: str | No
     )
 
 
-def fail(sandbox: Sandbox) -> float:
-    """From now on the service answers 503, hangs up or says nothing; when that began."""
+def start_outage(sandbox: Sandbox) -> float:
+    """Let the service answer 503, drop connections or hang; return the time this began."""
     sandbox.faults.add("*", "status_before", status=503, times=-1, chance=0.5)
     sandbox.faults.add("*", "drop_before", times=-1, chance=0.8)
     sandbox.faults.add("*", "hang_before", times=-1, seconds=1)
@@ -135,80 +135,80 @@ def is_open(client: MeetergoClient) -> bool:
         return True
 
 
-# What the visitors do
+# Visitors
 
 
 def visit(number: int) -> list[tuple[str, int]]:
-    """Visitors one after the other, in browsers without script; each page they saw and its status."""
-    dice, seen = random.Random(number), list[tuple[str, int]]()
-    for person in count():
-        if workers.stop.wait(dice.uniform(0, 1)):
+    """Run visitors one after another, without scripts; return each page and its status."""
+    chance, seen = random.Random(number), list[tuple[str, int]]()
+    for visitor in count():
+        if workers.stop.wait(chance.uniform(0, 1)):
             return seen
-        Visitor(dice, f"{number}.{person}", seen).come()
+        Visitor(chance, f"{number}.{visitor}", seen).run()
     return seen
 
 
 class Visitor:
-    def __init__(self, dice: random.Random, name: str, seen: list[tuple[str, int]]) -> None:
-        self.dice, self.name, self.seen = dice, name, seen
-        address = ".".join(str(dice.randrange(1, 255)) for _ in range(4))
+    def __init__(self, chance: random.Random, name: str, seen: list[tuple[str, int]]) -> None:
+        self.chance, self.name, self.seen = chance, name, seen
+        address = ".".join(str(chance.randrange(1, 255)) for _ in range(4))
         self.browser = Client(raise_request_exception=False, REMOTE_ADDR=address)
 
-    def ask(self, method: str, path: str, **data: Any) -> Any:
-        answer = getattr(self.browser, method)(path, data)
-        self.seen.append((re.sub(r"/[\w~-]{30,}/", "/<token>/", path), answer.status_code))
-        return answer
+    def send(self, method: str, path: str, **data: Any) -> Any:
+        response = getattr(self.browser, method)(path, data)
+        self.seen.append((re.sub(r"/[\w~-]{30,}/", "/<token>/", path), response.status_code))
+        return response
 
-    def come(self) -> None:
-        self.book(MeetingType.objects.get(slug=self.dice.choice(SLUGS)))
+    def run(self) -> None:
+        self.book(MeetingType.objects.get(slug=self.chance.choice(SLUGS)))
         bookings = Booking.objects.order_by("?").select_related("attendee")
         if own := bookings.first():
-            self.ask("get", links.get_booking_path(own))
+            self.send("get", links.get_booking_path(own))
         if own := bookings.exclude(attendee=None).first():
             self.manage(links.get_manage_path(own.attendee))
 
     def book(self, kind: MeetingType) -> None:
         path = f"/book/{kind.slug}/"
-        self.ask("get", path)
-        free = look(kind)
+        self.send("get", path)
+        free = read_slots(kind)
         if not free.times:
             return
-        start = self.dice.choice(free.times).start.isoformat()
-        form = self.ask("get", f"{path}details/", start=start).content.decode()
+        start = self.chance.choice(free.times).start.isoformat()
+        form = self.send("get", f"{path}details/", start=start).content.decode()
         given = {"first_name": "Jane", "last_name": self.name, "email": f"{self.name}@example.com"}
-        answer = self.ask("post", f"{path}details/", **given, **read_hidden(form))
-        if answer.status_code == 200 and 'name="queue"' in (page := answer.content.decode()):
-            answer = self.ask("post", f"{path}details/", **given, **read_hidden(page), queue="1")
-        if answer.status_code == 303:
-            self.ask("get", answer["Location"])
+        response = self.send("post", f"{path}details/", **given, **read_hidden(form))
+        if response.status_code == 200 and 'name="queue"' in (page := response.content.decode()):
+            response = self.send("post", f"{path}details/", **given, **read_hidden(page), queue="1")
+        if response.status_code == 303:
+            self.send("get", response["Location"])
 
     def manage(self, path: str) -> None:
-        self.ask("get", path)
-        match self.dice.randrange(4):
+        self.send("get", path)
+        match self.chance.randrange(4):
             case 0:
-                self.ask("post", f"{path}cancel/")
+                self.send("post", f"{path}cancel/")
             case 1:
-                page = self.ask("get", f"{path}reschedule/").content.decode()
+                page = self.send("get", f"{path}reschedule/").content.decode()
                 if starts := re.findall(r'name="start" value="([^"]+)"', page):
-                    self.ask("post", f"{path}reschedule/", start=self.dice.choice(starts))
+                    self.send("post", f"{path}reschedule/", start=self.chance.choice(starts))
 
 
-def look(kind: MeetingType) -> SlotList:
+def read_slots(kind: MeetingType) -> SlotList:
     now, client = timezone.now(), build_client("default", "view")
     return list_slots(meeting_type=kind, start=now, end=now + timedelta(days=60), client=client, now=now)
 
 
-def look_at_all() -> None:
-    """There is a copy of everything when the service goes away."""
+def fill_cache() -> None:
+    """Read all free times, so that copies exist when the service goes down."""
     for kind in MeetingType.objects.filter(slug__in=SLUGS):
-        look(kind)
+        read_slots(kind)
 
 
 def read_hidden(page: str) -> dict[str, str]:
     return dict(re.findall(r'type="hidden" name="(start|duration|token)" value="([^"]+)"', page))
 
 
-# What has to hold
+# Checks
 
 
 def judge(
@@ -220,56 +220,59 @@ def judge(
     ended: float,
     closed: float | None,
 ) -> dict[str, Any]:
-    faults = sorted({f"{status} at {path}" for path, status in answers if status >= 500})
-    since = datetime.fromtimestamp((opened or ended) + UNDER_WAY, UTC)
+    errors = sorted({f"{status} at {path}" for path, status in answers if status >= 500})
+    since = datetime.fromtimestamp((opened or ended) + IN_FLIGHT, UTC)
     writes = [
         entry["path"]
         for entry in sandbox.request_log.entries(kind="request")
         if entry["method"] != "GET"
         and since <= datetime.fromisoformat(entry["at"]) <= datetime.fromtimestamp(ended, UTC)
     ]
-    queued = list(Booking.objects.filter(defer_consent=True))
-    booked = [booking for booking in queued if booking.state in {"confirmed", "pending"}]
-    told = [booking for booking in queued if booking.state == "closed" and was_told(booking)]
-    unclear = [booking for booking in queued if booking.state == "unknown"]
-    active = count_standing(sandbox)
+    deferred = list(Booking.objects.filter(defer_consent=True))
+    booked = [booking for booking in deferred if booking.state in {"confirmed", "pending"}]
+    notified = [booking for booking in deferred if booking.state == "closed" and is_notified(booking)]
+    unclear = [booking for booking in deferred if booking.state == "unknown"]
+    active = count_active(sandbox)
     wrong = [booking for booking in booked if active.get(booking.reference, 0) > 1]
-    wrong += [booking for booking in told if active.get(booking.reference, 0)]
+    wrong += [booking for booking in notified if active.get(booking.reference, 0)]
     recovery = (closed or ended + 999) - ended
     return {
         "answers": len(answers),
         "seconds_out": round(ended - began, 1),
         "circuit_opened_after": round(opened - began, 1) if opened else None,
         "recovery_seconds": round(recovery, 1),
-        "queued": len(queued),
+        "deferred": len(deferred),
         "booked": len(booked),
-        "told": len(told),
-        "being_settled": len(unclear),
+        "notified": len(notified),
+        "unknown": len(unclear),
         "bookings": Counter(Booking.objects.values_list("state", flat=True)),
         "statuses": Counter(f"{path} {status}" for path, status in answers),
         "violations": [
-            *faults[:10],
+            *errors[:10],
             *([f"{len(writes)} writes while the circuit was open"] if writes else []),
             *([] if opened else ["the circuit never opened"]),
-            *([f"back only after {recovery:.1f} s"] if recovery > RECOVERY else []),
-            *([] if queued else ["nobody left a request: nothing was shown"]),
+            *([f"the circuit closed only after {recovery:.1f} s"] if recovery > RECOVERY else []),
+            *([] if deferred else ["no booking was deferred: nothing was tested"]),
             *(
                 f"request {booking.pk} is {booking.state}, {booking.reason}"
-                for booking in queued
-                if booking not in booked and booking not in told and booking not in unclear
+                for booking in deferred
+                if booking not in booked and booking not in notified and booking not in unclear
             ),
-            *(f"booking {booking.pk} stands {active[booking.reference]} times" for booking in wrong),
+            *(
+                f"booking {booking.pk} has {active[booking.reference]} active appointments"
+                for booking in wrong
+            ),
         ],
     }
 
 
-def was_told(booking: Booking) -> bool:
-    """Its end was handed to the site and mailed: events count as dispatched when both have been done."""
+def is_notified(booking: Booking) -> bool:
+    """Return whether the end of a booking was sent as a signal and by mail."""
     ends = Event.objects.filter(booking=booking, kind=Event.Kind.BOOKING_CLOSED)
     return ends.exists() and not ends.filter(dispatched_at=None).exists()
 
 
-def count_standing(sandbox: Sandbox) -> dict[str, int]:
+def count_active(sandbox: Sandbox) -> dict[str, int]:
     found: dict[str, int] = {}
     for appointment in sandbox.state.appointments.values():
         for attendee in () if appointment.is_cancelled else appointment.attendees:
@@ -278,7 +281,7 @@ def count_standing(sandbox: Sandbox) -> dict[str, int]:
     return found
 
 
-# Controls: with one of these the trial has to fail
+# With one of these the run has to report violations
 
 
 def forget_requests(*_: Any) -> timedelta:

@@ -1,8 +1,8 @@
-"""Eight processes on one request limit.
+"""Eight processes that share one request limit.
 
-Two are workers with one full sync after the other to do, the others are visitors who look and book; in the
-last minute they want far more than the limit allows. The sandbox enforces its limit, and its journal tells
-how many requests came in any minute. ``--minute`` makes the minute shorter, for both sides.
+Two are workers that run full syncs without end, the others are visitors who view times and book; in the
+last minute they want far more than the limit allows. The sandbox enforces its own limit, and its request
+log shows how many requests came in any minute. ``--minute`` shortens the minute for both sides.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from django_meetergo.services.clients import build_client
 from tests.harness import workers
 
 WORKERS = 2
-# One full sync comes after the other, by small pages: calls shall be what is scarce.
+# Full syncs with small pages, so that requests are scarce.
 APPOINTMENTS, PAGE = 300, 5
 SHARE = 90
-CALLS_A_MINUTE = 24  # of all visitors together, about
+CALLS_A_MINUTE = 24  # of all visitors together
 MOST_WAIT = 0.25
 SLUGS = ("intro-call", "consultation", "next-therapist", "second-opinion")
 
@@ -42,13 +42,13 @@ waits: list[tuple[str, float]] = []
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
-    parser = argparse.ArgumentParser(prog="python -m tests.harness budget")
+    parser = argparse.ArgumentParser(prog="python -m tests.harness rate_limit")
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--minutes", type=float, default=1.5, help="before the rush of one more minute")
-    parser.add_argument("--minute", type=float, default=60.0, help="seconds in a minute of this trial")
+    parser.add_argument("--minute", type=float, default=60.0, help="seconds that count as a minute")
     parser.add_argument("--cache", choices=("redis", "database"), default="redis")
     parser.add_argument("--seed", type=int, default=1)
-    return workers.try_alone(run, parser, arguments, SABOTAGES)
+    return workers.run_from_command_line(run, parser, arguments, SABOTAGES)
 
 
 def run(
@@ -60,7 +60,7 @@ def run(
     seed: int = 1,
     sabotage: str | None = None,
 ) -> dict[str, Any]:
-    """The figures of one trial, on an empty database."""
+    """Run once on an empty database; return the figures."""
     sandbox = Sandbox(rate_limit=True)
     sandbox.limit = Limit(minute)
     add_appointments(sandbox.state, APPOINTMENTS)
@@ -87,7 +87,7 @@ def run(
     refused = sum(entry.get("status") == 429 for entry in entries)
     p95 = found[int(len(found) * 0.95)] if found else 0.0
     return {
-        "part": "budget",
+        "part": "rate_limit",
         "cache": cache,
         "minute": minute,
         "minutes": minutes,
@@ -105,15 +105,15 @@ def run(
             *([f"{refused} requests were refused with 429"] if refused else []),
             *([f"{most} requests in one minute"] if most > SHARE else []),
             *([f"interactive calls waited {p95:.2f} s (p95)"] if p95 > MOST_WAIT else []),
-            *([f"the sync read {pages} pages: nothing was contested"] if pages < 20 * minutes else []),
+            *([f"the sync read {pages} pages: the limit was not contested"] if pages < 20 * minutes else []),
             *([f"only {len(found)} interactive calls"] if len(found) < 5 * minutes else []),
-            *([f"{most} at most: the limit was never tried"] if most < SHARE * 0.8 else []),
+            *([f"{most} at most: the limit was never reached"] if most < SHARE * 0.8 else []),
         ],
     }
 
 
 class Limit(limits.RateLimit):
-    """The sandbox's own limit, of shorter minutes and without the credit of a quiet time before."""
+    """The sandbox's limit with a shorter minute and without bursts."""
 
     def __init__(self, minute: float) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ def make_site(url: str, caches: dict[str, Any], minute: float, sabotage: str | N
 
 
 def count_most(moments: list[float], minute: float) -> int:
-    """The most that lie within any one minute."""
+    """Return the largest number of moments within one minute."""
     moments, first, most = sorted(moments), 0, 0
     for last, moment in enumerate(moments):
         while moment - moments[first] >= minute:
@@ -152,7 +152,7 @@ def count_most(moments: list[float], minute: float) -> int:
     return most
 
 
-# What the processes do
+# Processes
 
 
 def take_timed(self: RateLimiter, priority: str) -> None:
@@ -164,25 +164,25 @@ def take_timed(self: RateLimiter, priority: str) -> None:
 
 
 def visit(calm: float, rush: float, rate: float, number: int) -> list[float]:
-    """Visitors, at their ease and then in a rush; how long they waited for permits while there was none."""
-    dice, ends = random.Random(number), time.monotonic() + calm
-    for person in count():
-        if (pause := dice.expovariate(rate)) > ends - time.monotonic():
+    """Run visitors slowly and then in a rush; return their waits for permits before the rush."""
+    chance, ends = random.Random(number), time.monotonic() + calm
+    for visitor in count():
+        if (pause := chance.expovariate(rate)) > ends - time.monotonic():
             break
         time.sleep(pause)
-        look(dice, f"{number}.{person}", months=6, books=person % 3 == 0)
+        view_times(chance, f"{number}.{visitor}", months=6, books=visitor % 3 == 0)
     found = [wait for priority, wait in waits if priority in {"view", "write"}]
-    time.sleep(3)  # until the others have done, too
+    time.sleep(3)  # until the other processes are here, too
     ends = time.monotonic() + rush
     while time.monotonic() < ends:
-        look(dice, f"{number}.{dice.random()}", months=200, books=dice.random() < 0.3)
+        view_times(chance, f"{number}.{chance.random()}", months=200, books=chance.random() < 0.3)
     return found
 
 
-def look(dice: random.Random, person: str, *, months: int, books: bool) -> None:
-    """One visitor: looks at some month and perhaps books a time of it."""
-    now, kind = timezone.now(), MeetingType.objects.get(slug=dice.choice(SLUGS))
-    start = now + WINDOW * dice.randrange(months)
+def view_times(chance: random.Random, name: str, *, months: int, books: bool) -> None:
+    """View a month as one visitor and perhaps book a time of it."""
+    now, kind = timezone.now(), MeetingType.objects.get(slug=chance.choice(SLUGS))
+    start = now + WINDOW * chance.randrange(months)
     client = build_client("default", "view")
     found = list_slots(meeting_type=kind, start=start, end=start + WINDOW / 2, client=client, now=now)
     if not books or not found.times:
@@ -190,16 +190,16 @@ def look(dice: random.Random, person: str, *, months: int, books: bool) -> None:
     try:
         book_appointment(
             meeting_type=kind,
-            start=dice.choice(found.times).start,
-            attendee=AttendeeData(email=f"{person}@example.com", first_name="Jane"),
+            start=chance.choice(found.times).start,
+            attendee=AttendeeData(email=f"{name}@example.com", first_name="Jane"),
             client=build_client("default", "write"),
             now=timezone.now(),
         )
     except MeetergoError:
-        return  # the time was taken
+        return  # the slot is no longer free
 
 
-# Controls: with one of these the trial has to fail
+# With one of these the run has to report violations
 
 
 def take_freely(self: RateLimiter, priority: str) -> None:
@@ -207,13 +207,13 @@ def take_freely(self: RateLimiter, priority: str) -> None:
 
 
 SABOTAGES: dict[str, dict[str, Any]] = {
-    "no-budget": {"django_meetergo.remote.rate_limit.RateLimiter.acquire": take_freely},
-    "no-lanes": {
+    "no-limit": {"django_meetergo.remote.rate_limit.RateLimiter.acquire": take_freely},
+    "no-priorities": {
         "django_meetergo.remote.rate_limit.RESERVED_PERMITS": {
             "sync": 0,
             "planned": 0,
-            "deliveries": 0,
             "view": 0,
+            "deliveries": 0,
             "write": 0,
             "reread": 0,
         }

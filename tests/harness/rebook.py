@@ -1,7 +1,8 @@
-"""Many people lose their time to somebody else and have agreed to another.
+"""Many bookings lose their slot and may be booked at another time.
 
-Every booking's first time is taken just before it is asked for, most second times too, and some answers get
-lost. What was agreed differs from one to the next. The sandbox's own door notes who asks at the same time.
+The first slot of every booking is occupied just before the request arrives, most second ones too, and some
+responses are lost. Each booking has its own agreement about other times. A WSGI wrapper counts the requests
+of each booking and records overlaps.
 """
 
 from __future__ import annotations
@@ -25,19 +26,20 @@ from django_meetergo.exceptions import MeetergoError
 from django_meetergo.models import Booking, BookingAttempt, MeetingType
 from django_meetergo.sandbox import server
 from django_meetergo.sandbox.app import Sandbox
+from django_meetergo.services import retry
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.booking.rebooking import read_agreement
 from django_meetergo.services.booking.sending import mark_slot_taken
 from django_meetergo.services.clients import build_client
 from tests.harness import workers
-from tests.harness.outage import count_standing
+from tests.harness.outage import count_active
 
 BOOK = "POST /v4/booking"
 SLUG = "intro-call"
 MOST_ATTEMPTS = 3
-PATIENCE = 900  # seconds until everybody must have had an end, on the slowest machine
-WEEKS = 150  # the wishes are spread over so many weeks, so that there is something left to book
+TIMEOUT = 900  # seconds until every booking must be final
+WEEKS = 150  # the bookings are spread over so many weeks, so that enough slots are free
 BERLIN = ZoneInfo("Europe/Berlin")
 
 Outcome = BookingAttempt.Outcome
@@ -48,16 +50,16 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--bookings", type=int, default=1000)
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
-    return workers.try_alone(run, parser, arguments, SABOTAGES)
+    return workers.run_from_command_line(run, parser, arguments, SABOTAGES)
 
 
 def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | None = None) -> dict[str, Any]:
-    """The figures of one trial, on an empty database: one process in four books, the others are workers."""
+    """Run once on an empty database, with one booking process in four; return the figures."""
     sandbox = Sandbox(rate_limit=False)
     for kind in sandbox.state.meeting_types.values():
         kind.horizon = None
-    door = Door(sandbox.wsgi, dice=random.Random(seed), sandbox=sandbox)
-    sandbox.wsgi = door  # type: ignore[method-assign]
+    recorder = Recorder(sandbox.wsgi, chance=random.Random(seed), sandbox=sandbox)
+    sandbox.wsgi = recorder  # type: ignore[method-assign]
     started = time.monotonic()
     with server.start(sandbox) as running, workers.shared_cache() as caches:
         workers.read_directory(running.url)
@@ -68,7 +70,7 @@ def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | Non
             visits = [hired.send(visit, number, share, seed) for number in range(visitors)]
             hired.begin()
             stored = sum(visited.result() for visited in visits)
-            workers.wait_until(lambda: not Booking.objects.open().exists(), PATIENCE)
+            workers.wait_until(lambda: not Booking.objects.open().exists(), TIMEOUT)
             hired.stop.set()
             for worker in busy:
                 worker.result()
@@ -78,18 +80,21 @@ def run(*, bookings: int, processes: int = 4, seed: int = 1, sabotage: str | Non
         "sabotage": sabotage,
         "processes": processes,
         "seconds": round(time.monotonic() - started, 1),
-        **judge(sandbox, door, stored),
+        **judge(sandbox, recorder, stored),
     }
 
 
 def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> workers.Site:
     patches: dict[str, Any] = {
-        # Neither the request limit nor the circuit is what is tried here, and pauses are a hundredth.
+        # Without rate limit and circuit breaker, and with a hundredth of the pauses.
         "django_meetergo.remote.rate_limit.RateLimiter.acquire": workers.take_freely,
         "django_meetergo.remote.circuit_breaker.FAILURE_RATE": 2,
         "django_meetergo.remote.circuit_breaker.FAILURES_IN_A_ROW": 10**6,
-        "django_meetergo.services.booking.rebooking.PAUSE_SECONDS": (0.02, 0.15),
-        "django_meetergo.services.booking.reconciliation.EARLY_READ_SECONDS": (0.1, 0.3),
+        "django_meetergo.services.booking.sending.BOOKING_NEXT_SLOT": retry.RetryPolicy(delays=(0.15,)),
+        "django_meetergo.services.booking.sending.BOOKING_OUTCOME": retry.OutcomeSchedule(early=(0.1, 0.3)),
+        "django_meetergo.services.booking.reconciliation.BOOKING_OUTCOME": retry.OutcomeSchedule(
+            early=(0.1, 0.3)
+        ),
     }
     return workers.make_site(
         url,
@@ -101,63 +106,63 @@ def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> workers
     )
 
 
-class Door:
-    """In front of the sandbox: takes the times that are asked for, loses answers, and notes who overlaps."""
+class Recorder:
+    """Wraps the sandbox: occupies requested slots, loses responses, and records overlapping requests."""
 
-    def __init__(self, wsgi: Callable[..., Any], *, dice: random.Random, sandbox: Sandbox) -> None:
-        self.wsgi, self.dice, self.sandbox = wsgi, dice, sandbox
+    def __init__(self, wsgi: Callable[..., Any], *, chance: random.Random, sandbox: Sandbox) -> None:
+        self.wsgi, self.chance, self.sandbox = wsgi, chance, sandbox
         self.lock = threading.Lock()
-        self.asked: Counter[str] = Counter()
-        self.inside: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
+        self.in_flight: Counter[str] = Counter()
         self.overlaps: list[str] = []
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         if (environ["REQUEST_METHOD"], environ["PATH_INFO"].rstrip("/")) != ("POST", "/v4/booking"):
             return self.wsgi(environ, start_response)
-        reference = find_marker(environ)
-        with self.note(reference):
+        reference = find_reference(environ)
+        with self.record(reference):
             with self.lock:
-                self.plan(self.asked[reference])
+                self.arm_faults(self.requests[reference])
             return self.wsgi(environ, start_response)
 
     @contextmanager
-    def note(self, reference: str) -> Iterator[None]:
+    def record(self, reference: str) -> Iterator[None]:
         with self.lock:
-            self.asked[reference] += 1
-            self.inside[reference] += 1
-            if self.inside[reference] > 1:
+            self.requests[reference] += 1
+            self.in_flight[reference] += 1
+            if self.in_flight[reference] > 1:
                 self.overlaps.append(reference)
         try:
             yield
         finally:
             with self.lock:
-                self.inside[reference] -= 1
+                self.in_flight[reference] -= 1
 
-    def plan(self, number: int) -> None:
-        """What meets a booking's n-th request; with others on the way, it may meet theirs."""
-        if number == 1 or self.dice.random() < 0.5:
+    def arm_faults(self, number: int) -> None:
+        """Arm faults for a booking's n-th request; a concurrent request may meet them instead."""
+        if number == 1 or self.chance.random() < 0.5:
             self.sandbox.faults.add(BOOK, "occupy_slot")
-        if self.dice.random() < 0.1:
+        if self.chance.random() < 0.1:
             self.sandbox.faults.add(BOOK, "drop_after")
 
 
-def find_marker(environ: dict[str, Any]) -> str:
+def find_reference(environ: dict[str, Any]) -> str:
     body = environ["wsgi.input"].read()
     environ["wsgi.input"].seek(0)
     text = json.dumps(json.loads(body))
     return text[text.index("MG-") :][:23]
 
 
-# What the processes do
+# Processes
 
 
 def visit(number: int, share: int, seed: int) -> int:
-    """Put wishes on paper, each with an agreement of its own; how many were stored."""
-    dice, kind, stored = random.Random(seed * 1000 + number), MeetingType.objects.get(slug=SLUG), 0
+    """Store bookings, each with its own agreement; return their number."""
+    chance, kind, stored = random.Random(seed * 1000 + number), MeetingType.objects.get(slug=SLUG), 0
     wanted = share
     while stored < wanted:
         now = timezone.now()
-        start = now + timedelta(weeks=dice.randrange(1, WEEKS))
+        start = now + timedelta(weeks=chance.randrange(1, WEEKS))
         client = build_client("default", "write")
         free = list_slots(
             meeting_type=kind, start=start, end=start + timedelta(days=7), client=client, now=now
@@ -167,46 +172,46 @@ def visit(number: int, share: int, seed: int) -> int:
         try:
             book_appointment(
                 meeting_type=kind,
-                start=dice.choice(free.times).start,
+                start=chance.choice(free.times).start,
                 attendee=AttendeeData(
                     email=f"{number}.{stored}@example.com", first_name="Jane", timezone="Europe/Berlin"
                 ),
                 client=client,
                 now=now,
-                rebook=agree(dice),
-                send=dice.random() < 0.5,
+                rebook=build_agreement(chance),
+                send=chance.random() < 0.5,
             )
         except MeetergoError:
-            continue  # the time was taken from under its list
+            continue  # the slot was occupied after it was listed
         stored += 1
     return stored
 
 
-def agree(dice: random.Random) -> dict[str, Any]:
-    first = dice.choice((9, 10, 12, 14))
+def build_agreement(chance: random.Random) -> dict[str, Any]:
+    first = chance.choice((9, 10, 12, 14))
     return {
-        "weekdays": sorted(dice.sample(range(5), dice.randint(1, 5))),
-        "hours": [first, first + dice.randint(2, 8)],
+        "weekdays": sorted(chance.sample(range(5), chance.randint(1, 5))),
+        "hours": [first, first + chance.randint(2, 8)],
     }
 
 
-# What has to hold
+# Checks
 
 
-def judge(sandbox: Sandbox, door: Door, stored: int) -> dict[str, Any]:
+def judge(sandbox: Sandbox, recorder: Recorder, stored: int) -> dict[str, Any]:
     outside, often, two_open, unended, doubled = [], [], [], [], []
-    active, attempts, lost = count_standing(sandbox), 0, 0
+    active, attempts, lost = count_active(sandbox), 0, 0
     rows = Booking.objects.prefetch_related("attempts").order_by("pk")
     for booking in rows:
         agreement = read_agreement(booking)
-        ledger = sorted(booking.attempts.all(), key=lambda one: one.number)
-        attempts += len(ledger)
-        lost += any(one.outcome == Outcome.SLOT_TAKEN for one in ledger)
-        starts = [one.start for one in ledger if one.start != agreement.requested_start]
+        tries = sorted(booking.attempts.all(), key=lambda one: one.number)
+        attempts += len(tries)
+        lost += any(one.outcome == Outcome.SLOT_TAKEN for one in tries)
+        starts = [one.start for one in tries if one.start != agreement.requested_start]
         outside += [booking.pk for start in starts if not is_within(agreement, start)]
-        if len(ledger) > MOST_ATTEMPTS or door.asked[booking.reference] > MOST_ATTEMPTS:
+        if len(tries) > MOST_ATTEMPTS or recorder.requests[booking.reference] > MOST_ATTEMPTS:
             often.append(booking.pk)
-        if any(is_open_at(one, following.sent_at) for one, following in pairwise(ledger)):
+        if any(is_open_at(one, following.sent_at) for one, following in pairwise(tries)):
             two_open.append(booking.pk)
         if booking.is_open:
             unended.append(booking.pk)
@@ -218,22 +223,22 @@ def judge(sandbox: Sandbox, door: Door, stored: int) -> dict[str, Any]:
         "states": Counter(f"{booking.state} {booking.reason}".strip() for booking in rows),
         "lost": lost,
         "attempts": attempts,
-        "posts": sum(door.asked.values()),
+        "posts": sum(recorder.requests.values()),
         "unclear_answers": BookingAttempt.objects.filter(error_type="OutcomeUnknown").count(),
         "violations": [
-            *(f"booking {pk} tried a time outside of what was agreed" for pk in outside[:5]),
+            *(f"booking {pk} tried a time outside its agreement" for pk in outside[:5]),
             *(f"booking {pk} was tried too often" for pk in often[:5]),
             *(f"booking {pk} had two attempts open" for pk in two_open[:5]),
-            *(f"two requests of {reference} at once" for reference in door.overlaps[:5]),
-            *(f"booking {pk} was not ended" for pk in unended[:5]),
-            *(f"booking {pk} does not stand as it says" for pk in doubled[:5]),
-            *([f"only {lost} lost their time"] if lost < stored * 0.8 else []),
+            *(f"two requests of {reference} at once" for reference in recorder.overlaps[:5]),
+            *(f"booking {pk} is not final" for pk in unended[:5]),
+            *(f"booking {pk} and the service disagree" for pk in doubled[:5]),
+            *([f"only {lost} bookings lost their slot"] if lost < stored * 0.8 else []),
         ],
     }
 
 
 def is_within(agreement: Any, start: datetime) -> bool:
-    """Reckoned here once more, by the words of the agreement."""
+    """Return whether a start is within the agreement, computed independently of the app."""
     local = start.astimezone(BERLIN)
     days = abs((start - agreement.requested_start).total_seconds()) / 86400
     hours = range(agreement.hours[0], agreement.hours[1])
@@ -241,11 +246,11 @@ def is_within(agreement: Any, start: datetime) -> bool:
 
 
 def is_open_at(attempt: BookingAttempt, moment: datetime) -> bool:
-    """Whether it was not definite yet: it had not ended, or nobody could say how."""
+    """Return whether an attempt had no definite outcome at a moment."""
     return attempt.ended_at is None or attempt.ended_at > moment or attempt.outcome == Outcome.UNKNOWN
 
 
-# Controls: with one of these the trial has to fail
+# With one of these the run has to report violations
 
 
 def allow_all(*_: Any) -> bool:

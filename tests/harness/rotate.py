@@ -1,8 +1,8 @@
-"""A rotation of keys that is killed again and again.
+"""A rotation of encryption keys that is killed repeatedly.
 
-``meetergo_rotate_keys`` runs over many secrets as a process of its own and is killed with -9 at random rows.
-At the end every secret must open with the new key alone and read as before; what had been rotated when the
-process died may not be written again.
+``meetergo_rotate_keys`` runs over many secrets in a process of its own and is killed with SIGKILL at random
+rows. At the end every secret must decrypt with the new key alone to its former text, and rows that were
+rotated before a kill may not be written again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def run(rows: int, kills: int, seed: int, folder: Path) -> dict[str, Any]:
-    """The figures of one trial, on a SQLite file in ``folder``."""
+    """Run once on a SQLite file in ``folder``; return the figures."""
     database, old, new = folder / "secrets.sqlite3", make_key(), make_key()
     before_env, env = make_env(database, old), make_env(database, new, old)
     call(before_env, "migrate", "-v0")
@@ -60,7 +60,7 @@ def run(rows: int, kills: int, seed: int, folder: Path) -> dict[str, Any]:
         *list_misread(rotated, new, rows)[:10],
         *(f"{key} was written twice" for key in twice[:10]),
         *([f"the last run rotated {again} once more"] if again else []),
-        *([f"only {done} of {kills} kills struck"] if done < kills else []),
+        *([f"only {done} of {kills} kills hit a running process"] if done < kills else []),
     ]
     return {
         "part": "rotate",
@@ -88,7 +88,7 @@ def make_env(database: Path, *keys: str) -> dict[str, str]:
 
 
 def fill(rows: int) -> None:
-    """Appointments whose secrets say which they are; runs in a process that has Django."""
+    """Create appointments with numbered secrets, in a process with Django set up."""
     from datetime import UTC, datetime
 
     from django_meetergo.models import Appointment
@@ -104,19 +104,19 @@ def fill(rows: int) -> None:
 
 
 def rotate(env: dict[str, str]) -> int:
-    """One undisturbed run: how many secrets it has rotated."""
+    """Run the command without a kill; return how many secrets it rotated."""
     found = re.search(r"(\d+) secrets re-encrypted", call(env, "meetergo_rotate_keys"))
     return int(found[1]) if found else -1
 
 
 def kill_often(
-    env: dict[str, str], database: Path, original: dict[int, str], kills: int, dice: random.Random
+    env: dict[str, str], database: Path, original: dict[int, str], kills: int, chance: random.Random
 ) -> int:
-    """Start the command and kill it when it has come to some row, over and over; how often it was alive."""
+    """Repeatedly start the command and kill it at a random row; return how often it was running."""
     done, keys = 0, sorted(original)
     span = len(keys) // (kills + 1)
     for kill in range(kills):
-        target = keys[dice.randrange(kill * span, (kill + 1) * span)]
+        target = keys[chance.randrange(kill * span, (kill + 1) * span)]
         process = subprocess.Popen([*DJANGO, "meetergo_rotate_keys", "-v0"], env=env)
         while process.poll() is None and read_secret(database, target) == original[target]:
             time.sleep(0.01)
@@ -128,14 +128,14 @@ def kill_often(
 
 
 def list_misread(stored: dict[int, str], key: str, rows: int) -> list[str]:
-    """Secrets that do not open with the new key alone, or do not read as they were written."""
+    """Return a sentence for each secret that does not decrypt to its text with the new key alone."""
     fernet, wrong = Fernet(key), []
     for number, (row, token) in enumerate(sorted(stored.items())):
         try:
             if fernet.decrypt(token.encode()).decode() != f"secret {number}":
-                wrong.append(f"{row} reads otherwise")
+                wrong.append(f"{row} has another text")
         except InvalidToken:
-            wrong.append(f"{row} does not open with the new key")
+            wrong.append(f"{row} does not decrypt with the new key")
     return wrong if len(stored) == rows else [f"{len(stored)} secrets of {rows} are left", *wrong]
 
 

@@ -1,7 +1,7 @@
-"""Five hundred readers want the same free times, of which there is no copy yet.
+"""Five hundred readers ask for the same free times, of which no copy is cached.
 
-They are threads of several processes with one cache between them. One of them asks the service; the others
-wait for its answer.
+They are threads of several processes that share a cache. One of them asks the service; the others wait for
+its result.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from tests.harness import workers
 
 SLUG = "intro-call"
 MOST_WAIT = 2.0
-ANSWER_TAKES = 0.3
+RESPONSE_SECONDS = 0.3
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
-    parser = argparse.ArgumentParser(prog="python -m tests.harness herd")
+    parser = argparse.ArgumentParser(prog="python -m tests.harness stampede")
     parser.add_argument("--readers", type=int, default=500)
     parser.add_argument("--processes", type=int, default=4)
-    return workers.try_alone(run, parser, arguments, SABOTAGES)
+    return workers.run_from_command_line(run, parser, arguments, SABOTAGES)
 
 
 def run(*, readers: int, processes: int = 4, sabotage: str | None = None) -> dict[str, Any]:
-    """The figures of one trial, on an empty database."""
+    """Run once on an empty database; return the figures."""
     sandbox = Sandbox(rate_limit=False)
     with server.start(sandbox) as running, workers.shared_cache() as caches:
         workers.read_directory(running.url)
-        sandbox.faults.add("GET /v4/booking-availability", "slow", times=-1, seconds=ANSWER_TAKES)
+        sandbox.faults.add("GET /v4/booking-availability", "slow", times=-1, seconds=RESPONSE_SECONDS)
         site = workers.make_site(running.url, caches, SABOTAGES[sabotage] if sabotage else {})
         with workers.hire(site, processes) as hired:
             reads = [hired.send(read_all, readers // processes) for _ in range(processes)]
@@ -57,7 +57,7 @@ def run(*, readers: int, processes: int = 4, sabotage: str | None = None) -> dic
     waits = sorted(wait for wait, _ in found)
     empty = sum(not times for _, times in found)
     return {
-        "part": "herd",
+        "part": "stampede",
         "processes": processes,
         "sabotage": sabotage,
         "readers": len(found),
@@ -66,21 +66,21 @@ def run(*, readers: int, processes: int = 4, sabotage: str | None = None) -> dic
         "wait_max_ms": round(waits[-1] * 1000),
         "violations": [
             *([f"{calls} calls for one document"] if calls != 1 else []),
-            *([f"somebody waited {waits[-1]:.2f} s"] if waits[-1] > MOST_WAIT else []),
-            *([f"{empty} readers were shown nothing"] if empty else []),
+            *([f"a reader waited {waits[-1]:.2f} s"] if waits[-1] > MOST_WAIT else []),
+            *([f"{empty} readers got no times"] if empty else []),
         ],
     }
 
 
 def read_all(readers: int) -> list[tuple[float, int]]:
-    """Let so many threads of this process read at once; how long each took and how many times it saw."""
+    """Read in many threads at once; return the duration and the number of times of each read."""
     kind, now = MeetingType.objects.get(slug=SLUG), timezone.now()
     start = EPOCH + ((now - EPOCH) // WINDOW + 1) * WINDOW
-    group_by = threading.Barrier(readers)
+    barrier = threading.Barrier(readers)
 
     def read(_: int) -> tuple[float, int]:
-        cache.get("")  # a server's threads have their connections already
-        group_by.wait()
+        cache.get("")  # connects, as the threads of a running server are
+        barrier.wait()
         try:
             started = time.monotonic()
             client = build_client("default", "view")
@@ -95,10 +95,10 @@ def read_all(readers: int) -> list[tuple[float, int]]:
         return list(pool.map(read, range(readers)))
 
 
-# Controls: with one of these the trial has to fail
+# With one of these the run has to report violations
 
 
-def everybody(window: Any, *, client: Any, now: Any) -> Any:
+def fetch_always(window: Any, *, client: Any, now: Any) -> Any:
     try:
         return fetch_window(window, client=client, now=now)
     except RemoteError:
@@ -106,6 +106,6 @@ def everybody(window: Any, *, client: Any, now: Any) -> Any:
 
 
 SABOTAGES: dict[str, dict[str, Any]] = {
-    "no-lock": {"django_meetergo.services.availability.refresh.fetch_once_per_process": everybody},
-    "slow-look": {"django_meetergo.services.availability.refresh.WAIT_STEP_SECONDS": 2.5},
+    "no-lock": {"django_meetergo.services.availability.refresh.fetch_once_per_process": fetch_always},
+    "slow-wait": {"django_meetergo.services.availability.refresh.WAIT_STEP_SECONDS": 2.5},
 }

@@ -1,7 +1,7 @@
-"""A full sync that is killed again and again.
+"""A full sync that is killed repeatedly.
 
-The sandbox holds many appointments; ``meetergo_sync --kind full`` runs as a process of its own and is killed
-with -9 at random moments. At the end nothing may be missing, and a second run may write nothing.
+``meetergo_sync --kind full`` reads many appointments in a process of its own and is killed with SIGKILL at
+random moments. At the end no appointment may be missing, and another run may write nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.scenarios import add_appointments
 
 DJANGO = (sys.executable, "-m", "django")
-LEASE = 1  # seconds; a killed run is free again after so long
+LEASE = 1  # seconds until a killed run can be resumed
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def run(appointments: int, kills: int, seed: int, folder: Path) -> dict[str, Any]:
-    """The figures of one trial, on a SQLite file in ``folder``."""
+    """Run once on a SQLite file in ``folder``; return the figures."""
     sandbox = Sandbox(rate_limit=False)
     add_appointments(sandbox.state, appointments)
     database = folder / "mirror.sqlite3"
@@ -88,21 +88,21 @@ def call(env: dict[str, str], *arguments: str) -> str:
 
 
 def sync(env: dict[str, str]) -> dict[str, int]:
-    """One undisturbed run: how many rows it has read and written in all."""
+    """Run the command without a kill; return how many rows it read and wrote."""
     time.sleep(LEASE)
     out = call(env, "meetergo_sync", "--kind", "full")
     read, written = re.search(r"(\d+) appointments read, (\d+) written", out).groups()
     return {"read": int(read), "written": int(written)}
 
 
-def kill_often(env: dict[str, str], database: Path, kills: int, dice: random.Random) -> int:
-    """Start the command and kill it in the middle, over and over; how often it was alive to be killed."""
+def kill_often(env: dict[str, str], database: Path, kills: int, chance: random.Random) -> int:
+    """Repeatedly start the command and kill it; return how often it was running."""
     done = 0
     for _ in range(kills):
         before = len(read_ids(database))
         process = subprocess.Popen([*DJANGO, "meetergo_sync", "--kind", "full", "-v0"], env=env)
         wait_for_progress(process, database, before)
-        time.sleep(dice.uniform(0, 0.5))
+        time.sleep(chance.uniform(0, 0.5))
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             done += 1
@@ -112,7 +112,7 @@ def kill_often(env: dict[str, str], database: Path, kills: int, dice: random.Ran
 
 
 def wait_for_progress(process: subprocess.Popen[bytes], database: Path, before: int) -> None:
-    """Until it writes rows: a process that has not begun proves nothing by being killed."""
+    """Wait until the process writes rows or ends."""
     while process.poll() is None and len(read_ids(database)) == before:
         time.sleep(0.05)
 

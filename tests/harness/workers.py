@@ -1,4 +1,4 @@
-"""Several processes of one site, each a Django of its own on the same database, cache and sandbox."""
+"""Several Django processes of one site that share database, cache and sandbox."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 REDIS = os.environ.get("HARNESS_REDIS_URL", "redis://127.0.0.1:6379/5")
-BOOT = 120  # seconds until every process must stand at the gate
+BOOT_TIMEOUT = 120  # seconds until every process must be ready
 
 gate: Any = None
 stop: Any = None
@@ -24,50 +24,49 @@ stop: Any = None
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """What the processes have in common.
-
-    ``patches`` maps dotted paths to what stands there in this trial: scaled times, recorders, a sabotage.
-    """
+    """The settings of all processes, and the values that replace those at dotted paths."""
 
     settings: Mapping[str, Any]
     patches: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crew:
+class Processes:
+    """Running processes that wait for ``begin``."""
+
     pool: ProcessPoolExecutor
     gate: Any
     stop: Any
 
     def send(self, do: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Have one process do this, as soon as all of them are there."""
-        return self.pool.submit(attend, do, arguments)
+        """Call a function in one process, as soon as all of them are ready."""
+        return self.pool.submit(run_at_start, do, arguments)
 
     def begin(self) -> None:
-        self.gate.wait(BOOT)
+        self.gate.wait(BOOT_TIMEOUT)
 
 
 @contextmanager
-def hire(site: Site, number: int) -> Iterator[Crew]:
-    """``number`` processes; at the end they are asked to stop and waited for."""
+def hire(site: Site, number: int) -> Iterator[Processes]:
+    """Run ``number`` processes until the block ends. Yield them."""
     context = get_context("spawn")
     gate, stop = context.Barrier(number + 1), context.Event()
     with ProcessPoolExecutor(
-        # Pickled twice: what it names may only be imported once Django is there.
+        # Patches are pickled twice, since they may be imported only once Django is set up.
         number,
         mp_context=context,
-        initializer=become,
+        initializer=set_up_process,
         initargs=(dict(site.settings), pickle.dumps(site.patches), gate, stop),
     ) as pool:
         try:
-            yield Crew(pool=pool, gate=gate, stop=stop)
+            yield Processes(pool=pool, gate=gate, stop=stop)
         finally:
             stop.set()
             gate.abort()
 
 
-def become(settings: dict[str, Any], patches: bytes, shared_gate: Any, shared_stop: Any) -> None:
-    """Make this new process one of the site's."""
+def set_up_process(settings: dict[str, Any], patches: bytes, shared_gate: Any, shared_stop: Any) -> None:
+    """Set up Django in a new process."""
     global gate, stop
     gate, stop = shared_gate, shared_stop
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
@@ -82,28 +81,28 @@ def become(settings: dict[str, Any], patches: bytes, shared_gate: Any, shared_st
         setattr(pkgutil.resolve_name(owner), name, value)
 
 
-def attend(do: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def run_at_start(do: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     from django.db import connections
 
-    gate.wait(BOOT)
+    gate.wait(BOOT_TIMEOUT)
     try:
         return do(*arguments)
     finally:
         connections.close_all()
 
 
-def work(nap: float, periodic: bool = True) -> None:
-    """A worker: does what is due, over and over, until the trial ends."""
+def work(pause: float, periodic: bool = True) -> None:
+    """Run what is due, with pauses in seconds, until ``stop`` is set."""
     from django.utils import timezone
 
     from django_meetergo.services.scheduler import run_due
 
-    while not stop.wait(nap):
+    while not stop.wait(pause):
         run_due(timezone.now(), periodic=periodic)
 
 
 def make_site(url: str, caches: Mapping[str, Any], patches: Mapping[str, Any], **meetergo: Any) -> Site:
-    """The tests' site on our database, this cache and the sandbox at ``url``; other settings by name."""
+    """Return the tests' site with this database and cache and the sandbox at ``url``."""
     from django.conf import settings
 
     from django_meetergo.sandbox import seed
@@ -124,11 +123,11 @@ def make_site(url: str, caches: Mapping[str, Any], patches: Mapping[str, Any], *
 
 
 def take_freely(*_: Any) -> None:
-    """A permit for everybody, in place of ``RateLimiter.acquire``."""
+    """Replace ``RateLimiter.acquire``: every request gets a permit."""
 
 
 def wait_until(condition: Any, seconds: float) -> float | None:
-    """When it came true."""
+    """Wait until a condition holds; return the time, or None after ``seconds``."""
     ends = time.time() + seconds
     while time.time() < ends:
         if condition():
@@ -137,11 +136,11 @@ def wait_until(condition: Any, seconds: float) -> float | None:
     return None
 
 
-# What a trial stands on
+# Database, cache and directory
 
 
 def read_directory(url: str) -> None:
-    """What the site knows before a trial begins; by another key, so that it is on another bill."""
+    """Sync the directory with another key, which has a rate limit of its own."""
     from django.conf import settings
     from django.test import override_settings
     from django.utils import timezone
@@ -158,7 +157,7 @@ def read_directory(url: str) -> None:
 
 @contextmanager
 def own_database() -> Iterator[None]:
-    """An empty database for a trial that is started by hand; it has to be PostgreSQL."""
+    """Create an empty PostgreSQL database for a run from the command line."""
     from django.db import connection
     from django.test.utils import setup_databases, teardown_databases
 
@@ -173,13 +172,13 @@ def own_database() -> Iterator[None]:
         teardown_databases(databases, verbosity=0)
 
 
-def try_alone(
+def run_from_command_line(
     run: Callable[..., dict[str, Any]],
     parser: ArgumentParser,
     arguments: Sequence[str],
     sabotages: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The figures of one trial as the command line asks for it, on a database of its own."""
+    """Run once with the options of the command line on a new database; return the figures."""
     parser.add_argument("--sabotage", choices=sorted(sabotages))
     chosen = parser.parse_args(arguments)
     with own_database():
@@ -188,7 +187,7 @@ def try_alone(
 
 @contextmanager
 def shared_cache(kind: str = "redis") -> Iterator[dict[str, Any]]:
-    """``CACHES`` for all processes of one trial; nothing of it is left behind."""
+    """Yield ``CACHES`` for all processes, and remove the cache's entries afterwards."""
     from django.core.cache.backends.redis import RedisCache
     from django.core.management import call_command
     from django.db import connection
@@ -221,7 +220,7 @@ def shared_cache(kind: str = "redis") -> Iterator[dict[str, Any]]:
 
 
 def database_settings() -> dict[str, Any]:
-    """``DATABASES`` with the name of the database that this process is really on."""
+    """Return ``DATABASES`` with the name of the database in use."""
     from django.db import connection
 
     known = connection.settings_dict

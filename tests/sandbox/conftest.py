@@ -1,4 +1,4 @@
-"""A sandbox for each test, with a caller that lets the contract judge every answer."""
+"""A sandbox for each test, and callers that check every response against the contract."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOW = datetime(2026, 10, 5, 6, 0, tzinfo=UTC)
 
 @dataclass
 class Reply:
-    """An answer as a test reads it."""
+    """A response as tests read it."""
 
     status: int
     headers: dict[str, str]
@@ -40,7 +40,7 @@ Exchange = Callable[[str, str, bytes, dict[str, str]], Reply]
 
 
 class Caller:
-    """Speaks to a sandbox with the admin's token unless told otherwise."""
+    """Sends requests to a sandbox, by default with the admin's token."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
@@ -55,7 +55,7 @@ class Caller:
         query: dict[str, Any] | None = None,
         token: str | None = "own",
         headers: dict[str, str] | None = None,
-        judged: bool = True,
+        checked: bool = True,
     ) -> Reply:
         target = path + (f"?{urlencode(query, doseq=True)}" if query else "")
         sent = {"Host": "localhost", "Content-Type": "application/json", **(headers or {})}
@@ -64,33 +64,39 @@ class Caller:
             sent["Authorization"] = f"Bearer {token}"
         data = b"" if body is None else json.dumps(body).encode()
         reply = self.exchange(method, target, data, sent)
-        if judged and not path.startswith("/_sandbox") and path != "/":
-            load_contract().check_answer(method, path, reply.status, reply.body)
+        if checked and not path.startswith("/_sandbox") and path != "/":
+            load_contract().check_response(method, path, reply.status, reply.body)
         return reply
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
-        """Use a control route and answer its document."""
+        """Use a control route and return its document."""
         reply = self(method, f"/_sandbox/{path}", body, token=None)
         assert reply.status < 300, reply.body
         return reply.document if reply.body else None
 
     def free(self, type_id: str, **query: Any) -> list[str]:
-        """The free starts of a meeting type in the month to come."""
-        scope = {} if {"hostIds", "queueId"} & set(query) else scope_of(type_id)
+        """Return the free starts of a meeting type in the coming month."""
+        scope = {} if {"hostIds", "queueId"} & set(query) else choose_hosts(type_id)
         window = {"start": "2026-10-05", "end": "2026-11-04", "timezone": "Europe/Berlin"}
         query = {"meetingTypeId": type_id, **window, **scope, **query}
         document = self("GET", "/v4/booking-availability", query=query).document
         return [spot["startTime"] for day in document["dates"] for spot in day["spots"]]
 
     def book(self, type_id: str, begin: str, email: str = "jane.doe@example.com", **more: Any) -> Reply:
-        """Ask for a slot."""
+        """Book a slot."""
         attendee = {"email": email, "firstname": "Jane", "lastname": "Doe", **more.pop("attendee", {})}
-        body = {"meetingTypeId": type_id, "start": begin, **scope_of(type_id), "attendee": attendee, **more}
+        body = {
+            "meetingTypeId": type_id,
+            "start": begin,
+            **choose_hosts(type_id),
+            "attendee": attendee,
+            **more,
+        }
         return self("POST", "/v4/booking", body)
 
 
-def scope_of(type_id: str) -> dict[str, Any]:
-    """Whom to name for a meeting type."""
+def choose_hosts(type_id: str) -> dict[str, Any]:
+    """Return the hosts or the queue of a meeting type."""
     if type_id == seed.NEXT_THERAPIST:
         return {"queueId": seed.QUEUE}
     hosts = {seed.INTRO_CALL: seed.ANNA, seed.CONSULTATION: seed.BEN, seed.SECOND_OPINION: seed.BEN}
@@ -98,7 +104,7 @@ def scope_of(type_id: str) -> dict[str, Any]:
 
 
 def exchange_in_process(sandbox: Sandbox) -> Exchange:
-    """Call the application itself."""
+    """Return an exchange that calls the application in-process."""
 
     def exchange(method: str, target: str, data: bytes, headers: dict[str, str]) -> Reply:
         path, _, query = target.partition("?")
@@ -118,14 +124,14 @@ def exchange_in_process(sandbox: Sandbox) -> Exchange:
 
 
 def exchange_by_socket(url: str, timeout: float = 5) -> Exchange:
-    """Call over a socket, a new connection each time."""
+    """Return an exchange over a socket, with a new connection for each request."""
 
     def exchange(method: str, target: str, data: bytes, headers: dict[str, str]) -> Reply:
         connection = HTTPConnection(urlsplit(url).netloc, timeout=timeout)
         try:
             connection.request(method, target, data, {**headers, "Host": urlsplit(url).netloc})
-            answer = connection.getresponse()
-            return Reply(answer.status, dict(answer.getheaders()), answer.read())
+            response = connection.getresponse()
+            return Reply(response.status, dict(response.getheaders()), response.read())
         finally:
             connection.close()
 
@@ -134,7 +140,7 @@ def exchange_by_socket(url: str, timeout: float = 5) -> Exchange:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """A sandbox in which it is Monday morning, with nothing booked yet."""
+    """A sandbox on a Monday morning, with every seeded appointment cancelled."""
     made = Sandbox(rate_limit=False, clock=Clock(lambda: NOW))
     for appointment in list(made.state.appointments.values()):
         changes.cancel(made.state, appointment, source="host", by=None, everyone=True)
@@ -144,7 +150,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def call(sandbox: Sandbox) -> Caller:
-    """A caller in this process."""
+    """A caller in-process."""
     return Caller(exchange_in_process(sandbox))
 
 

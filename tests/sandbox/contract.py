@@ -1,4 +1,4 @@
-"""The recorded contract as a judge: an answer is documented, or the test fails."""
+"""The recorded contract: a response that it does not document fails the test."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ URN = "urn:meetergo"
 
 
 class ContractError(AssertionError):
-    """An answer the contract does not know."""
+    """A response the contract does not document."""
 
 
 @cache
 def load_contract() -> Contract:
-    """The contract, read once."""
+    """Return the contract; it is read once."""
     return Contract(yaml.safe_load((RECORDINGS / "meetergo-openapi.yaml").read_text(encoding="utf-8")))
 
 
 class Contract:
-    """Judges answers by the OpenAPI document."""
+    """Checks responses against the OpenAPI document."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
@@ -36,8 +36,8 @@ class Contract:
         )
         self._validators: dict[str, Draft202012Validator] = {}
 
-    def check_answer(self, method: str, path: str, status: int, body: bytes) -> None:
-        """Fail unless this route may answer this status with this body."""
+    def check_response(self, method: str, path: str, status: int, body: bytes) -> None:
+        """Raise ``ContractError`` unless the route documents this status with this body."""
         template = self.find_template(method, path)
         responses = self.document["paths"][template][method.lower()]["responses"]
         if str(status) not in responses:
@@ -55,7 +55,7 @@ class Contract:
             )
 
     def check_schema(self, document: Any, name: str) -> None:
-        """Fail unless a document matches a named schema; ``array:X`` is a list of X."""
+        """Raise ``ContractError`` unless a document matches a named schema; ``array:X`` is a list of X."""
         items, single = name.startswith("array:"), name.removeprefix("array:")
         if single == "any":
             return
@@ -65,7 +65,7 @@ class Contract:
             self._check(one, f"/components/schemas/{single}", name)
 
     def find_template(self, method: str, path: str) -> str:
-        """The documented path template a path belongs to; fixed words win over parameters."""
+        """Return the documented template of a path. Fixed words win over parameters."""
         parts = path.strip("/").split("/")
         fitting = [
             template

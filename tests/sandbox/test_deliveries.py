@@ -14,7 +14,7 @@ EVENTS = ["booking_created", "booking_cancelled", "booking_rescheduled"]
 
 @pytest.fixture
 def inbox():
-    """An endpoint on this computer; answers its address, what came, and the statuses still to give."""
+    """An endpoint on this computer: its address, the bodies received, and the statuses to answer with."""
     came, statuses = [], []
 
     class Handler(BaseHTTPRequestHandler):
@@ -59,13 +59,13 @@ def test_endpoints_are_numbered_changed_and_removed(call):
     assert call("GET", "/webhooks").document == []
 
 
-def test_six_endpoints_are_enough(call):
-    """The seventh is a 406."""
+def test_a_seventh_endpoint_is_refused(call):
+    """The status is 406."""
     assert {register(call).status for _ in range(6)} == {201}
     assert register(call).status == 406
 
 
-def test_endpoints_must_be_safe(call):
+def test_endpoints_must_be_https_or_local(call):
     """HTTPS anywhere, plain HTTP on this computer only, known events only."""
     assert register(call, "http://app.example.com/hook").status == 400
     assert register(call, "http://127.0.0.1:8000/hook").status == 201
@@ -91,8 +91,8 @@ def test_each_change_is_delivered_in_the_documented_shape(sandbox, call, inbox):
     assert "secret-token" not in written
 
 
-def test_a_person_leaving_a_group_is_a_cancellation_that_is_none(sandbox, call, inbox):
-    """The event says cancelled, the appointment goes on."""
+def test_an_attendee_who_leaves_a_group_sends_booking_cancelled(sandbox, call, inbox):
+    """The appointment itself is not cancelled."""
     endpoint, came, _ = inbox
     register(call, endpoint)
     made = call.book(seed.GROUP_CLASS, "2026-10-06T09:00:00+02:00").document["appointmentId"]
@@ -102,30 +102,30 @@ def test_a_person_leaving_a_group_is_a_cancellation_that_is_none(sandbox, call, 
     assert (came[1]["webhookType"], came[1]["isCancelled"]) == ("booking_cancelled", False)
 
 
-def test_deliveries_misbehave_on_demand(sandbox, call, inbox):
-    """Twice, in another order, never, again, and in the old envelope."""
+def test_deliveries_are_repeated_shuffled_dropped_and_replayed(sandbox, call, inbox):
+    """And they can have the old envelope."""
     endpoint, came, _ = inbox
     register(call, endpoint)
 
-    def steer(action, **more):
+    def control(action, **more):
         call.control("POST", "deliveries", {"action": action, **more})
 
-    steer("hold")
-    steer("duplicate", count=2)
+    control("hold")
+    control("duplicate", count=2)
     ids = book_three(call)
     assert came == []
-    steer("shuffle")
-    steer("release")
+    control("shuffle")
+    control("release")
     assert sandbox.deliveries.wait_idle()
     order = [body["id"] for body in came]
     assert sorted(order) == sorted(ids * 2)
     assert order != [one for one in ids for _ in range(2)]
-    steer("replay")
+    control("replay")
     assert sandbox.deliveries.wait_idle()
     assert len(came) == 12
-    steer("duplicate", count=1)
-    steer("drop", count=2)
-    steer("legacy")
+    control("duplicate", count=1)
+    control("drop", count=2)
+    control("legacy")
     book_three(call)
     assert sandbox.deliveries.wait_idle()
     assert len(came) == 13
@@ -134,8 +134,8 @@ def test_deliveries_misbehave_on_demand(sandbox, call, inbox):
     assert results.count("dropped") == 2
 
 
-def test_a_refused_delivery_is_tried_again(sandbox, call, inbox):
-    """At least once: a 500 brings it back."""
+def test_a_failed_delivery_is_retried(sandbox, call, inbox):
+    """Until the endpoint answers 2xx."""
     endpoint, came, statuses = inbox
     statuses += [500, 503]
     register(call, endpoint)
@@ -146,16 +146,16 @@ def test_a_refused_delivery_is_tried_again(sandbox, call, inbox):
     assert [entry["attempt"] for entry in sandbox.request_log.entries(kind="delivery")] == [1, 2, 3]
 
 
-def test_nothing_leaves_this_computer(sandbox, call):
-    """An endpoint elsewhere is accepted, and never called."""
+def test_nothing_is_sent_to_another_computer(sandbox, call):
+    """Its endpoint is registered, and never called."""
     register(call)
     call.book(seed.INTRO_CALL, "2026-10-06T09:00:00+02:00")
     assert sandbox.deliveries.wait_idle()
     assert "outside" in sandbox.request_log.entries(kind="delivery")[0]["result"]
 
 
-def test_a_test_kit_may_carry_the_mail_itself(sandbox, call):
-    """By hand, in the caller's thread, through a transport of its own."""
+def test_a_test_can_send_deliveries_itself(sandbox, call):
+    """In the caller's thread, through its own transport."""
     sent = []
     sandbox.deliveries.settings.manual = True
     sandbox.deliveries.transport = lambda endpoint, body: sent.append((endpoint, body)) or 200

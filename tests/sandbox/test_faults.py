@@ -1,4 +1,4 @@
-"""Every fault, on a real socket where it matters, and what the request log says about it."""
+"""Every fault, over a socket where it matters, and its entry in the request log."""
 
 import json
 import time
@@ -23,7 +23,7 @@ def arm(call, kind, route=ROUTE, **options):
 def book(call):
     attendee = {"email": "jane.doe@example.com", "notes": {"reference": "m1"}}
     body = {"meetingTypeId": seed.INTRO_CALL, "start": AT, "hostIds": [seed.ANNA], "attendee": attendee}
-    return call("POST", "/v4/booking", body, judged=False)
+    return call("POST", "/v4/booking", body, checked=False)
 
 
 def active(sandbox):
@@ -43,8 +43,8 @@ def active(sandbox):
         ("cut", IncompleteRead, True),
     ],
 )
-def test_endings_without_an_answer(sandbox, wire, kind, error, applied):
-    """The caller sees the failure, the booking stands or does not, and the next call is answered."""
+def test_endings_without_a_response(sandbox, wire, kind, error, applied):
+    """The caller sees the failure, the booking is made or not, and the next request is answered."""
     arm(wire, kind, seconds=0.1)
     with pytest.raises(error) as caught:
         book(wire)
@@ -63,7 +63,7 @@ def test_endings_without_an_answer(sandbox, wire, kind, error, applied):
         ("bad_status_line", MalformedReply),
     ],
 )
-def test_in_process_the_silence_is_an_exception(sandbox, call, kind, error):
+def test_in_process_a_missing_response_is_an_exception(sandbox, call, kind, error):
     """The exception says whether the request was carried out."""
     arm(call, kind, seconds=9)
     with pytest.raises(error) as caught:
@@ -73,8 +73,8 @@ def test_in_process_the_silence_is_an_exception(sandbox, call, kind, error):
 
 
 @pytest.mark.parametrize(("kind", "applied"), [("status_before", False), ("status_after", True)])
-def test_statuses_can_be_ordered(sandbox, wire, kind, applied):
-    """With a status, a ``Retry-After`` and a body of one's choice."""
+def test_a_status_can_be_chosen(sandbox, wire, kind, applied):
+    """Status, ``Retry-After`` and body are those of the fault."""
     arm(wire, kind, status=502, retry_after=7, body='{"message": "gateway"}')
     reply = book(wire)
     assert (reply.status, reply.headers["Retry-After"], reply.document) == (502, "7", {"message": "gateway"})
@@ -82,7 +82,7 @@ def test_statuses_can_be_ordered(sandbox, wire, kind, applied):
 
 
 @pytest.mark.parametrize("part", ["headers", "body"])
-def test_an_answer_can_drip(wire, part):
+def test_a_response_can_drip(wire, part):
     """The bytes come in small pieces over the whole time."""
     arm(wire, "drip", seconds=0.4, part=part)
     before = time.monotonic()
@@ -90,7 +90,7 @@ def test_an_answer_can_drip(wire, part):
     assert time.monotonic() - before >= 0.35
 
 
-def test_answers_can_be_slow_oversized_garbled_or_empty(sandbox, wire):
+def test_responses_can_be_slow_oversized_garbage_or_empty(sandbox, wire):
     """All of them with the right status, after the booking was made."""
     arm(wire, "slow", seconds=0.2)
     before = time.monotonic()
@@ -99,17 +99,17 @@ def test_answers_can_be_slow_oversized_garbled_or_empty(sandbox, wire):
     path = f"/v4/appointment/{made['appointmentId']}"
     route = "GET /v4/appointment/{id}"
     arm(wire, "oversized", route)
-    assert len(wire("GET", path, judged=False).body) > 2 * 1024 * 1024
+    assert len(wire("GET", path, checked=False).body) > 2 * 1024 * 1024
     arm(wire, "garbage", route)
-    garbled = wire("GET", path, judged=False)
+    garbled = wire("GET", path, checked=False)
     assert (garbled.status, garbled.headers["Content-Type"][:9]) == (200, "text/html")
     arm(wire, "empty", route)
-    empty = wire("GET", path, judged=False)
+    empty = wire("GET", path, checked=False)
     assert (empty.status, empty.body) == (200, b"")
 
 
-def test_a_slot_can_be_stolen(sandbox, call):
-    """Somebody else is there first, for bookings, moves, queues and groups alike."""
+def test_a_slot_can_be_occupied_before_the_request(sandbox, call):
+    """Another attendee books first: before bookings and moves, in queues and in groups."""
     arm(call, "occupy_slot")
     assert book(call).document["errorCode"] == "slot-occupied"
     assert "other" in active(sandbox)[0].attendees[0].email
@@ -122,22 +122,22 @@ def test_a_slot_can_be_stolen(sandbox, call):
     assert moved.document["errorCode"] == "slot-occupied"
 
 
-def test_a_slot_can_be_taken_by_hand(call):
-    """The control route books a rival in."""
+def test_a_control_route_occupies_a_slot(call):
+    """The slot is then refused to others."""
     taken = call.control("POST", "slots/occupy", {"hostId": seed.ANNA, "start": AT})
     assert taken["appointmentId"]
     assert book(call).status == 400
 
 
 def test_the_date_can_be_wrong(call):
-    """The header is off by as many seconds as were ordered."""
+    """The header is wrong by as many seconds as the fault says."""
     arm(call, "skew_date", "*", seconds=-90)
     off = parsedate_to_datetime(call("GET", "/v4/user/me").headers["Date"])
     assert (NOW - off).total_seconds() == 90
 
 
-def test_markers_and_new_rows_can_be_missing(call):
-    """Answers are not echoed while hidden; lists lag behind; both end with the fault."""
+def test_answers_and_new_rows_can_be_missing(call):
+    """Attendees come without answers, and lists without new rows, while the fault applies."""
     made = book(call).document["appointmentId"]
     arm(call, "hide_answers", "GET /v4/appointment/{id}")
     assert "notes" not in call("GET", f"/v4/appointment/{made}").document["attendees"][0]
@@ -148,8 +148,8 @@ def test_markers_and_new_rows_can_be_missing(call):
     assert totals[1] - totals[0] == 1
 
 
-def test_a_booking_can_land_late(sandbox, wire):
-    """No answer now, the appointment later."""
+def test_a_booking_can_be_applied_late(sandbox, wire):
+    """There is no response, and the appointment appears later."""
     arm(wire, "delayed_apply", seconds=0.2)
     with pytest.raises(RemoteDisconnected):
         book(wire)
@@ -158,8 +158,8 @@ def test_a_booking_can_land_late(sandbox, wire):
     assert len(active(sandbox)) == 1
 
 
-def test_a_key_can_expire_in_the_middle(call):
-    """After the third request the credential is dead, until a reset."""
+def test_a_key_can_expire_between_requests(call):
+    """After the third request the credential is refused until a reset."""
     arm(call, "expire_key", "*", after=2)
     statuses = [call("GET", "/v4/meeting-type").status for _ in range(4)]
     assert statuses == [200, 200, 401, 401]
@@ -167,25 +167,25 @@ def test_a_key_can_expire_in_the_middle(call):
     assert call("GET", "/v4/meeting-type").status == 200
 
 
-def test_faults_count_skip_and_can_be_called_off(call):
+def test_faults_skip_count_and_can_be_cleared(call):
     """``after`` skips, ``times`` repeats, DELETE disarms, and an unknown kind is refused."""
     arm(call, "status_before", "GET *", status=500, after=1, times=2)
     read = "/v4/meeting-type"
-    assert [call("GET", read, judged=False).status for _ in range(4)] == [200, 500, 500, 200]
+    assert [call("GET", read, checked=False).status for _ in range(4)] == [200, 500, 500, 200]
     arm(call, "status_before", "*", times=None)
     call.control("DELETE", "faults")
     assert call("GET", read).status == 200
-    assert call("POST", "/_sandbox/faults", {"route": "*", "kind": "gremlin"}).status == 400
+    assert call("POST", "/_sandbox/faults", {"route": "*", "kind": "unheard_of"}).status == 400
 
 
 def test_every_fault_has_a_test():
-    """No kind is left out of this file."""
+    """Every kind is named in this file."""
     text = Path(__file__).read_text(encoding="utf-8")
     assert [kind for kind in KINDS if f'"{kind}"' not in text] == []
 
 
 def test_the_request_log_is_complete_and_hides_secrets(sandbox, call):
-    """Requests and changes in order; no secret and no credential in it; state has them for the oracle."""
+    """Requests and changes are in order, without secrets; the state shows secrets to tests."""
     made = book(call).document
     call("POST", f"/booking/confirm/cancel/{made['appointmentId']}/{made['secret']}", token=None)
     entries = call.control("GET", "log?since=0")
@@ -215,8 +215,8 @@ def test_a_connection_is_used_again(server):
 
 
 @pytest.mark.parametrize("kind", ["drop_before", "reset_before", "bad_status_line", "cut"])
-def test_hanging_up_makes_no_noise(wire, capfd, kind):
-    """Whatever is done to a caller, the sandbox itself stays silent."""
+def test_closed_connections_print_nothing(wire, capfd, kind):
+    """The sandbox writes nothing to stdout and stderr when it ends a connection."""
     arm(wire, kind)
     with pytest.raises((OSError, HTTPException)):
         book(wire)

@@ -1,4 +1,4 @@
-"""The booking guide's own examples work as printed, apart from ids and dates."""
+"""The examples of the booking guide work as printed, apart from ids and dates."""
 
 import pytest
 
@@ -10,7 +10,7 @@ NINE = "2026-10-06T10:00:00+02:00"
 
 @pytest.fixture(params=["call", "wire"])
 def ask(request):
-    """A caller in this process, and one over a socket."""
+    """A caller in-process, and one over a socket."""
     return request.getfixturevalue(request.param)
 
 
@@ -33,7 +33,7 @@ def book_as_printed(ask, **more):
 
 
 def test_a_single_host_is_booked_without_reminder_fields(ask):
-    """The guide leaves ``receiveReminders`` and ``notes`` out, and the booking stands."""
+    """The guide omits ``receiveReminders`` and ``notes``, and the booking is confirmed."""
     reply = book_as_printed(ask, channel="google_meet", skipNotifications=False)
 
     assert reply.status == 201
@@ -81,7 +81,7 @@ def test_the_list_is_paged_as_the_guide_pages_it(ask):
 
 
 def test_a_host_cancels(ask):
-    """``/booking/cancel/{id}`` cancels with the guide's word for the reason."""
+    """``/booking/cancel/{id}`` cancels with the guide's name of the reason."""
     made = book_as_printed(ask).document["appointmentId"]
     ask("POST", f"/booking/cancel/{made}", {"cancellationReason": "Schedule conflict"})
     shown = ask("GET", f"/v4/appointment/{made}").document
@@ -124,18 +124,18 @@ def test_a_host_moves_on_both_route_families(ask):
     assert moved["appointment"]["start"] == "2026-10-06T07:00:00.000Z"
 
 
-def test_the_three_errors_are_worded_as_printed(ask):
-    """Lost slot, wrong duration and missing host, word for word."""
+def test_the_three_errors_have_the_printed_texts(ask):
+    """Occupied slot, wrong duration and missing host have the guide's texts."""
     book_as_printed(ask)
-    lost = book_as_printed(ask)
+    occupied = book_as_printed(ask)
     duration = book_as_printed(ask, duration=25)
-    nobody = book_as_printed(ask, hostIds=[])
+    hostless = book_as_printed(ask, hostIds=[])
 
-    assert lost.document["message"] == "The selected time slot is no longer available"
-    assert lost.document["errorCode"] == "slot-occupied"
+    assert occupied.document["message"] == "The selected time slot is no longer available"
+    assert occupied.document["errorCode"] == "slot-occupied"
     assert (
         duration.document["message"]
         == "Duration must match one of the allowed durations for this meeting type"
     )
-    assert nobody.document["message"] == "hostIds or queueId is required"
-    assert {lost.status, duration.status, nobody.status} == {400}
+    assert hostless.document["message"] == "hostIds or queueId is required"
+    assert {occupied.status, duration.status, hostless.status} == {400}

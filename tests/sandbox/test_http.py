@@ -25,8 +25,8 @@ USER_HEADER = "x-meetergo-api-user-id"
         ),
     ],
 )
-def test_each_refusal_has_its_words(call, token, status, message):
-    """Whoever may not come in is told so in the service's own words."""
+def test_each_refusal_has_its_text(call, token, status, message):
+    """Missing, unknown, expired and limited credentials are refused with the service's texts."""
     reply = call("GET", "/v4/appointment/paginated", token=token)
     assert (reply.status, reply.document["message"]) == (status, message)
 
@@ -36,22 +36,22 @@ def test_a_personal_token_cannot_name_another_user(call):
     assert call("GET", "/v4/user/me", headers={USER_HEADER: seed.BEN}).status == 403
 
 
-def test_a_platform_key_acts_as_whom_it_names(call):
-    """Without a name it is the owner, on the routes that allow it."""
+def test_a_platform_key_acts_as_the_user_it_names(call):
+    """Without a user it acts as the owner, on the routes that allow it."""
     assert call("GET", "/v4/user/me", token=seed.PLATFORM_KEY).document["id"] == seed.OWNER
     named = call("GET", "/v4/user/me", token=seed.PLATFORM_KEY, headers={USER_HEADER: seed.BEN})
     assert named.document["id"] == seed.BEN
 
 
-def test_a_limited_token_stays_in_its_area(call):
+def test_a_limited_token_is_refused_outside_its_scope(call):
     """Scheduling opens meeting types but neither webhooks nor the user."""
     assert call("GET", "/v4/meeting-type", token=seed.SCHEDULING_TOKEN).status == 200
     assert call("GET", "/webhooks", token=seed.SCHEDULING_TOKEN).status == 403
     assert call("GET", "/v4/user/me", token=seed.SCHEDULING_TOKEN).status == 403
 
 
-def test_only_an_admin_sees_the_others(call):
-    """Users, other people's lists and other people's appointments are closed to a member."""
+def test_only_an_admin_reads_data_of_other_users(call):
+    """A member may not read users, or lists and appointments of other hosts."""
     made = call.book(seed.INTRO_CALL, "2026-10-06T09:00:00+02:00").document["appointmentId"]
     assert call("GET", "/v4/user").document["total"] == 3
     assert call("GET", "/v4/user", token=seed.MEMBER_TOKEN).status == 403
@@ -61,7 +61,7 @@ def test_only_an_admin_sees_the_others(call):
 
 
 def test_strict_refuses_what_production_refuses(sandbox, call):
-    """Missing attendee fields and missing page numbers are told as a list."""
+    """Missing attendee fields and page numbers are reported as a list."""
     sandbox.reset(profile="strict")
     sandbox.clock.offset_seconds = 0
     booked = call.book(seed.INTRO_CALL, "2026-10-06T09:00:00+02:00")
@@ -77,14 +77,14 @@ def test_strict_refuses_what_production_refuses(sandbox, call):
 
 
 @pytest.mark.parametrize("profile", ["seed", "strict", "legacy"])
-def test_availability_without_anybody_is_refused_in_every_profile(sandbox, call, profile):
-    """The missing host is told before the meeting type is looked up."""
+def test_availability_without_hosts_is_refused_in_every_profile(sandbox, call, profile):
+    """The missing host is reported before the meeting type is read."""
     sandbox.reset(profile=profile)
     reply = call("GET", "/v4/booking-availability", query={"meetingTypeId": "unknown"})
     assert (reply.status, reply.document["message"]) == (400, "Expected hostIds or queueId")
 
 
-def test_legacy_answers_in_the_old_shapes(sandbox, call):
+def test_legacy_sends_the_old_shapes(sandbox, call):
     """Slots by day, a flat list behind a switch, and wrapped meeting types."""
     sandbox.reset(profile="legacy")
     query = {
@@ -100,7 +100,7 @@ def test_legacy_answers_in_the_old_shapes(sandbox, call):
 
 
 def test_the_201st_request_of_a_burst_waits():
-    """The limit counts per credential, says when to come back, and forgives with time."""
+    """The limit counts per credential, sends ``Retry-After``, and refills with time."""
     sandbox = Sandbox(clock=Clock(lambda: NOW))
     call = Caller(exchange_in_process(sandbox))
     answers = [call("GET", "/v4/meeting-type").status for _ in range(200)]
@@ -123,11 +123,11 @@ def test_unknown_and_malformed_ids_are_missing(call):
     assert call("GET", "/v4/appointment/not-an-id").status == 404
     call.control("POST", "settings", {"malformed_id_500": True})
     assert call("GET", "/v4/meeting-type/not-an-id").status == 500
-    assert call("GET", "/v4/appointment", judged=False).status == 404
+    assert call("GET", "/v4/appointment", checked=False).status == 404
 
 
 def test_the_small_reads_keep_to_the_contract(call):
-    """Queues, links, fields and single meeting types are answered as documented."""
+    """Queues, links, fields and single meeting types have the documented shape."""
     assert call("GET", f"/v4/meeting-type/{seed.NEXT_THERAPIST}").document["queueId"] == seed.QUEUE
     assert call("GET", f"/v4/queue/{seed.QUEUE}").document["userIds"] == [seed.ANNA, seed.BEN, seed.CLARA]
     assert len(call("GET", f"/v4/queue/{seed.QUEUE}/next").document["nextHosts"]) == 3

@@ -8,7 +8,7 @@ CHECKUP_AT = "2026-10-06T09:00:00+02:00"
 OPINION_AT = "2026-10-08T09:00:00+02:00"
 
 
-def waiting(call, **query):
+def list_waiting(call, **query):
     query = {"page": 0, "pageSize": 20, "companyWide": "true", **query}
     return call("GET", "/v4/provisional-booking/paginated", query=query).document["provisionalBookings"]
 
@@ -18,16 +18,18 @@ def test_a_double_opt_in_holds_the_slot_until_it_is_confirmed(call):
     made = call.book(seed.CHECKUP, CHECKUP_AT)
     assert (made.status, made.document["bookingType"]) == (201, "doubleOptIn")
     assert call.book(seed.CHECKUP, CHECKUP_AT).status == 400
-    assert [one["id"] for one in waiting(call, status="pending")] == [made.document["provisionalBookingId"]]
+    assert [one["id"] for one in list_waiting(call, status="pending")] == [
+        made.document["provisionalBookingId"]
+    ]
     settled = call.control("POST", f"provisional/{made.document['provisionalBookingId']}/confirm")
     assert call("GET", f"/v4/appointment/{settled['appointmentId']}").status == 200
-    assert waiting(call, status="pending") == []
-    assert waiting(call, status="confirmed")[0]["dto"]["attendee"]["email"] == "jane.doe@example.com"
+    assert list_waiting(call, status="pending") == []
+    assert list_waiting(call, status="confirmed")[0]["dto"]["attendee"]["email"] == "jane.doe@example.com"
 
 
 @pytest.mark.parametrize("ending", ["expired", "declined_by_host"])
-def test_a_request_that_ends_frees_the_slot(call, ending):
-    """Expiry and decline give the time back, and neither can be confirmed any more."""
+def test_a_provisional_booking_that_ends_frees_its_slot(call, ending):
+    """Expiry and decline free the slot, and neither can be confirmed afterwards."""
     made = call.book(seed.SECOND_OPINION, OPINION_AT).document
     assert made["bookingType"] == "requireHostConfirmation"
     path = f"/v4/provisional-booking/{made['provisionalBookingId']}/decline"
@@ -35,7 +37,7 @@ def test_a_request_that_ends_frees_the_slot(call, ending):
         call.control("POST", f"provisional/{made['provisionalBookingId']}/expire")
     else:
         assert call("POST", path, {"reason": "No time"}, token=seed.MEMBER_TOKEN).body == b""
-    assert waiting(call, status=ending)[0]["deletedAt"] is not None
+    assert list_waiting(call, status=ending)[0]["deletedAt"] is not None
     assert call("POST", path).status == 400
     assert call.book(seed.SECOND_OPINION, OPINION_AT).status == 201
 
@@ -49,15 +51,15 @@ def test_with_both_the_host_decides_first(sandbox, call):
     assert call.control("POST", f"provisional/{made}/confirm")["status"] == "confirmed"
 
 
-def test_nobody_waits_for_ever(call):
-    """After a day the request lapses by itself."""
+def test_a_provisional_booking_expires_after_a_day(call):
+    """Nobody has to expire it."""
     call.book(seed.SECOND_OPINION, OPINION_AT)
     call.control("POST", "clock", {"offset_seconds": 25 * 3600})
-    assert len(waiting(call, status="expired")) == 1
+    assert len(list_waiting(call, status="expired")) == 1
 
 
 def test_without_holding_a_late_confirmation_can_fail(call):
-    """The switch lets a second booking in, and the slower confirmation loses."""
+    """With the switch off two bookings share a slot, and the second confirmation is refused."""
     call.control("POST", "settings", {"hold_pending": False})
     one, two = (call.book(seed.CHECKUP, CHECKUP_AT).document["provisionalBookingId"] for _ in range(2))
     call.control("POST", f"provisional/{two}/confirm")
@@ -65,8 +67,8 @@ def test_without_holding_a_late_confirmation_can_fail(call):
     assert (late.status, late.document["errorCode"]) == (400, "slot-occupied")
 
 
-def test_the_dashboard_shows_and_settles_what_waits(call):
-    """Text is escaped, the button works and leads back, and foreign hosts see nothing."""
+def test_the_dashboard_shows_and_ends_provisional_bookings(call):
+    """Text is escaped, the button works and leads back, and foreign hosts are refused."""
     made = call.book(seed.CHECKUP, CHECKUP_AT, attendee={"fullname": "<b>x</b>"}).document[
         "provisionalBookingId"
     ]

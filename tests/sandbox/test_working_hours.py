@@ -1,4 +1,4 @@
-"""Free starts, and what becomes of them when somebody books."""
+"""Free starts, and how bookings change them."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ import pytest
 
 from django_meetergo.sandbox import scenarios, seed
 from django_meetergo.sandbox.clock import parse_instant
-from tests.sandbox.conftest import NOW, scope_of
+from tests.sandbox.conftest import NOW, choose_hosts
 
 TUESDAY = "2026-10-06T09:00:00+02:00"
 
@@ -20,7 +20,7 @@ TUESDAY = "2026-10-06T09:00:00+02:00"
     ],
 )
 def test_nine_stays_nine_across_a_clock_change(sandbox, call, friday, monday, before, after):
-    """The host opens at nine by the wall, whatever the offset is that day."""
+    """The host opens at nine local time, whatever the offset of the day."""
     sandbox.clock.offset_seconds = (
         datetime.fromisoformat(f"{friday}T00:00+00:00") - NOW
     ).total_seconds() - 86_400
@@ -39,7 +39,7 @@ def test_the_zone_asked_for_decides_how_times_are_printed(call):
     tokyo = call.free(seed.INTRO_CALL, timezone="Asia/Tokyo", **window)
     assert tokyo[0].endswith("+09:00")
     assert [parse_instant(spot) for spot in berlin] == [parse_instant(spot) for spot in tokyo]
-    unknown = {**scope_of(seed.INTRO_CALL), "meetingTypeId": seed.INTRO_CALL, "start": "2026-10-05"}
+    unknown = {**choose_hosts(seed.INTRO_CALL), "meetingTypeId": seed.INTRO_CALL, "start": "2026-10-05"}
     query = {**unknown, "end": "2026-10-06", "timezone": "Mars/Olympus"}
     assert call("GET", "/v4/booking-availability", query=query).status == 400
 
@@ -73,7 +73,7 @@ def test_a_longer_wish_needs_a_longer_gap(call):
     assert len(hour) < len(quarter)
     assert call.book(seed.CONSULTATION, hour[0], duration=60, channel="phone").status == 201
     assert call.book(seed.CONSULTATION, quarter[1], duration=15).status == 400
-    query = {**scope_of(seed.CONSULTATION), "meetingTypeId": seed.CONSULTATION, "start": "2026-10-06"}
+    query = {**choose_hosts(seed.CONSULTATION), "meetingTypeId": seed.CONSULTATION, "start": "2026-10-06"}
     query |= {"end": "2026-10-07", "meetingDuration": 20}
     assert call("GET", "/v4/booking-availability", query=query).status == 400
 
@@ -88,7 +88,7 @@ def test_a_queue_takes_turns(call):
     assert call.book(seed.NEXT_THERAPIST, TUESDAY).document["errorCode"] == "slot-occupied"
 
 
-def test_everyone_means_all_at_once(call):
+def test_everyone_means_all_hosts_at_once(call):
     """Saturday has one host, so a meeting of all of them is not offered."""
     saturday = "2026-10-10T09:00:00.000+02:00"
     assert saturday in call.free(seed.NEXT_THERAPIST)
@@ -107,7 +107,7 @@ def test_a_group_shares_one_appointment_until_it_is_full(call):
     }
     assert len(made) == 1
     assert call.book(seed.GROUP_CLASS, TUESDAY).document["errorCode"] == "slot-occupied"
-    query = {**scope_of(seed.GROUP_CLASS), "meetingTypeId": seed.GROUP_CLASS}
+    query = {**choose_hosts(seed.GROUP_CLASS), "meetingTypeId": seed.GROUP_CLASS}
     query |= {"start": "2026-10-06", "end": "2026-10-07"}
     days = call("GET", "/v4/booking-availability", query=query).document["dates"]
     full = days[0]["spots"][0]
@@ -117,7 +117,7 @@ def test_a_group_shares_one_appointment_until_it_is_full(call):
 
 
 def test_a_group_is_cancelled_by_person_or_as_a_whole(call):
-    """One of the two must be said; a person who leaves frees a seat."""
+    """One of the two must be given; an attendee who leaves frees a seat."""
     made = call.book(seed.GROUP_CLASS, TUESDAY, "one@example.com").document["appointmentId"]
     call.book(seed.GROUP_CLASS, TUESDAY, "two@example.com")
     path = f"/v4/appointment/{made}/cancel"
@@ -130,7 +130,7 @@ def test_a_group_is_cancelled_by_person_or_as_a_whole(call):
 
 
 def test_the_last_seat_is_given_once(wire):
-    """Of sixteen who ask at the same moment, one gets the slot."""
+    """Of sixteen concurrent requests one gets the slot."""
     with ThreadPoolExecutor(16) as pool:
         replies = list(
             pool.map(lambda n: wire.book(seed.INTRO_CALL, TUESDAY, f"p{n}@example.com"), range(16))
@@ -140,15 +140,15 @@ def test_the_last_seat_is_given_once(wire):
     assert {one["errorCode"] for one in lost} == {"slot-occupied"}
 
 
-def test_only_offered_starts_can_be_booked(call):
-    """Off the grid, outside the hours and in the past are lost slots; a host may override the first two."""
+def test_only_free_starts_can_be_booked(call):
+    """Other starts and past ones are refused; a host may book any time that is not past."""
     for start in ("2026-10-06T09:07:00+02:00", "2026-10-06T22:00:00+02:00", "2026-10-02T09:00:00+02:00"):
         assert call.book(seed.INTRO_CALL, start).document["errorCode"] == "slot-occupied"
     assert call.book(seed.INTRO_CALL, "2026-10-06T22:00:00+02:00", ignoreAvailability=True).status == 201
     assert call.book(seed.INTRO_CALL, "2026-10-02T09:00:00+02:00", ignoreAvailability=True).status == 400
 
 
-def test_bad_requests_are_told_as_a_list(call):
+def test_validation_errors_are_a_list(call):
     """Naive times, missing attendees, too many guests and unknown channels."""
     for body in (
         {
@@ -168,7 +168,7 @@ def test_bad_requests_are_told_as_a_list(call):
 
 
 def test_a_move_checks_again_and_its_own_time_does_not_block(call):
-    """Overlapping itself is fine, overlapping somebody else is not, nor is moving what is over."""
+    """A move may overlap its own time, but no other appointment; past appointments cannot be moved."""
     made = call.book(seed.CONSULTATION, "2026-10-06T10:00:00+02:00", duration=30).document["appointmentId"]
     call.book(seed.CONSULTATION, "2026-10-06T11:00:00+02:00")
     path = f"/v4/appointment/{made}/reschedule"
@@ -182,7 +182,7 @@ def test_a_move_checks_again_and_its_own_time_does_not_block(call):
 
 
 def test_a_cancelled_slot_is_free_again_and_cannot_be_moved(call):
-    """Cancelling gives the time back."""
+    """Cancelling frees the slot."""
     made = call.book(seed.INTRO_CALL, TUESDAY).document["appointmentId"]
     call("POST", f"/v4/appointment/{made}/cancel", {"reason": "x"})
     assert call("POST", f"/v4/appointment/{made}/cancel").status == 400
@@ -191,7 +191,7 @@ def test_a_cancelled_slot_is_free_again_and_cannot_be_moved(call):
 
 
 def test_updated_at_always_advances(call):
-    """Even changes within one millisecond can be told apart, and the secret rotates when told to."""
+    """Changes within one millisecond differ, and the secret rotates with its switch on."""
     made = call.book(seed.INTRO_CALL, TUESDAY).document
     path = f"/v4/appointment/{made['appointmentId']}"
     seen = [call("GET", path).document["updatedAt"]]
@@ -231,7 +231,7 @@ def test_the_list_filters_sorts_and_pages(sandbox, call):
 
 
 def test_many_appointments_are_listed_without_loss(sandbox, call):
-    """Filling is fast and the count is right."""
+    """Thousands of appointments are added quickly and counted correctly."""
     scenarios.add_appointments(sandbox.state, 3000)
     page = call("GET", "/v4/appointment/paginated", query={"page": 9, "pageSize": 100}).document
     assert len(page["appointments"]) == 100

@@ -108,7 +108,7 @@ def test_incomplete_reads_are_left_to_staff_and_never_called_not_booked(meetergo
 
 def test_a_taken_slot_closes_the_booking_at_once(meetergo_sandbox, book):
     """The booking is closed as slot_taken and no appointment exists."""
-    meetergo_sandbox.fail_next(kind="steal_slot")
+    meetergo_sandbox.fail_next(kind="occupy_slot")
 
     booking = book()
 

@@ -32,7 +32,7 @@ def finish(kit, booking):
 def test_the_nearest_free_time_is_booked_and_named(kit, book):
     """The mail names the time that was booked."""
     start = kit.list_free_starts()[4]
-    kit.fail_next(kind="steal_slot")
+    kit.fail_next(kind="occupy_slot")
 
     booking = book(start=start, rebook={})
     assert (booking.state, booking.reason) == ("received", "")
@@ -49,7 +49,7 @@ def test_the_nearest_free_time_is_booked_and_named(kit, book):
 
 def test_after_three_attempts_the_booking_is_closed(kit, book):
     """The number of attempts is limited, and the mail says that nothing was booked."""
-    kit.fail_next(kind="steal_slot", times=9)
+    kit.fail_next(kind="occupy_slot", times=9)
 
     booking = finish(kit, book(start=kit.list_free_starts()[4], rebook={}))
 
@@ -60,7 +60,7 @@ def test_after_three_attempts_the_booking_is_closed(kit, book):
 
 def test_without_consent_nothing_else_is_booked(kit, book):
     """The site's offer alone is not enough."""
-    kit.fail_next(kind="steal_slot")
+    kit.fail_next(kind="occupy_slot")
 
     assert book().reason == "slot_taken"
     assert kit.posts() == 1
@@ -68,14 +68,14 @@ def test_without_consent_nothing_else_is_booked(kit, book):
 
 def test_without_the_sites_offer_a_consent_has_no_effect(meetergo_sandbox, book):
     """A forged form field books nothing."""
-    meetergo_sandbox.fail_next(kind="steal_slot")
+    meetergo_sandbox.fail_next(kind="occupy_slot")
 
     assert book(rebook={"weekdays": [0]}).reason == "slot_taken"
 
 
 def test_narrowed_weekdays_and_hours_are_respected(kit, book):
     """They count in the attendee's time zone."""
-    kit.fail_next(kind="steal_slot")
+    kit.fail_next(kind="occupy_slot")
     start = kit.list_free_starts()[4]
     weekday = (start.astimezone(BERLIN).weekday() + 1) % 5
 
@@ -97,7 +97,7 @@ def test_an_empty_agreement_is_refused(kit, book):
 
 def test_no_second_attempt_while_the_first_is_unknown(kit, book):
     """A lost answer is reconciled; only a definite refusal leads to another slot."""
-    kit.fail_next(kind="steal_slot")
+    kit.fail_next(kind="occupy_slot")
     kit.fail_next(kind="drop_after", after=1)
     booking = book(start=kit.list_free_starts()[4], rebook={})
 
@@ -113,7 +113,7 @@ def test_no_second_attempt_while_the_first_is_unknown(kit, book):
 def test_a_booking_that_loses_to_another_of_this_site_gets_another_slot(kit, book):
     """No request leaves for the slot that the other booking holds."""
     start = kit.list_free_starts()[4]
-    kit.fail_next(kind="steal_slot")
+    kit.fail_next(kind="occupy_slot")
     first = book(start=start, rebook={})
     assert first.state == "received"
     held = first.start
@@ -135,7 +135,7 @@ def test_losers_of_one_race_never_get_the_same_next_slot(kit, book):
     start = kit.list_free_starts()[4]
     bookings = []
     for name in ("ann", "ben", "cem"):
-        kit.fail_next(kind="steal_slot")
+        kit.fail_next(kind="occupy_slot")
         kit.clear_availability()
         kit.travel(seconds=1)
         person = AttendeeData(email=f"{name}@example.com", first_name=name)

@@ -27,7 +27,7 @@ def run_due_after(kit, *seconds):
 def copy_at_service(kit, remote):
     """Make the same appointment a second time, as after a request that was duplicated on its way."""
     bookings = kit.sandbox.state
-    return bookings.put(
+    return bookings.add_appointment(
         bookings.meeting_types[remote.meeting_type_id],
         host_ids=list(remote.host_ids),
         start=remote.start,
@@ -60,7 +60,7 @@ def test_a_request_that_is_carried_out_late_confirms_the_closed_booking(meetergo
 
 def test_without_references_a_booking_is_matched_by_type_time_and_address(meetergo_sandbox, book):
     """An account that does not return references still returns the booking."""
-    meetergo_sandbox.sandbox.configure(hide_marker=True)
+    meetergo_sandbox.sandbox.configure(hide_answers=True)
     meetergo_sandbox.fail_next(kind="drop_after")
     booking = book()
 
@@ -73,7 +73,7 @@ def test_without_references_a_booking_is_matched_by_type_time_and_address(meeter
 def test_an_older_appointment_of_the_same_person_is_not_matched(meetergo_sandbox, book):
     """An appointment that existed before the request was sent cannot be its result."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     first = book("group-class")
     kit.travel(minutes=10)
     kit.fail_next(kind="drop_before")
@@ -122,7 +122,7 @@ def test_of_two_appointments_of_a_lost_answer_the_older_one_stays(meetergo_sandb
 def test_two_lookalikes_are_left_to_staff(meetergo_sandbox, book):
     """Without the reference nothing is cancelled automatically."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     kit.fail_next(kind="drop_after")
     booking = book()
     copy_at_service(kit, kit.appointments()[0])
@@ -291,7 +291,7 @@ def test_a_booking_whose_process_died_while_sending_is_reconciled(meetergo_sandb
 def test_a_seat_in_a_group_is_found_though_the_group_is_older(meetergo_sandbox, book):
     """The appointment is as old as its first attendee, which proves nothing about the others."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     start = kit.list_free_starts("group-class")[0]
     kit.occupy_slot(start, "group-class")
     kit.travel(minutes=10)
@@ -358,7 +358,7 @@ def test_an_appointment_rescheduled_before_it_was_found_is_found(meetergo_sandbo
 def test_a_rescheduled_lookalike_without_reference_is_left_to_staff(meetergo_sandbox, book):
     """It is probably the booking's, and nothing proves it."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     kit.fail_next(kind="drop_after")
     booking = book()
     kit.client().reschedule_appointment(kit.appointments()[0].id, kit.list_free_starts()[9])
@@ -372,7 +372,7 @@ def test_a_rescheduled_lookalike_without_reference_is_left_to_staff(meetergo_san
 def test_a_request_that_is_carried_out_late_is_matched_without_reference(meetergo_sandbox, book):
     """However long the request was on its way, the closed booking gets its appointment."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     kit.fail_next(kind="drop_before")
     booking = book()
     run_due_after(kit)
@@ -391,7 +391,7 @@ def test_a_request_that_is_carried_out_late_is_matched_without_reference(meeterg
 def test_a_booking_that_lost_its_slot_adopts_nothing(meetergo_sandbox, book):
     """Its outcome is certain; an appointment made later elsewhere is not this booking's."""
     kit = meetergo_sandbox
-    kit.sandbox.configure(hide_marker=True)
+    kit.sandbox.configure(hide_answers=True)
     kit.fail_next(kind="status_before", status=400, body='{"message": "slot-occupied"}')
     booking = book()
     assert booking.reason == "slot_taken"

@@ -13,8 +13,8 @@ from django_meetergo.sandbox.bookings import list_spots
 from django_meetergo.sandbox.clock import print_instant
 from django_meetergo.sandbox.errors import Refused
 from django_meetergo.sandbox.http import Request, Response, json_response
-from django_meetergo.sandbox.records import MeetingType
-from django_meetergo.sandbox.routing import Call, read_bound
+from django_meetergo.sandbox.records import CHANNELS, MeetingType
+from django_meetergo.sandbox.routing import Call, read_bound, read_choice
 from django_meetergo.sandbox.working_hours import SlotQuery, Spot, to_epoch
 
 
@@ -32,6 +32,8 @@ def get_availability(call: Call) -> Response:
     kind = call.state.meeting_types.get(request.get("meetingTypeId") or "")
     if kind is None:
         raise Refused(400, "Meeting type not found")
+    read_choice(request, "channel", CHANNELS)
+    request.get_flag("refreshCache")  # accepted and without effect: the sandbox caches nothing
     host_ids, queue = choose_hosts(call.state, kind, request.get_list("hostIds"), request.get("queueId"))
     zone = _read_zone(request.get("timezone") or call.state.users[host_ids[0]].timezone)
     needs_all_hosts = _needs_all_hosts(request, default=queue.method if queue is not None else "anyone")
@@ -52,10 +54,8 @@ def get_availability(call: Call) -> Response:
 
 
 def _needs_all_hosts(request: Request, *, default: str) -> bool:
-    method = request.get("calculationMethod") or default
-    if method not in {"anyone", "everyone"}:
-        raise Refused(400, ["calculationMethod must be one of the following values: anyone, everyone"])
-    return method == "everyone"
+    method = read_choice(request, "calculationMethod", ("anyone", "everyone"))
+    return (method or default) == "everyone"
 
 
 def _read_bound(request: Request, name: str, zone: ZoneInfo) -> int:

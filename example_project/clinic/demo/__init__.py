@@ -1,1 +1,1 @@
-"""What ``manage.py demo`` does, by subject: the servers, the database, a visitor, and what is printed."""
+"""The parts of ``manage.py demo``: servers, database, a scripted visitor, comparison and output."""

@@ -1,4 +1,4 @@
-"""The site's mirror beside the sandbox's own book: the same appointments, or what differs."""
+"""Comparison of the site's mirror with the sandbox."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django_meetergo.models import Appointment
 
 @dataclass(frozen=True)
 class Entry:
-    """What both sides must say of an appointment."""
+    """What has to be equal on both sides of an appointment."""
 
     start: datetime
     is_cancelled: bool
@@ -26,31 +26,31 @@ Entries = dict[str, Entry]
 
 
 class Comparison:
-    """Compares the whole of both books. Rows of a former sandbox, in a kept database, are left out."""
+    """Compares all appointments. Rows that a former sandbox left in a kept database are ignored."""
 
     def __init__(self, sandbox: str) -> None:
         self.sandbox = sandbox
         self.leftover = set(self.read_mirror()) - set(self.read_sandbox())
 
     def find_differences(self) -> list[str]:
-        """One sentence for each appointment that is not the same on both sides."""
-        theirs, ours = self.read_sandbox(), self.read_mirror()
-        ids = sorted(set(theirs) | set(ours) - self.leftover)
+        """Return one sentence for each appointment that differs."""
+        remote, mirror = self.read_sandbox(), self.read_mirror()
+        ids = sorted(set(remote) | set(mirror) - self.leftover)
         return [
-            f"{short(each)}: the site has {ours.get(each, 'nothing')}, "
-            f"the sandbox {theirs.get(each, 'nothing')}."
+            f"{shorten(each)}: the site has {mirror.get(each, 'nothing')}, "
+            f"the sandbox {remote.get(each, 'nothing')}."
             for each in ids
-            if ours.get(each) != theirs.get(each)
+            if mirror.get(each) != remote.get(each)
         ]
 
     def read_sandbox(self) -> Entries:
-        """What the sandbox holds."""
-        answer = requests.get(f"{self.sandbox}/_sandbox/state", timeout=10)
-        answer.raise_for_status()
-        return {each["id"]: read_entry(each) for each in answer.json()["appointments"]}
+        """Return the sandbox's appointments by id."""
+        response = requests.get(f"{self.sandbox}/_sandbox/state", timeout=10)
+        response.raise_for_status()
+        return {each["id"]: read_entry(each) for each in response.json()["appointments"]}
 
     def read_mirror(self) -> Entries:
-        """What the site has mirrored."""
+        """Return the mirrored appointments by id."""
         rows = Appointment.objects.values_list("remote_id", "start", "status")
         return {
             remote_id: Entry(start.astimezone(UTC), status == Appointment.Status.CANCELLED)
@@ -63,6 +63,6 @@ def read_entry(document: dict[str, Any]) -> Entry:
     return Entry(start, bool(document["isCancelled"]))
 
 
-def short(remote_id: str) -> str:
-    """Enough of an id to tell it from others."""
+def shorten(remote_id: str) -> str:
+    """Return the first characters of an id."""
     return remote_id[:8]

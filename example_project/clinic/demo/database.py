@@ -1,4 +1,4 @@
-"""The demo's own database: made anew each time, and never anybody else's."""
+"""The demo's database, which is created anew for each run."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from clinic.demo.servers import DemoError
 LOGIN = "demo"
 
 
-def is_own() -> bool:
-    """Whether the site uses the file that belongs to the demo."""
+def is_demo_database() -> bool:
+    """Return whether the site uses the demo's own file."""
     database = settings.DATABASES["default"]
     return "sqlite3" in database["ENGINE"] and Path(database["NAME"]) == settings.DEMO_DATABASE
 
 
 @contextmanager
-def hold_database() -> Iterator[None]:
-    """Keep other demos away from the demo's file. The lock goes with this process, however it ends."""
-    if not is_own():
+def lock_database() -> Iterator[None]:
+    """Lock the demo's file against other demos until the block or this process ends."""
+    if not is_demo_database():
         yield
         return
     lock = settings.DEMO_DATABASE.with_name("demo-lock.sqlite3")
@@ -42,29 +42,29 @@ def hold_database() -> Iterator[None]:
 
 
 def prepare_database(*, keep: bool) -> str:
-    """Bring the tables up to date, in a fresh file unless ``keep``; a sentence about what was done."""
-    if not is_own():
-        said = "Your own database (DATABASE_URL): brought up to date, nothing removed."
+    """Migrate the database, in a new file unless ``keep`` is set; return a sentence about it."""
+    if not is_demo_database():
+        message = "Your own database (DATABASE_URL), migrated; nothing was removed."
     elif keep and settings.DEMO_DATABASE.exists():
-        said = "The former demo's database, kept."
+        message = "Kept from the last demo."
     else:
         remove_database()
-        said = "A fresh one."
+        message = "A new one."
     call_command("migrate", verbosity=0, interactive=False)
-    return said
+    return message
 
 
 def remove_database() -> None:
-    """Remove the demo's file and what SQLite keeps beside it."""
+    """Remove the demo's file and the files SQLite keeps beside it."""
     connections.close_all()
-    for ending in ("", "-wal", "-shm", "-journal"):
-        settings.DEMO_DATABASE.with_name(settings.DEMO_DATABASE.name + ending).unlink(missing_ok=True)
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        settings.DEMO_DATABASE.with_name(settings.DEMO_DATABASE.name + suffix).unlink(missing_ok=True)
 
 
 def ensure_admin() -> str:
-    """A login for the admin whose password everybody knows, so only while debugging; how to log in."""
+    """Create an admin with a public password, with ``DEBUG`` only; return how to log in."""
     if not settings.DEBUG:
-        return "make a login with manage.py createsuperuser"
+        return "create a login with manage.py createsuperuser"
     users = get_user_model()._default_manager
     if not users.filter(username=LOGIN).exists():
         users.create_superuser(LOGIN, password=LOGIN)

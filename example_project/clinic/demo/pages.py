@@ -1,4 +1,4 @@
-"""Read a page the way a browser without script does: its heading, its links and its forms."""
+"""A parser for the heading, links and forms of a page, as a browser without scripts uses them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ BUTTONS = frozenset({"submit", "button", "reset", "image"})
 
 @dataclass(kw_only=True)
 class Form:
-    """What a form would send, and what may be chosen in it."""
+    """A form: the values it would send, and the options of its radio buttons and checkboxes."""
 
     method: str
     action: str
     values: dict[str, str] = field(default_factory=dict)
     choices: dict[str, list[str]] = field(default_factory=dict)
 
-    def has(self, *names: str) -> bool:
+    def has_fields(self, *names: str) -> bool:
         return {*names} <= {*self.values, *self.choices}
 
 
 class Page(HTMLParser):
-    """One page. ``heading`` is the text of its first ``h1``."""
+    """A page. ``heading`` is the text of its first ``h1``."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -37,11 +37,11 @@ class Page(HTMLParser):
         self.close()
 
     def find_form(self, *names: str) -> Form | None:
-        """The first form that has all the fields."""
-        return next((form for form in self.forms if form.has(*names)), None)
+        """Return the first form with all these fields."""
+        return next((form for form in self.forms if form.has_fields(*names)), None)
 
     def find_link(self, part: str, *, end: str = "") -> str | None:
-        """The first link with this in its address, or at the end of it."""
+        """Return the first link whose address contains ``part`` and ends with ``end``."""
         return next((link for link in self.links if part in link and link.endswith(end)), None)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

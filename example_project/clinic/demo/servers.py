@@ -1,4 +1,4 @@
-"""The two addresses of the demo: the clinic's site, in this process, and the sandbox, in one of its own."""
+"""The demo's two servers: the site in this process and the sandbox in another one."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from django.core.servers.basehttp import (
 
 HOST = "127.0.0.1"
 ANY = 0
-#: How long the sandbox may take to come up, and to go.
-PATIENCE = 10
+#: Seconds the sandbox may take to start and to stop.
+TIMEOUT = 10
 
 
 class DemoError(Exception):
-    """Why the demo cannot go on, in words for the person who started it."""
+    """The demo cannot go on; the message says why and what helps."""
 
 
 def check_port(port: int, option: str) -> None:
-    """Raise DemoError, with what to do about it, when nothing can be served at ``port``."""
+    """Raise ``DemoError`` if no server can listen on ``port``."""
     if port == ANY:
         return
     with socket.socket() as probe:
@@ -40,18 +40,18 @@ def check_port(port: int, option: str) -> None:
 
 
 def describe_port(port: int, option: str, error: OSError) -> str:
-    """One sentence: what is wrong and what helps."""
-    taken = error.errno == errno.EADDRINUSE
-    problem = "is in use by another program" if taken else f"cannot be used ({error.strerror})"
+    """Return one sentence that says what is wrong with a port and what helps."""
+    is_in_use = error.errno == errno.EADDRINUSE
+    problem = "is in use by another program" if is_in_use else f"cannot be used ({error.strerror})"
     help_ = f"choose another one with {option}, for example {option} {max(port, 1024) + 1}"
-    return f"Port {port} {problem}: {'stop that program or ' if taken else ''}{help_}."
+    return f"Port {port} {problem}: {'stop that program or ' if is_in_use else ''}{help_}."
 
 
 # The site
 
 
 class QuietHandler(WSGIRequestHandler):
-    """A line for every request would bury the banner; errors are logged by Django itself."""
+    """Does not print requests, so that the banner stays visible. Django logs errors."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         pass
@@ -59,7 +59,7 @@ class QuietHandler(WSGIRequestHandler):
 
 @contextmanager
 def serve_site(port: int) -> Iterator[str]:
-    """Answer requests in threads of this process until the block ends; its address."""
+    """Serve the site in threads of this process until the block ends. Yield its address."""
     server = open_site(port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
@@ -76,7 +76,7 @@ def open_site(port: int) -> ThreadedWSGIServer:
         server = ThreadedWSGIServer((HOST, port), QuietHandler)
     except OSError as error:
         raise DemoError(describe_port(port, "--port", error)) from error
-    # Leaving must not wait for a browser that keeps its connection open.
+    # Stopping does not wait for browsers that keep connections open.
     server.block_on_close = False
     server.set_app(StaticFilesHandler(get_internal_wsgi_application()))
     return server
@@ -87,7 +87,7 @@ def open_site(port: int) -> ThreadedWSGIServer:
 
 @contextmanager
 def run_sandbox(port: int) -> Iterator[str]:
-    """A process with a sandbox in it, ended with the block; its address."""
+    """Run a sandbox in another process until the block ends. Yield its address."""
     command = [sys.executable, "-m", "django_meetergo.sandbox", "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8")  # noqa: S603
     try:
@@ -97,8 +97,8 @@ def run_sandbox(port: int) -> Iterator[str]:
 
 
 def read_address(process: subprocess.Popen[str]) -> str:
-    """Wait for what a sandbox prints when it is ready. Its address stands behind “API”."""
-    alarm = threading.Timer(PATIENCE, process.kill)
+    """Wait until the sandbox prints its addresses; return the one after “API”."""
+    alarm = threading.Timer(TIMEOUT, process.kill)
     alarm.start()
     try:
         for line in process.stdout or ():
@@ -107,14 +107,14 @@ def read_address(process: subprocess.Popen[str]) -> str:
                 return address.strip()
     finally:
         alarm.cancel()
-    raise DemoError("The sandbox did not start; what it said stands above.")
+    raise DemoError("The sandbox did not start; its messages are above.")
 
 
 def stop(process: subprocess.Popen[str]) -> None:
-    """Ask the process to go; insist when it does not."""
+    """Terminate the process; kill it if that takes too long."""
     process.terminate()
     try:
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -1,4 +1,4 @@
-"""Somebody who books, moves and cancels on the clinic's pages, with a browser that runs no script."""
+"""A scripted visitor who books, moves and cancels on the clinic's pages, in a browser without scripts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import requests
 from django.conf import settings
 from django.urls import reverse
 
-from clinic.demo.comparison import short
+from clinic.demo.comparison import shorten
 from clinic.demo.pages import Form, Page
 from django_meetergo.conf import get_settings
 from django_meetergo.models import Appointment, Booking, WebhookDelivery
@@ -21,19 +21,19 @@ from django_meetergo.models import Appointment, Booking, WebhookDelivery
 SLUG = "intro-call"
 DETAILS = {"first_name": "Jane", "last_name": "Doe", "privacy": "on"}
 
-#: Seconds until what the service sends must have taken effect, and between two looks.
-PATIENCE = 15
-LOOK_EVERY = 0.05
+#: Seconds until a webhook delivery must be applied, and between two checks.
+DELIVERY_TIMEOUT = 15
+CHECK_INTERVAL = 0.05
 
 Step = tuple[str, Callable[[], str]]
 
 
-class Disappointment(Exception):
-    """A page did not show what a visitor may expect."""
+class UnexpectedPage(Exception):
+    """A page did not show what a visitor has to find on it."""
 
 
 class Visitor:
-    """One visit, step by step. A step says what happened, or raises Disappointment."""
+    """One visit, step by step. A step returns what happened or raises ``UnexpectedPage``."""
 
     def __init__(self, site: str) -> None:
         self.site = site
@@ -42,12 +42,12 @@ class Visitor:
         self.address = site
         self.page = Page("")
         self.chosen = ""
-        # Each visitor has an address of their own: a kept database knows those of former visits.
+        # An address of its own, since a kept database has those of former visits.
         self.email = f"jane.doe.{uuid4().hex[:8]}@example.com"
         self.appointment = Appointment()
 
     def steps(self) -> Iterator[Step]:
-        """What a visitor does, in order."""
+        """Yield the steps of a visit in order."""
         yield "Open the booking page", self.open_booking_page
         yield "Turn to the next month", self.turn_month
         yield "Choose a time", self.choose_time
@@ -64,29 +64,29 @@ class Visitor:
 
     def open_booking_page(self) -> str:
         self.open(reverse("meetergo:book", args=[SLUG]))
-        return f"{self.page.heading}: the next free time is {say_time(self.list_times()[0])}"
+        return f"{self.page.heading}: the next free time is {format_time(self.list_times()[0])}"
 
     def turn_month(self) -> str:
-        """Further ahead, where no time passes while it is being booked."""
+        """Open the next month, where no time is over before it is booked."""
         shown = datetime.fromisoformat(self.list_times()[0]).replace(day=1)
         self.open(self.find_link(f"month={shown + timedelta(days=31):%Y-%m}"))
         times = self.list_times()
-        return f"{len(times)} times on the first free day, {say_time(times[0])}"
+        return f"{len(times)} times on the first free day, {format_time(times[0])}"
 
     def choose_time(self) -> str:
         self.chosen = self.list_times()[0]
         self.send(self.find_form("start"), start=self.chosen)
         self.find_form("first_name", "email")
-        return f"{say_time(self.chosen)}, and the form asks who comes"
+        return f"{format_time(self.chosen)}, and the form asks for name and e-mail"
 
     def send_details(self) -> str:
-        # A person needs that long for the form; who is quicker is taken for a program.
+        # The site treats a form that is filled in faster than this as sent by a program.
         time.sleep(get_settings().MIN_FILL_SECONDS)
         self.send(self.find_form("first_name", "email"), **DETAILS, email=self.email)
         self.expect("You are booked")
         booking = Booking.objects.select_related("attendee__appointment").get(email=self.email)
         if booking.attendee is None:
-            raise Disappointment("The booking has no attendee.")
+            raise UnexpectedPage("The booking has no attendee.")
         self.appointment = booking.attendee.appointment
         return f"{self.page.heading}: {self.describe()}"
 
@@ -113,20 +113,20 @@ class Visitor:
         self.open(self.find_link("/cancel/"))
         self.send(self.find_form("csrfmiddlewaretoken", "reason"), reason="I feel well again")
         if not self.page.heading.startswith("This appointment was cancelled"):
-            raise Disappointment(f"After cancelling, {self.address} says “{self.page.heading}”.")
+            raise UnexpectedPage(f"After cancelling, {self.address} says “{self.page.heading}”.")
         return f"Cancelled: {self.describe()}"
 
     def wait_for(self, event: str) -> str:
-        """Look until the delivery has been applied, as the letterbox's row says."""
+        """Wait until the site has applied a webhook delivery."""
         rows = WebhookDelivery.objects.filter(event_type=event, remote_id=self.appointment.remote_id)
         applied = rows.filter(state=WebhookDelivery.State.APPLIED)
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + DELIVERY_TIMEOUT
         while not applied.exists():
             if time.monotonic() > until:
                 states = ", ".join(rows.values_list("state", flat=True)) or "not arrived"
-                raise Disappointment(f"{event} took more than {PATIENCE} seconds ({states}).")
-            time.sleep(LOOK_EVERY)
-        return f"{event} {short(self.appointment.remote_id)} has been applied"
+                raise UnexpectedPage(f"{event} took more than {DELIVERY_TIMEOUT} seconds ({states}).")
+            time.sleep(CHECK_INTERVAL)
+        return f"{event} {shorten(self.appointment.remote_id)} has been applied"
 
     # What a browser does
 
@@ -134,58 +134,58 @@ class Visitor:
         self.read(self.browser.get(urljoin(self.address, path), timeout=30))
 
     def send(self, form: Form, **typed: str) -> None:
-        """Fill the form in and send it, everything hidden in it included; follow where it leads."""
+        """Fill in a form, send it with its hidden fields, and follow redirects."""
         address, values = urljoin(self.address, form.action), form.values | typed
         headers = {"Referer": self.address}
         if form.method == "post":
-            answer = self.browser.post(address, data=values, headers=headers, timeout=30)
-            self.check_redirect(answer)
+            response = self.browser.post(address, data=values, headers=headers, timeout=30)
+            self.check_redirect(response)
         else:
-            answer = self.browser.get(address, params=values, headers=headers, timeout=30)
-        self.read(answer)
+            response = self.browser.get(address, params=values, headers=headers, timeout=30)
+        self.read(response)
 
-    def check_redirect(self, answer: requests.Response) -> None:
-        """A page that answers a POST itself would send it again on reload."""
-        if [each.status_code for each in answer.history] != [303]:
-            heading = Page(answer.text).heading
-            raise Disappointment(f"{answer.url} answered {answer.status_code} instead of 303: {heading}")
+    def check_redirect(self, response: requests.Response) -> None:
+        """Raise ``UnexpectedPage`` unless a POST was answered by a redirect."""
+        if [each.status_code for each in response.history] != [303]:
+            heading = Page(response.text).heading
+            raise UnexpectedPage(f"{response.url} answered {response.status_code} instead of 303: {heading}")
 
-    def read(self, answer: requests.Response) -> None:
-        self.address, self.page = answer.url, Page(answer.text)
-        if answer.status_code != requests.codes.ok:
-            raise Disappointment(f"{answer.url} answered {answer.status_code}: {self.page.heading}")
+    def read(self, response: requests.Response) -> None:
+        self.address, self.page = response.url, Page(response.text)
+        if response.status_code != requests.codes.ok:
+            raise UnexpectedPage(f"{response.url} answered {response.status_code}: {self.page.heading}")
 
     # What there is on the page
 
     def list_times(self) -> list[str]:
         times = self.find_form("start").choices.get("start", [])
         if not times:
-            raise Disappointment(f"{self.address} offers no times.")
+            raise UnexpectedPage(f"{self.address} offers no times.")
         return times
 
     def find_form(self, *names: str) -> Form:
         form = self.page.find_form(*names)
         if form is None:
-            raise Disappointment(f"{self.address} has no form with {' and '.join(names)}.")
+            raise UnexpectedPage(f"{self.address} has no form with {' and '.join(names)}.")
         return form
 
     def find_link(self, part: str, *, end: str = "") -> str:
         link = self.page.find_link(part, end=end)
         if link is None:
-            raise Disappointment(f"{self.address} has no link with “{part}”.")
+            raise UnexpectedPage(f"{self.address} has no link with “{part}”.")
         return link
 
     def expect(self, heading: str) -> None:
         if self.page.heading != heading:
-            raise Disappointment(f"{self.address} says “{self.page.heading}” instead of “{heading}”.")
+            raise UnexpectedPage(f"{self.address} says “{self.page.heading}” instead of “{heading}”.")
 
     def describe(self) -> str:
-        """The appointment as the site's database has it now."""
+        """Return the appointment's id and time as the site's database has them now."""
         self.appointment.refresh_from_db()
-        return f"{short(self.appointment.remote_id)}, {say_time(self.appointment.start)}"
+        return f"{shorten(self.appointment.remote_id)}, {format_time(self.appointment.start)}"
 
 
-def say_time(moment: str | datetime) -> str:
-    """“Tue 24 Nov, 09:30”, by the clinic's clock."""
+def format_time(moment: str | datetime) -> str:
+    """Return a time in the clinic's zone, such as “Tue 24 Nov, 09:30”."""
     moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
     return f"{moment.astimezone(ZoneInfo(settings.TIME_ZONE)):%a %d %b, %H:%M}"

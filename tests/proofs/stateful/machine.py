@@ -42,7 +42,7 @@ WITHIN_DEADLINE, AFTER_DEADLINE = (1.0, 20.0, 100.0), (400.0, 4000.0)
 
 def write_faults() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
     """Return the ways in which a write may fail."""
-    plain = [(kind, {}) for kind in ("drop_before", "drop_after", "garbage", "empty", "steal_slot", "cut")]
+    plain = [(kind, {}) for kind in ("drop_before", "drop_after", "garbage", "empty", "occupy_slot", "cut")]
     before = [("status_before", {"status": status}) for status in (500, 503, 429)]
     after = [
         ("status_after", {"status": status}) for status in (500, 503, 429) if status not in TRUSTED_STATUSES
@@ -107,7 +107,7 @@ class Clinic(RuleBasedStateMachine):
     )
     def open(self, hides_references, bookings):
         """A few have booked. One account in three does not return references, so the weaker rules apply."""
-        self.world.sandbox.configure(hide_marker=hides_references)
+        self.world.sandbox.configure(hide_answers=hides_references)
         for person, (slug, start) in zip(PEOPLE, bookings, strict=False):
             self.submit(self.fill_in(person, slug, start))
         self.world.act(scheduler.run_due, now=self.now, periodic=False)
@@ -249,7 +249,7 @@ class Clinic(RuleBasedStateMachine):
     def deliver(self, duplicate, shuffle, accident):
         """Webhooks arrive, perhaps twice, in any order, or never."""
         if not duplicate:
-            self.world.sandbox.deliveries.drop_waiting()
+            self.world.sandbox.deliveries.drop_pending()
         self.world.act(self.world.kit.deliver, accident, duplicate=duplicate, shuffle=shuffle)
 
     @rule(number=which, event=st.sampled_from(BOOKING_EVENTS), start=starts)
