@@ -32,7 +32,7 @@ class Credential:
         """The request headers. Personal tokens must not name a user; platform keys must."""
         if not self.key:
             return {}
-        headers = {"Authorization": Secret(f"Bearer {self.key}")}
+        headers: dict[str, str] = {"Authorization": Secret(f"Bearer {self.key}")}
         if self.kind == "platform" and self.user_id:
             headers["x-meetergo-api-user-id"] = self.user_id
         return headers
