@@ -73,8 +73,8 @@ class State:
         self.next_webhook_id = FIRST_WEBHOOK_ID
 
     def now(self) -> datetime:
-        """Return the service's present."""
-        return self.clock.now()
+        """Return the service's present, which the switch ``clock_skew`` moves against the sandbox's clock."""
+        return self.clock.now() + timedelta(seconds=self.settings.clock_skew)
 
     def new_id(self) -> str:
         """Return an id nothing else has."""

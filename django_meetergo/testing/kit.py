@@ -51,6 +51,7 @@ class SandboxKit:
     def travel(self, **units: float) -> datetime:
         """Move the sandbox's clock by a ``timedelta``'s arguments; the new present moment."""
         self.sandbox.clock.offset_seconds += timedelta(**units).total_seconds()
+        self.sandbox.apply_due()
         return self.now()
 
     # What can be booked
