@@ -27,11 +27,12 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 0; color: #1d2733; backgrou
 header { background: #12395b; color: #fff; padding: .6rem 1.5rem }
 main { max-width: 72rem; margin: 0 auto; padding: 1rem 1.5rem 3rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
-nav a { margin-right: 1rem } nav a, .hint { line-height: 2 }
+nav a { display: inline-block; margin-right: 1rem; padding: .25rem 0; color: #12395b }
 .scroll { overflow-x: auto; background: #fff; border: 1px solid #dde3e9; border-radius: .4rem }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .5rem .75rem; border-bottom: 1px solid #dde3e9; vertical-align: top }
-.cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)) }
+.cards { display: grid; gap: 1rem; align-items: start;
+  grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)) }
 .card { background: #fff; border: 1px solid #dde3e9; border-radius: .4rem; padding: .25rem 1rem 1rem }
 .card h2 { margin-top: .5rem }
 .row form { display: inline } label { display: block; margin: .4rem 0 }
@@ -39,6 +40,11 @@ select, input { font: inherit; width: 100%; padding: .3rem; border: 1px solid #8
 button { font: inherit; padding: .35rem .8rem; margin: .2rem .3rem .2rem 0; cursor: pointer;
   border-radius: .3rem; border: 1px solid #12395b; background: #fff; color: #12395b }
 button:hover { background: #e8eef4 } button.danger { border-color: #a4262c; color: #a4262c }
+@media (max-width: 40rem) {
+  main { padding: 1rem 1rem 3rem } tr, td { display: block } th { display: none }
+  tr { padding: .5rem .75rem; border-bottom: 1px solid #dde3e9 }
+  td { padding: .1rem 0; border: 0; overflow-wrap: anywhere }
+}
 .cancelled td { color: #66717d; text-decoration: line-through } small, .hint { color: #55616d }
 """
 
@@ -225,7 +231,7 @@ def _build_delivery_card(service: Service) -> str:
         )
     )
     return f"""<section class="card row"><h2>Webhook deliveries</h2>
-<p>{len(service.state.webhooks)} endpoints, {deliveries.count_pending()} deliveries pending.</p>
+<p>Endpoints: {len(service.state.webhooks)}. Deliveries pending: {deliveries.count_pending()}.</p>
 {buttons}</section>"""
 
 

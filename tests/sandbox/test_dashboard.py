@@ -68,7 +68,7 @@ def test_deliveries_are_held_and_released_by_a_form(sandbox, call, press):
     press("deliveries", action="hold")
     call.book(seed.INTRO_CALL, AT)
 
-    assert "1 endpoints, 1 deliveries pending" in press("deliveries", action="shuffle")
+    assert "Endpoints: 1. Deliveries pending: 1." in press("deliveries", action="shuffle")
     press("deliveries", action="release")
     assert sandbox.deliveries.wait_idle()
 
