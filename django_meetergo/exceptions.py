@@ -146,7 +146,11 @@ class InvalidRequest(NotAccepted):
 
 
 class TooManyBookings(NotAccepted):
-    """A limit for visitors is reached: too many bookings by or for one person."""
+    """A limit for visitors is reached; it ends after ``retry_after`` seconds."""
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class StartNotOffered(NotAccepted):
@@ -179,3 +183,11 @@ class ChangeNotAllowed(NotAccepted):
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class TooManyChanges(ChangeNotAllowed):
+    """The attendee has changed the appointment too often; the limit ends after ``retry_after`` seconds."""
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message, reason="too_many_changes")
+        self.retry_after = retry_after

@@ -1,4 +1,4 @@
-"""A text column that is stored encrypted.
+"""Text columns: compared exactly, and stored encrypted.
 
 ``cryptography`` is imported on first use: it would double what this app adds to the start of a process.
 """
@@ -78,6 +78,23 @@ def decrypt(token: str) -> str:
         return UnreadableText(token)
 
 
+class ExactCharField(models.CharField):  # type: ignore[type-arg]
+    """A text that identifies something: equal only if every character is, on every database.
+
+    MariaDB's default collations ignore case, accents and trailing spaces.
+    """
+
+    def db_parameters(self, connection: Any) -> Any:
+        parameters = super().db_parameters(connection)
+        if connection.vendor == "mysql":
+            parameters["collation"] = "utf8mb4_nopad_bin"
+        return parameters
+
+
+#: Every Fernet token begins with its version, 0x80, and a time: this is their base64.
+TOKEN_PREFIX = "gAAAAA"  # noqa: S105
+
+
 class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
     """A text that is stored as Fernet ciphertext. An empty text is stored as such; lookups do not work."""
 
@@ -89,3 +106,12 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
             return value.token
         value = super().get_prep_value(value)
         return encrypt(value) if value else value
+
+    def value_to_string(self, obj: models.Model) -> str:
+        """Return the ciphertext: ``dumpdata`` must not print secrets."""
+        return self.get_prep_value(self.value_from_object(obj)) or ""
+
+    def to_python(self, value: Any) -> Any:
+        """Decrypt a ciphertext, as ``loaddata`` passes it."""
+        value = super().to_python(value)
+        return decrypt(value) if value and value.startswith(TOKEN_PREFIX) else value

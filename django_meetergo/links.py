@@ -7,13 +7,13 @@ Links stay valid through a change of ``SECRET_KEY`` by ``SECRET_KEY_FALLBACKS``;
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 from uuid import UUID
 
 from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.core.signing import BadSignature, Signer
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 
 from django_meetergo.conf import get_settings
 
@@ -51,8 +51,16 @@ def get_manage_path(attendee: Attendee) -> str:
 
 
 def build_absolute_url(path: str) -> str:
-    """Return ``SITE_URL`` and the path, for mails and for meetergo. The Host header is not used."""
-    return urljoin(get_settings().SITE_URL, path)
+    """Return the path under ``SITE_URL``, for mails and for meetergo; never from a Host header.
+
+    A path in ``SITE_URL`` is the prefix under which the web server mounts the site. It replaces the prefix of
+    the present request, so that the address is the same in a request and in a command.
+    """
+    site_url = get_settings().SITE_URL
+    if prefix := urlsplit(site_url).path.rstrip("/"):
+        script = get_script_prefix().rstrip("/")
+        path = prefix + (path.removeprefix(script) if path.startswith(f"{script}/") else path)
+    return urljoin(site_url, path)
 
 
 # The object that a booking belongs to

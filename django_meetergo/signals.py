@@ -1,8 +1,9 @@
 """The public signals.
 
-Each is sent after commit and at least once, with ``event_key`` (a text that is the same whenever the same
-transition is sent), ``connection`` and the records named below. A receiver that raises is called again
-later; its exception undoes nothing.
+They are sent after commit and at least once each, with ``event_key`` (a stable text: the same transition
+always carries the same key), ``connection`` (its name) and the records named below. What a receiver raises
+never undoes the mirror. Only the receiver that failed is called again, with growing delays for up to three
+days; the admin shows which one failed and why.
 """
 
 from django.dispatch import Signal
@@ -19,3 +20,5 @@ attendee_removed = Signal()
 booking_pending = Signal()
 #: ``booking``: it ended without an appointment; ``booking.reason`` says why.
 booking_closed = Signal()
+#: ``booking``: it could not be reconciled automatically and is left to staff. Sent once for a booking.
+booking_needs_staff = Signal()

@@ -1,25 +1,53 @@
-"""Limit how often one visitor may do something."""
+"""Identify visitors, and limit how often one of them may do something."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from django_meetergo.cache import cache
+from django.core.cache import caches
+
 from django_meetergo.conf import get_settings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visitor:
+    """Who sends a request. Empty parts are unknown and are not counted.
+
+    ``person`` is the signed-in user, or the browser by its own random cookie; ``address`` is the network
+    address of a visitor who is not signed in.
+    """
+
+    person: str = ""
+    address: str = ""
+
+
+def identify_visitor(user: Any, meta: Mapping[str, Any], *, browser: str = "") -> Visitor:
+    """Return the visitor; ``browser`` is the random key in the browser's cookie, if it has one."""
+    if user is not None:
+        # Signed-in users are known, and may share an address.
+        return Visitor(person=f"user {user.pk}")
+    return Visitor(person=f"browser {browser}" if browser else "", address=get_client_address(meta))
 
 
 def get_client_address(meta: Mapping[str, Any]) -> str:
-    """Return the client's network address: from ``CLIENT_IP_HEADER`` if set, else ``REMOTE_ADDR``.
+    """Return the visitor's network address; empty unless ``CLIENT_IP_HEADER`` says where it is.
 
-    A proxy appends to the list in its header, so only the last entry cannot be forged by the client.
-    The whole /64 network of an IPv6 address counts as one client.
+    Behind a proxy ``REMOTE_ADDR`` is the proxy's address, the same for all visitors, so it counts only if the
+    setting names it. A proxy appends to a list of addresses, so only the last entry is not written by the
+    client. A visitor with one IPv6 address has the other 2**64 of its network too, and is counted as one.
     """
-    name = (get_settings().CLIENT_IP_HEADER or "REMOTE_ADDR").upper().replace("-", "_")
+    header = get_settings().CLIENT_IP_HEADER
+    if not header:
+        return ""
+    name = header.upper().replace("-", "_")
     if name != "REMOTE_ADDR":
         name = f"HTTP_{name.removeprefix('HTTP_')}"
     return normalize_address(str(meta.get(name, "")).rpartition(",")[2].strip())
@@ -35,30 +63,35 @@ def normalize_address(text: str) -> str:
     return str(address)
 
 
-def identify_visitor(user: Any, meta: Mapping[str, Any]) -> str:
-    """Return the key that a visitor is counted under: the signed-in user, else the network address."""
-    return f"user {user.pk}" if user is not None else get_client_address(meta)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """At most ``times`` tries per ``seconds``, counted in the shared cache.
+    """At most ``times`` in a period of ``seconds``, counted in the cache that all processes share.
 
-    The limit deters bots and guarantees nothing: while the cache fails, nobody is limited.
+    It slows robots down and is no guarantee: while the cache fails, nobody is limited.
     """
 
     name: str
     times: int
     seconds: int
 
-    def is_reached(self, who: str) -> bool:
-        tries: int = cache.get(self._name_period(who), 0)
-        return tries >= self.times
+    def get_wait(self, who: str) -> int:
+        """Return the seconds until ``who`` may try again; 0 if the limit is not reached."""
+        try:
+            count = caches[get_settings().CACHE].get(self._build_key(who), 0)
+        except Exception:  # each cache backend has its own errors
+            logger.exception("Reading limit %s from the cache failed; the visitor is not limited.", self.name)
+            return 0
+        return self.seconds - int(time.time()) % self.seconds if int(count) >= self.times else 0
 
     def count(self, who: str) -> None:
-        cache.increment(self._name_period(who), self.seconds)
+        key, cache = self._build_key(who), caches[get_settings().CACHE]
+        try:
+            cache.add(key, 0, self.seconds)
+            cache.incr(key)
+        except Exception:  # see get_wait(); ValueError if the entry has expired in between
+            logger.exception("Counting for limit %s failed; the visitor is not counted.", self.name)
 
-    def _name_period(self, who: str) -> str:
-        """Return the cache key of a visitor and period. It contains a digest, not the address."""
+    def _build_key(self, who: str) -> str:
+        """Return the key of the present period. It contains a digest, not the address itself."""
         digest = hashlib.sha256(who.encode()).hexdigest()[:32]
         return f"meetergo:{self.name}:{digest}:{int(time.time()) // self.seconds}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 from django import forms
@@ -237,4 +237,39 @@ class ShowLinks(AppointmentAction):
         return response
 
 
-ADMIN_ACTIONS = (Reschedule(), Cancel(), ReadAgain(), ShowLinks())
+class RecordAttendance(AppointmentAction):
+    """Records on this site whether the attendees came. meetergo does not receive it."""
+
+    permission = "change"
+    needs_confirmation = False
+    max_rows = MAX_CHANGES
+    attendance: ClassVar[Appointment.Attendance]
+
+    def preview(self, row: Appointment) -> tuple[bool, str]:
+        if row.is_cancelled:
+            return False, gettext("No change: already cancelled")
+        if timezone.localtime(row.start).date() > timezone.localdate():
+            return False, gettext("No change: the appointment is on a later day")
+        if row.attendance == self.attendance:
+            return False, gettext("No change: already recorded")
+        return True, str(self.attendance.label)
+
+    def perform(self, request: HttpRequest, row: Appointment, form: forms.Form) -> ActionResult:
+        row.attendance = self.attendance
+        row.save(update_fields=["attendance"])
+        return ActionResult(text=str(self.attendance.label))
+
+
+class RecordCame(RecordAttendance):
+    name = "came"
+    label = _("Record: came")
+    attendance = Appointment.Attendance.CAME
+
+
+class RecordNoShow(RecordAttendance):
+    name = "no_show"
+    label = _("Record: did not come")
+    attendance = Appointment.Attendance.NO_SHOW
+
+
+ADMIN_ACTIONS = (Reschedule(), Cancel(), RecordCame(), RecordNoShow(), ShowLinks(), ReadAgain())

@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -19,20 +20,26 @@ from django_meetergo.admin.actions import ActionsMixin, make_action
 from django_meetergo.admin.appointment_actions import ADMIN_ACTIONS, list_attending
 from django_meetergo.admin.attendees import AttendeeInline
 from django_meetergo.admin.batches import BatchMixin
+from django_meetergo.admin.calendar import CalendarMixin
 from django_meetergo.admin.display import (
     format_age,
     format_moment,
     format_moment_in_zone,
+    render_contact,
+    render_status,
     render_with_title,
 )
+from django_meetergo.admin.export import ExportMixin
 from django_meetergo.admin.filters import (
     AppointmentAttention,
+    AppointmentWhenFilter,
+    AttendanceFilter,
     ConnectionFilter,
     HostFilter,
     TypeFilter,
-    WhenFilter,
+    get_appointment_period,
 )
-from django_meetergo.admin.search import match_person
+from django_meetergo.admin.search import filter_by_phone, match_person
 from django_meetergo.admin.timeline import render_appointment_timeline
 from django_meetergo.conf import list_connection_names
 from django_meetergo.formatting import name_channel
@@ -41,14 +48,26 @@ from django_meetergo.presentation.page_urls import parse_link
 from django_meetergo.timezones import format_offset
 
 
+def render_appointment_status(row: Appointment) -> SafeString:
+    """Return the status of an appointment as a coloured badge, with the attendance once it is recorded."""
+    if row.missing_since:
+        return render_status(gettext("no longer at meetergo"), "bad")
+    if row.is_cancelled:
+        return render_status(row.get_status_display(), "off")
+    if row.attendance:
+        kind = "good" if row.attendance == Appointment.Attendance.CAME else "bad"
+        return render_status(row.get_attendance_display(), kind)
+    return render_status(row.get_status_display(), "good")
+
+
 @admin.register(Appointment)
-class AppointmentAdmin(BatchMixin, ActionsMixin):
+class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
     admin_actions = ADMIN_ACTIONS
     actions = [make_action(action) for action in ADMIN_ACTIONS]
     inlines = [AttendeeInline]
     ordering = ("-start", "-pk")
     defer = ("raw", "secret")
-    site_fields = ("note",)
+    site_fields = ("note", "attendance")
     readonly_notice = _(
         "Appointments come from meetergo, so they cannot be added or deleted here. "
         "To make an appointment, book for somebody."
@@ -57,19 +76,22 @@ class AppointmentAdmin(BatchMixin, ActionsMixin):
         "There are no appointments yet. Run manage.py meetergo_sync, or choose “Sync now” on the page of "
         "a connection."
     )
-    list_display = ("when", "who", "meeting_type", "host", "state", "channel_name", "last_updated")
+    list_display = ("when", "who", "contact", "meeting_type", "host", "state")
     list_display_links = ("when",)
     list_select_related = ("meeting_type",)
     list_filter = (
-        WhenFilter,
+        AppointmentWhenFilter,
         "status",
+        AttendanceFilter,
         AppointmentAttention,
         TypeFilter,
         HostFilter,
         ConnectionFilter,
     )
     search_fields = ("attendees__email_folded",)
-    search_help_text = _("The start of an e-mail address or of a name, or a complete meetergo ID.")
+    search_help_text = _(
+        "The start of a name or e-mail address, a phone number, or a complete reference or meetergo ID."
+    )
     fieldsets = (
         (
             _("Appointment"),
@@ -79,7 +101,7 @@ class AppointmentAdmin(BatchMixin, ActionsMixin):
             _("From meetergo"),
             {"fields": (("channel_name", "join", "location"), ("cancelled", "rescheduled", "last_read"))},
         ),
-        (_("Internal"), {"fields": ("note",)}),
+        (_("Internal"), {"fields": ("attendance", "note")}),
         (_("History"), {"fields": ("timeline",)}),
         (
             _("Technical details"),
@@ -97,6 +119,17 @@ class AppointmentAdmin(BatchMixin, ActionsMixin):
             },
         ),
     )
+
+    def list_tools(self, request: HttpRequest) -> list[tuple[str, Any]]:
+        user: Any = request.user
+        tools: list[tuple[str, Any]] = [(self.get_admin_url("calendar"), _("Calendar"))]
+        if self.has_export_permission(request):
+            query = request.GET.urlencode()
+            tools.append((f"{self.get_admin_url('export')}?{query}", _("Export (CSV)")))
+        if user.has_perm("meetergo.add_booking"):
+            url = reverse("admin:meetergo_booking_call", current_app=self.admin_site.name)
+            tools.append((url, _("Book for somebody")))
+        return tools
 
     # Permissions
 
@@ -124,6 +157,7 @@ class AppointmentAdmin(BatchMixin, ActionsMixin):
             first_name_shown=Subquery(people.values("first_name")[:1]),
             last_name_shown=Subquery(people.values("last_name")[:1]),
             email_shown=Subquery(people.values("email")[:1]),
+            phone_shown=Subquery(people.values("phone")[:1]),
             zone_shown=Subquery(people.values("timezone")[:1]),
             attending_count=Subquery(attending.annotate(number=Count("pk")).values("number")),
             host_shown=Subquery(hosts.values("name")[:1]),
@@ -145,14 +179,24 @@ class AppointmentAdmin(BatchMixin, ActionsMixin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        people = Attendee.objects.order_by().filter(match_person(term)).values("appointment")
-        own = Appointment.objects.order_by().filter(connection__in=list_connection_names(), remote_id=term)
-        # A union of keys: with OR, no database would use the index of the attendees.
-        return queryset.filter(pk__in=people.union(own.values("pk"))), False
+        people = Attendee.objects.order_by()
+        by_id = Appointment.objects.order_by().filter(connection__in=list_connection_names(), remote_id=term)
+        # A union of keys: with OR, no database would use the indexes.
+        found = (
+            people.filter(match_person(term))
+            .values("appointment")
+            .union(
+                by_id.values("pk"),
+                people.filter(booking__reference=term.upper()).values("appointment"),
+                filter_by_phone(people, term).values("appointment"),
+            )
+        )
+        return queryset.filter(pk__in=found), False
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """Sort days and upcoming appointments by ascending start, everything else by descending start."""
-        return ("start", "pk") if request.GET.get("when") in {"today", "week", "upcoming"} else self.ordering
+        """Show the soonest first; the latest first when the list includes past appointments."""
+        shows_past = get_appointment_period(request) in {"past", "all"}
+        return self.ordering if shows_past else ("start", "pk")
 
     # Columns
 
@@ -169,23 +213,17 @@ class AppointmentAdmin(BatchMixin, ActionsMixin):
         more = (row.attending_count or 0) - 1
         return render_with_title(f"{shown} +{more}" if more > 0 else shown, row.email_shown or "")
 
+    @admin.display(description=_("contact"))
+    def contact(self, row: Any) -> SafeString | str:
+        return render_contact(row.email_shown or "", row.phone_shown or "")
+
     @admin.display(description=_("host"))
     def host(self, row: Any) -> str:
         return row.host_shown or "–"
 
     @admin.display(description=_("status"), ordering="status")
-    def state(self, row: Appointment) -> str:
-        if row.missing_since:
-            return gettext("no longer at meetergo")
-        return row.get_status_display()
-
-    @admin.display(description=_("channel"))
-    def channel_name(self, row: Appointment) -> str:
-        return name_channel(row.channel) or "–"
-
-    @admin.display(description=_("last updated"), ordering="synced_at")
-    def last_updated(self, row: Appointment) -> str:
-        return format_age(row.synced_at)
+    def state(self, row: Appointment) -> SafeString:
+        return render_appointment_status(row)
 
     # The page of one appointment
 
@@ -216,6 +254,10 @@ class AppointmentAdmin(BatchMixin, ActionsMixin):
     @admin.display(description=_("hosts"))
     def host_names(self, row: Appointment) -> str:
         return ", ".join(str(host) for host in row.hosts.all()) or "–"
+
+    @admin.display(description=_("channel"))
+    def channel_name(self, row: Appointment) -> str:
+        return name_channel(row.channel) or "–"
 
     @admin.display(description=_("link to join"))
     def join(self, row: Appointment) -> SafeString | str:

@@ -15,8 +15,10 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.answers import render_answers
-from django_meetergo.admin.base import StackedInline
-from django_meetergo.admin.display import format_moment_in_zone
+from django_meetergo.admin.base import MeetergoAdmin, StackedInline
+from django_meetergo.admin.display import format_moment_in_zone, render_contact, render_link
+from django_meetergo.admin.filters import ConnectionFilter
+from django_meetergo.admin.search import filter_by_phone, match_person
 from django_meetergo.models import Attendee
 
 
@@ -65,6 +67,12 @@ def is_existing_record(kind: ContentType, key: str) -> bool:
         return False
 
 
+def may_see_appointments(request: HttpRequest) -> bool:
+    """Return whether the user may see appointments, and so their attendees."""
+    user: Any = request.user
+    return bool(user.has_perm("meetergo.view_appointment") or user.has_perm("meetergo.change_appointment"))
+
+
 class AttendeeInline(StackedInline):
     model = Attendee
     form = AttendeeForm
@@ -89,11 +97,7 @@ class AttendeeInline(StackedInline):
         return False
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may see an appointment may see its attendees."""
-        user: Any = request.user
-        return bool(
-            user.has_perm("meetergo.view_appointment") or user.has_perm("meetergo.change_appointment")
-        )
+        return may_see_appointments(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         user: Any = request.user
@@ -115,6 +119,70 @@ class AttendeeInline(StackedInline):
     @admin.display(description=_("answers"))
     def answers(self, row: Attendee) -> SafeString | str:
         return render_answers(row.custom_fields, row.appointment.meeting_type)
+
+    @admin.display(description=_("user account and related record"))
+    def related_records(self, row: Attendee) -> str:
+        return ", ".join(str(record) for record in (row.user, row.subject) if record) or "–"
+
+
+@admin.register(Attendee)
+class AttendeeAdmin(MeetergoAdmin):
+    """Finds people, also for ``autocomplete_fields`` of the site's own admins."""
+
+    defer = ("raw", "appointment__raw", "appointment__secret")
+    readonly_notice = _(
+        "Attendees come from meetergo. Open the appointment to relate an attendee to a record of this site."
+    )
+    list_display = ("name", "contact", "appointment_link", "status")
+    list_select_related = ("appointment__meeting_type",)
+    list_filter = ("status", ConnectionFilter)
+    search_fields = ("email_folded",)
+    search_help_text = _("The start of a name or e-mail address, or a phone number.")
+    fieldsets = (
+        (None, {"fields": ("name", "contact", "company", "status", "appointment_link", "answers")}),
+        (None, {"fields": ("zone", "related_records")}),
+        (
+            _("Technical details"),
+            {"classes": ("collapse",), "fields": ("connection", "remote_id", "public_id", "synced_at")},
+        ),
+    )
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever may see appointments may see their attendees."""
+        return super().has_view_permission(request, obj) or may_see_appointments(request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("appointment__meeting_type")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        people = Attendee.objects.order_by()
+        found = people.filter(match_person(term)).values("pk")
+        return queryset.filter(pk__in=found.union(filter_by_phone(people, term).values("pk"))), False
+
+    @admin.display(description=_("name"))
+    def name(self, row: Attendee) -> str:
+        return str(row) or "–"
+
+    @admin.display(description=_("contact"))
+    def contact(self, row: Attendee) -> SafeString | str:
+        return render_contact(row.email, row.phone)
+
+    @admin.display(description=_("appointment"), ordering="appointment__start")
+    def appointment_link(self, row: Attendee) -> SafeString | str:
+        return render_link(row.appointment)
+
+    @admin.display(description=_("answers"))
+    def answers(self, row: Attendee) -> SafeString | str:
+        return render_answers(row.custom_fields, row.appointment.meeting_type)
+
+    @admin.display(description=_("time zone and language"))
+    def zone(self, row: Attendee) -> str:
+        return ", ".join(filter(None, [row.timezone, row.language])) or "–"
 
     @admin.display(description=_("user account and related record"))
     def related_records(self, row: Attendee) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
@@ -93,7 +94,11 @@ class BookForCallerMixin(MeetergoAdmin):
         return [self.build_url_pattern("call/", self.book_for_caller_view, "call"), *super().get_urls()]
 
     def book_for_caller_view(self, request: HttpRequest) -> HttpResponse:
-        """Show the step that the query asks for: ``type``, ``length`` (minutes), ``day``, ``start``."""
+        """Show the step that the query asks for.
+
+        ``type``, ``length`` (minutes), ``day`` and ``start`` are chosen in the steps. The calendar links here
+        with ``host`` (a primary key), ``day`` and ``start``.
+        """
         if not self.has_add_permission(request):
             raise PermissionDenied
         if "type" not in request.GET:
@@ -103,6 +108,10 @@ class BookForCallerMixin(MeetergoAdmin):
         start = parse_start(request.GET.get("start", ""))
         if start is None or not is_bookable_start(start):
             return self.choose_time(request, meeting_type, length)
+        if request.method == "GET" and not is_free(meeting_type, start, length):
+            text = _("%(when)s is not free for “%(type)s”. Choose one of the free times.")
+            messages.warning(request, text % {"when": format_moment(start), "type": meeting_type})
+            return self.choose_time(request, meeting_type, length, day=timezone.localdate(start))
         return self.enter_details(request, meeting_type, length, start)
 
     def find_type(self, key: str) -> MeetingType:
@@ -113,16 +122,28 @@ class BookForCallerMixin(MeetergoAdmin):
         return found
 
     def choose_type(self, request: HttpRequest) -> HttpResponse:
+        """List the meeting types, only those of ``host`` if it is given; with a single one, go on."""
         types = MeetingType.objects.bookable().filter(needs_own_page=False).defer("raw")
+        key = request.GET.get("host", "")
+        if key.isascii() and key.isdigit() and len(key) < 19:
+            types = types.filter(hosts=int(key))
+        kept = {name: request.GET[name] for name in ("host", "day", "start") if request.GET.get(name)}
+        choices = [
+            (meeting_type, "?" + urlencode({"type": meeting_type.pk, **kept})) for meeting_type in types
+        ]
+        if kept.get("host") and len(choices) == 1:
+            return HttpResponseRedirect(choices[0][1])
         return self.render_page(
-            request, "book_for_caller_type.html", title=_("What would you like to book?"), types=types
+            request, "book_for_caller_type.html", title=_("What would you like to book?"), choices=choices
         )
 
-    def choose_time(self, request: HttpRequest, meeting_type: MeetingType, length: int) -> HttpResponse:
-        """Show the free times of a week in the current time zone."""
+    def choose_time(
+        self, request: HttpRequest, meeting_type: MeetingType, length: int, *, day: date | None = None
+    ) -> HttpResponse:
+        """Show the free times of a week from ``day`` on, in the current time zone."""
         now = timezone.now()
         today = timezone.localtime(now).date()
-        first = parse_day(request.GET.get("day")) or today
+        first = day or parse_day(request.GET.get("day")) or today
         first = min(max(first, today), today + timedelta(days=MAX_DAYS_AHEAD))
         zone = timezone.get_current_timezone()
         try:
@@ -285,6 +306,23 @@ def parse_length(query: Mapping[str, Any], meeting_type: MeetingType) -> int:
     text = str(query.get("length", ""))
     length = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
     return length if length in meeting_type.durations else meeting_type.duration
+
+
+def is_free(meeting_type: MeetingType, start: datetime, length: int) -> bool:
+    """Return whether a start is offered; True when that is not known, as booking decides in the end."""
+    now = timezone.now()
+    try:
+        found = list_slots(
+            meeting_type=meeting_type,
+            start=start,
+            end=start + timedelta(minutes=1),
+            duration=length,
+            client=build_client(meeting_type.connection, "view"),
+            now=now,
+        )
+    except ImproperlyConfigured:
+        return True
+    return found.failed or any(slot.start == start for slot in found.times)
 
 
 def is_bookable_start(start: datetime) -> bool:

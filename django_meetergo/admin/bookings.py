@@ -20,10 +20,11 @@ from django_meetergo.admin.display import (
     format_moment,
     format_moment_in_zone,
     render_link,
+    render_status,
     render_with_title,
 )
 from django_meetergo.admin.filters import BookingAttention, ConnectionFilter, TypeFilter, WhenFilter
-from django_meetergo.admin.search import match_person
+from django_meetergo.admin.search import filter_by_phone, match_person
 from django_meetergo.admin.timeline import render_booking_timeline
 from django_meetergo.formatting import name_channel
 from django_meetergo.models import Booking
@@ -33,6 +34,8 @@ from django_meetergo.services.changes.requests import MAX_REASON
 from django_meetergo.services.clients import build_client
 
 State, Reason = Booking.State, Booking.Reason
+#: Colours of states; see ``display.render_status``. All others are "wait".
+STATE_KINDS = {State.CONFIRMED: "good", State.UNKNOWN: "bad", State.CLOSED: "off"}
 
 
 class Retry(MakeDueAction):
@@ -142,7 +145,7 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
     list_select_related = ("meeting_type",)
     list_filter = (BookingAttention, "state", "reason", WhenFilter, TypeFilter, ConnectionFilter)
     search_fields = ("email_folded",)
-    search_help_text = _("The start of an e-mail address or of a name, or a complete reference.")
+    search_help_text = _("The start of a name or e-mail address, a phone number, or a complete reference.")
     fieldsets = (
         (
             _("Booking"),
@@ -208,7 +211,9 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        return queryset.filter(match_person(term) | Q(reference=term.upper())), False
+        by_phone = filter_by_phone(Booking.objects.order_by(), term)
+        found = Q(reference=term.upper()) | match_person(term)
+        return queryset.filter(found | Q(pk__in=by_phone.values("pk"))), False
 
     @admin.display(description=_("received"), ordering="pk")
     def received(self, row: Booking) -> str:
@@ -223,8 +228,8 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
         return render_with_title(format_moment(row.start), format_moment_in_zone(row.start, row.timezone))
 
     @admin.display(description=_("state"), ordering="state")
-    def status(self, row: Booking) -> str:
-        return describe_state(row)
+    def status(self, row: Booking) -> SafeString:
+        return render_status(describe_state(row), STATE_KINDS.get(State(row.state), "wait"))
 
     @admin.display(description=_("reference"))
     def reference(self, row: Booking) -> str:

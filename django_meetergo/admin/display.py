@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, time
+from typing import Any
 
 from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.timesince import timesince
 from django.utils.translation import gettext
 
@@ -42,6 +44,19 @@ def format_age(moment: datetime | None) -> str:
 def render_with_title(text: str, title: str) -> SafeString | str:
     """Return the text with a tooltip; the plain text when the tooltip is empty."""
     return format_html('<span title="{}">{}</span>', title, text) if title else text
+
+
+def render_status(text: Any, kind: str) -> SafeString:
+    """Return a state as a coloured badge; ``kind`` is good, wait, bad or off."""
+    return format_html('<span class="mg-status mg-status-{}">{}</span>', kind, text)
+
+
+def render_contact(email: str, phone: str) -> SafeString | str:
+    """Return links that write to an address and call a number; a dash when both are empty."""
+    parts = [("mailto:", email, email)] if email else []
+    if phone:
+        parts.append(("tel:", re.sub(r"[^\d+]", "", phone), phone))
+    return format_html_join(mark_safe("<br>"), '<a href="{}{}">{}</a>', parts) or "–"
 
 
 def render_link(obj: models.Model | None) -> SafeString | str:

@@ -7,32 +7,83 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.base import MeetergoAdmin
+from django_meetergo.admin.actions import ActionsMixin, MakeDueAction, make_action
 from django_meetergo.admin.display import format_moment, render_link
 from django_meetergo.admin.filters import AttentionFilter, ConnectionFilter
 from django_meetergo.models import Event
 
 
 class EventAttention(AttentionFilter):
-    REASONS = (("undispatched", _("Not yet processed by this site"), lambda now: Q(dispatched_at=None)),)
+    REASONS = (
+        ("undispatched", _("Not yet processed by this site"), lambda now: Q(dispatched_at=None)),
+        ("dead", _("Given up"), lambda now: Q(dispatched_at=None, next_at=None)),
+    )
+
+
+class CallAgain(MakeDueAction):
+    """Calls the receivers again that have failed; those that have succeeded are not called."""
+
+    name = permission = "retry"
+    label = _("Try again")
+    result_text = _("will be processed in a moment")
+
+    def preview(self, row: Event) -> tuple[bool, str]:
+        if row.dispatched_at:
+            return False, gettext("No change: already processed")
+        return True, gettext("The receivers that have failed will be called again")
+
+    def make_due(self, row: Event) -> bool:
+        waiting = Event.objects.filter(pk=row.pk, dispatched_at=None)
+        return bool(waiting.update(tries=0, next_at=timezone.now()))
+
+
+ADMIN_ACTIONS = (CallAgain(),)
+#: The states of a receiver in ``Event.receivers``.
+RECEIVER_STATES = {
+    "done": _("done"),
+    "calling": _("running"),
+    "failing": _("failed, will be called again"),
+    "dead": _("given up"),
+}
 
 
 @admin.register(Event)
-class EventAdmin(MeetergoAdmin):
+class EventAdmin(ActionsMixin):
+    admin_actions = ADMIN_ACTIONS
+    actions = [make_action(action) for action in ADMIN_ACTIONS]
     readonly_notice = _("Events are written automatically when a booking or an appointment changes.")
     list_display = ("when", "kind", "appointment_link", "booking_link", "dispatched", "tries")
     list_filter = (EventAttention, "kind", ConnectionFilter)
     defer = ("appointment__raw", "appointment__secret")
     fieldsets = (
-        (None, {"fields": ("when", "kind", "appointment_link", "booking_link", "attendee", "dispatched")}),
+        (
+            None,
+            {
+                "fields": (
+                    "when",
+                    "kind",
+                    "appointment_link",
+                    "booking_link",
+                    "attendee",
+                    "dispatched",
+                    "results",
+                )
+            },
+        ),
         (
             _("Technical details"),
             {"classes": ("collapse",), "fields": ("connection", "key", "data", "next_at", "tries")},
         ),
     )
+
+    def has_retry_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.is_permitted(request, "retry", obj)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("appointment__meeting_type", "booking")
@@ -52,3 +103,17 @@ class EventAdmin(MeetergoAdmin):
     @admin.display(description=_("processed by this site"), ordering="dispatched_at")
     def dispatched(self, row: Event) -> str:
         return format_moment(row.dispatched_at)
+
+    @admin.display(description=_("receivers"))
+    def results(self, row: Event) -> SafeString | str:
+        """Return each receiver of this site that was called, with its result and its last error."""
+        lines = [
+            (
+                name,
+                RECEIVER_STATES.get(result.get("state", ""), result.get("state", "")),
+                gettext("attempts: %(number)d") % {"number": result.get("tries", 0)},
+                result.get("error", ""),
+            )
+            for name, result in sorted(getattr(row, "receivers", {}).items())
+        ]
+        return format_html_join("", "<p><strong>{}</strong>: {}, {}<br>{}</p>", lines) or "–"

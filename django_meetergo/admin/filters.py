@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,7 +32,7 @@ class WhenFilter(SimpleListFilter):
             ("today", _("Today")),
             ("week", _("Next 7 days")),
             ("month", _("This month")),
-            ("upcoming", _("Upcoming")),
+            ("upcoming", _("Today and later")),
             ("past", _("Past")),
         ]
 
@@ -44,13 +44,66 @@ class WhenFilter(SimpleListFilter):
             "today": (midnight(today), midnight(today + timedelta(days=1))),
             "week": (midnight(today), midnight(today + timedelta(days=7))),
             "month": (midnight(today.replace(day=1)), midnight(next_month)),
-            "upcoming": (now, None),
+            "upcoming": (midnight(today), None),
             "past": (None, now),
         }
-        since, until = spans.get(self.value(), (None, None))
+        since, until = spans.get(self.period, (None, None))
         if since:
             queryset = queryset.filter(**{f"{self.column}__gte": since})
         return queryset.filter(**{f"{self.column}__lt": until}) if until else queryset
+
+    @property
+    def period(self) -> str | None:
+        """Return the chosen period; None for all times."""
+        return self.value()
+
+
+class AppointmentWhenFilter(WhenFilter):
+    """Shows today and later unless staff choose a period, search, or filter by attention or attendance."""
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, *args, **kwargs)
+        self.default = get_appointment_period(request)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [*super().lookups(request, model_admin), ("all", _("All"))]
+
+    @property
+    def period(self) -> str:
+        return self.value() or self.default
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Yield the choices without Django's "All", whose link would lead back to the default."""
+        for value, title in self.lookup_choices:
+            yield {
+                "selected": self.period == str(value),
+                "query_string": changelist.get_query_string({self.parameter_name: value}),
+                "display": title,
+            }
+
+
+def get_appointment_period(request: HttpRequest) -> str:
+    """Return which appointments a list shows: a value of ``AppointmentWhenFilter``."""
+    is_narrowed = any(request.GET.get(name) for name in ("q", "attention", "attendance"))
+    return request.GET.get("when") or ("all" if is_narrowed else "upcoming")
+
+
+class AttendanceFilter(SimpleListFilter):
+    """By what staff recorded. "Not recorded" leaves out appointments that are not over yet."""
+
+    title = _("attendance")
+    parameter_name = "attendance"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        recorded = [(each.value, each.label) for each in Appointment.Attendance if each.value]
+        return [*recorded, ("none", _("past and not recorded"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value == "none":
+            unrecorded = queryset.filter(attendance="", status=Appointment.Status.CONFIRMED)
+            return unrecorded.filter(end__lte=timezone.now(), missing_since=None)
+        return queryset.filter(attendance=value) if value else queryset
 
 
 class ConnectionFilter(SimpleListFilter):

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo import links
-from django_meetergo.fields import EncryptedTextField
+from django_meetergo.fields import EncryptedTextField, ExactCharField
 from django_meetergo.models.directory import Host, MeetingType
 from django_meetergo.models.mirrored import Mirrored
 from django_meetergo.models.people import Person, index_names
@@ -68,6 +68,11 @@ class Appointment(Mirrored):
         CONFIRMED = "confirmed", _("confirmed")
         CANCELLED = "cancelled", _("cancelled")
 
+    class Attendance(models.TextChoices):
+        UNKNOWN = "", _("not recorded")
+        CAME = "came", _("came")
+        NO_SHOW = "no_show", _("did not come")
+
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     meeting_type = models.ForeignKey(
         MeetingType,
@@ -96,6 +101,9 @@ class Appointment(Mirrored):
     note = models.TextField(
         _("note"), blank=True, help_text=_("Stored on this site only; meetergo does not receive it.")
     )
+    attendance = models.CharField(
+        _("attendance"), max_length=16, choices=Attendance, default=Attendance.UNKNOWN, blank=True
+    )
 
     objects = AppointmentQuerySet.as_manager()
 
@@ -108,21 +116,14 @@ class Appointment(Mirrored):
             ("reschedule_appointment", "Can reschedule appointments"),
             ("sync_appointment", "Can re-read appointments"),
             ("link_appointment", "Can see the links of attendees"),
+            ("export_appointment", "Can export appointments"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["connection", "remote_id"], name="meetergo_appointment_remote")
         ]
         indexes = [
-            models.Index(
-                fields=["missing_since"],
-                name="meetergo_appointment_missing",
-                condition=models.Q(missing_since__isnull=False),
-            ),
-            models.Index(
-                fields=["start"],
-                name="meetergo_appointment_cancelled",
-                condition=models.Q(status="cancelled"),
-            ),
+            models.Index(fields=["missing_since"], name="meetergo_appointment_missing"),
+            models.Index(fields=["status", "start"], name="meetergo_appointment_status"),
         ]
 
     def __str__(self) -> str:
@@ -148,7 +149,7 @@ class Attendee(Mirrored, Person):
         ATTENDING = "attending", _("attending")
         REMOVED = "removed", _("removed")
 
-    remote_id = models.CharField(_("meetergo id"), max_length=128, null=True)  # type: ignore[assignment]
+    remote_id = ExactCharField(_("meetergo id"), max_length=128, null=True)  # type: ignore[assignment]
     appointment = models.ForeignKey(
         Appointment, verbose_name=_("appointment"), on_delete=models.CASCADE, related_name="attendees"
     )

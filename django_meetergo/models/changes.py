@@ -6,15 +6,16 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo.fields import ExactCharField
 from django_meetergo.models.appointments import Appointment, Attendee
 from django_meetergo.models.leases import Leased
 
 
 class AppointmentChange(Leased):
-    """A request to cancel or reschedule an appointment, and its state.
+    """A request to cancel or reschedule an appointment, and its progress.
 
-    At most one is open per appointment, or per attendee of a group: ``open_change_key`` is unique, and None
-    after the change has ended.
+    At most one of a kind is open per appointment, or per attendee in groups: ``open_change_key`` is unique
+    and NULL once the change has ended. A cancel may wait behind an open reschedule.
     """
 
     class Kind(models.TextChoices):
@@ -48,7 +49,7 @@ class AppointmentChange(Leased):
     reason = models.CharField(_("reason"), max_length=500, blank=True)
     outcome = models.CharField(_("why it was refused"), max_length=32, blank=True)
     message = models.TextField(_("meetergo's message"), blank=True)
-    open_change_key = models.CharField(max_length=64, null=True, unique=True, editable=False)
+    open_change_key = ExactCharField(max_length=64, null=True, unique=True, editable=False)
     batch = models.UUIDField(_("batch"), null=True, db_index=True, editable=False)
     created_at = models.DateTimeField(_("requested at"))
     outcome_deadline = models.DateTimeField(null=True, editable=False)

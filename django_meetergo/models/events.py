@@ -3,13 +3,18 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo.fields import ExactCharField
 from django_meetergo.models.appointments import Appointment, Attendee
 from django_meetergo.models.bookings import Booking
 from django_meetergo.models.leases import Leased
 
 
 class Event(Leased):
-    """One transition of a booking or an appointment, stored once, in the transaction of the change."""
+    """One transition of a booking, an appointment or a connection, written once with the change itself.
+
+    ``receivers`` maps each receiver that failed, by its dotted path, to ``{"tries", "error", "state"}``;
+    the state is ``failing``, ``done`` or ``dead``.
+    """
 
     class Kind(models.TextChoices):
         BOOKING_RECEIVED = "booking_received", _("request received")
@@ -19,25 +24,30 @@ class Event(Leased):
         BOOKING_PENDING = "booking_pending", _("waiting for confirmation")
         BOOKING_FOUND = "booking_found", _("found late")
         BOOKING_CLOSED = "booking_closed", _("closed without an appointment")
+        BOOKING_NEEDS_STAFF = "booking_needs_staff", _("left to staff")
         APPOINTMENT_BOOKED = "appointment_booked", _("booked")
         APPOINTMENT_RESCHEDULED = "appointment_rescheduled", _("rescheduled")
         APPOINTMENT_CANCELLED = "appointment_cancelled", _("cancelled")
         ATTENDEE_REMOVED = "attendee_removed", _("attendee removed")
+        CREDENTIAL_REFUSED = "credential_refused", _("API key refused")
+        SERVICE_AWAY = "service_away", _("meetergo out of reach")
 
-    connection = models.CharField(max_length=64, default="default")
-    key = models.CharField(max_length=255, unique=True)
+    connection = ExactCharField(max_length=64, default="default")
+    key = ExactCharField(max_length=255, unique=True)
     kind = models.CharField(_("what happened"), max_length=32, choices=Kind)
     appointment = models.ForeignKey(Appointment, null=True, on_delete=models.CASCADE, related_name="events")
     attendee = models.ForeignKey(Attendee, null=True, on_delete=models.CASCADE, related_name="events")
     booking = models.ForeignKey(Booking, null=True, on_delete=models.CASCADE, related_name="events")
     data = models.JSONField(default=dict)
     created_at = models.DateTimeField(_("when"))
+    receivers = models.JSONField(default=dict, editable=False)
     dispatched_at = models.DateTimeField(_("dispatched at"), null=True)
 
     class Meta:
         verbose_name = _("event")
         verbose_name_plural = _("events")
         ordering = ["created_at", "pk"]
+        permissions = [("retry_event", "Can call failed receivers again")]
 
     def __str__(self) -> str:
         return self.get_kind_display()

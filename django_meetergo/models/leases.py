@@ -46,12 +46,18 @@ class LeasedQuerySet(models.QuerySet[Row]):
 
 
 class Leased(models.Model):
-    """Work that survives a crash: when the lease has expired, another worker may claim the row."""
+    """Work that survives a crash: when its lease expires, another worker may claim it.
+
+    ``tries`` counts sends and other work, ``polls`` counts re-reads, ``failing_since`` is the time of the
+    first of the present series of failures. ``services.retry`` computes all three and ``next_at``.
+    """
 
     lease_token = models.UUIDField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
     next_at = models.DateTimeField(null=True, db_index=True, editable=False)
     tries = models.PositiveIntegerField(default=0, editable=False)
+    polls = models.PositiveIntegerField(default=0, editable=False)
+    failing_since = models.DateTimeField(null=True, editable=False)
 
     objects = LeasedQuerySet.as_manager()
 

@@ -1,4 +1,4 @@
-"""Form fields: text of one line, an e-mail address, several e-mail addresses."""
+"""Form fields: text of one line, a name, an e-mail address, several e-mail addresses."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from django_meetergo.services.booking.validation import MAX_GUESTS
+from django_meetergo.services.booking.validation import (
+    MAX_GUESTS,
+    has_link,
+    is_email_address,
+    list_guests,
+)
 
 LINE_BREAKS = re.compile(r"[\r\n\u2028\u2029]")
 ADDRESS_SEPARATORS = re.compile(r"[\s,;]+")
@@ -26,21 +30,27 @@ class LineField(forms.CharField):
         return str(super().clean(value))
 
 
+class NameField(LineField):
+    """A name. Mails greet the attendee by it, so it must not contain a link."""
+
+    def clean(self, value: Any) -> str:
+        text = super().clean(value)
+        if has_link(text):
+            raise ValidationError(
+                _("Write the name without a web or e-mail address, and with a space after each full stop."),
+                code="link",
+            )
+        return text
+
+
 class EmailLineField(LineField):
     widget = forms.EmailInput
 
     def clean(self, value: Any) -> str:
         text = super().clean(value)
-        if text:
-            validate_address(text, _("Enter an e-mail address like name@example.com"))
+        if text and not is_email_address(text):
+            raise ValidationError(_("Enter an e-mail address like name@example.com"), code="invalid")
         return text
-
-
-def validate_address(text: str, message: Any) -> None:
-    try:
-        validate_email(text)
-    except ValidationError as error:
-        raise ValidationError(message, code="invalid") from error
 
 
 class AddressesField(forms.CharField):
@@ -50,7 +60,7 @@ class AddressesField(forms.CharField):
 
     def clean(self, value: Any) -> list[str]:
         text = str(super().clean(value))
-        found = list(dict.fromkeys(filter(None, ADDRESS_SEPARATORS.split(text))))
+        found = list_guests(filter(None, ADDRESS_SEPARATORS.split(text)), attendee_email="")
         if len(found) > MAX_GUESTS:
             message = ngettext(
                 "You can invite at most %(limit)s other person.",
@@ -59,6 +69,7 @@ class AddressesField(forms.CharField):
             )
             raise ValidationError(message % {"limit": MAX_GUESTS}, code="too_many")
         for address in found:
-            wrong = _("“%(address)s” is not an e-mail address. Write one like name@example.com.")
-            validate_address(address, ValidationError(wrong, params={"address": address[:80]}))
+            if not is_email_address(address):
+                message = _("“%(address)s” is not an e-mail address. Write one like name@example.com.")
+                raise ValidationError(message, code="invalid", params={"address": address[:80]})
         return found

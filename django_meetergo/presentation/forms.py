@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django_meetergo.conf import get_settings
 from django_meetergo.formatting import NEEDS_PHONE, ON_SITE, format_hour, name_channel
 from django_meetergo.models import Booking, MeetingType
-from django_meetergo.presentation.form_fields import AddressesField, EmailLineField, LineField
+from django_meetergo.presentation.form_fields import AddressesField, EmailLineField, LineField, NameField
 from django_meetergo.presentation.form_token import is_too_quick, make_token, read_token
 from django_meetergo.presentation.questions import (
     build_answers,
@@ -49,10 +49,10 @@ class BookingForm(forms.Form):
     there is one; it is shown and validated together with this one.
     """
 
-    first_name = LineField(
+    first_name = NameField(
         label=_("First name"), max_length=150, error_messages=build_messages(_("Enter your first name"))
     )
-    last_name = LineField(
+    last_name = NameField(
         label=_("Last name"), max_length=150, error_messages=build_messages(_("Enter your last name"))
     )
     email = EmailLineField(
@@ -375,10 +375,6 @@ FIELDS_BY_REMOTE_NAME = {
     "bringalongemails": "other_emails",
     "other_emails": "other_emails",
 }
-TOO_MANY = _(
-    "There have been many bookings with this e-mail address or from your network. "
-    "Nothing was booked just now. Please try again later."
-)
 NOT_ACCEPTED = _("This was not accepted. Please change it.")
 REFUSALS = {
     "email": _("This e-mail address was not accepted. Please use another one."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, date, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -121,9 +121,10 @@ def parse_start(text: str) -> datetime | None:
     try:
         # An unescaped plus sign in a query arrives as a space.
         moment = datetime.fromisoformat(text.strip().replace(" ", "+"))
-        return moment if moment.tzinfo and moment.astimezone(ZoneInfo("UTC")) else None
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    # A day at either end of the calendar does not exist in every time zone.
+    return moment if moment.tzinfo and MINYEAR < moment.year < MAXYEAR else None
 
 
 def list_next_slots(

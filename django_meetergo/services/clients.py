@@ -47,6 +47,13 @@ def build_client(connection: str, priority: str) -> MeetergoClient:
     )
 
 
+def is_client_of(client: MeetergoClient, connection: str) -> bool:
+    """Whether a client acts with the credential of a connection."""
+    given = get_connection_settings(connection)
+    own = Credential(key=given.api_key, user_id=given.user_id)
+    return client.transport.credential.fingerprint == own.fingerprint
+
+
 def record_contact(*, connection: str, client: MeetergoClient) -> None:
     """Record the clock skew and since when the credential is refused, if they have changed.
 

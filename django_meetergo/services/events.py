@@ -1,25 +1,29 @@
-"""Write down what happened, once, and tell the site about it, at least once."""
+"""Record transitions once and dispatch them to the site's receivers at least once."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.db.models import F
 from django.dispatch import Signal
 
 from django_meetergo import signals
+from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
 from django_meetergo.models import Appointment, Attendee, Booking, Event
+from django_meetergo.services.retry import EVENT, LeaseRenewal
 from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
 
 Kind = Event.Kind
 
-#: Which transitions a site hears of. The others are only shown in the timeline.
+#: The transitions that have a public signal. The others appear in the timeline only.
 SIGNALS: dict[str, Signal] = {
     Kind.APPOINTMENT_BOOKED: signals.appointment_booked,
     Kind.APPOINTMENT_RESCHEDULED: signals.appointment_rescheduled,
@@ -27,13 +31,17 @@ SIGNALS: dict[str, Signal] = {
     Kind.ATTENDEE_REMOVED: signals.attendee_removed,
     Kind.BOOKING_PENDING: signals.booking_pending,
     Kind.BOOKING_CLOSED: signals.booking_closed,
+    Kind.BOOKING_NEEDS_STAFF: signals.booking_needs_staff,
 }
 
-#: Told by mail only.
-MAILED_KINDS = frozenset({Kind.BOOKING_FOUND, Kind.BOOKING_REBOOKED})
+#: Transitions without a signal that lead to a mail.
+MAILED_KINDS = frozenset(
+    {Kind.BOOKING_FOUND, Kind.BOOKING_REBOOKED, Kind.CREDENTIAL_REFUSED, Kind.SERVICE_AWAY}
+)
 
-#: Seconds until a failing receiver is asked again; the last one repeats.
-RETRY_DELAYS = (5, 30, 120, 600, 3600)
+#: States of a receiver in ``Event.receivers``.
+CALLING, DONE, FAILING, DEAD = "calling", "done", "failing", "dead"
+MAX_ERROR = 500
 
 
 def build_event(
@@ -48,8 +56,8 @@ def build_event(
     silent: bool = False,
     **data: Any,
 ) -> Event:
-    """An event that is not stored yet. ``silent`` ones are history: nobody is told."""
-    told = silent or not (kind in SIGNALS or kind in MAILED_KINDS)
+    """Return an unsaved event. ``silent`` events are history and are not dispatched."""
+    is_dispatched = silent or not (kind in SIGNALS or kind in MAILED_KINDS)
     return Event(
         kind=kind,
         key=key,
@@ -59,13 +67,13 @@ def build_event(
         booking=booking,
         data=data,
         created_at=now,
-        next_at=None if told else now,
-        dispatched_at=now if told else None,
+        next_at=None if is_dispatched else now,
+        dispatched_at=now if is_dispatched else None,
     )
 
 
 def record_events(events: Iterable[Event]) -> None:
-    """Store events inside the caller's transaction; one whose key is known already is left alone."""
+    """Store events inside the caller's transaction. An event whose key is stored already is left alone."""
     rows = list(events)
     if not rows:
         return
@@ -75,54 +83,144 @@ def record_events(events: Iterable[Event]) -> None:
 
 
 def record_booking_event(booking: Booking, kind: str, *, now: datetime, step: str = "") -> None:
-    """A transition of a booking. ``step`` tells repeatable transitions apart."""
+    """Store a transition of a booking. ``step`` distinguishes transitions that may be repeated."""
     key = ":".join(filter(None, ["booking", str(booking.pk), kind, step]))
     record_events([build_event(kind=kind, key=key, now=now, connection=booking.connection, booking=booking)])
 
 
+# Dispatching
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A function to call for an event, under a name that is the same in every process."""
+
+    name: str
+    call: Callable[[], object]
+
+
 def dispatch_event(*, event: Event, now: datetime, also: Callable[[Event], None]) -> bool:
-    """Tell the receivers of one due event, and ``also``. False when one failed: it is due again later."""
-    lease = Event.objects.due(now).claim(event.pk, now=now, lease=get_settings().lease)
+    """Call the receivers of one due event and the function ``also``. Return whether all have succeeded.
+
+    Each receiver has its own result: one that fails is called again by the policy ``EVENT`` and is dead when
+    that is used up; one that succeeded is not called again. Whatever a receiver raises, also SystemExit, is
+    stored and logged.
+    """
+    watch = Stopwatch(now)
+    is_repeated = event.tries > 0
+    lease = Event.objects.due(now).claim(event.pk, now=now, lease=get_settings().lease, tries=F("tries") + 1)
     if lease is None:
         return False
-    if send_signal(event) and call_hook(also, event):
-        return Event.objects.finish(lease, dispatched_at=now, next_at=None)
-    wait = RETRY_DELAYS[min(event.tries, len(RETRY_DELAYS) - 1)]
-    Event.objects.finish(lease, tries=F("tries") + 1, next_at=now + timedelta(seconds=wait))
+    event.tries += 1
+    held = Event.objects.filter(pk=event.pk, lease_token=lease.token)
+    renewal = LeaseRenewal(held, watch)
+    results = dict(event.receivers)
+    for receiver in list_receivers(event, also):
+        known = results.get(receiver.name, {})
+        if known.get("state") in {DONE, DEAD}:
+            continue
+        if not renewal.renew_if_due():
+            return False
+        tries = known.get("tries", 0) + 1
+        if is_repeated:
+            # A receiver that ends the process leaves this mark, so that its calls are counted, too.
+            error = known.get("error") or "The process ended during the call."
+            results[receiver.name] = {"state": CALLING, "tries": tries, "error": error}
+            held.update(receivers=results)
+        results[receiver.name] = call_receiver(event, receiver, tries)
+    if all(result["state"] == DONE for result in results.values()):
+        return Event.objects.finish(
+            lease, dispatched_at=watch.now(), next_at=None, receivers={}, failing_since=None
+        )
+    retry = EVENT.plan(event, watch.now(), is_counted=True)
+    if retry is None:
+        Event.objects.finish(lease, next_at=None, receivers=mark_dead(results))
+        logger.error("Event %s (%s) is given up: %s.", event.pk, event.kind, ", ".join(list_failed(results)))
+    else:
+        Event.objects.finish(lease, receivers=results, **retry)
     return False
 
 
-def call_hook(also: Callable[[Event], None], event: Event) -> bool:
-    """Whether it went well. A mail server that is away must not lose the event."""
-    try:
-        also(event)
-    except Exception:
-        logger.exception("What follows from %s failed; it is tried again later.", event.kind)
-        return False
-    return True
-
-
-def send_signal(event: Event) -> bool:
-    """Call the receivers; False when one of them raised."""
-    if event.kind not in SIGNALS:
-        return True
-    answers = SIGNALS[event.kind].send_robust(
-        sender=Event,
-        event_key=event.key,
-        connection=event.connection,
-        appointment=event.appointment,
-        attendee=event.attendee,
-        booking=event.booking or getattr(event.attendee, "booking", None),
+def list_receivers(event: Event, also: Callable[[Event], None]) -> Iterator[Receiver]:
+    """Return what is called for an event: the receivers of its signal, then ``also``."""
+    arguments = {
+        "event_key": event.key,
+        "connection": event.connection,
+        "appointment": event.appointment,
+        "attendee": event.attendee,
+        "booking": event.booking or getattr(event.attendee, "booking", None),
         **parse_event_data(event.data),
-    )
-    failures = [answer for _, answer in answers if isinstance(answer, Exception)]
-    for failure in failures:
-        logger.error("A receiver of %s failed; it is asked again later.", event.kind, exc_info=failure)
-    return not failures
+    }
+    signal = SIGNALS.get(event.kind)
+    found: list[tuple[str, Callable[[], object]]] = []
+    if signal is not None:
+        # Signal.send_robust calls every receiver each time, so each one is called here by itself.
+        called, awaited = signal._live_receivers(Event)
+        for function in [*called, *map(async_to_sync, awaited)]:
+            call = bind(function, signal=signal, sender=Event, **arguments)
+            found.append((name_function(function), call))
+    found.append((name_function(also), bind(also, event)))
+    names: dict[str, int] = {}
+    for name, call in found:
+        names[name] = names.get(name, 0) + 1
+        yield Receiver(name if names[name] == 1 else f"{name}#{names[name]}", call)
+
+
+def bind(function: Callable[..., object], *args: Any, **kwargs: Any) -> Callable[[], object]:
+    return lambda: function(*args, **kwargs)
+
+
+def name_function(function: Any) -> str:
+    """Return the dotted path of a receiver, also of a method, a partial or an async function."""
+    function = getattr(function, "awaitable", function)
+    function = getattr(function, "func", function)
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def call_receiver(event: Event, receiver: Receiver, tries: int) -> dict[str, Any]:
+    """Call a receiver and return its entry for ``Event.receivers``."""
+    try:
+        receiver.call()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # SystemExit as well: a receiver that runs a management command must not end the worker.
+        logger.exception("Receiver %s failed for event %s (%s).", receiver.name, event.pk, event.kind)
+        text = f"{type(error).__name__}: {error}"[:MAX_ERROR]
+        return {"state": FAILING, "tries": tries, "error": text}
+    return {"state": DONE, "tries": tries, "error": ""}
+
+
+def list_failed(results: dict[str, dict[str, Any]]) -> list[str]:
+    return sorted(name for name, result in results.items() if result["state"] != DONE)
+
+
+def mark_dead(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    failed = set(list_failed(results))
+    return {name: {**result, "state": DEAD} if name in failed else result for name, result in results.items()}
+
+
+def retry_event(*, event: Event, now: datetime) -> bool:
+    """Call the receivers of an event again that failed or were given up. Return whether it is due now."""
+    revived = {
+        name: {**result, "state": FAILING} if result["state"] != DONE else result
+        for name, result in event.receivers.items()
+    }
+    waiting = Event.objects.filter(pk=event.pk, dispatched_at=None, lease_token=None)
+    is_due = waiting.update(receivers=revived, tries=0, failing_since=None, next_at=now)
+    if is_due:
+        wake_workers()
+    return bool(is_due)
+
+
+def give_up_event(event: Event, now: datetime, error: Exception | None = None) -> None:
+    """Leave an event to staff that cannot even be dispatched."""
+    Event.objects.filter(pk=event.pk, lease_token=None, dispatched_at=None).update(next_at=None)
 
 
 def parse_event_data(data: dict[str, Any]) -> dict[str, Any]:
-    """Event data as receivers get it: times are datetimes again."""
+    """Return event data as receivers get it: start times become datetimes."""
     return {
         key: datetime.fromisoformat(value) if key.endswith("_start") else value for key, value in data.items()
     }

@@ -1,41 +1,100 @@
-"""Decide which document of meetergo belongs to which booking."""
+"""Decide which document, attendee and booking belong together.
+
+Everything that adopts, links or cancels as surplus asks this module. meetergo's answer to a booking names
+an appointment and no attendee, and has no idempotency key, so there are three rules:
+
+1. The document carries the booking's reference.
+2. References are not returned.
+
+   - A one-to-one type: the document equals what was sent, was made at the right time and is unclaimed.
+   - A group: exactly one attendee is equal in e-mail, phone and names, was not there before the request was
+     sent (``BookingAttempt.known_attendee_ids``) and belongs to no other booking.
+
+3. Otherwise nothing is linked and nothing is cancelled: staff decide.
+
+An e-mail address alone identifies nobody in a group: two seats under one address are two attendees.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 
-from django.db.models import Q
-
-from django_meetergo.models import Attendee, Booking, BookingAttempt, Connection, Event, fold_email
-from django_meetergo.remote.payloads import AppointmentDocument, ProvisionalDocument
+from django_meetergo.exceptions import UnreadableReply
+from django_meetergo.models import (
+    Appointment,
+    Attendee,
+    Booking,
+    BookingAttempt,
+    Connection,
+    Event,
+    fold_email,
+)
+from django_meetergo.remote.payloads import (
+    AppointmentDocument,
+    AttendeeDocument,
+    ProvisionalDocument,
+    parse_appointment,
+)
 
 State, Outcome = Booking.State, BookingAttempt.Outcome
+Document = AppointmentDocument | ProvisionalDocument
 #: The name of the answer that carries a booking's reference.
 REFERENCE_KEY = "Booking reference"
-#: How much meetergo's clock and ours may differ.
+#: How much the clocks may still differ after the measured skew has been subtracted.
 CLOCK_TOLERANCE = timedelta(minutes=2)
+#: Attempts that certainly made nothing.
+WITHOUT_EFFECT = (Outcome.SLOT_TAKEN, Outcome.REFUSED, Outcome.NOT_SENT)
 
 
-def list_references(document: AppointmentDocument | ProvisionalDocument) -> set[str]:
+class Verdict(Enum):
+    """What the rules without reference say about one document."""
+
+    OTHER = "other"  # not this booking's
+    DOUBTFUL = "doubtful"  # may be this booking's; only staff can decide
+    ALIKE = "alike"  # this booking's, if no other document is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matches:
+    """The documents that may belong to one booking, by the strength of the rule."""
+
+    exact: tuple[Document, ...] = ()
+    alike: tuple[Document, ...] = ()
+    doubtful: tuple[Document, ...] = ()
+
+    @property
+    def count(self) -> int:
+        return len(self.exact) + len(self.alike) + len(self.doubtful)
+
+
+def match_documents(booking: Booking, documents: Iterable[Document]) -> Matches:
+    """Return which of these documents may belong to a booking that has no attendee yet."""
+    documents = list(documents)
+    exact = tuple(one for one in documents if booking.reference in list_references(one))
+    if exact or echoes_references(booking.connection) or not has_unexplained_attempt(booking):
+        return Matches(exact=exact)
+    verdicts = [(one, judge(booking, one)) for one in documents]
+    return Matches(
+        alike=tuple(one for one, verdict in verdicts if verdict is Verdict.ALIKE),
+        doubtful=tuple(one for one, verdict in verdicts if verdict is Verdict.DOUBTFUL),
+    )
+
+
+def list_references(document: Document) -> set[str]:
     """Return the booking references that a document's answers carry."""
     if isinstance(document, ProvisionalDocument):
-        answers: Iterable[dict[str, str]] = [document.answers]
+        references = {document.answers.get(REFERENCE_KEY, "")}
     else:
-        answers = [attendee.answers for attendee in document.attendees]
-    return {one[REFERENCE_KEY] for one in answers if one.get(REFERENCE_KEY)}
+        references = {get_reference(attendee) for attendee in document.attendees}
+    return references - {""}
 
 
-def choose_candidates(
-    booking: Booking, found: Sequence[AppointmentDocument | ProvisionalDocument]
-) -> list[AppointmentDocument | ProvisionalDocument]:
-    """Return the documents that match a booking: by its reference, else by type, time and address."""
-    exact = [document for document in found if booking.reference in list_references(document)]
-    if exact:
-        return exact
-    if echoes_references(booking.connection):
-        return []
-    return [document for document in found if looks_alike(booking, document)]
+def get_reference(attendee: AttendeeDocument) -> str:
+    return attendee.answers.get(REFERENCE_KEY, "")
 
 
 def echoes_references(connection: str) -> bool:
@@ -43,33 +102,80 @@ def echoes_references(connection: str) -> bool:
     return Connection.objects.filter(connection=connection, echoes_references=True).exists()
 
 
-def looks_alike(
-    booking: Booking, document: AppointmentDocument | ProvisionalDocument, *, ignore_start: bool = False
-) -> bool:
-    """Whether a document equals what was sent in everything but the reference, and is unclaimed.
-
-    ``ignore_start`` leaves the start out, for appointments that were rescheduled after they were made.
-    """
-    if document.meeting_type_id != booking.meeting_type.remote_id or list_references(document):
-        return False
-    if not ignore_start and document.start != booking.start:
-        return False
-    if booking.email_folded not in fold_emails(document) or not has_unexplained_attempt(booking):
-        return False
-    return is_timely(booking, document) and not is_claimed(booking, document)
-
-
-def fold_emails(document: AppointmentDocument | ProvisionalDocument) -> set[str]:
-    """Return the folded e-mail addresses that a document names."""
-    if isinstance(document, ProvisionalDocument):
-        return {fold_email(document.email)}
-    return {fold_email(attendee.email) for attendee in document.attendees}
-
-
 def has_unexplained_attempt(booking: Booking) -> bool:
     """Whether one of the booking's requests may have made something that is not known yet."""
-    definite = (Outcome.CONFIRMED, Outcome.SLOT_TAKEN, Outcome.REFUSED, Outcome.NOT_SENT)
-    return booking.attempts.exclude(outcome__in=definite).exists()
+    return booking.attempts.exclude(outcome__in=[*WITHOUT_EFFECT, Outcome.CONFIRMED]).exists()
+
+
+def judge(booking: Booking, document: Document) -> Verdict:
+    """Compare one document without our reference with a booking."""
+    is_moved = document.start != booking.start
+    if document.meeting_type_id != booking.meeting_type.remote_id or (
+        is_moved and not was_rescheduled(document)
+    ):
+        return Verdict.OTHER
+    if booking.meeting_type.is_group:
+        verdict = judge_group(booking, document)
+    else:
+        verdict = judge_single(booking, document)
+    # It may have been rescheduled before it was found.
+    return Verdict.DOUBTFUL if is_moved and verdict is Verdict.ALIKE else verdict
+
+
+def judge_single(booking: Booking, document: Document) -> Verdict:
+    """Compare a document of a one-to-one type, or a provisional booking, with a booking."""
+    if list_references(document):
+        return Verdict.OTHER
+    if isinstance(document, ProvisionalDocument):
+        is_same = is_same_email(booking.email, document.email)
+    else:
+        is_same = any(
+            is_same_email(booking.email, one.email) or (not booking.email and is_same_person(booking, one))
+            for one in document.attendees
+        )
+    return judge_time(booking, document) if is_same and not is_claimed(booking, document) else Verdict.OTHER
+
+
+def judge_group(booking: Booking, document: Document) -> Verdict:
+    """Compare a document of a group type with a booking: nobody is identified by an address."""
+    if isinstance(document, ProvisionalDocument):
+        is_possible = judge_single(booking, document) is not Verdict.OTHER
+    elif booking.pk in match_seats(document, connection=booking.connection):
+        return Verdict.ALIKE
+    else:
+        is_possible = bool(list_possible_seats(booking, document))
+    return Verdict.DOUBTFUL if is_possible else Verdict.OTHER
+
+
+def was_rescheduled(document: Document) -> bool:
+    if isinstance(document, ProvisionalDocument):
+        return False
+    return document.rescheduled_at is not None or document.reschedule_count > 0
+
+
+# People
+
+
+def is_same_email(first: str, second: str) -> bool:
+    """Whether two addresses are equal; no address is equal to none."""
+    return fold_email(first) == fold_email(second) != ""
+
+
+def is_same_person(booking: Booking, attendee: AttendeeDocument) -> bool:
+    """Whether e-mail, phone and names are equal, and at least one of e-mail and phone is given."""
+    return describe_identity(booking) == describe_identity(attendee) and bool(
+        attendee.email.strip() or attendee.phone.strip()
+    )
+
+
+def describe_identity(person: Booking | AttendeeDocument) -> tuple[str, str, str]:
+    """Return e-mail, phone and name of a person without differences of spelling."""
+    phone = "".join(sign for sign in person.phone if sign.isdigit() or sign == "+")
+    name = " ".join(f"{person.first_name} {person.last_name}".split()).casefold()
+    return fold_email(person.email), phone, name
+
+
+# Time
 
 
 def find_first_sent(booking: Booking) -> datetime | None:
@@ -77,43 +183,219 @@ def find_first_sent(booking: Booking) -> datetime | None:
     return booking.attempts.values_list("sent_at", flat=True).order_by("number").first()
 
 
-def is_timely(booking: Booking, document: AppointmentDocument | ProvisionalDocument) -> bool:
-    """Whether the document was created at a time when one of the booking's requests could have made it.
+def get_clock_skew(connection: str) -> timedelta:
+    """Return how far meetergo's clock is ahead of ours, as last measured."""
+    skews = Connection.objects.filter(connection=connection).values_list("clock_skew", flat=True)
+    return timedelta(seconds=skews.first() or 0)
 
-    A group's appointment is as old as its first attendee, so its age proves nothing. After a booking was
-    closed or provisional, its appointment may be of any later time.
+
+def judge_time(booking: Booking, document: Document) -> Verdict:
+    """Whether the document was created while one of the booking's requests could have made it.
+
+    Creation times are meetergo's, so the measured clock skew is subtracted. A document that only its creation
+    time excludes is doubtful, since clocks may be wrong. After a booking was closed or provisional, its
+    appointment may be of any later time.
     """
     sent_at = find_first_sent(booking)
-    if document.created_at is None or sent_at is None or booking.meeting_type.is_group:
-        return sent_at is not None
-    if document.created_at < sent_at - CLOCK_TOLERANCE:
-        return False
+    if sent_at is None:
+        return Verdict.OTHER
+    if document.created_at is None:
+        return Verdict.ALIKE
+    created_at = document.created_at - get_clock_skew(booking.connection)
     may_be_late = bool(booking.provisional_id) or booking.state == State.CLOSED
-    return (
+    is_timely = created_at >= sent_at - CLOCK_TOLERANCE and (
         may_be_late
         or booking.outcome_deadline is None
-        or document.created_at <= booking.outcome_deadline + CLOCK_TOLERANCE
+        or created_at <= booking.outcome_deadline + CLOCK_TOLERANCE
     )
+    return Verdict.ALIKE if is_timely else Verdict.DOUBTFUL
 
 
-def is_claimed(booking: Booking, document: AppointmentDocument | ProvisionalDocument) -> bool:
-    """Whether the document belongs to another booking, or was known before the first request."""
+# Claims
+
+
+def is_claimed(booking: Booking, document: Document) -> bool:
+    """Whether a document belongs to another booking, or was known before the booking's first request.
+
+    For one-to-one types and provisional bookings: in a group, attendees are claimed one by one.
+    """
     if isinstance(document, ProvisionalDocument):
         others = Booking.objects.filter(connection=booking.connection, provisional_id=document.id)
         return others.exclude(pk=booking.pk).exists()
-    attendees = Attendee.objects.filter(
-        connection=booking.connection,
-        appointment__remote_id=document.id,
-        email_folded=booking.email_folded,
-    )
-    of_others = attendees.filter(booking__isnull=False).exclude(booking=booking.pk)
+    attendees = Attendee.objects.filter(connection=booking.connection, appointment__remote_id=document.id)
     known_before = attendees.filter(
         events__kind=Event.Kind.APPOINTMENT_BOOKED, events__created_at__lt=find_first_sent(booking)
     )
-    known = attendees.filter(Q(pk__in=of_others) | Q(pk__in=known_before)).count()
-    named = [one for one in document.attendees if fold_email(one.email) == booking.email_folded]
-    # Counted, not compared: an attendee that has not been read yet has no remote id.
-    return len(named) <= known
+    of_others = attendees.filter(booking__isnull=False).exclude(booking=booking.pk)
+    return of_others.exists() or known_before.exists()
+
+
+def list_claimed_ids(connection: str, appointment_id: str) -> set[str]:
+    """Return the ids of an appointment's attendees that are linked to a booking."""
+    linked = Attendee.objects.filter(
+        connection=connection, appointment__remote_id=appointment_id, booking__isnull=False
+    )
+    return {remote_id for remote_id in linked.values_list("remote_id", flat=True) if remote_id}
+
+
+# Seats
+
+
+def find_attendee_id(booking: Booking, document: AppointmentDocument) -> str:
+    """Return the id of a booking's attendee in an appointment that is certainly its own; "" if unclear."""
+    if booking.meeting_type.is_group:
+        return match_seats(document, connection=booking.connection, certain=[booking]).get(booking.pk, "")
+    if own := list_own_seats(booking, document):
+        return own[0]
+    claimed = list_claimed_ids(booking.connection, document.id)
+    free = [one for one in document.attendees if one.id and one.id not in claimed and not get_reference(one)]
+    named = [one for one in free if is_same_email(booking.email, one.email)]
+    candidates = named or free
+    return candidates[0].id if len(candidates) == 1 else ""
+
+
+def match_attendees(document: AppointmentDocument, rows: Sequence[Attendee]) -> dict[int, str]:
+    """Return the ids of attendees that have none yet, by primary key, as far as they are certain.
+
+    ``rows`` are attendees of this appointment that were stored from the answer to a booking.
+    """
+    bookings = Booking.objects.filter(attendee__in=rows).select_related("meeting_type")
+    found = {}
+    for booking in bookings:
+        if attendee_id := find_attendee_id(booking, document):
+            found[booking.attendee_id] = attendee_id
+    return {pk: attendee_id for pk, attendee_id in found.items() if pk is not None}
+
+
+def match_seats(
+    document: AppointmentDocument, *, connection: str, certain: Iterable[Booking] = ()
+) -> dict[int, str]:
+    """Return the attendee ids of the bookings of one group appointment, by the booking's primary key.
+
+    ``certain`` are bookings that certainly have a seat in it, beside those that are stored as such. All
+    bookings that may have a seat are compared together, so that none gets what may be another's.
+    """
+    seated = {booking.pk: booking for booking in [*certain, *list_seated(connection, document)]}
+    possible = {
+        booking.pk: booking
+        for booking in list_possible(connection, document)
+        if booking.pk not in seated and has_unexplained_attempt(booking)
+    }
+    found = {}
+    options: dict[int, set[str]] = {}
+    for pk, booking in (seated | possible).items():
+        if own := list_own_seats(booking, document):
+            found[pk] = own[0]
+        else:
+            options[pk] = {one.id for one in list_possible_seats(booking, document, only_new=True)}
+    while resolved := resolve_options(options, set(seated)):
+        found |= resolved
+        taken = set(resolved.values())
+        options = {pk: ids - taken for pk, ids in options.items() if pk not in resolved}
+    return found
+
+
+def list_seated(connection: str, document: AppointmentDocument) -> Iterable[Booking]:
+    """Return the bookings that meetergo confirmed with this appointment and whose attendee id is unknown."""
+    return Booking.objects.select_related("meeting_type").filter(
+        connection=connection,
+        attendee__appointment__remote_id=document.id,
+        attendee__appointment__connection=connection,
+        attendee__remote_id=None,
+    )
+
+
+def list_possible(connection: str, document: AppointmentDocument) -> Iterable[Booking]:
+    """Return the bookings without an attendee for the type and start of this appointment."""
+    return Booking.objects.select_related("meeting_type").filter(
+        connection=connection,
+        attendee=None,
+        meeting_type__remote_id=document.meeting_type_id,
+        start=document.start,
+    )
+
+
+def list_possible_seats(
+    booking: Booking, document: AppointmentDocument, *, only_new: bool = False
+) -> list[AttendeeDocument]:
+    """Return the attendees of a group that may be the booking's: unclaimed, without reference, equal person.
+
+    With ``only_new`` those that were not there before the request was sent; none when that is not known.
+    """
+    known = get_known_attendee_ids(booking)
+    if known is None:
+        known = {one.id for one in document.attendees} if only_new else set()
+    excluded = known | list_claimed_ids(booking.connection, document.id) | {""}
+    return [
+        one
+        for one in document.attendees
+        if one.id not in excluded and not get_reference(one) and is_same_person(booking, one)
+    ]
+
+
+def get_known_attendee_ids(booking: Booking) -> set[str] | None:
+    """Return the attendee ids that were there before the first request that may have made a seat."""
+    attempts = booking.attempts.exclude(outcome__in=WITHOUT_EFFECT).order_by("number")
+    known = attempts.values_list("known_attendee_ids", flat=True).first()
+    return None if known is None else set(known)
+
+
+def resolve_options(options: dict[int, set[str]], seated: set[int]) -> dict[int, str]:
+    """Return the seats that can be one booking's only.
+
+    A booking that certainly has a seat gets its only option, unless another such booking has the same one.
+    A booking that may have none gets its only option when no other booking may have it.
+    """
+    claimants: dict[str, set[int]] = defaultdict(set)
+    only: dict[str, set[int]] = defaultdict(set)
+    for pk, ids in options.items():
+        for attendee_id in ids:
+            claimants[attendee_id].add(pk)
+        if len(ids) == 1:
+            only[next(iter(ids))].add(pk)
+    certain = {
+        (only[attendee_id] & seated).pop(): attendee_id
+        for attendee_id in only
+        if len(only[attendee_id] & seated) == 1
+    }
+    if certain:
+        return certain
+    return {
+        next(iter(pks)): attendee_id
+        for attendee_id, pks in only.items()
+        if len(pks) == 1 == len(claimants[attendee_id])
+    }
+
+
+# Surplus
+
+
+def list_surplus_seats(booking: Booking, document: AppointmentDocument) -> list[str]:
+    """Return the ids of the attendees that a booking got beside its own, and that may be cancelled.
+
+    Only attendees that carry the booking's reference, and only when its own attendee carries it, too.
+    """
+    attendee = booking.attendee
+    if attendee is None or not attendee.remote_id:
+        return []
+    is_same = attendee.appointment.remote_id == document.id
+    kept = document if is_same else parse_stored(attendee.appointment)
+    if kept is None or attendee.remote_id not in list_own_seats(booking, kept):
+        return []
+    return [one for one in list_own_seats(booking, document) if not (is_same and one == attendee.remote_id)]
+
+
+def list_own_seats(booking: Booking, document: AppointmentDocument) -> list[str]:
+    """Return the ids of the attendees that carry the booking's reference."""
+    return [one.id for one in document.attendees if one.id and get_reference(one) == booking.reference]
+
+
+def parse_stored(appointment: Appointment) -> AppointmentDocument | None:
+    """Return the document that a mirrored appointment was stored from; None before the first read."""
+    try:
+        return parse_appointment(appointment.raw)
+    except UnreadableReply:
+        return None  # not read yet, or replaced because it named an erased person
 
 
 def list_orphans(connection: str, documents: Iterable[AppointmentDocument]) -> list[str]:

@@ -1,13 +1,13 @@
-"""The one table of everything that can be due, and the one function that does it.
+"""The table of everything that can be due, and ``run_due``, which does it.
 
-The inline ticker, ``meetergo_tick`` and the Celery task all call ``run_due``. Two of them at once are
-harmless: every row is claimed before it is worked on.
+The background thread, ``meetergo_tick`` and the tasks all call ``run_due``. Several may run at once: every
+row is claimed before it is worked on.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,20 +25,20 @@ from django_meetergo.exceptions import MeetergoError
 from django_meetergo.models import AppointmentChange, Booking, Connection, Event, SyncRun, WebhookDelivery
 from django_meetergo.models.leases import LeasedQuerySet
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.services import events, notifications
+from django_meetergo.services import alerts, events, notifications, retry
 from django_meetergo.services.availability import refresh
-from django_meetergo.services.booking import pending, reconciliation
+from django_meetergo.services.booking import outcomes, pending, reconciliation, watching
 from django_meetergo.services.booking import sending as booking_sending
 from django_meetergo.services.changes import sending as change_sending
 from django_meetergo.services.clients import build_client, record_contact
+from django_meetergo.services.privacy import retention
+from django_meetergo.services.retry import RetryPolicy
 from django_meetergo.services.sync import appointments, directory
 from django_meetergo.services.webhooks import apply
 
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 50
-#: A row whose work raised something unforeseen is left alone for so long.
-ERROR_DELAY = timedelta(minutes=1)
 
 POLL_NAME = "refresh free times"
 
@@ -47,52 +47,64 @@ Change = AppointmentChange.State
 
 @dataclass(frozen=True, kw_only=True)
 class DueRows:
-    """One kind of row that can fall due, and what is done with it."""
+    """One kind of row that can be due, what is done with it, and what happens when that fails.
+
+    ``policy`` says when a row whose handler raised is tried again; ``give_up`` ends the row when the policy
+    is used up. Rows with the same ``group_by`` value are handled together, by one call of the handler.
+    """
 
     name: str
     rows: Callable[[], LeasedQuerySet[Any]]
-    do: Callable[[Any, datetime], object]
-    #: Rows that are worked on together: once in a round for each answer.
+    handler: Callable[[Any, datetime], object]
+    policy: RetryPolicy
+    give_up: Callable[[Any, datetime, Exception], object]
     group_by: Callable[[Any], object] = attrgetter("pk")
 
 
-def send_booking(booking: Booking, now: datetime) -> object:
-    client = build_client(booking.connection, "write")
-    return booking_sending.send_booking(booking=booking, client=client, now=now)
+def send_booking(booking: Booking, now: datetime) -> None:
+    # Before a client is built: a booking ends in time also when its connection has been removed.
+    if not booking_sending.close_if_expired(booking, now):
+        client = build_client(booking.connection, "write")
+        booking_sending.send_booking(booking=booking, client=client, now=now)
 
 
-def reconcile_booking(booking: Booking, now: datetime) -> object:
+def reconcile_booking(booking: Booking, now: datetime) -> None:
     client = build_client(booking.connection, "reread")
-    return reconciliation.reconcile_booking(booking=booking, client=client, now=now)
+    reconciliation.reconcile_booking(booking=booking, client=client, now=now)
 
 
-def check_pending(booking: Booking, now: datetime) -> object:
+def check_pending(booking: Booking, now: datetime) -> None:
     client = build_client(booking.connection, "reread")
-    return pending.check_pending(booking=booking, client=client, now=now)
+    pending.check_pending(booking=booking, client=client, now=now)
 
 
-def reread_booking(booking: Booking, now: datetime) -> object:
+def watch_closed_booking(booking: Booking, now: datetime) -> None:
     client = build_client(booking.connection, "reread")
-    return reconciliation.reread_booking(booking=booking, client=client, now=now)
+    watching.watch_closed_booking(booking=booking, client=client, now=now)
 
 
-def send_change(change: AppointmentChange, now: datetime) -> object:
+def reread_booking(booking: Booking, now: datetime) -> None:
+    client = build_client(booking.connection, "reread")
+    reconciliation.reread_booking(booking=booking, client=client, now=now)
+
+
+def send_change(change: AppointmentChange, now: datetime) -> None:
     client = build_client(change.appointment.connection, "write")
-    return change_sending.send_change(change=change, client=client, now=now)
+    change_sending.send_change(change=change, client=client, now=now)
 
 
-def reconcile_change(change: AppointmentChange, now: datetime) -> object:
+def reconcile_change(change: AppointmentChange, now: datetime) -> None:
     client = build_client(change.appointment.connection, "reread")
-    return change_sending.reconcile_change(change=change, client=client, now=now)
+    change_sending.reconcile_change(change=change, client=client, now=now)
 
 
-def apply_deliveries(delivery: WebhookDelivery, now: datetime) -> object:
+def apply_deliveries(delivery: WebhookDelivery, now: datetime) -> None:
     client = build_client(delivery.connection, "deliveries")
-    return apply.apply_deliveries(connection=delivery.connection, client=client, now=now)
+    apply.apply_deliveries(connection=delivery.connection, client=client, now=now)
 
 
-def dispatch_event(event: Event, now: datetime) -> object:
-    return events.dispatch_event(event=event, now=now, also=notifications.send_notification)
+def dispatch_event(event: Event, now: datetime) -> None:
+    events.dispatch_event(event=event, now=now, also=notifications.send_notification)
 
 
 def booking_rows(*states: str) -> Callable[[], LeasedQuerySet[Any]]:
@@ -104,34 +116,89 @@ def change_rows(*states: str) -> Callable[[], LeasedQuerySet[Any]]:
     return lambda: AppointmentChange.objects.filter(state__in=states).select_related(*related)
 
 
-#: In order of urgency. Everything that can be left behind by a crash stands in here.
+#: In order of urgency. Every row that a crash can leave behind is found through this table.
 DUE_TABLE = (
-    DueRows(name="send bookings", rows=booking_rows("received"), do=send_booking),
-    DueRows(name="reconcile bookings", rows=booking_rows("sending", "unknown"), do=reconcile_booking),
-    DueRows(name="send changes", rows=change_rows(Change.RECEIVED), do=send_change),
-    DueRows(name="reconcile changes", rows=change_rows(Change.SENDING, Change.UNKNOWN), do=reconcile_change),
+    DueRows(
+        name="send bookings",
+        rows=booking_rows("received"),
+        handler=send_booking,
+        policy=retry.BOOKING_DEFERRED,
+        give_up=lambda booking, now, error: booking_sending.close_unsent(booking, now),
+    ),
+    DueRows(
+        name="reconcile bookings",
+        rows=booking_rows("sending", "unknown"),
+        handler=reconcile_booking,
+        policy=retry.BOOKING_SEARCH,
+        give_up=lambda booking, now, error: outcomes.give_up_search(booking, now),
+    ),
+    DueRows(
+        name="send changes",
+        rows=change_rows(Change.RECEIVED),
+        handler=send_change,
+        policy=retry.CHANGE_SEND,
+        give_up=lambda change, now, error: change_sending.give_up_unclaimed(
+            change, retry.CHANGE_SEND, now, error
+        ),
+    ),
+    DueRows(
+        name="reconcile changes",
+        rows=change_rows(Change.SENDING, Change.UNKNOWN),
+        handler=reconcile_change,
+        policy=retry.CHANGE_POLL,
+        give_up=lambda change, now, error: change_sending.give_up_unclaimed(
+            change, retry.CHANGE_POLL, now, error
+        ),
+    ),
     DueRows(
         name="apply deliveries",
         rows=lambda: WebhookDelivery.objects.filter(state=WebhookDelivery.State.PENDING),
-        do=apply_deliveries,
+        handler=apply_deliveries,
+        policy=retry.DELIVERY,
+        give_up=apply.give_up_delivery,
         group_by=attrgetter("connection"),
     ),
-    DueRows(name="re-read bookings", rows=booking_rows("confirmed"), do=reread_booking),
-    DueRows(name="check pending bookings", rows=booking_rows("pending"), do=check_pending),
     DueRows(
-        name="tell the site",
+        name="re-read bookings",
+        rows=booking_rows("confirmed"),
+        handler=reread_booking,
+        policy=retry.BOOKING_REREAD,
+        give_up=lambda booking, now, error: Booking.objects.filter(pk=booking.pk, state="confirmed").update(
+            **retry.BOOKING_REREAD.then
+        ),
+    ),
+    DueRows(
+        name="check pending bookings",
+        rows=booking_rows("pending"),
+        handler=check_pending,
+        policy=retry.BOOKING_PENDING_UNREAD,
+        give_up=lambda booking, now, error: outcomes.give_up_search(booking, now),
+    ),
+    DueRows(
+        name="watch closed bookings",
+        rows=booking_rows("closed"),
+        handler=watch_closed_booking,
+        policy=retry.BOOKING_PENDING_UNREAD,
+        give_up=lambda booking, now, error: Booking.objects.filter(pk=booking.pk, state="closed").update(
+            next_at=None
+        ),
+    ),
+    DueRows(
+        name="dispatch events",
         rows=lambda: Event.objects.filter(dispatched_at=None).select_related(
             "appointment__meeting_type", "attendee__booking", "booking__meeting_type"
         ),
-        do=dispatch_event,
+        handler=dispatch_event,
+        policy=retry.EVENT,
+        give_up=events.give_up_event,
     ),
 )
 
 
 def run_due(now: datetime, *, periodic: bool = True) -> dict[str, int]:
-    """Do everything that is due at ``now``; how many rows of each kind were worked on.
+    """Do everything that is due at ``now``. Return how many rows of each kind were worked on.
 
-    ``periodic`` also brings directory and mirror up to date when their time has come.
+    ``periodic`` also brings the directory and the mirror up to date when their interval is over.
     """
     watch = Stopwatch(now)
     done = {work.name: run_due_rows(work, watch) for work in DUE_TABLE}
@@ -141,35 +208,41 @@ def run_due(now: datetime, *, periodic: bool = True) -> dict[str, int]:
 
 
 def run_due_rows(work: DueRows, watch: Stopwatch) -> int:
-    due = work.rows().due(watch.now()).order_by("next_at")[:BATCH_SIZE]
-    first = {work.group_by(row): row for row in reversed(due)}
-    for row in reversed(first.values()):
-        run_row(work, row, watch.now())
-    return len(first)
+    """Handle the due rows of one kind, the oldest first. Return how many calls of the handler that took."""
+    groups: dict[object, list[Any]] = {}
+    for row in work.rows().due(watch.now()).order_by("next_at")[:BATCH_SIZE]:
+        groups.setdefault(work.group_by(row), []).append(row)
+    for rows in groups.values():
+        run_rows(work, rows, watch.now())
+    return len(groups)
 
 
-def run_row(work: DueRows, row: Any, now: datetime) -> None:
-    """One row; what goes wrong with it must not hold up the others."""
+def run_rows(work: DueRows, rows: Sequence[Any], now: datetime) -> None:
+    """Handle rows that belong together. What goes wrong with them does not stop the others."""
     try:
-        work.do(row, now)
+        work.handler(rows[0], now)
     except (MeetergoError, ImproperlyConfigured) as error:
-        logger.warning("Could not %s: %s", work.name, type(error).__name__)
-        postpone_row(row, now, getattr(error, "retry_after", None))
-    except Exception:
-        logger.exception("Could not %s.", work.name)
-        postpone_row(row, now)
+        logger.warning("%s: row %s failed and is tried again later. %s", work.name, rows[0].pk, error)
+        postpone_rows(work, rows, now, error)
+    except Exception as error:
+        logger.exception("%s: row %s failed and is tried again later.", work.name, rows[0].pk)
+        postpone_rows(work, rows, now, error)
 
 
-def postpone_row(row: Any, now: datetime, seconds: float | None = None) -> None:
-    """Try this row again later, unless somebody else has moved it on."""
-    pause = timedelta(seconds=seconds) if seconds else ERROR_DELAY
-    same = type(row).objects.filter(pk=row.pk, next_at=row.next_at)
-    # A lease stays: it may be a successor's by now, and our own runs out by itself.
-    same.update(next_at=now + pause)
+def postpone_rows(work: DueRows, rows: Sequence[Any], now: datetime, error: Exception) -> None:
+    """Try these rows again by their policy, or give them up, unless another worker has changed them."""
+    for row in rows:
+        planned = work.policy.plan(row, now, error)
+        if planned is None:
+            logger.error("%s: row %s is given up. %s", work.name, row.pk, error)
+            work.give_up(row, now, error)
+        else:
+            # The lease is not released: it may belong to a successor by now, and ours expires.
+            type(row).objects.filter(pk=row.pk, next_at=row.next_at).update(**planned)
 
 
 def find_next_due(now: datetime) -> datetime | None:
-    """When the next row falls due, or is free again; None when nothing waits."""
+    """Return when the next row is due or its lease expires; None when no row waits."""
     moments = []
     for work in DUE_TABLE:
         free_at = Greatest("next_at", Coalesce("lease_until", "next_at"))
@@ -179,73 +252,95 @@ def find_next_due(now: datetime) -> datetime | None:
     return min(moments, default=None)
 
 
-# What comes round by itself
+# Periodic work
 
 
 def run_periodic(watch: Stopwatch) -> dict[str, int]:
+    """Do what is due for each connection because an interval is over."""
     done: dict[str, int] = {}
     for connection in list_connection_names():
         for name, run in list_periodic(connection, watch):
-            run_one(name, run)
+            run_one(connection, name, run)
             done[name] = done.get(name, 0) + 1
+        run_one(
+            connection, "record alerts", partial(alerts.record_alerts, connection=connection, now=watch.now())
+        )
     return done
 
 
-def run_one(name: str, run: Callable[[], object]) -> None:
+def run_one(connection: str, name: str, run: Callable[[], object]) -> None:
+    """Do one piece of periodic work. What goes wrong with it does not stop the others."""
     try:
         run()
-    except MeetergoError as error:
-        logger.warning("Could not %s: %s", name, type(error).__name__)
+    except (MeetergoError, ImproperlyConfigured) as error:
+        logger.warning("%s of connection %s failed and is tried again later. %s", name, connection, error)
+    except Exception:
+        logger.exception("%s of connection %s failed and is tried again later.", name, connection)
 
 
 def poll_all_connections(now: datetime) -> None:
-    """Refresh what people look at, and nothing else."""
+    """Refresh the availability that visitors look at, for every connection, and nothing else."""
     watch = Stopwatch(now)
     for connection in list_connection_names():
-        run_one(POLL_NAME, partial(poll_availability, connection, watch))
+        run_one(connection, POLL_NAME, partial(poll_availability, connection, watch))
 
 
 def list_periodic(connection: str, watch: Stopwatch) -> Iterator[tuple[str, Callable[[], object]]]:
-    """What is due for a connection because time has passed."""
+    """Return the periodic work of a connection that is due, by name."""
     settings, now = get_settings(), watch.now()
     yield POLL_NAME, partial(poll_availability, connection, watch)
-    account, _ = Connection.objects.get_or_create(connection=connection)
-    if is_over(account.directory_synced_at, settings.DIRECTORY_SYNC_INTERVAL, now):
+    learnt, _ = Connection.objects.get_or_create(connection=connection)
+    last_read, interval = learnt.directory_synced_at, settings.DIRECTORY_SYNC_INTERVAL
+    if is_over(last_read, interval, now) and is_free(find_last_run(connection, SyncRun.Kind.DIRECTORY), now):
         yield "sync the directory", partial(sync_directory, connection, watch)
     for kind, every in (
         (SyncRun.Kind.NEAR, settings.SYNC_INTERVAL),
         (SyncRun.Kind.FULL, settings.FULL_SYNC_INTERVAL),
     ):
         if is_sync_due(connection, kind, every, now):
+            if kind == SyncRun.Kind.FULL:
+                yield "delete old data", partial(retention.prune, now=now)
             yield f"sync {kind}", partial(sync_appointments, connection, kind, watch)
 
 
 def is_sync_due(connection: str, kind: str, every: float, now: datetime) -> bool:
-    """An interrupted run goes on when its pause is over; a new one begins when the last is old enough."""
-    last = SyncRun.objects.filter(connection=connection, kind=kind).order_by("-started_at").first()
+    """Whether a stopped run may go on, or the last run is old enough for a new one."""
+    last = find_last_run(connection, kind)
     if last is not None and last.state == SyncRun.State.OPEN:
-        return last.next_at is None or last.next_at <= now
+        return is_free(last, now)
     return last is None or is_over(last.started_at, every, now)
 
 
+def find_last_run(connection: str, kind: str) -> SyncRun | None:
+    return SyncRun.objects.filter(connection=connection, kind=kind).order_by("-started_at").first()
+
+
+def is_free(run: SyncRun | None, now: datetime) -> bool:
+    """Whether a run is not open, or is open and due."""
+    if run is None or run.state != SyncRun.State.OPEN:
+        return True
+    is_held = run.lease_until is not None and run.lease_until >= now
+    return not is_held and (run.next_at is None or run.next_at <= now)
+
+
 def poll_availability(connection: str, watch: Stopwatch) -> None:
-    with record_errors(connection, "planned") as client:
+    with use_client(connection, "planned") as client:
         refresh.poll_availability(connection=connection, client=client, now=watch.now())
 
 
 def sync_appointments(connection: str, kind: str, watch: Stopwatch) -> None:
-    with record_errors(connection, "sync") as client:
+    with use_client(connection, "sync") as client:
         appointments.sync_appointments(connection=connection, client=client, now=watch.now(), kind=kind)
 
 
 def sync_directory(connection: str, watch: Stopwatch) -> None:
-    with record_errors(connection, "sync") as client:
+    with use_client(connection, "sync") as client:
         directory.sync_directory(connection=connection, client=client, now=watch.now())
 
 
 @contextmanager
-def record_errors(connection: str, priority: str) -> Iterator[MeetergoClient]:
-    """A client; what its calls show about clock and credential is written down, however they end."""
+def use_client(connection: str, priority: str) -> Iterator[MeetergoClient]:
+    """Provide a client, and record what its calls showed about clock and credential, however they end."""
     client = build_client(connection, priority)
     try:
         yield client

@@ -19,6 +19,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from django_meetergo import embed, links
+from django_meetergo.conf import get_settings
 from django_meetergo.formatting import format_day, format_full_day, format_time, name_channel
 from django_meetergo.models import Attendee, MeetingType
 from django_meetergo.presentation import widgets
@@ -26,7 +27,11 @@ from django_meetergo.presentation.tag_errors import report_tag_error
 
 register = template.Library()
 
-STYLESHEET, PAGES_STYLESHEET, MODULE = "meetergo/meetergo.css", "meetergo/pages.css", "meetergo/meetergo.js"
+#: The stylesheets: the choice of a time, and all other pages.
+STYLESHEETS = ("meetergo/meetergo.css", "meetergo/pages.css")
+#: The same rules in the cascade layer ``meetergo``.
+LAYERED_STYLESHEETS = ("meetergo/meetergo-layered.css", "meetergo/pages-layered.css")
+SCRIPT = "meetergo/meetergo.js"
 #: Pages whose URL is a secret: no script of another site may run there.
 TOKEN_PAGES = frozenset({"outcome", "manage", "reschedule", "cancel", "ics"})
 
@@ -35,18 +40,30 @@ TOKEN_PAGES = frozenset({"outcome", "manage", "reschedule", "cancel", "ics"})
 
 
 @register.simple_tag(takes_context=True)
-def meetergo_assets(context: template.Context, *, whole: object = True) -> SafeString:
+def meetergo_assets(
+    context: template.Context, *, whole: object = True, layered: object = False
+) -> SafeString:
     """Render the stylesheets and the script, with the request's CSP nonce if a middleware has set one.
 
     ``whole=False`` leaves out the stylesheet of the pages; the widget and the next free times do not need it.
+    ``layered=True`` puts the rules into the cascade layer ``meetergo``, so that every rule of the site wins.
     """
     nonce = render_nonce(get_nonce(context.get("request")))
-    sheets = [STYLESHEET, PAGES_STYLESHEET] if whole else [STYLESHEET]
+    sheets = LAYERED_STYLESHEETS if layered else STYLESHEETS
     styles = format_html_join(
-        "", '<link rel="stylesheet" href="{}"{}>', [(static(sheet), nonce) for sheet in sheets]
+        "",
+        '<link rel="stylesheet" href="{}"{}>',
+        [(static(sheet), nonce) for sheet in (sheets if whole else sheets[:1])],
     )
-    script = format_html('<script type="module" src="{}"{}></script>', static(MODULE), nonce)
+    script = format_html('<script type="module" src="{}"{}></script>', static(SCRIPT), nonce)
     return styles + script
+
+
+@register.simple_tag
+def meetergo_color_scheme() -> str:
+    """Render the attribute of ``<div class="meetergo">`` that sets the colour scheme of ``COLOR_SCHEME``."""
+    scheme = get_settings().COLOR_SCHEME
+    return format_html(' data-scheme="{}"', scheme) if scheme != "inherit" else ""
 
 
 def render_nonce(nonce: str) -> str:

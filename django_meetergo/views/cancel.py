@@ -21,8 +21,9 @@ from django_meetergo.views.manage import (
     choose_zone,
     describe_appointment,
     find_attendee,
+    find_last_change,
     refuse_change,
-    show_appointment,
+    show_not_changed,
 )
 from django_meetergo.views.rendering import redirect_after_post, render_not_found, render_page
 
@@ -42,6 +43,9 @@ def cancel(request: HttpRequest, token: str, *, csrf_error: str) -> HttpResponse
         return submit(request, attendee, CancelForm(request.POST, host_name=host))
     if not apply_policy(AppointmentChange.Kind.CANCEL, attendee, clock.now()).allowed:
         return refuse_change(request, attendee)
+    change = find_last_change(attendee)
+    if change is not None and change.is_open and change.kind == AppointmentChange.Kind.CANCEL:
+        return refuse_change(request, attendee)
     form = CancelForm(request.POST if csrf_error else None, host_name=host)
     if csrf_error:
         form.add_error(None, csrf_error)
@@ -51,7 +55,12 @@ def cancel(request: HttpRequest, token: str, *, csrf_error: str) -> HttpResponse
 def show_form(
     request: HttpRequest, attendee: Attendee, form: CancelForm, *, status: int = 200
 ) -> HttpResponse:
-    context = {**describe_appointment(attendee, choose_zone(request, attendee)), "form": form}
+    change = find_last_change(attendee)
+    context = {
+        **describe_appointment(attendee, choose_zone(request, attendee)),
+        "form": form,
+        "is_moving": change is not None and change.is_open,
+    }
     return render_page(request, "meetergo/cancel.html", context, status=status)
 
 
@@ -60,7 +69,7 @@ def submit(request: HttpRequest, attendee: Attendee, form: CancelForm) -> HttpRe
         return show_form(request, attendee, form, status=422)
     appointment = attendee.appointment
     try:
-        cancel_appointment(
+        change = cancel_appointment(
             appointment=appointment,
             attendee=attendee,
             reason=form.cleaned_data["reason"],
@@ -69,6 +78,6 @@ def submit(request: HttpRequest, attendee: Attendee, form: CancelForm) -> HttpRe
             client=build_client(appointment.connection, "write"),
             now=clock.now(),
         )
-    except (ChangeNotAllowed, InvalidRequest):
-        return show_appointment(request, attendee, status=409)
+    except (ChangeNotAllowed, InvalidRequest) as error:
+        return show_not_changed(request, attendee, error)
     return redirect_after_post(links.get_manage_path(attendee))

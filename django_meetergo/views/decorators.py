@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
+from math import ceil
 from typing import Any
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
-from django_meetergo.transactions import DATABASE_LOST
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
 from django_meetergo.views.rendering import render_page
 from django_meetergo.visitors import Limit, get_client_address
+
+logger = logging.getLogger(__name__)
 
 View = Callable[..., HttpResponse]
 
@@ -32,7 +36,10 @@ def page(view: View) -> View:
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return view(request, *args, **kwargs)
-        except DATABASE_LOST:
+        except DATABASE_ERRORS as error:
+            if not is_database_away(error):
+                raise
+            logger.exception("The database is away; the page %s answers 503.", view.__name__)
             return render_page(request, "meetergo/database_down.html", status=503)
 
     return transaction.non_atomic_requests(wrapper)
@@ -53,15 +60,19 @@ def token_page(view: View) -> View:
 
 
 def limit_wrong_links(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-    """Call the view, or answer 429 for a network address that has opened too many wrong links."""
-    address = get_client_address(request.META)
-    if WRONG_LINK_LIMIT.is_reached(address):
-        response = render_page(request, "meetergo/too_many.html", status=429)
-        response["Retry-After"] = str(WRONG_LINK_LIMIT.seconds)
-        return response
+    """Answer 429 instead of 404 to a network address that has opened too many wrong links.
+
+    Signatures are checked first, so a valid link always works, whatever others behind the address do.
+    """
     response = view(request, *args, **kwargs)
-    if response.status_code == NOT_FOUND:
-        WRONG_LINK_LIMIT.count(address)
+    address = get_client_address(request.META)
+    if response.status_code != NOT_FOUND or not address:
+        return response
+    if wait := WRONG_LINK_LIMIT.get_wait(address):
+        response = render_page(request, "meetergo/too_many.html", {"minutes": ceil(wait / 60)}, status=429)
+        response["Retry-After"] = str(wait)
+        return response
+    WRONG_LINK_LIMIT.count(address)
     return response
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 from django.utils import timezone as clock
-from django.utils.translation import get_language, gettext
+from django.utils.translation import get_language, gettext, ngettext
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods
 
@@ -27,12 +28,13 @@ from django_meetergo.exceptions import (
 from django_meetergo.models import Booking, MeetingType
 from django_meetergo.presentation.context import describe_type
 from django_meetergo.presentation.form_token import make_token
-from django_meetergo.presentation.forms import TOO_MANY, BookingForm
+from django_meetergo.presentation.forms import BookingForm
 from django_meetergo.presentation.page_urls import PageUrl
 from django_meetergo.presentation.slots import build_slots, label_time, parse_start
 from django_meetergo.services.availability.alternatives import list_alternatives
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.clients import build_client
+from django_meetergo.views.browser_cookie import get_browser_key, set_browser_cookie
 from django_meetergo.views.common import (
     describe_time,
     find_zone,
@@ -76,6 +78,12 @@ class ChosenTime:
 @handle_csrf_failure
 def details(request: HttpRequest, slug: str, *, csrf_error: str) -> HttpResponse:
     """GET shows the form; POST books."""
+    response = respond(request, slug, csrf_error)
+    set_browser_cookie(request, response)
+    return response
+
+
+def respond(request: HttpRequest, slug: str, csrf_error: str) -> HttpResponse:
     meeting_type = find_meeting_type(slug)
     if response := check_bookable(request, meeting_type):
         return response
@@ -143,13 +151,6 @@ def store_form(
     """Store what was typed, and which booking came of it, in the details cookie."""
     made = {BOOKING_KEY: booking.public_id.hex} if booking else {}
     set_details_cookie(response, {**form.list_typed(), **made}, secure=request.is_secure())
-
-
-def is_own_booking(request: HttpRequest, booking: Booking) -> bool:
-    """Return whether the signed-in user or the same browser made this booking."""
-    user = get_user(request)
-    is_owner = user is not None and booking.user_id == user.pk
-    return is_owner or read_details_cookie(request).get(BOOKING_KEY) == booking.public_id.hex
 
 
 def find_pending_booking(request: HttpRequest, meeting_type: MeetingType) -> Booking | None:
@@ -234,9 +235,8 @@ def submit(request: HttpRequest, chosen: ChosenTime, csrf_error: str) -> HttpRes
         return show_already_open(request, error.booking, is_same_form=False)
     except IdempotencyKeyReused as error:
         return show_already_open(request, error.booking, is_same_form=True)
-    except TooManyBookings:
-        form.add_error(None, TOO_MANY)
-        return show_form(request, chosen, form, status=429)
+    except TooManyBookings as error:
+        return show_too_many(request, chosen, form, error)
     except InvalidRequest as error:
         return show_invalid(request, chosen, form, error)
     return respond_to_booking(request, chosen, form, booking)
@@ -267,7 +267,7 @@ def book_from_form(request: HttpRequest, chosen: ChosenTime, form: BookingForm) 
         rebook=form.rebook_consent,
         replaces=find_pending_booking(request, chosen.meeting_type),
         idempotency_key=data["token"],
-        visitor=identify_visitor(get_user(request), request.META),
+        visitor=identify_visitor(get_user(request), request.META, browser=get_browser_key(request)),
         client=build_client(chosen.meeting_type.connection, "write"),
         now=clock.now(),
     )
@@ -313,6 +313,23 @@ def show_invalid(
     return show_form(request, chosen, form, status=422)
 
 
+def show_too_many(
+    request: HttpRequest, chosen: ChosenTime, form: BookingForm, error: TooManyBookings
+) -> HttpResponse:
+    minutes = ceil(error.retry_after / 60)
+    text = ngettext(
+        "There have been many bookings from you or with this e-mail address. Nothing was booked just now. "
+        "Please try again in %(minutes)s minute.",
+        "There have been many bookings from you or with this e-mail address. Nothing was booked just now. "
+        "Please try again in %(minutes)s minutes.",
+        minutes,
+    )
+    form.add_error(None, text % {"minutes": minutes})
+    response = show_form(request, chosen, form, status=429)
+    response["Retry-After"] = str(error.retry_after)
+    return response
+
+
 def show_slot_taken(request: HttpRequest, chosen: ChosenTime, form: BookingForm) -> HttpResponse:
     """Offer the nearest free times in a form that carries everything typed."""
     meeting_type, zone = chosen.meeting_type, find_zone(request)
@@ -336,11 +353,10 @@ def show_slot_taken(request: HttpRequest, chosen: ChosenTime, form: BookingForm)
 
 
 def show_already_open(request: HttpRequest, booking: Booking, *, is_same_form: bool) -> HttpResponse:
-    """Say that another booking is open. Only who made it gets its link: the same form, browser or user."""
-    is_own = is_same_form or is_own_booking(request, booking)
+    """Link to the visitor's own first booking: of the same form, or of the same browser or user."""
     context = {
         "meeting_type": booking.meeting_type,
-        "link": links.get_booking_path(booking) if is_own else "",
+        "link": links.get_booking_path(booking),
         "is_same_form": is_same_form,
     }
     return render_page(request, "meetergo/already_open.html", context, status=409)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -10,11 +11,12 @@ from zoneinfo import ZoneInfo
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone as clock
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
 from django_meetergo import links, timezones
 from django_meetergo.conf import get_settings
+from django_meetergo.exceptions import ChangeNotAllowed, NotAccepted, TooManyChanges
 from django_meetergo.formatting import (
     format_moment,
     format_short_day,
@@ -39,8 +41,8 @@ from django_meetergo.views.rendering import redirect_after_post, render_not_foun
 
 Kind, State = AppointmentChange.Kind, AppointmentChange.State
 
-#: How long the page shows that the last change was refused.
-SHOW_REFUSAL_FOR = timedelta(hours=1)
+#: How long the page shows the result of the last change.
+SHOW_RESULT_FOR = timedelta(hours=1)
 
 
 def find_attendee(token: str) -> Attendee | None:
@@ -73,7 +75,10 @@ def manage(request: HttpRequest, token: str, *, csrf_error: str) -> HttpResponse
     return show_appointment(request, attendee)
 
 
-def show_appointment(request: HttpRequest, attendee: Attendee, *, status: int = 200) -> HttpResponse:
+def show_appointment(
+    request: HttpRequest, attendee: Attendee, *, status: int = 200, notice: str = ""
+) -> HttpResponse:
+    """Show the appointment; ``notice`` says why a requested change was not made."""
     now, zone = clock.now(), choose_zone(request, attendee)
     change = find_last_change(attendee)
     context = {
@@ -81,7 +86,8 @@ def show_appointment(request: HttpRequest, attendee: Attendee, *, status: int = 
         **describe_permissions(attendee, now, zone),
         "screen": get_screen_name(attendee, change, now),
         "change": change,
-        "refusal": describe_refusal(change, now),
+        "move": describe_finished_move(change, attendee, zone, now),
+        "refusal": {"text": notice} if notice else describe_refusal(change, now),
     }
     return render_page(request, "meetergo/manage.html", context, status=status)
 
@@ -91,6 +97,27 @@ def refuse_change(request: HttpRequest, attendee: Attendee) -> HttpResponse:
     if request.method == "POST":
         return show_appointment(request, attendee, status=409)
     return redirect_after_post(links.get_manage_path(attendee))
+
+
+def show_not_changed(request: HttpRequest, attendee: Attendee, error: NotAccepted) -> HttpResponse:
+    """Show the appointment and why the requested change was not made: 429 with the time to wait, or 409."""
+    if not isinstance(error, TooManyChanges):
+        return show_appointment(request, attendee, status=409, notice=describe_not_changed(error))
+    minutes = ceil(error.retry_after / 60)
+    text = ngettext(
+        "This appointment was changed several times. You can change it again in %(minutes)s minute.",
+        "This appointment was changed several times. You can change it again in %(minutes)s minutes.",
+        minutes,
+    )
+    response = show_appointment(request, attendee, status=429, notice=text % {"minutes": minutes})
+    response["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def describe_not_changed(error: NotAccepted) -> str:
+    if isinstance(error, ChangeNotAllowed) and error.reason == "change_in_progress":
+        return gettext("Another change of this appointment is in progress. Nothing else was changed.")
+    return ""
 
 
 def choose_zone(request: HttpRequest, attendee: Attendee) -> ZoneInfo:
@@ -185,18 +212,36 @@ def describe_permissions(attendee: Attendee, now: datetime, zone: ZoneInfo) -> d
         "may_cancel": cancel.allowed,
         "is_late": "too_late" in {move.reason, cancel.reason} or attendee.appointment.start <= now,
         "until": format_moment(min(deadlines), zone) if deadlines else "",
+        "policy_messages": list(dict.fromkeys(filter(None, (move.message, cancel.message)))),
+    }
+
+
+def describe_finished_move(
+    change: AppointmentChange | None, attendee: Attendee, zone: ZoneInfo, now: datetime
+) -> dict[str, str]:
+    """Describe a move for ``SHOW_RESULT_FOR`` after it was made: from when to when; {} otherwise."""
+    if change is None or change.kind != Kind.RESCHEDULE or change.state != State.DONE:
+        return {}
+    is_current = change.target_start == attendee.appointment.start
+    if not is_current or not change.previous_start or now - change.created_at > SHOW_RESULT_FOR:
+        return {}
+    return {
+        "old": format_moment(change.previous_start, zone),
+        "new": format_moment(attendee.appointment.start, zone),
     }
 
 
 def describe_refusal(change: AppointmentChange | None, now: datetime) -> dict[str, str]:
-    """Describe a refused change for ``SHOW_REFUSAL_FOR``: what failed, and what is still booked."""
-    if change is None or change.state != State.REFUSED or now - change.created_at > SHOW_REFUSAL_FOR:
+    """Describe a refused change for ``SHOW_RESULT_FOR``: what failed, and what is still booked."""
+    if change is None or change.state != State.REFUSED or now - change.created_at > SHOW_RESULT_FOR:
         return {}
     is_move = change.kind == Kind.RESCHEDULE
     if change.outcome == "slot_taken":
         text = gettext("The new time has just been taken by someone else.")
     elif change.outcome == "unreachable":
         text = gettext("We could not reach the calendar.")
+    elif change.outcome == "needs_staff":
+        text = gettext("We could not find out which place is yours. Our staff will take care of it.")
     elif is_move:
         text = gettext("The appointment could not be moved.")
     else:

@@ -56,7 +56,7 @@ def get_declined_heading(values: HeadingValues) -> str:
 
 
 def get_slot_taken_heading(values: HeadingValues) -> str:
-    return gettext("Someone else has just taken %(time)s") % {"time": values.time}
+    return gettext("%(time)s is no longer free") % {"time": values.time}
 
 
 #: For states in which the answer is expected within seconds.

@@ -34,7 +34,11 @@ def render_page(
 ) -> HttpResponse:
     """Render a template of the package inside the site's base template."""
     settings = get_settings()
-    common = {"base_template": settings.BASE_TEMPLATE, "contact": settings.CONTACT}
+    common = {
+        "base_template": settings.BASE_TEMPLATE,
+        "color_scheme": settings.COLOR_SCHEME,
+        "contact": settings.CONTACT,
+    }
     response = render(request, template, {**common, **(context or {})}, status=status)
     # The time zone and the details typed before come from cookies.
     patch_vary_headers(response, ["Cookie", *vary])

@@ -14,8 +14,9 @@ from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest
 from django_meetergo.formatting import format_moment
 from django_meetergo.models import AppointmentChange, Attendee, MeetingType
 from django_meetergo.presentation.context import build_slot_reader
+from django_meetergo.presentation.month import first_of_month
 from django_meetergo.presentation.slots import label_time, parse_start
-from django_meetergo.presentation.time_choice import choose_time, describe_viewed
+from django_meetergo.presentation.time_choice import TimeQuery, choose_time, describe_viewed
 from django_meetergo.services.changes.policy import apply_policy
 from django_meetergo.services.changes.requests import reschedule_appointment
 from django_meetergo.services.clients import build_client
@@ -31,7 +32,7 @@ from django_meetergo.views.manage import (
     get_booking_url,
     get_duration,
     refuse_change,
-    show_appointment,
+    show_not_changed,
 )
 from django_meetergo.views.rendering import (
     build_page_url,
@@ -110,12 +111,15 @@ def show_times(
     tz = timezones.find_zone(request.GET.get("tz"))
     carried = {"tz": tz.key if tz else ""}
     here = build_page_url(request, context["reschedule"], carried)
+    query = read_time_query(request.GET, zone)
+    if not query.month and not query.day:
+        query = TimeQuery(month=first_of_month(attendee.appointment.start.astimezone(zone).date()))
     choice = choose_time(
         read_slots=build_slot_reader(meeting_type, get_duration(attendee), now, moving=attendee.appointment),
         now=now,
         zone=zone,
         duration=get_duration(attendee),
-        query=read_time_query(request.GET, zone),
+        query=query,
         here=here,
         next_step=here,
     )
@@ -162,6 +166,6 @@ def move(request: HttpRequest, attendee: Attendee, start: datetime) -> HttpRespo
             client=build_client(appointment.connection, "write"),
             now=clock.now(),
         )
-    except (ChangeNotAllowed, InvalidRequest):
-        return show_appointment(request, attendee, status=409)
+    except (ChangeNotAllowed, InvalidRequest) as error:
+        return show_not_changed(request, attendee, error)
     return redirect_after_post(links.get_manage_path(attendee))

@@ -18,7 +18,8 @@ from django_meetergo.services.webhooks.receive import MAX_BODY, find_connection,
 def receive(request: HttpRequest, token: str) -> HttpResponse:
     """Answer 200 once the delivery is stored, and 503 when it could not be, so that meetergo sends it again.
 
-    404: unknown token; 413: more than ``MAX_BODY`` bytes; 415: not JSON; 400: not a delivery.
+    404: unknown token; 413: more than ``MAX_BODY`` bytes; 415: not JSON; 400: not a delivery; 411: a chunked
+    body that the web server does not decode.
     """
     connection = find_connection(token)
     if is_too_large(request):
@@ -26,9 +27,13 @@ def receive(request: HttpRequest, token: str) -> HttpResponse:
         return build_response(413)
     if request.content_type != "application/json":
         return build_response(404 if connection is None else 415)
-    body = request.read(MAX_BODY + 1)
+    body = read_body(request)
     if connection is None:
         return build_response(404)
+    if body is None:
+        return build_response(411)
+    if len(body) > MAX_BODY:
+        return build_response(413)
     try:
         receive_delivery(connection=connection, body=body, now=timezone.now())
     except InvalidRequest:
@@ -41,6 +46,21 @@ def receive(request: HttpRequest, token: str) -> HttpResponse:
 def is_too_large(request: HttpRequest) -> bool:
     length = request.META.get("CONTENT_LENGTH") or "0"
     return not length.isdecimal() or int(length[:12]) > MAX_BODY
+
+
+def read_body(request: HttpRequest) -> bytes | None:
+    """Return at most ``MAX_BODY`` + 1 bytes; None for a chunked body that cannot be read.
+
+    Django takes a missing Content-Length for an empty body. A WSGI server that decodes chunked bodies says so
+    with ``wsgi.input_terminated``, and its stream can be read to the end.
+    """
+    is_chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
+    if is_chunked and not request.META.get("CONTENT_LENGTH") and "wsgi.input" in request.META:
+        if not request.META.get("wsgi.input_terminated"):
+            return None
+        chunked_body: bytes = request.META["wsgi.input"].read(MAX_BODY + 1)
+        return chunked_body
+    return request.read(MAX_BODY + 1)
 
 
 def build_response(status: int) -> HttpResponse:

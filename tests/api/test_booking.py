@@ -137,7 +137,7 @@ def test_a_booking_is_made_and_shown_at_its_address(front_end, site):
     assert answer.status_code == 201, answer.content
     assert answer["Cache-Control"] == "no-store"
     booked = answer.json()
-    assert (booked["state"], booked["look_again_in"]) == ("confirmed", None)
+    assert (booked["state"], booked["look_again_in"]) == ("confirmed", 5)
     assert len(site.appointments()) == 1
     shown = front_end.get(answer["Location"])
     assert shown.json() == booked

@@ -67,7 +67,7 @@ def test_after_a_taken_time_one_click_books_another(service: Any, person: Any) -
     service.occupy_slot(start)
     person.press("Book this time")
 
-    expect(person.heading).to_contain_text("Someone else has just taken")
+    expect(person.heading).to_contain_text("is no longer free")
     person.expect_focus(person.heading)
     choices = person.page.get_by_role("radio")
     expect(choices).to_have_count(4)
@@ -84,7 +84,7 @@ def test_a_visitor_who_agreed_to_another_time_gets_it(
 ) -> None:
     """The page names the time that was taken and the one that was booked."""
     settings.MEETERGO = {**settings.MEETERGO, "REBOOK": {"days": 7}}
-    monkeypatch.setattr("django_meetergo.services.bookings.draw_pause", timedelta)
+    monkeypatch.setattr("django_meetergo.services.booking.sending.get_random_pause", timedelta)
     time = person.choose_time()
     person.fill_in()
     person.page.get_by_label("If this time has just gone, book the nearest free time for me").check()

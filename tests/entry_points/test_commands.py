@@ -46,7 +46,7 @@ def test_registering_without_a_free_webhook_is_explained(meetergo_sandbox):
     for number in range(6):
         meetergo_sandbox.client().create_webhook(f"https://other{number}.example/hook", ["booking_created"])
 
-    with pytest.raises(CommandError, match="All 6 webhooks are in use"):
+    with pytest.raises(CommandError, match="all 6 webhooks are in use"):
         call_command("meetergo_webhooks", "ensure")
 
 

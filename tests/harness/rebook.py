@@ -26,6 +26,7 @@ from django_meetergo.exceptions import MeetergoError
 from django_meetergo.models import Booking, BookingAttempt, MeetingType
 from django_meetergo.sandbox import server
 from django_meetergo.sandbox.app import Sandbox
+from django_meetergo.services import retry
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.booking.rebooking import read_agreement
@@ -89,8 +90,11 @@ def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> workers
         "django_meetergo.remote.rate_limit.RateLimiter.acquire": workers.take_freely,
         "django_meetergo.remote.circuit_breaker.FAILURE_RATE": 2,
         "django_meetergo.remote.circuit_breaker.FAILURES_IN_A_ROW": 10**6,
-        "django_meetergo.services.booking.rebooking.PAUSE_SECONDS": (0.02, 0.15),
-        "django_meetergo.services.booking.reconciliation.EARLY_READ_SECONDS": (0.1, 0.3),
+        "django_meetergo.services.booking.sending.BOOKING_NEXT_SLOT": retry.RetryPolicy(delays=(0.15,)),
+        "django_meetergo.services.booking.sending.BOOKING_OUTCOME": retry.OutcomeSchedule(early=(0.1, 0.3)),
+        "django_meetergo.services.booking.reconciliation.BOOKING_OUTCOME": retry.OutcomeSchedule(
+            early=(0.1, 0.3)
+        ),
     }
     return workers.make_site(
         url,

@@ -6,7 +6,9 @@ from django.http import QueryDict
 from django_meetergo.models import MeetingType
 from django_meetergo.presentation.form_token import make_token
 from django_meetergo.presentation.forms import BookingForm, CancelForm
+from django_meetergo.services.booking.validation import list_guests
 
+NO_LINK = "Write the name without a web or e-mail address, and with a space after each full stop."
 GIVEN = {"first_name": "Jane", "last_name": "Doe", "email": "jane@example.com"}
 
 
@@ -33,6 +35,11 @@ def test_a_complete_form_is_valid():
         ({"email": "jane"}, "email", "Enter an e-mail address like name@example.com"),
         ({"first_name": "Jane\r\nBcc: all@example.com"}, "first_name", "Write this on one line."),
         ({"email": "jane@example.com\nx"}, "email", "Write this on one line."),
+        ({"email": "İ" * 200 + "@x.example"}, "email", "Enter an e-mail address like name@example.com"),
+        ({"email": "ſam@example.com"}, "email", "Enter an e-mail address like name@example.com"),
+        ({"first_name": "Your parcel is held, pay at https://x.example"}, "first_name", NO_LINK),
+        ({"last_name": "see evil.example"}, "last_name", NO_LINK),
+        ({"last_name": "write to me@evil.example"}, "last_name", NO_LINK),
         ({"website": "spam"}, "website", "This form was filled in by a program. Please fill it in yourself."),
         (
             {"token": "forged"},
@@ -58,6 +65,21 @@ def test_at_most_five_addresses_are_invited_one_per_line():
     }
     wrong = list_errors(fill_in(other_emails="a@example.com\nnobody"))
     assert wrong["other_emails"] == ["“nobody” is not an e-mail address. Write one like name@example.com."]
+
+
+@pytest.mark.parametrize(
+    "name", ["J. R. R.", "O'Neill", "Dr. von der Heide", "St. John", "Ægir", "Maria-José"]
+)
+def test_usual_names_are_accepted(name):
+    assert fill_in(first_name=name).is_valid()
+
+
+def test_guests_are_listed_once_and_without_the_attendee():
+    """Whatever the spelling: nobody is invited twice, and the attendee is no guest."""
+    guests = ["Anna@example.com", "JANE@example.com", "anna@EXAMPLE.com", "ben@example.com"]
+    assert list_guests(guests, "jane@example.com") == ["Anna@example.com", "ben@example.com"]
+    twins = "\n".join([f"p{number}@example.com" for number in range(5)] + ["P0@example.com"])
+    assert fill_in(other_emails=twins).is_valid()
 
 
 def test_a_phone_only_type_needs_an_email_address_or_a_phone_number():

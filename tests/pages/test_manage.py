@@ -93,6 +93,7 @@ def test_a_move_to_a_taken_time_keeps_the_old_time(visitor, path, site, attendee
         ("soon", 400, "We could not read this time."),
         ("2020-01-01T09:00:00+00:00", 409, "This time has passed."),
         ("2099-01-01T09:00:00+00:00", 409, "is no longer free."),
+        ("9999-12-31T23:59:59+00:00", 400, "We could not read this time."),
     ],
 )
 def test_an_invalid_new_time_shows_the_times_and_the_error(visitor, path, start, status, text):

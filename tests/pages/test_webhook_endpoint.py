@@ -1,6 +1,7 @@
 """The webhook endpoint stores deliveries quickly and trusts no content."""
 
 import json
+from io import BytesIO
 
 import pytest
 from django.db import OperationalError
@@ -60,3 +61,20 @@ def test_a_lost_database_answers_503_so_that_the_delivery_is_repeated(monkeypatc
 
     monkeypatch.setattr("django_meetergo.views.webhook.receive_delivery", raise_lost)
     assert deliver().status_code == 503
+
+
+def deliver_chunked(body, **environ):
+    """Send a body without Content-Length, as the WSGI server hands it over."""
+    stream = {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
+    return Client().generic("POST", URL, b"{}", content_type="application/json", **stream, **environ)
+
+
+def test_a_chunked_delivery_is_stored():
+    body = json.dumps(DELIVERY).encode()
+    assert deliver_chunked(body, **{"wsgi.input_terminated": True}).status_code == 200
+    assert WebhookDelivery.objects.count() == 1
+    assert deliver_chunked(b" " * (256 * 1024 + 1), **{"wsgi.input_terminated": True}).status_code == 413
+
+
+def test_a_chunked_delivery_that_the_server_does_not_decode_is_refused_with_the_reason():
+    assert deliver_chunked(b"{}").status_code == 411

@@ -47,6 +47,17 @@ def test_prune_deletes_what_is_old_and_not_needed(capsys):
     assert "deliveries: 2" in capsys.readouterr().out
 
 
+def test_the_scheduler_deletes_old_data_once_a_day(meetergo_sandbox):
+    kit = meetergo_sandbox
+    WebhookDelivery.objects.create(digest="1", state="applied", received_at=kit.now() - timedelta(days=400))
+
+    done = kit.run_due(periodic=True)
+    assert "delete old data" in done
+    assert not WebhookDelivery.objects.exists()
+    assert "delete old data" not in kit.run_due(after=3600, periodic=True)
+    assert "delete old data" in kit.run_due(after=86400, periodic=True)
+
+
 def test_a_kind_without_retention_days_is_kept(settings):
     settings.MEETERGO = {**settings.MEETERGO, "RETENTION_DAYS": {}}
     WebhookDelivery.objects.create(

@@ -5,21 +5,30 @@ from __future__ import annotations
 import threading
 import time
 from datetime import timedelta
+from urllib.parse import parse_qs
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from django_meetergo import tasks
 from django_meetergo.cache import cache
+from django_meetergo.models import Booking, MeetingType
+from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.remote.rate_limit import RateLimiter
+from django_meetergo.remote.transport import ADAPTERS
 from django_meetergo.services.availability import demand, refresh
+from django_meetergo.services.availability.alternatives import list_alternatives
 from django_meetergo.services.availability.demand import Candidate, choose_documents
+from django_meetergo.services.availability.invalidation import remove_slot
 from django_meetergo.services.availability.refresh import (
     WAIT_SECONDS,
     choose_windows,
+    fetch_window,
     hold_refresh_lock,
     poll_availability,
     refresh_window,
 )
-from django_meetergo.services.availability.slots import list_slots
+from django_meetergo.services.availability.slots import is_offered, list_slots
 from django_meetergo.services.availability.store import find_window, store_document
 
 pytestmark = pytest.mark.django_db
@@ -272,3 +281,151 @@ def test_the_background_is_asked_once_however_many_look(kit, settings, monkeypat
         look(kit)
 
     assert len(rung) == 1
+
+
+# Who is asked, and what is offered
+
+
+class Queries(list):
+    """The query strings of the availability requests that the sandbox has received."""
+
+    def __init__(self, kit):
+        super().__init__()
+        handler = kit.sandbox.wsgi
+
+        def note(environ, start_response):
+            if environ["PATH_INFO"] == "/v4/booking-availability":
+                self.append(parse_qs(environ["QUERY_STRING"]))
+            return handler(environ, start_response)
+
+        ADAPTERS[kit.base_url].wsgi = note
+
+
+QUEUE_TYPE = "next-therapist"
+
+
+def test_a_queue_is_asked_with_its_members_its_id_and_its_method(kit):
+    """Whichever the service reads, it returns the times of all members."""
+    queries, meeting_type = Queries(kit), kit.meeting_type(QUEUE_TYPE)
+    assert meeting_type.queue_id
+    look(kit, QUEUE_TYPE)
+    members = set(meeting_type.hosts.values_list("remote_id", flat=True))
+    assert len(members) > 1
+    for query in queries:
+        assert set(query["hostIds"]) == members
+        assert query["queueId"] == [meeting_type.queue_id]
+        assert query["calculationMethod"] == ["anyone"]
+
+
+def test_staff_can_say_that_all_hosts_of_a_queue_are_needed(kit):
+    union = look(kit, QUEUE_TYPE).times
+    MeetingType.objects.filter(slug=QUEUE_TYPE).update(calculation_method="everyone")
+    queries = Queries(kit)
+    common = look(kit, QUEUE_TYPE).times
+    assert {query["calculationMethod"][0] for query in queries} == {"everyone"}
+    assert set(common) < set(union)
+
+
+def test_a_type_with_one_host_is_asked_without_a_queue_or_method(kit):
+    queries = Queries(kit)
+    look(kit)
+    assert all("queueId" not in query and "calculationMethod" not in query for query in queries)
+
+
+def test_a_round_robin_appointment_is_offered_the_times_of_its_own_host_only(kit, book):
+    """A reschedule keeps the host: every time on its page can be had."""
+    booking = book(QUEUE_TYPE)
+    kit.run_due(after=3)
+    appointment = Booking.objects.get(pk=booking.pk).attendee.appointment
+    [host] = appointment.hosts.all()
+    queries = Queries(kit)
+
+    offered = look(kit, QUEUE_TYPE, moving=appointment.remote_id).times
+
+    for query in queries:
+        assert query["hostIds"] == [host.remote_id]
+        assert "queueId" not in query
+    assert offered
+    for slot in offered[:: max(len(offered) // 5, 1)]:
+        kit.client().reschedule_appointment(appointment.remote_id, slot.start)
+
+
+def test_whole_days_at_the_edge_of_a_window_give_each_time_once(kit, monkeypatch):
+    """A service that answers with whole days repeats the times of the day that two windows share."""
+    real = MeetergoClient.get_booking_availability
+
+    def answer_whole_days(self, meeting_type_id, start, end, **options):
+        return real(self, meeting_type_id, start - timedelta(days=1), end + timedelta(days=1), **options)
+
+    monkeypatch.setattr(MeetergoClient, "get_booking_availability", answer_whole_days)
+    starts = [slot.start for slot in look(kit, days=70).times]
+    assert starts == sorted(set(starts))
+    assert starts
+
+
+def test_a_slot_that_an_open_booking_holds_is_offered_to_nobody(kit, book):
+    """The answer of the booking was lost. Until it is reconciled, the service may still list its slot."""
+    start = kit.list_free_starts()[3]
+    kit.fail_next(kind="drop_before")
+    kit.fail_next("GET *", "status_before", status=500, times=4)
+    booking = book(start=start)
+    assert booking.state == Booking.State.UNKNOWN
+    kit.sandbox.faults.clear()
+    fetch_window(find_window(kit.meeting_type(), 30, start), client=kit.client("view"), now=kit.now())
+
+    assert start not in kit.list_free_starts()
+    near = list_alternatives(
+        meeting_type=kit.meeting_type(), start=start - timedelta(minutes=30), duration=30,
+        zone=ZoneInfo("Europe/Berlin"), client=kit.client(), now=kit.now(),
+    )  # fmt: skip
+    assert start not in [slot.start for slot in near]
+
+
+def test_holds_cost_one_statement_and_only_where_one_host_decides(kit, django_assert_num_queries):
+    meeting_type, queue_type, now = kit.meeting_type(), kit.meeting_type(QUEUE_TYPE), kit.now()
+    span = {"start": now, "end": now + timedelta(days=7), "client": kit.client("view"), "now": now}
+    list_slots(meeting_type=meeting_type, **span)
+    list_slots(meeting_type=queue_type, **span)
+    with django_assert_num_queries(1):
+        list_slots(meeting_type=meeting_type, **span)
+    with django_assert_num_queries(0):
+        list_slots(meeting_type=queue_type, **span)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fifty_who_lose_one_slot_share_one_call_with_the_priority_of_a_view(kit, monkeypatch):
+    """Losers cost no call each, and none of the permits that bookings have for themselves."""
+    meeting_type, now = kit.meeting_type(), kit.now()
+    start = kit.list_free_starts()[0]
+    kit.occupy_slot(start)
+    kit.travel(seconds=30)
+    now = kit.now()
+    used = []
+    real = RateLimiter.acquire
+    monkeypatch.setattr(
+        RateLimiter, "acquire", lambda self, priority: used.append(priority) or real(self, priority)
+    )
+    kit.fail_next(GET, "slow", seconds=0.3)
+    before, found = kit.count_requests(GET), []
+
+    def lose():
+        remove_slot(meeting_type=meeting_type, start=start, duration=30)
+        client = kit.client("write")
+        assert not is_offered(meeting_type=meeting_type, start=start, duration=30, client=client, now=now)
+        found.append(
+            list_alternatives(
+                meeting_type=meeting_type, start=start, duration=30, zone=ZoneInfo("Europe/Berlin"),
+                client=client, now=now,
+            )
+        )  # fmt: skip
+
+    threads = [threading.Thread(target=lose) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(found) == 50
+    assert all(found)
+    assert kit.count_requests(GET) - before <= 3
+    assert set(used) == {"view"}

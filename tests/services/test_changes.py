@@ -1,20 +1,27 @@
-"""What somebody who cancels or moves is promised."""
+"""What cancelling and rescheduling an appointment promises."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
 from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest
 from django_meetergo.models import Appointment, Event
+from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.booking.book import AttendeeData
+from django_meetergo.services.changes import batches
+from django_meetergo.services.changes.policy import Decision
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
+from django_meetergo.services.polling import refresh_change_status
+from django_meetergo.wakeup import work_due
 
 pytestmark = pytest.mark.django_db
 
 CANCEL_AS_HOST = "POST /v4/appointment/{id}/cancel"
 CANCEL_AS_ATTENDEE = "POST /booking/confirm/cancel/{id}/{secret}"
+READ = "GET /v4/appointment/{id}"
 MOVE_AS_HOST = "POST /v4/appointment/{id}/reschedule"
 MOVE_AS_ATTENDEE = "POST /booking/confirm/reschedule/"
 
@@ -76,7 +83,7 @@ def test_an_attendee_cancels_with_the_secret(meetergo_sandbox, booked, cancel):
 
 
 def test_cancelling_twice_is_one_cancel(meetergo_sandbox, booked, cancel):
-    """The second call gets the first change; nothing more is sent."""
+    """The second call returns the first change; nothing more is sent."""
     first = cancel(booked)
     second = cancel(booked)
 
@@ -85,7 +92,7 @@ def test_cancelling_twice_is_one_cancel(meetergo_sandbox, booked, cancel):
 
 
 @pytest.mark.parametrize("by", ["host", "attendee"])
-def test_a_move_keeps_the_length_and_the_id(meetergo_sandbox, booked, move, by):
+def test_a_reschedule_keeps_the_duration_and_the_id(meetergo_sandbox, booked, move, by):
     """Both routes end with the same appointment at another time."""
     target = meetergo_sandbox.list_free_starts()[4]
     before = reload(booked)
@@ -100,8 +107,8 @@ def test_a_move_keeps_the_length_and_the_id(meetergo_sandbox, booked, move, by):
     assert meetergo_sandbox.posts(MOVE_AS_HOST if by == "host" else MOVE_AS_ATTENDEE) == 1
 
 
-def test_a_move_that_loses_its_slot_leaves_the_old_time(meetergo_sandbox, booked, move):
-    """The refusal says why; the old time stands on both sides."""
+def test_a_reschedule_that_loses_its_slot_keeps_the_old_time(meetergo_sandbox, booked, move):
+    """The refusal says why; both sides keep the old time."""
     target = meetergo_sandbox.list_free_starts()[4]
     before = reload(booked).start
     meetergo_sandbox.fail_next(MOVE_AS_HOST, "occupy_slot")
@@ -114,7 +121,7 @@ def test_a_move_that_loses_its_slot_leaves_the_old_time(meetergo_sandbox, booked
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "drop_before"])
-def test_an_unclear_cancel_is_looked_at_and_sent_again_only_when_it_did_not_happen(
+def test_a_cancel_with_a_lost_answer_is_sent_again_only_when_it_was_not_carried_out(
     meetergo_sandbox, booked, cancel, kind
 ):
     """Whatever was lost, the appointment ends cancelled."""
@@ -131,18 +138,157 @@ def test_an_unclear_cancel_is_looked_at_and_sent_again_only_when_it_did_not_happ
     assert meetergo_sandbox.posts(CANCEL_AS_HOST) == (1 if kind == "drop_after" else 2)
 
 
-def test_one_open_change_per_appointment(meetergo_sandbox, booked, cancel, move):
-    """A move that is asked for while a cancel is unclear gets the cancel back."""
+def test_a_reschedule_is_refused_while_a_cancel_is_in_progress(meetergo_sandbox, booked, cancel, move):
+    """The refusal has a reason of its own, and nothing is sent."""
     meetergo_sandbox.fail_next(CANCEL_AS_HOST, "drop_before")
-    first = cancel(booked)
+    cancel(booked)
 
-    second = move(booked, meetergo_sandbox.list_free_starts()[4])
+    with pytest.raises(ChangeNotAllowed) as refusal:
+        move(booked, meetergo_sandbox.list_free_starts()[4])
 
-    assert second.pk == first.pk
+    assert refusal.value.reason == "change_in_progress"
     assert meetergo_sandbox.posts(MOVE_AS_HOST) == 0
 
 
-def test_one_place_in_a_group_can_be_given_up(meetergo_sandbox, book, cancel):
+@pytest.mark.parametrize("kind", ["drop_after", "drop_before", "occupy_slot"])
+def test_a_cancel_that_is_requested_during_a_reschedule_is_carried_out_after_it(
+    meetergo_sandbox, booked, cancel, move, kind
+):
+    """Whatever becomes of the reschedule, the appointment ends cancelled, with one cancel sent."""
+    kit = meetergo_sandbox
+    kit.fail_next(MOVE_AS_HOST, "drop_before" if kind == "occupy_slot" else kind)
+    rescheduling = move(booked, kit.list_free_starts()[4])
+    assert rescheduling.state == "unknown"
+    if kind == "occupy_slot":
+        kit.occupy_slot(rescheduling.target_start)
+
+    cancelling = cancel(booked, attendee=booked, by="attendee")
+    assert (cancelling.kind, cancelling.state) == ("cancel", "received")
+    assert cancel(booked, attendee=booked, by="attendee").pk == cancelling.pk
+    for _ in range(10):
+        kit.run_due(after=40)
+
+    cancelling.refresh_from_db()
+    rescheduling.refresh_from_db()
+    assert cancelling.state == "done"
+    assert not rescheduling.is_open
+    assert reload(booked).is_cancelled
+    assert kit.posts(CANCEL_AS_ATTENDEE) == 1
+
+
+def test_a_repeated_reschedule_returns_the_first_and_another_target_is_refused(
+    meetergo_sandbox, booked, move
+):
+    """A repeat has the same target. Another target would silently be ignored, so it is refused."""
+    target, other = meetergo_sandbox.list_free_starts()[4:6]
+    meetergo_sandbox.fail_next(MOVE_AS_HOST, "drop_before")
+    first = move(booked, target)
+
+    assert move(booked, target).pk == first.pk
+    with pytest.raises(ChangeNotAllowed) as refusal:
+        move(booked, other)
+    assert refusal.value.reason == "change_in_progress"
+
+
+def test_a_status_check_of_a_queued_cancel_reconciles_the_change_before_it(
+    meetergo_sandbox, booked, cancel, move
+):
+    """“Check again” settles both without waiting for the workers."""
+    kit = meetergo_sandbox
+    kit.fail_next(MOVE_AS_HOST, "drop_after")
+    move(booked, kit.list_free_starts()[4])
+    cancelling = cancel(booked)
+
+    for _ in range(2):
+        refresh_change_status(change=cancelling, now=kit.now())
+        cancelling.refresh_from_db()
+
+    assert cancelling.state == "done"
+
+
+@pytest.mark.parametrize("failure", ["raises", "returns_none"])
+def test_a_broken_policy_forbids_and_says_whom_to_ask(booked, cancel, settings, failure, caplog):
+    """No error page: the change is refused, the reason is logged."""
+    settings.MEETERGO = {
+        **settings.MEETERGO,
+        "POLICY": f"tests.services.test_changes.policy_that_{failure}",
+        "CONTACT": "Call 030 123.",
+    }
+
+    with pytest.raises(ChangeNotAllowed, match=r"Call 030 123\.") as refusal:
+        cancel(booked, attendee=booked, by="attendee")
+
+    assert refusal.value.reason == "policy_failed"
+    assert "POLICY" in caplog.text
+
+
+def policy_that_raises(action, attendee, now):
+    raise KeyError(action)
+
+
+def policy_that_returns_none(action, attendee, now):
+    return None
+
+
+def test_the_sentence_of_a_policy_is_kept(booked, cancel, settings):
+    """A visitor reads the site's own words."""
+    settings.MEETERGO = {
+        **settings.MEETERGO,
+        "POLICY": "tests.services.test_changes.policy_with_a_sentence",
+    }
+
+    with pytest.raises(ChangeNotAllowed, match="first visits"):
+        cancel(booked, attendee=booked, by="attendee")
+
+
+def policy_with_a_sentence(action, attendee, now):
+    return Decision(False, reason="first_visit", message="Please call us to change first visits.")
+
+
+def test_a_batch_of_cancels_wakes_the_workers_once(
+    meetergo_sandbox, book, django_capture_on_commit_callbacks
+):
+    """One wake-up after the commit, however many changes were stored."""
+    appointments = [
+        book(start=start, attendee=AttendeeData(email=f"{number}@example.com", first_name="A")).attendee
+        for number, start in enumerate(meetergo_sandbox.list_free_starts()[0:9:4])
+    ]
+    wake_ups = []
+
+    def count(**kwargs):
+        wake_ups.append(kwargs["skip_broker"])
+
+    work_due.connect(count)
+    with django_capture_on_commit_callbacks(execute=True):
+        result = batches.cancel_appointments(
+            appointments=[attendee.appointment for attendee in appointments],
+            batch=uuid4(),
+            now=meetergo_sandbox.now(),
+        )
+
+    assert len(result.changes) == 3
+    assert wake_ups == [False]
+
+
+def test_sending_a_batch_ends_within_seconds(meetergo_sandbox, book, monkeypatch):
+    """What is left when the time is over is sent by the workers."""
+    kit = meetergo_sandbox
+    booked = [
+        book(start=start, attendee=AttendeeData(email=f"{number}@example.com", first_name="A")).attendee
+        for number, start in enumerate(kit.list_free_starts()[0:9:4])
+    ]
+    batch = uuid4()
+    batches.cancel_appointments(
+        appointments=[attendee.appointment for attendee in booked], batch=batch, now=kit.now()
+    )
+    monkeypatch.setattr(batches, "SEND_SECONDS", 0)
+
+    assert batches.send_batch(batch=batch, now=kit.now()).ended == 0
+    kit.run_due()
+    assert batches.count_batch(batch=batch).done == 3
+
+
+def test_one_place_in_a_group_can_be_cancelled(meetergo_sandbox, book, cancel):
     """Only that person leaves; the appointment goes on."""
     start = meetergo_sandbox.list_free_starts("group-class")[0]
     jane = book("group-class", start=start).attendee
@@ -162,7 +308,7 @@ def test_one_place_in_a_group_can_be_given_up(meetergo_sandbox, book, cancel):
     assert not reload(jane).is_cancelled
 
 
-def test_a_group_cancel_names_whom_it_means(meetergo_sandbox, book, cancel):
+def test_a_cancel_in_a_group_must_name_the_attendee_or_everybody(meetergo_sandbox, book, cancel):
     """Neither a person nor everybody is refused before anything is sent."""
     attendee = book("group-class").attendee
 
@@ -172,8 +318,8 @@ def test_a_group_cancel_names_whom_it_means(meetergo_sandbox, book, cancel):
     assert meetergo_sandbox.posts(CANCEL_AS_HOST) == 0
 
 
-def test_what_has_passed_or_is_cancelled_is_not_changed(meetergo_sandbox, booked, cancel, move):
-    """The state binds everybody."""
+def test_a_cancelled_appointment_cannot_be_rescheduled(meetergo_sandbox, booked, cancel, move):
+    """The state applies to everybody, also to staff."""
     target = meetergo_sandbox.list_free_starts()[4]
     cancel(booked)
 
@@ -182,8 +328,8 @@ def test_what_has_passed_or_is_cancelled_is_not_changed(meetergo_sandbox, booked
     assert refusal.value.reason == "cancelled"
 
 
-def test_the_sites_policy_binds_attendees(meetergo_sandbox, booked, cancel, settings):
-    """A site that says no is obeyed at the service, not only on the page."""
+def test_the_sites_policy_applies_to_attendees_and_not_to_staff(meetergo_sandbox, booked, cancel, settings):
+    """The policy is applied by the service function, not only by the page."""
     settings.MEETERGO = {**settings.MEETERGO, "POLICY": "tests.services.test_changes.refuse_all"}
 
     with pytest.raises(ChangeNotAllowed) as refusal:
@@ -194,8 +340,6 @@ def test_the_sites_policy_binds_attendees(meetergo_sandbox, booked, cancel, sett
 
 
 def refuse_all(action, attendee, now):
-    from django_meetergo.services.changes.policy import Decision
-
     return Decision(allowed=False, until=now - timedelta(hours=1), reason="too_late")
 
 
@@ -209,10 +353,8 @@ def test_each_transition_leaves_one_event(meetergo_sandbox, booked, move, cancel
     assert list(kinds) == ["appointment_booked", "appointment_rescheduled", "appointment_cancelled"]
 
 
-def test_an_appointment_does_not_stand_in_its_own_way(meetergo_sandbox, booked, move):
+def test_an_appointment_does_not_block_its_own_new_time(meetergo_sandbox, booked, move):
     """Moving by less than its own length is possible, and offered."""
-    from django_meetergo.services.availability.slots import list_slots
-
     kit = meetergo_sandbox
     appointment = reload(booked)
 

@@ -1,11 +1,12 @@
-"""What a sync promises."""
+"""What synchronising promises."""
 
 from __future__ import annotations
 
 import pytest
-from django.db import IntegrityError
+from django.db import DataError, IntegrityError
 
 from django_meetergo.models import Appointment, Event, Host, MeetingType, SyncRun
+from django_meetergo.services.mirror import appointments as mirror
 from django_meetergo.services.sync import appointments, directory
 from django_meetergo.services.sync.appointments import sync_appointments
 from django_meetergo.services.sync.drift import find_drift
@@ -40,7 +41,7 @@ def test_a_type_that_disappears_is_kept_and_hidden(meetergo_sandbox):
     assert not MeetingType.objects.bookable().filter(slug="gone").exists()
 
 
-def test_slugs_never_hide_our_own_addresses(meetergo_sandbox):
+def test_a_slug_never_hides_an_address_of_our_own(meetergo_sandbox):
     """A meeting type called booking gets a number."""
     kind = next(iter(meetergo_sandbox.sandbox.state.meeting_types.values()))
     kind.slug = "booking"
@@ -79,16 +80,164 @@ def test_an_unchanged_list_is_not_written(meetergo_sandbox, book):
     assert run.written == 0
 
 
-def test_a_failed_run_says_why_and_the_next_one_starts_anew(meetergo_sandbox):
-    """A sync that is refused leaves no open run behind."""
-    meetergo_sandbox.fail_next(LIST, "status_before", status=403)
+def test_a_stopped_run_says_why_and_the_next_call_completes_it(meetergo_sandbox):
+    """The same run goes on, also a near one."""
+    meetergo_sandbox.fail_next(LIST, "status_before", status=500)
 
-    assert sync(meetergo_sandbox).state == SyncRun.State.FAILED
-    assert sync(meetergo_sandbox).state == SyncRun.State.DONE
+    stopped = sync(meetergo_sandbox)
+    done = sync(meetergo_sandbox)
+
+    assert (stopped.state, "500" in stopped.message) == ("open", True)
+    assert (done.pk, done.state, done.message) == (stopped.pk, "done", "")
+
+
+def test_a_run_that_is_stopped_for_a_day_fails_and_a_new_one_begins(meetergo_sandbox):
+    """An obsolete window is not continued for ever."""
+    kit = meetergo_sandbox
+    kit.fail_next(LIST, "status_before", status=500, times=-1)
+    stopped = sync(kit)
+    for _ in range(26):
+        kit.travel(hours=1)
+        kit.clear_availability()
+        sync(kit)
+
+    stopped.refresh_from_db()
+    assert stopped.state == "failed"
+    kit.sandbox.faults.clear()
+    kit.clear_availability()
+    assert sync(kit).state == "done"
+
+
+def test_a_run_that_an_unforeseen_error_stopped_goes_on_where_it_was(meetergo_sandbox, monkeypatch):
+    """The error is raised; the place is kept, and no lease has to expire first."""
+    kit = meetergo_sandbox
+    kit.sync_directory()
+    add_appointments(kit, 900)
+
+    def raise_on_the_third_page(run):
+        if run.page == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sync_appointments(
+            connection="default", client=kit.client("sync"), now=kit.now(), kind="full",
+            on_page=raise_on_the_third_page,
+        )  # fmt: skip
+    requests = kit.posts(LIST)
+    done = sync(kit, "full")
+
+    assert done.state == "done"
+    assert SyncRun.objects.filter(kind="full").count() == 1
+    assert kit.posts(LIST) - requests < requests + 9
+
+
+def test_a_near_sync_completes_with_more_hosts_than_requests_a_minute(meetergo_sandbox, settings):
+    """It stops where the request limit is used up and goes on there in the next minute."""
+    kit = meetergo_sandbox
+    kit.sync_directory()
+    for number in range(70):
+        Host.objects.create(connection="default", remote_id=f"0-{number:03}", name="Left")
+    settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 90}
+    kit.reset_rate_limit()
+
+    states = []
+    for _ in range(4):
+        states.append(sync(kit).state)
+        kit.travel(minutes=1)
+        kit.clear_availability()
+
+    assert states[0] == "open"
+    assert "done" in states
+    assert SyncRun.objects.filter(kind="near").first().state == "done"
+
+
+def test_a_host_who_left_is_marked_missing_and_stops_nobody(meetergo_sandbox):
+    """A 404 for a host's list counts once another list was read; the run goes on and names the host."""
+    kit = meetergo_sandbox
+    kit.sync_directory()
+    gone = Host.objects.create(connection="default", remote_id="0-gone", name="Left")
+    kit.occupy_slot(kit.list_free_starts()[0])
+    kit.fail_next(LIST, "status_before", status=404)
+
+    run = sync(kit)
+
+    gone.refresh_from_db()
+    assert run.state == "done"
+    assert gone.missing_since
+    assert [(one["kind"], one["id"]) for one in run.skipped] == [("host", "0-gone")]
+    assert Appointment.objects.filter(remote_id=kit.appointments()[0].id).exists()
+
+
+def test_a_list_that_may_not_be_read_marks_nobody_missing(meetergo_sandbox):
+    """A 403 says something about the credential only."""
+    kit = meetergo_sandbox
+    kit.sync_directory()
+    kit.fail_next(LIST, "status_before", status=403, times=1)
+
+    run = sync(kit)
+
+    assert run.state == "done"
+    assert len(run.skipped) == 1
+    assert not Host.objects.exclude(missing_since=None).exists()
+
+
+def test_a_service_that_answers_404_for_everything_marks_nobody_missing(meetergo_sandbox):
+    """Without one successful read a 404 proves nothing."""
+    kit = meetergo_sandbox
+    kit.sync_directory()
+    kit.fail_next(LIST, "status_before", status=404, times=-1)
+
+    sync(kit)
+
+    assert not Host.objects.exclude(missing_since=None).exists()
+
+
+def test_a_host_whose_list_always_fails_is_skipped_after_some_tries(meetergo_sandbox):
+    """The hosts behind it are read; the run names the one that was left out."""
+    kit = meetergo_sandbox
+    kit.sync_directory()
+    kit.fail_next(LIST, "status_before", status=500, times=3)
+
+    for _ in range(3):
+        run = sync(kit)
+        kit.clear_availability()
+
+    assert run.state == "done"
+    assert [one["kind"] for one in run.skipped] == ["host"]
+
+
+def test_an_appointment_that_cannot_be_stored_is_skipped_and_named(meetergo_sandbox, monkeypatch):
+    """The others of its page are stored, and the run ends."""
+    kit = meetergo_sandbox
+    kit.sync_directory()
+    for start in kit.list_free_starts()[:3]:
+        kit.occupy_slot(start)
+    bad, *others = kit.appointments()
+    bad.meeting_link = "https://example.com/" + "x" * 100_000
+    bad.location = 5 * "\x00"
+    monkeypatch.setattr(mirror, "write_appointments", refuse_one(mirror.write_appointments, bad.id))
+
+    run = sync(kit)
+
+    assert run.state == "done"
+    assert [one["id"] for one in run.skipped] == [bad.id]
+    stored = set(Appointment.objects.values_list("remote_id", flat=True))
+    assert stored >= {one.id for one in others}
+
+
+def refuse_one(write, remote_id):
+    """A database that does not take one of the rows."""
+
+    def write_others(connection, documents, **options):
+        if remote_id in [document.id for document in documents]:
+            raise DataError("value too long")
+        return write(connection, documents, **options)
+
+    return write_others
 
 
 def test_a_run_that_another_worker_has_just_ended_is_not_missed(meetergo_sandbox, monkeypatch):
-    """Between the refused insert and the look for who was faster, the faster one ends."""
+    """The other worker ends its run between the refused insert and our search for it."""
     create, refused = SyncRun.objects.create, iter([IntegrityError("open_run_key")])
 
     def create_second(**values):
@@ -105,7 +254,7 @@ def test_a_run_that_another_worker_has_just_ended_is_not_missed(meetergo_sandbox
 
 
 def test_a_lost_booking_is_found_by_sync_too(meetergo_sandbox, book):
-    """Any read of the appointment is evidence."""
+    """Any read of the appointment confirms its booking."""
     meetergo_sandbox.fail_next(kind="drop_after")
     booking = book()
 
@@ -116,7 +265,7 @@ def test_a_lost_booking_is_found_by_sync_too(meetergo_sandbox, book):
     assert Event.objects.filter(kind="appointment_booked", attendee__booking=booking).count() == 1
 
 
-def test_everybodys_lists_are_walked(meetergo_sandbox):
+def test_an_admin_reads_the_lists_of_all_hosts(meetergo_sandbox):
     """A list shows one person's appointments; an admin's sync reads all of them."""
     kit = meetergo_sandbox
     kit.sync_directory()
@@ -129,8 +278,8 @@ def test_everybodys_lists_are_walked(meetergo_sandbox):
     assert remote <= set(Appointment.objects.values_list("remote_id", flat=True))
 
 
-def test_a_credential_that_is_no_admin_syncs_its_own(meetergo_sandbox, settings):
-    """What it may not see is not asked for, and nothing is taken for missing."""
+def test_a_credential_without_admin_rights_syncs_its_own_list(meetergo_sandbox, settings):
+    """Lists it may not read are not requested, and nothing is marked missing."""
     from django_meetergo.sandbox.seed import MEMBER_TOKEN
 
     settings.MEETERGO = {**settings.MEETERGO, "API_KEY": MEMBER_TOKEN}
@@ -155,9 +304,8 @@ def test_an_interrupted_full_run_goes_on_where_it_was(meetergo_sandbox):
     assert Appointment.objects.count() == len(kit.sandbox.state.appointments)
 
 
-def test_rows_that_slip_through_between_two_pages_are_read_again(meetergo_sandbox, monkeypatch):
-    """An appointment that vanishes moves the others up; the list is read from its start."""
-
+def test_a_list_that_changes_between_two_pages_is_read_again(meetergo_sandbox, monkeypatch):
+    """An appointment that is deleted moves the others up; the list is read from its start."""
     kit = meetergo_sandbox
     kit.sync_directory()
     add_appointments(kit, 350)
@@ -177,8 +325,8 @@ def test_rows_that_slip_through_between_two_pages_are_read_again(meetergo_sandbo
     assert remote <= set(Appointment.objects.values_list("remote_id", flat=True))
 
 
-def test_absence_is_a_suspicion_that_one_read_confirms(meetergo_sandbox, book):
-    """A row no list shows is looked up; a 404 hides it, and it is never deleted."""
+def test_an_appointment_that_no_list_shows_is_missing_after_a_single_read_confirms_it(meetergo_sandbox, book):
+    """The single read answers 404: the row is hidden, and never deleted."""
     kit = meetergo_sandbox
     booking = book()
     kit.run_due()
@@ -193,7 +341,7 @@ def test_absence_is_a_suspicion_that_one_read_confirms(meetergo_sandbox, book):
     assert row not in Appointment.objects.active()
 
 
-def test_a_list_that_lags_makes_nobody_missing(meetergo_sandbox, book):
+def test_a_list_that_lags_marks_nothing_missing(meetergo_sandbox, book):
     """The single read shows it: the row stays."""
     kit = meetergo_sandbox
     booking = book()
@@ -207,7 +355,7 @@ def test_a_list_that_lags_makes_nobody_missing(meetergo_sandbox, book):
     assert row.missing_since is None
 
 
-def test_drift_is_told_by_kind_and_field(meetergo_sandbox, book):
+def test_drift_names_the_kind_and_the_fields(meetergo_sandbox, book):
     """Three ways to differ, no personal data, and nothing is written."""
     kit = meetergo_sandbox
     for start in kit.list_free_starts()[1:4]:
@@ -227,7 +375,7 @@ def test_drift_is_told_by_kind_and_field(meetergo_sandbox, book):
 
 
 def test_no_drift_after_a_sync(meetergo_sandbox, book):
-    """Equal is told as equal."""
+    """A mirror that is equal is reported as equal."""
     book()
     sync(meetergo_sandbox)
 
@@ -238,8 +386,8 @@ def test_no_drift_after_a_sync(meetergo_sandbox, book):
     assert drift.is_none
 
 
-def test_history_can_be_imported_without_telling_anybody(meetergo_sandbox):
-    """The timeline has it, the signals do not."""
+def test_history_can_be_imported_without_signals(meetergo_sandbox):
+    """The timeline shows it; nothing is dispatched."""
     meetergo_sandbox.sync_directory()
     add_appointments(meetergo_sandbox, 20)
 
@@ -278,8 +426,8 @@ def lose(kit, remote_id):
     kit.sandbox.state.delete_appointment(remote_id)
 
 
-def test_the_directory_is_read_also_while_the_cache_is_away(meetergo_sandbox, monkeypatch, caplog):
-    """It tells the pages that they are old, which they find out within a minute anyway."""
+def test_the_directory_is_synced_also_while_the_cache_is_away(meetergo_sandbox, monkeypatch):
+    """Cached pages expire within a minute, so the sync does not depend on the cache."""
 
     def fall(*args, **kwargs):
         raise ConnectionError("no cache")
@@ -287,4 +435,3 @@ def test_the_directory_is_read_also_while_the_cache_is_away(meetergo_sandbox, mo
     monkeypatch.setattr("django.core.cache.backends.locmem.LocMemCache.set", fall)
     meetergo_sandbox.sync_directory()
     assert MeetingType.objects.exists()
-    assert "The cache could not be told" in caplog.text

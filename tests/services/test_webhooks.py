@@ -1,32 +1,37 @@
-"""What the letterbox promises: a hint is looked into, and only the look is believed."""
+"""What webhook deliveries promise: each leads to a re-read, and only the re-read changes anything."""
 
 from __future__ import annotations
 
 import json
+from urllib.parse import urlsplit
 
 import pytest
+from django.test.utils import override_script_prefix
 
 from django_meetergo.exceptions import InvalidRequest, WebhookLimitReached
 from django_meetergo.models import Appointment, WebhookDelivery
 from django_meetergo.services.mirror import appointments
 from django_meetergo.services.mirror.appointments import write_appointments
+from django_meetergo.services.webhooks import apply
 from django_meetergo.services.webhooks.receive import find_connection, receive_delivery
-from django_meetergo.services.webhooks.registration import ensure_webhook
+from django_meetergo.services.webhooks.registration import build_endpoint, ensure_webhook
 
 pytestmark = pytest.mark.django_db
 
+READ = "GET /v4/appointment/{id}"
 
-def check_circuit(kit, **body):
+
+def deliver(kit, **body):
     receive_delivery(connection="default", body=json.dumps(body).encode(), now=kit.now())
 
 
 def test_an_appointment_made_elsewhere_arrives_by_webhook(meetergo_sandbox):
-    """The delivery is a hint; the read that follows writes the row."""
+    """The delivery leads to a read, and the read writes the row."""
     start = meetergo_sandbox.list_free_starts()[3]
     meetergo_sandbox.occupy_slot(start)
     [remote] = meetergo_sandbox.appointments()
 
-    check_circuit(meetergo_sandbox, webhookType="booking_created", id=remote.id)
+    deliver(meetergo_sandbox, webhookType="booking_created", id=remote.id)
     meetergo_sandbox.run_due(after=3)
 
     row = Appointment.objects.get(remote_id=remote.id)
@@ -42,7 +47,7 @@ def test_both_envelopes_are_read(meetergo_sandbox, envelope):
         if envelope == "flat"
         else {"event": "booking_created", "data": {"id": "abc"}}
     )
-    check_circuit(meetergo_sandbox, **body)
+    deliver(meetergo_sandbox, **body)
 
     assert WebhookDelivery.objects.get().remote_id == "abc"
 
@@ -51,15 +56,15 @@ def test_a_forged_delivery_changes_nothing(meetergo_sandbox, book):
     """A cancel that the service does not confirm is not one."""
     booking = book()
     remote_id = booking.attendee.appointment.remote_id
-    check_circuit(meetergo_sandbox, webhookType="booking_cancelled", id=remote_id, isCancelled=True)
+    deliver(meetergo_sandbox, webhookType="booking_cancelled", id=remote_id, isCancelled=True)
     meetergo_sandbox.run_due(after=3)
 
     assert not Appointment.objects.get(remote_id=remote_id).is_cancelled
 
 
-def test_an_unknown_appointment_is_looked_up_again_and_then_left(meetergo_sandbox):
+def test_a_delivery_of_an_unknown_appointment_ends_unconfirmed(meetergo_sandbox):
     """A delivery for nothing ends unconfirmed and creates nothing."""
-    check_circuit(meetergo_sandbox, webhookType="booking_created", id="no-such-appointment")
+    deliver(meetergo_sandbox, webhookType="booking_created", id="no-such-appointment")
 
     for seconds in (3, 6, 31, 121, 601):
         meetergo_sandbox.run_due(after=seconds)
@@ -68,11 +73,11 @@ def test_an_unknown_appointment_is_looked_up_again_and_then_left(meetergo_sandbo
     assert Appointment.objects.count() == 0
 
 
-def test_a_burst_about_one_appointment_is_one_look(meetergo_sandbox, book):
+def test_a_burst_about_one_appointment_is_one_read(meetergo_sandbox, book):
     """Duplicates and different events of one id are gathered."""
     remote_id = book().attendee.appointment.remote_id
     for name in ("booking_created", "booking_rescheduled", "booking_created"):
-        check_circuit(meetergo_sandbox, webhookType=name, id=remote_id)
+        deliver(meetergo_sandbox, webhookType=name, id=remote_id)
     meetergo_sandbox.run_due()
     before = meetergo_sandbox.posts("GET /v4/appointment/{id}")
 
@@ -83,7 +88,7 @@ def test_a_burst_about_one_appointment_is_one_look(meetergo_sandbox, book):
 
 
 def test_a_cancel_at_the_service_reaches_the_mirror(meetergo_sandbox, book):
-    """What somebody does at meetergo itself is told by its webhook."""
+    """A cancel made at meetergo itself arrives by webhook."""
     meetergo_sandbox.register_webhook()
     booking = book()
     meetergo_sandbox.run_due()
@@ -97,9 +102,9 @@ def test_a_cancel_at_the_service_reaches_the_mirror(meetergo_sandbox, book):
 
 
 def test_other_events_are_kept_as_ignored(meetergo_sandbox):
-    """What we know nothing about is noted and left alone."""
-    check_circuit(meetergo_sandbox, webhookType="new_employee", id="x")
-    check_circuit(meetergo_sandbox, something="else")
+    """Unknown events are stored and do nothing."""
+    deliver(meetergo_sandbox, webhookType="new_employee", id="x")
+    deliver(meetergo_sandbox, something="else")
 
     assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"ignored"}
 
@@ -117,8 +122,8 @@ def test_a_body_that_cannot_be_a_delivery_is_refused(meetergo_sandbox, body):
     assert WebhookDelivery.objects.count() == 0
 
 
-def test_our_address_is_entered_once(meetergo_sandbox):
-    """A second run adopts the first entry."""
+def test_our_endpoint_is_registered_once(meetergo_sandbox):
+    """A second run finds the first entry."""
     first = ensure_webhook(connection="default", client=meetergo_sandbox.client())
     second = ensure_webhook(connection="default", client=meetergo_sandbox.client())
 
@@ -126,8 +131,8 @@ def test_our_address_is_entered_once(meetergo_sandbox):
     assert len(meetergo_sandbox.client().list_webhooks()) == 1
 
 
-def test_a_full_list_is_told_and_left_alone(meetergo_sandbox):
-    """Six strangers' entries stay; ours is refused clearly."""
+def test_a_full_list_is_reported_and_left_alone(meetergo_sandbox):
+    """Six entries of others stay; ours is refused clearly."""
     for number in range(6):
         meetergo_sandbox.client().create_webhook(f"https://other{number}.example/hook", ["booking_created"])
 
@@ -137,7 +142,7 @@ def test_a_full_list_is_told_and_left_alone(meetergo_sandbox):
     assert len(meetergo_sandbox.client().list_webhooks()) == 6
 
 
-def test_a_token_opens_the_letterbox_of_its_connection(settings):
+def test_a_token_names_its_connection(settings):
     """Each connection has an address of its own; unknown tokens have none."""
     token = settings.MEETERGO["WEBHOOK_TOKENS"][0]
     settings.MEETERGO = {**settings.MEETERGO, "CONNECTIONS": {"clinic-b": {"API_KEY": "rgo-x"}}}
@@ -149,12 +154,12 @@ def test_a_token_opens_the_letterbox_of_its_connection(settings):
 
 
 def test_deliveries_that_wait_for_our_request_limit_are_not_counted_as_failed(meetergo_sandbox, settings):
-    """What the limit holds back comes later, however long it takes."""
+    """They are applied as soon as the limit allows it."""
     kit = meetergo_sandbox
     kit.sync_directory()
     for start in kit.list_free_starts()[:4]:
         kit.occupy_slot(start)
-    settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 2}
+    settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 3}
     kit.clear_availability()
     kit.reread_all()
 
@@ -168,9 +173,8 @@ def test_deliveries_that_wait_for_our_request_limit_are_not_counted_as_failed(me
     assert Appointment.objects.count() == 4
 
 
-def test_a_poisoned_appointment_holds_up_no_other(meetergo_sandbox, monkeypatch):
-    """What cannot be written backs off by itself; the others are applied."""
-
+def test_an_appointment_that_cannot_be_stored_stops_no_other(meetergo_sandbox, monkeypatch):
+    """Its deliveries are tried again for three days; the others are applied."""
     kit = meetergo_sandbox
     kit.sync_directory()
     for start in kit.list_free_starts()[:3]:
@@ -188,27 +192,115 @@ def test_a_poisoned_appointment_holds_up_no_other(meetergo_sandbox, monkeypatch)
 
     assert set(Appointment.objects.values_list("remote_id", flat=True)) == {one.id for one in others}
     assert WebhookDelivery.objects.get(remote_id=poisoned.id).state == "pending"
-    for _ in range(12):
-        kit.run_due(after=3601)
+    for _ in range(40):
+        kit.run_due(after=2 * 3600)
     assert WebhookDelivery.objects.get(remote_id=poisoned.id).state == "dead"
 
 
-def test_a_delivery_that_was_given_up_is_worked_on_when_it_comes_again(meetergo_sandbox, book):
-    """Duplicates are known by what was done for them, not by having been seen."""
+def test_a_delivery_that_was_given_up_is_applied_when_it_arrives_again(meetergo_sandbox, book):
+    """A duplicate is ignored only when the first one was applied."""
     kit = meetergo_sandbox
     booking = book()
     kit.run_due()
     remote_id = booking.attendee.appointment.remote_id
     kit.client().cancel_appointment(remote_id)
     kit.fail_next("GET /v4/appointment/{id}", "status_before", status=404, times=-1)
-    check_circuit(kit, webhookType="booking_cancelled", id=remote_id)
+    deliver(kit, webhookType="booking_cancelled", id=remote_id)
     for seconds in (3, 6, 31, 121, 601):
         kit.run_due(after=seconds)
     assert WebhookDelivery.objects.get().state == "unconfirmed"
     kit.sandbox.faults.clear()
 
-    check_circuit(kit, webhookType="booking_cancelled", id=remote_id)
+    deliver(kit, webhookType="booking_cancelled", id=remote_id)
     kit.run_due(after=3)
 
     assert Appointment.objects.get(remote_id=remote_id).is_cancelled
     assert WebhookDelivery.objects.get().receive_count == 2
+
+
+def test_an_id_that_is_no_path_segment_stops_no_other_delivery(meetergo_sandbox):
+    """The bad one backs off by itself, with its reason; the genuine one beside it is applied."""
+    kit = meetergo_sandbox
+    kit.sync_directory()
+    kit.occupy_slot(kit.list_free_starts()[0])
+    [remote] = kit.appointments()
+    deliver(kit, webhookType="booking_created", id="..")
+    deliver(kit, webhookType="booking_created", id=remote.id)
+
+    kit.run_due(after=3)
+
+    assert WebhookDelivery.objects.get(remote_id=remote.id).state == "applied"
+    bad = WebhookDelivery.objects.get(remote_id="..")
+    assert (bad.state, bad.tries, bad.lease_token) == ("pending", 1, None)
+    assert "InvalidRequest" in bad.message
+    for _ in range(80):
+        kit.run_due(after=3600)
+    bad.refresh_from_db()
+    assert bad.state == "dead"
+
+
+def test_a_batch_that_takes_longer_than_its_lease_keeps_it(meetergo_sandbox, settings):
+    """The lease is renewed between two reads, so no second worker reads the same appointments."""
+    kit = meetergo_sandbox
+    kit.sync_directory()
+    for start in kit.list_free_starts()[:4]:
+        kit.occupy_slot(start)
+    kit.reread_all()
+    settings.MEETERGO = {**settings.MEETERGO, "LEASE": 0.09}
+    kit.fail_next(READ, "slow", seconds=0.04, times=-1)
+    first = WebhookDelivery.objects.filter(state="pending")
+
+    applied = apply.apply_deliveries(connection="default", client=kit.client("reread"), now=kit.now())
+
+    assert applied == 4
+    assert not first.exists()
+
+
+# Registration
+
+
+def list_endpoints(kit):
+    return [hook.endpoint for hook in kit.client().list_webhooks()]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"WEBHOOK_TOKENS": ["another-token-that-only-this-test-knows"]},
+        {"SITE_URL": "https://new.example"},
+        {"SITE_URL": "https://new.example", "WEBHOOK_TOKENS": ["another-token-that-only-this-test-knows"]},
+    ],
+    ids=["token", "address", "both"],
+)
+def test_a_changed_address_replaces_our_entry(meetergo_sandbox, settings, change):
+    """However often the token or the address changes, one place is used."""
+    kit = meetergo_sandbox
+    first = ensure_webhook(connection="default", client=kit.client())
+    settings.MEETERGO = {**settings.MEETERGO, **change}
+
+    second = ensure_webhook(connection="default", client=kit.client())
+
+    assert second.id == first.id
+    assert list_endpoints(kit) == [build_endpoint("default")]
+
+
+def test_older_entries_of_ours_are_recognised_by_a_token_and_removed(meetergo_sandbox, settings):
+    """Also those whose id was never stored; entries of others stay."""
+    kit, token = meetergo_sandbox, settings.MEETERGO["WEBHOOK_TOKENS"][0]
+    for host in ("old.example", "older.example"):
+        kit.client().create_webhook(f"https://{host}/book/webhooks/{token}/", ["booking_created"])
+    kit.client().create_webhook("https://other.example/hook", ["booking_created"])
+
+    ensure_webhook(connection="default", client=kit.client())
+
+    assert sorted(list_endpoints(kit)) == sorted([build_endpoint("default"), "https://other.example/hook"])
+
+
+def test_a_path_in_the_sites_address_is_the_prefix_of_the_endpoint(settings, meetergo_sandbox):
+    """A command does not know the prefix under which the web server mounts the site."""
+    path = urlsplit(build_endpoint("default")).path
+    settings.MEETERGO = {**settings.MEETERGO, "SITE_URL": "https://site.example/shop/"}
+
+    assert build_endpoint("default") == f"https://site.example/shop{path}"
+    with override_script_prefix("/shop/"):
+        assert build_endpoint("default") == f"https://site.example/shop{path}"

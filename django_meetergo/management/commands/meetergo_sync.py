@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from django_meetergo.conf import list_connection_names
 from django_meetergo.exceptions import RemoteError
+from django_meetergo.management.connections import choose_connections, run_for_each
 from django_meetergo.models import SyncRun
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.sync import directory
@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--kind",
-            choices=SyncRun.Kind.values,
+            choices=[SyncRun.Kind.NEAR.value, SyncRun.Kind.FULL.value],
             default=SyncRun.Kind.NEAR,
             help="near: yesterday to 60 days ahead (default); full: every appointment",
         )
@@ -37,12 +37,15 @@ class Command(BaseCommand):
         parser.add_argument("--connection", help="only this connection (default: all)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for connection in [options["connection"]] if options["connection"] else list_connection_names():
-            verbose = options["verbosity"] > 0
+        verbose = options["verbosity"] > 0
+
+        def run(connection: str) -> None:
             if options["check"]:
                 self.check_drift(connection, options["kind"], verbose=verbose)
             else:
                 self.sync(connection, options["kind"], verbose=verbose, silent=options["silent"])
+
+        run_for_each(choose_connections(options["connection"]), run)
 
     def check_drift(self, connection: str, kind: str, *, verbose: bool) -> None:
         """Print ids and field names only, no personal data."""
@@ -56,7 +59,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{connection}: " + ", ".join(f"{k} {n}" for k, n in drift.count().items()))
             for remote_id, fields in drift.differs.items():
                 self.stdout.write(f"  differs {remote_id}: {', '.join(fields)}")
-            for name in ("only_remote", "only_local", "secret_missing", "orphans"):
+            for name in ("only_remote", "only_local", "secret_missing", "orphans", "not_compared"):
                 for remote_id in getattr(drift, name):
                     self.stdout.write(f"  {name} {remote_id}")
         if not drift.is_none:
@@ -82,6 +85,8 @@ class Command(BaseCommand):
         if run.state != SyncRun.State.DONE:
             reason = run.message or "Another sync of this kind is running."
             raise CommandError(f"{connection}: stopped after {run.seen} appointments. {reason}")
+        for one in run.skipped if verbose else []:
+            self.stdout.write(f"  skipped {one['kind']} {one['id']}: {one['reason']}")
         if verbose:
             self.stdout.write(
                 f"{connection}: {len(types)} meeting types; "

@@ -35,7 +35,8 @@ from django_meetergo.services.booking.outcomes import close_booking
 from django_meetergo.services.booking.rebooking import build_agreement
 from django_meetergo.services.booking.sending import is_slot_booked, send_booking
 from django_meetergo.services.events import record_booking_event
-from django_meetergo.transactions import DATABASE_LOST
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away, is_in_transaction
+from django_meetergo.visitors import Visitor
 from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,8 @@ def book_appointment(
     rebook: Mapping[str, Any] | None = None,
     replaces: Booking | None = None,
     send: bool = True,
-    visitor: str = "",
+    visitor: Visitor | None = None,
+    content_digest: str = "",
 ) -> Booking:
     """Book a slot and return the stored booking, whose state and reason say how it went.
 
@@ -88,10 +90,13 @@ def book_appointment(
     - ``defer_consent``: the attendee agrees that the request waits while meetergo cannot be reached.
     - ``rebook``: the attendee's consent to another slot, ``{"weekdays": [0, 1], "hours": [9, 12],
       "words": "the text they agreed to"}``; every key is optional.
+    - ``content_digest``: identifies the content of the caller's own request, where it is compared instead of
+      the arguments when an ``idempotency_key`` is used again.
     - ``replaces``: a pending booking of the same person that this one replaces.
-    - ``send=False``: store the booking only; a worker sends it.
-    - ``visitor``: identifies an anonymous visitor, for example by network address. Only the bookings of
-      anonymous visitors are counted and limited.
+    - ``send=False``: store the booking only; a worker sends it. Inside a transaction the booking is stored
+      with it and sent after its commit, and its slot is not compared with the free times.
+    - ``visitor``: who sends the request on a page or by REST. Limits count and bind visitors only. A visitor
+      cannot book a type again while their first request for the same person is open.
 
     Raises, before anything is stored or sent: InvalidRequest, MeetingTypeUnavailable, StartNotOffered,
     BookingAlreadyOpen (the person has another open booking of this type), IdempotencyKeyReused,
@@ -112,7 +117,7 @@ def book_appointment(
         timezone=attendee.timezone,
         language=attendee.language,
         receive_reminders=attendee.receive_reminders,
-        other_emails=list(attendee.other_emails),
+        other_emails=validation.list_guests(attendee.other_emails, attendee.email),
         custom_fields=dict(custom_fields or {}),
         skip_notifications=skip_notifications,
         user=user,
@@ -124,14 +129,16 @@ def book_appointment(
     )
     if subject is not None:
         booking.subject = subject
-    validation.validate_request(booking, now)
-    booking.content_digest = digest_content(booking)
+    validation.validate_call(booking, client, is_sent=send)
+    booking.content_digest = content_digest or digest_content(booking)
     if first := find_by_idempotency_key(booking):
         return first
+    validation.validate_request(booking, now)
     if visitor:
-        validation.check_visitor_limits(booking, visitor, now)
+        validation.check_visitor_limits(booking, visitor)
+        booking.open_booking_key = booking.hash_open_booking_key(visitor.person)
     stopwatch = Stopwatch(now)
-    offered = is_offered(
+    offered = can_skip_availability(booking) or is_offered(
         meeting_type=meeting_type, start=start, duration=booking.duration, client=client, now=now
     )
     if offered is False:
@@ -149,6 +156,23 @@ def book_appointment(
     return booking
 
 
+def can_skip_availability(booking: Booking) -> bool:
+    """Whether the slot need not be compared with meetergo's free times before it is reserved.
+
+    A slot that this site has booked is lost without a call, and no call is made inside a transaction:
+    meetergo refuses a start that it does not offer.
+    """
+    return is_in_transaction() or is_slot_held(booking)
+
+
+def is_slot_held(booking: Booking) -> bool:
+    """Whether another open booking of this site, or a mirrored appointment, has the slot."""
+    key = booking.hash_slot_hold_key()
+    if key is None:
+        return False
+    return Booking.objects.filter(slot_hold_key=key).exists() or is_slot_booked(booking)
+
+
 def send_now(booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
     """Send a stored booking; return it as stored before when the database goes away meanwhile.
 
@@ -156,7 +180,9 @@ def send_now(booking: Booking, client: MeetergoClient, now: datetime) -> Booking
     """
     try:
         return send_booking(booking=booking, client=client, now=now, is_interactive=True)
-    except DATABASE_LOST:
+    except DATABASE_ERRORS as error:
+        if not is_database_away(error):
+            raise
         logger.exception(
             "The database went away while booking %s was being sent. It is reconciled when "
             "its lease expires.",
@@ -195,15 +221,14 @@ def find_by_idempotency_key(booking: Booking) -> Booking | None:
 
 
 def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = None) -> Booking:
-    """Store the booking with its unique keys and commit.
+    """Store the booking with its unique keys.
 
     Returns the stored booking: open, or closed as ``slot_taken`` when another booking or appointment has
     the slot, or the first booking when the idempotency key is known. Raises BookingAlreadyOpen.
     """
-    booking.open_booking_key = booking.hash_open_booking_key()
     booking.slot_hold_key = booking.hash_slot_hold_key()
     try:
-        with transaction.atomic(durable=True):
+        with transaction.atomic():
             if replaces is not None:
                 supersede_booking(replaces, now)
             booking.save()
@@ -232,8 +257,8 @@ def resolve_conflict(booking: Booking, now: datetime, replaces: Booking | None =
     """Handle a unique key that is in use: by the same submission, the same person or another visitor."""
     if first := find_by_idempotency_key(booking):
         return first
-    other = Booking.objects.filter(open_booking_key=booking.open_booking_key).first()
-    if other is not None and is_own_pending(other, booking) and replaces is None:
+    other = find_open_booking(booking)
+    if other is not None and other.state == State.PENDING and replaces is None:
         return reserve_slot(booking, now, replaces=other)
     if other is not None and (other != replaces or other.state != State.PENDING):
         raise BookingAlreadyOpen(
@@ -251,7 +276,7 @@ def store_without_slot(booking: Booking, now: datetime) -> Booking:
     if not booking.rebook_consent:
         booking.open_booking_key = None
     try:
-        with transaction.atomic(durable=True):
+        with transaction.atomic():
             booking.save(force_insert=True)
             if not booking.rebook_consent:
                 return close_booking(booking, Reason.SLOT_TAKEN, now=now)
@@ -262,7 +287,8 @@ def store_without_slot(booking: Booking, now: datetime) -> Booking:
     return booking
 
 
-def is_own_pending(stored: Booking, booking: Booking) -> bool:
-    """Whether ``stored`` is a pending booking of the signed-in person who makes ``booking``."""
-    is_own = stored.user_id is not None and stored.user_id == booking.user_id
-    return is_own and stored.state == State.PENDING
+def find_open_booking(booking: Booking) -> Booking | None:
+    """Return the open booking of the same visitor for the same person and meeting type."""
+    if not booking.open_booking_key:
+        return None
+    return Booking.objects.filter(open_booking_key=booking.open_booking_key).first()

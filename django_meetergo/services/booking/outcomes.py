@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from django_meetergo.models import Attendee, Booking, BookingAttempt, Event
+from django_meetergo.exceptions import UnreadableReply
+from django_meetergo.models import Appointment, Attendee, Booking, BookingAttempt, Connection, Event
 from django_meetergo.remote.payloads import (
     AppointmentDocument,
     BookingConfirmed,
@@ -18,15 +20,23 @@ from django_meetergo.services.availability.invalidation import remove_slot
 from django_meetergo.services.booking.rebooking import get_original_start
 from django_meetergo.services.changes.requests import schedule_cancel
 from django_meetergo.services.events import record_booking_event
-from django_meetergo.services.matching import REFERENCE_KEY, choose_candidates, list_references
+from django_meetergo.services.matching import (
+    Document,
+    Matches,
+    list_references,
+    list_surplus_seats,
+    match_documents,
+)
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.confirmations import record_attendee_of_booking, record_confirmation
+from django_meetergo.services.retry import BOOKING_PENDING, BOOKING_SEARCH
 from django_meetergo.transactions import run_with_retries
 
+logger = logging.getLogger(__name__)
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
 BookingResult = BookingConfirmed | BookingProvisional | AppointmentDocument | ProvisionalDocument
-#: Minutes after which a pending booking is polled; hourly from then on.
-PENDING_POLL_MINUTES = (1, 5, 15)
+#: A connection with a webhook gets a delivery of each booking within this time, and reads it then.
+WEBHOOK_GRACE = timedelta(seconds=5)
 #: The cancel reason that the host reads on an appointment that one booking got twice.
 SURPLUS_REASON = "Booked twice by mistake"
 
@@ -39,14 +49,23 @@ def adopt(*, booking: Booking, document: BookingResult, now: datetime) -> Bookin
     """
 
     def store() -> Booking:
+        lock_appointment(booking.connection, document)
         # No lease is needed: a success that arrives late is still a success.
-        rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+        rows = Booking.objects.select_for_update()
         stored = rows.get(pk=booking.pk)
         if isinstance(document, BookingProvisional | ProvisionalDocument):
             return mark_pending(stored, document, now)
         return mark_confirmed(stored, document, now)
 
     return run_with_retries(store)
+
+
+def lock_appointment(connection: str, document: BookingResult) -> None:
+    """Lock the appointment before the booking: everything that locks both does so in this order."""
+    if isinstance(document, BookingConfirmed | AppointmentDocument):
+        remote_id = document.appointment_id if isinstance(document, BookingConfirmed) else document.id
+        rows = Appointment.objects.select_for_update().filter(connection=connection, remote_id=remote_id)
+        list(rows.values_list("pk", flat=True))
 
 
 def mark_confirmed(
@@ -57,15 +76,18 @@ def mark_confirmed(
     was_closed = booking.state == State.CLOSED
     if isinstance(document, BookingConfirmed):
         attendee = record_confirmation(booking=booking, reply=document, now=now)
-        reread_at: datetime | None = now
+        reread_at: datetime | None = now + get_reread_delay(booking.connection)
     else:
         appointment = record_appointment(connection=booking.connection, document=document, now=now)
-        attendee = record_attendee_of_booking(booking=booking, appointment=appointment, now=now)
+        attendee = record_attendee_of_booking(
+            booking=booking, appointment=appointment, document=document, now=now
+        )
         reread_at = None
     link_attendee(booking, attendee)
     release_keys(booking)
     booking.state, booking.reason, booking.attendee = State.CONFIRMED, Reason.NONE, attendee
-    booking.next_at, booking.tries, booking.closed_at = reread_at, 0, None
+    booking.tries, booking.polls, booking.failing_since = 0, 0, None
+    booking.next_at, booking.closed_at = reread_at, None
     booking.save()
     end_last_attempt(booking, Outcome.CONFIRMED, now)
     if was_closed:
@@ -74,6 +96,12 @@ def mark_confirmed(
         record_booking_event(booking, Event.Kind.BOOKING_REBOOKED, now=now)
     remove_slot(meeting_type=booking.meeting_type, start=booking.start, duration=booking.duration)
     return booking
+
+
+def get_reread_delay(connection: str) -> timedelta:
+    """Return how long the re-read of a confirmed booking waits for the webhook that makes it needless."""
+    registered = Connection.objects.filter(connection=connection).exclude(webhook_remote_id="")
+    return WEBHOOK_GRACE if registered.exists() else timedelta()
 
 
 def link_attendee(booking: Booking, attendee: Attendee) -> None:
@@ -100,8 +128,9 @@ def mark_pending(
         return booking
     booking.state = State.PENDING
     booking.reason = choose_pending_reason(booking, document.awaits)
-    booking.pending_since, booking.closed_at, booking.tries = now, None, 0
-    booking.next_at = now + timedelta(minutes=PENDING_POLL_MINUTES[0])
+    booking.pending_since, booking.closed_at = now, None
+    booking.polls, booking.failing_since = 0, None
+    booking.next_at = BOOKING_PENDING.find_next(0, now, since=now)
     booking.lease_token = booking.lease_until = None
     booking.save()
     end_last_attempt(booking, Outcome.PROVISIONAL, now)
@@ -145,6 +174,31 @@ def close_booking(booking: Booking, reason: str, *, now: datetime, message: str 
     return booking
 
 
+def give_up_search(booking: Booking, now: datetime) -> None:
+    """Leave an open booking to staff that cannot be looked for."""
+    with transaction.atomic():
+        rows = Booking.objects.select_for_update()
+        stored = rows.filter(pk=booking.pk, state__in=[State.SENDING, State.UNKNOWN, State.PENDING]).first()
+        if stored is not None:
+            leave_to_staff(stored, now)
+
+
+def leave_to_staff(booking: Booking, now: datetime) -> Booking:
+    """Stop searching for a booking and leave it to staff. The caller holds the row locked.
+
+    A confirmed booking stays confirmed: staff find out which attendee of a group it is.
+    """
+    state = booking.state
+    for name, value in BOOKING_SEARCH.then.items():
+        setattr(booking, name, value)
+    if state == State.CONFIRMED:
+        booking.state = state
+    booking.lease_token = booking.lease_until = None
+    booking.save()
+    record_booking_event(booking, Event.Kind.BOOKING_NEEDS_STAFF, now=now)
+    return booking
+
+
 def end_last_attempt(booking: Booking, outcome: str, now: datetime, error_type: str = "") -> None:
     """Store the outcome of the last attempt that has none, once it is certain."""
     last = booking.attempts.exclude(outcome__in=BookingAttempt.DEFINITE).order_by("-number").first()
@@ -159,7 +213,8 @@ def adopt_documents(
 ) -> list[Booking]:
     """Match appointments that were read with bookings that have none, and adopt them. Returns those bookings.
 
-    Closed bookings are watched until their slot is over: an appointment that turns up late confirms them.
+    Closed bookings are watched until their slot is over: an appointment that turns up late confirms them. A
+    document that cannot be stored is left out; whoever stores the documents reports it.
     """
     references = {reference for document in documents for reference in list_references(document)}
     starts = {document.start for document in documents if document.end > now}
@@ -169,40 +224,57 @@ def adopt_documents(
     found |= {row.pk: row for row in waiting.filter(start__in=starts)} if starts else {}
     # Open bookings come before closed ones, newer before older.
     order = sorted(found.values(), key=lambda row: (row.is_open, row.created_at), reverse=True)
-    return [
-        adopted
-        for booking in order
-        if (adopted := adopt_best(booking=booking, documents=documents, now=now)) is not None
-    ]
+    adopted = []
+    for booking in order:
+        try:
+            result = adopt_best(booking=booking, documents=documents, now=now)
+        except UnreadableReply as error:
+            logger.warning("Booking %s could not adopt its appointment: %s", booking.reference, error)
+            continue
+        if result is not None:
+            adopted.append(result)
+    return adopted
 
 
-def adopt_best(
-    *, booking: Booking, documents: Sequence[AppointmentDocument | ProvisionalDocument], now: datetime
-) -> Booking | None:
-    """Adopt the one candidate; of several with the booking's reference the oldest, and cancel the others."""
-    chosen = choose_candidates(booking, documents)
-    if not chosen or not (
-        len(chosen) == 1 or all(booking.reference in list_references(one) for one in chosen)
-    ):
+def adopt_best(*, booking: Booking, documents: Sequence[Document], now: datetime) -> Booking | None:
+    """Adopt the one document that is a booking's; None when there is none, or when several may be.
+
+    Of several documents with the booking's reference the oldest is adopted and the others are cancelled.
+    """
+    matches = match_documents(booking, documents)
+    chosen = choose_document(booking, matches, now)
+    if chosen is None:
         return None
-    oldest = min(chosen, key=lambda one: (one.created_at is None, one.created_at or now, one.id))
-    adopted = adopt(booking=booking, document=oldest, now=now)
-    for document in chosen:
-        if isinstance(document, AppointmentDocument) and booking.reference in list_references(document):
+    adopted = adopt(booking=booking, document=chosen, now=now)
+    for document in matches.exact:
+        if isinstance(document, AppointmentDocument):
             cancel_surplus(adopted, document, now)
     return adopted
 
 
+def choose_document(booking: Booking, matches: Matches, now: datetime) -> Document | None:
+    if matches.exact:
+        return min(
+            matches.exact,
+            key=lambda one: (
+                isinstance(one, ProvisionalDocument),
+                one.created_at is None,
+                one.created_at or now,
+                one.id,
+            ),
+        )
+    rivals = [one for one in matches.doubtful if one.start == booking.start]
+    return matches.alike[0] if len(matches.alike) == 1 and not rivals else None
+
+
 def cancel_surplus(booking: Booking, document: AppointmentDocument, now: datetime) -> None:
-    """Cancel what one booking got twice. Only for the exact reference: anything less is left to staff."""
-    attendee = booking.attendee
-    if attendee is None or document.is_cancelled or document.start <= now:
+    """Cancel what one booking got twice, by its reference; in a group the attendee, else the appointment."""
+    if document.is_cancelled or document.start <= now:
         return
-    own = [one for one in document.attendees if one.answers.get(REFERENCE_KEY) == booking.reference]
-    if attendee.appointment.remote_id == document.id:
-        # In a group one attendee may have two seats of one appointment.
-        own = [one for one in own if attendee.remote_id and one.id != attendee.remote_id]
-    if (own and len(own) == len(document.attendees)) or (own and booking.meeting_type.is_group):
-        appointment = record_appointment(connection=booking.connection, document=document, now=now)
-        for one in own:
-            schedule_cancel(appointment=appointment, attendee_id=one.id, reason=SURPLUS_REASON, now=now)
+    surplus = list_surplus_seats(booking, document)
+    is_all = len(surplus) == len(document.attendees)
+    if not surplus or not (is_all or booking.meeting_type.is_group):
+        return
+    appointment = record_appointment(connection=booking.connection, document=document, now=now)
+    for attendee_id in surplus:
+        schedule_cancel(appointment=appointment, attendee_id=attendee_id, reason=SURPLUS_REASON, now=now)

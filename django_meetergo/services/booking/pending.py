@@ -19,17 +19,18 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import (
     AppointmentDocument,
 )
-from django_meetergo.services.booking.outcomes import PENDING_POLL_MINUTES, adopt_best, close_booking
+from django_meetergo.services.booking.outcomes import adopt_best, close_booking, leave_to_staff
 from django_meetergo.services.booking.search import (
     list_host_ids,
     list_provisional,
     search_lists,
 )
+from django_meetergo.services.matching import match_documents
+from django_meetergo.services.retry import BOOKING_PENDING
 
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
-PENDING_HOURLY = timedelta(hours=1)
-PENDING_FOR = timedelta(hours=48)
-PENDING_AFTER = timedelta(hours=6)
+#: A request that meetergo neither confirms nor ends is closed so long after its start.
+KEPT_AFTER_START = timedelta(days=7)
 
 
 def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
@@ -51,6 +52,8 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
             return adopted
         if not found.is_complete:
             status = None
+        elif status == "confirmed" and match_documents(booking, appointments).count:
+            status = "ambiguous"
     with transaction.atomic():
         stored = Booking.objects.select_for_update().filter(pk=booking.pk, lease_token=lease.token).first()
         if stored is None:
@@ -59,27 +62,23 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
 
 
 def record_pending_status(booking: Booking, status: str | None, now: datetime) -> Booking:
-    """Store a status as ``find_provisional_status`` returns it: close the booking, or poll it again."""
+    """Store a status as ``find_provisional_status`` returns it: close the booking, or poll it again.
+
+    ``ambiguous``: confirmed, and nothing shows which appointment or attendee is the booking's.
+    """
+    if status == "ambiguous":
+        return leave_to_staff(booking, now)
     if status == "declined_by_host":
         return close_booking(booking, Reason.DECLINED, now=now)
     if status in {"expired", ""}:
         return close_booking(booking, Reason.LAPSED, now=now)
-    since = booking.pending_since or now
+    if now >= booking.start + KEPT_AFTER_START:
+        return close_booking(booking, Reason.LAPSED, now=now) if status else leave_to_staff(booking, now)
     booking.lease_token = booking.lease_until = None
-    booking.tries += 1
-    booking.next_at = schedule_pending_poll(since, now)
+    booking.polls, booking.failing_since = booking.polls + 1, None
+    booking.next_at = BOOKING_PENDING.find_next(booking.polls, now, since=booking.pending_since)
     booking.save()
     return booking
-
-
-def schedule_pending_poll(since: datetime, now: datetime) -> datetime:
-    """Return the time of the next poll: after 1, 5 and 15 minutes, then hourly, after two days less often."""
-    plan = [since + timedelta(minutes=minutes) for minutes in PENDING_POLL_MINUTES]
-    future = [moment for moment in plan if moment > now]
-    if future:
-        return future[0]
-    # meetergo's own time limit is not published, so polling never stops.
-    return now + (PENDING_HOURLY if now < since + PENDING_FOR else PENDING_AFTER)
 
 
 def find_provisional_status(booking: Booking, client: MeetergoClient) -> str | None:

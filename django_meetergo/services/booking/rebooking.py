@@ -6,7 +6,6 @@ agreement is stored with the booking, together with the text that the attendee a
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -24,9 +23,6 @@ MAX_ATTEMPTS = 3
 MAX_MINUTES = 10
 WHOLE_WEEK = tuple(range(7))
 WHOLE_DAY = (0, 24)
-
-#: The range of random seconds between two attempts, so that those who lost one race do not meet in the next.
-PAUSE_SECONDS = (2.0, 15.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +115,6 @@ def may_try_again(booking: Booking, agreement: Agreement, now: datetime) -> bool
     lost = booking.attempts.filter(outcome=BookingAttempt.Outcome.SLOT_TAKEN).count()
     # The outcome of the attempt that has just lost its slot is not stored yet.
     return lost + 1 < agreement.attempts and now < booking.created_at + timedelta(minutes=agreement.minutes)
-
-
-def get_random_pause() -> timedelta:
-    return timedelta(seconds=random.uniform(*PAUSE_SECONDS))  # noqa: S311 - spreads load, guards nothing
 
 
 def get_original_start(booking: Booking) -> datetime | None:

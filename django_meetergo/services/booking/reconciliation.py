@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import logging
+from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
 
 from django_meetergo.conf import get_settings
-from django_meetergo.exceptions import (
-    NotFound,
-    PermissionRefused,
-)
-from django_meetergo.models import Booking, BookingAttempt, Connection, Event
+from django_meetergo.exceptions import RemoteError
+from django_meetergo.models import Booking, BookingAttempt, Connection, Event, Lease
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import (
     AppointmentDocument,
 )
-from django_meetergo.services.booking.outcomes import adopt_best, close_booking, end_last_attempt
+from django_meetergo.services.booking.outcomes import (
+    adopt_best,
+    close_booking,
+    end_last_attempt,
+    leave_to_staff,
+)
 from django_meetergo.services.booking.search import (
     search_lists,
     search_moved_appointments,
 )
+from django_meetergo.services.booking.watching import needs_watching
+from django_meetergo.services.clients import CALLS_SUSPENDED
 from django_meetergo.services.events import record_booking_event
-from django_meetergo.services.matching import choose_candidates, list_references
+from django_meetergo.services.matching import list_references, match_documents, parse_stored
 from django_meetergo.services.mirror.appointments import record_appointment
+from django_meetergo.services.mirror.attendees import record_remote_ids
+from django_meetergo.services.retry import BOOKING_OUTCOME, BOOKING_REREAD, BOOKING_WATCH
 
+logger = logging.getLogger(__name__)
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
-#: Seconds after sending at which a booking with a lost answer is searched for before its deadline.
-EARLY_READ_SECONDS = (2, 20)
-#: Two reads that find nothing prove absence only with this much time between them.
-MIN_GAP = timedelta(seconds=30)
-#: A booking whose lists still cannot be read this long after its deadline is left to staff.
-STAFF_AFTER = timedelta(minutes=5)
 
 
 def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
@@ -53,22 +54,24 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
     adopted = adopt_best(booking=booking, documents=found.documents, now=now)
     if adopted is not None:
         return adopted
-    candidates, is_complete = len(choose_candidates(booking, found.documents)), found.is_complete
+    matches, is_complete = match_documents(booking, found.documents), found.is_complete
+    is_ambiguous = bool(matches.alike)
     if is_complete and is_proven_absent(booking, now):
         # The appointment may have been rescheduled before it was found.
         moved = search_moved_appointments(booking, client)
         adopted = adopt_best(booking=booking, documents=moved.documents, now=now)
         if adopted is not None:
             return adopted
-        candidates = 2 if moved.documents else candidates
         is_complete = moved.is_complete
+        # What may be the booking's keeps it from being called not booked.
+        is_ambiguous |= bool(matches.count or match_documents(booking, moved.documents).count)
     with transaction.atomic():
-        held = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+        held = Booking.objects.select_for_update()
         held = held.filter(lease_token=lease.token, state=State.UNKNOWN)
         stored = held.filter(pk=booking.pk).first()
         if stored is None:
             return Booking.objects.get(pk=booking.pk)
-        return record_no_match(stored, candidates=candidates, is_complete=is_complete, now=now)
+        return record_no_match(stored, is_ambiguous=is_ambiguous, is_complete=is_complete, now=now)
 
 
 def mark_interrupted(booking: Booking, now: datetime) -> bool:
@@ -83,21 +86,25 @@ def mark_interrupted(booking: Booking, now: datetime) -> bool:
     return bool(changed)
 
 
-def record_no_match(booking: Booking, *, candidates: int, is_complete: bool, now: datetime) -> Booking:
-    """Store the result of a search that did not find exactly one candidate: wait, close or leave to staff."""
+def record_no_match(booking: Booking, *, is_ambiguous: bool, is_complete: bool, now: datetime) -> Booking:
+    """Store the result of a search that adopted nothing: wait, close, or leave to staff when ambiguous."""
     booking.lease_token = booking.lease_until = None
-    outcome_deadline = booking.outcome_deadline or now
-    if candidates > 1 or (not is_complete and now >= outcome_deadline + STAFF_AFTER):
-        booking.reason, booking.next_at = Reason.NEEDS_STAFF, None
-        booking.save()
-        return booking
+    if is_ambiguous or (not is_complete and BOOKING_OUTCOME.is_over(now, booking.outcome_deadline)):
+        return leave_to_staff(booking, now)
     if is_complete and is_proven_absent(booking, now):
         end_last_attempt(booking, Outcome.ABSENT, now)
-        return close_booking(booking, Reason.NOT_BOOKED, now=now)
+        close_booking(booking, Reason.NOT_BOOKED, now=now)
+        if needs_watching(booking):
+            booking.polls, booking.failing_since = 0, None
+            booking.next_at = BOOKING_WATCH.find_next(0, now)
+            booking.save()
+        return booking
     if is_complete and booking.first_absent_at is None:
         booking.first_absent_at = now
-    booking.tries += 1
-    booking.next_at = schedule_next_read(booking, now)
+    booking.polls, booking.failing_since = booking.polls + 1, None
+    booking.next_at = BOOKING_OUTCOME.find_next(
+        now, deadline=booking.outcome_deadline, first_absent_at=booking.first_absent_at
+    )
     booking.save()
     return booking
 
@@ -105,49 +112,60 @@ def record_no_match(booking: Booking, *, candidates: int, is_complete: bool, now
 def is_proven_absent(booking: Booking, now: datetime) -> bool:
     """Whether two complete searches found nothing: ``MIN_GAP`` apart, the second after the deadline."""
     first, outcome_deadline = booking.first_absent_at, booking.outcome_deadline
-    return bool(first and outcome_deadline and now >= outcome_deadline and now - first >= get_min_gap())
-
-
-def get_min_gap() -> timedelta:
-    """Return ``MIN_GAP``, or less when the site has shortened ``OUTCOME_DEADLINE``."""
-    return min(MIN_GAP, get_settings().outcome_deadline / 4)
-
-
-def schedule_next_read(booking: Booking, now: datetime) -> datetime:
-    """Return the next planned time of a search that is still in the future."""
-    outcome_deadline = booking.outcome_deadline or now
-    sent_at = outcome_deadline - get_settings().outcome_deadline
-    early = [sent_at + timedelta(seconds=seconds) for seconds in EARLY_READ_SECONDS]
-    plan = [*early, outcome_deadline, outcome_deadline + get_min_gap()]
-    if booking.first_absent_at:
-        plan.append(booking.first_absent_at + get_min_gap())
-    return min((moment for moment in plan if moment > now), default=now + get_min_gap())
+    if first is None or outcome_deadline is None:
+        return False
+    return now >= outcome_deadline and now - first >= BOOKING_OUTCOME.get_gap()
 
 
 def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
     """Read a confirmed appointment once for what the answer left out: attendee id, link and host.
 
-    Also records whether the connection returns references. Raises RemoteError.
+    Nothing is read when a webhook or sync has stored the appointment meanwhile. Also records whether the
+    connection returns references. A group booking whose attendee cannot be identified is left to staff.
     """
     confirmed = Booking.objects.filter(state=State.CONFIRMED).due(now)
     lease = confirmed.claim(booking.pk, now=now, lease=get_settings().lease)
-    booking = Booking.objects.select_related("attendee__appointment").get(pk=booking.pk)
+    booking = Booking.objects.select_related("attendee__appointment", "meeting_type").get(pk=booking.pk)
     if lease is None or booking.attendee is None:
         return booking
     appointment = booking.attendee.appointment
-    try:
-        document = client.get_appointment(appointment.remote_id)
-    except (NotFound, PermissionRefused):
-        # Not there yet, or not readable with this credential. Sync and webhooks bring it if it ever is.
-        wait = timedelta(seconds=min(5 * 4**booking.tries, 3600))
-        is_last = booking.tries >= 5
-        Booking.objects.finish(lease, tries=F("tries") + 1, next_at=None if is_last else now + wait)
-        return booking
+    document = parse_stored(appointment) if booking.attendee.remote_id else None
+    if document is None:
+        try:
+            document = client.get_appointment(appointment.remote_id)
+        except CALLS_SUSPENDED:
+            Booking.objects.finish(lease)
+            raise
+        except RemoteError as error:
+            return postpone_reread(booking, lease, error, now)
     with transaction.atomic():
-        record_appointment(connection=booking.connection, document=document, now=now)
-        learn_reference_echo(booking, document)
-        Booking.objects.finish(lease, next_at=None, tries=0)
+        record_document(booking, document, now)
+        Booking.objects.finish(lease, next_at=None, tries=0, polls=0)
     booking.refresh_from_db()
+    is_identified = bool(booking.attendee and booking.attendee.remote_id)
+    if booking.meeting_type.is_group and not is_identified:
+        logger.warning("The attendee of booking %s is unknown; staff must decide.", booking.reference)
+        return leave_to_staff(booking, now)
+    return booking
+
+
+def record_document(booking: Booking, document: AppointmentDocument, now: datetime) -> None:
+    """Store a confirmed booking's appointment and identify its attendee."""
+    appointment = record_appointment(connection=booking.connection, document=document, now=now)
+    record_remote_ids(appointment=appointment, document=document)
+    learn_reference_echo(booking, document)
+
+
+def postpone_reread(booking: Booking, lease: Lease, error: RemoteError, now: datetime) -> Booking:
+    """Read the appointment later, a limited number of times. Sync and webhooks bring it if it can be read."""
+    plan = BOOKING_REREAD.plan(booking, now, error)
+    logger.warning(
+        "Appointment of booking %s could not be read (%s); %s.",
+        booking.reference,
+        type(error).__name__,
+        "it is read again later" if plan else "the next sync reads it",
+    )
+    Booking.objects.finish(lease, **(plan or BOOKING_REREAD.then))
     return booking
 
 

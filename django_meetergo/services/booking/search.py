@@ -8,10 +8,10 @@ from datetime import timedelta
 from itertools import count
 
 from django_meetergo.exceptions import RemoteError, UnreadableReply
-from django_meetergo.models import Booking
+from django_meetergo.models import Attendee, Booking
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AppointmentDocument, ProvisionalDocument
-from django_meetergo.services.matching import CLOCK_TOLERANCE, find_first_sent, list_references, looks_alike
+from django_meetergo.services.matching import CLOCK_TOLERANCE, find_first_sent, get_clock_skew
 
 PAGE_SIZE = 100
 
@@ -48,20 +48,33 @@ def collect_documents(documents: Iterator[AppointmentDocument | ProvisionalDocum
 
 
 def search_moved_appointments(booking: Booking, client: MeetergoClient) -> SearchResult:
-    """Search the appointments made since the first request for those that were rescheduled meanwhile.
-
-    Returns those that carry the booking's reference, and those that match it in everything but their time.
-    """
+    """Read the appointments made since the booking's first request, for those rescheduled meanwhile."""
 
     def read() -> Iterator[AppointmentDocument]:
         for host_id in list_host_ids(booking):
-            for document in list_appointments_since(booking, host_id, client):
-                was_moved = document.rescheduled_at is not None or document.reschedule_count > 0
-                has_reference = booking.reference in list_references(document)
-                if has_reference or (was_moved and looks_alike(booking, document, ignore_start=True)):
-                    yield document
+            yield from list_appointments_since(booking, host_id, client)
 
     return collect_documents(read())
+
+
+def read_attendee_ids(booking: Booking, client: MeetergoClient) -> list[str] | None:
+    """Return the ids of the attendees that a group already has at the booking's start.
+
+    None when they could not be read. Mirrored attendees count as well: a list may be older than the mirror.
+    """
+    mirrored = Attendee.objects.exclude(remote_id=None).filter(
+        connection=booking.connection,
+        appointment__meeting_type=booking.meeting_type,
+        appointment__start=booking.start,
+    )
+    ids = {attendee_id or "" for attendee_id in mirrored.values_list("remote_id", flat=True)}
+    try:
+        for host_id in list_host_ids(booking):
+            for document in list_appointments_at(booking, host_id, client):
+                ids |= {attendee.id for attendee in document.attendees}
+    except RemoteError:
+        return None
+    return sorted(ids - {""})
 
 
 def list_appointments_since(
@@ -69,6 +82,7 @@ def list_appointments_since(
 ) -> Iterator[AppointmentDocument]:
     """Yield a host's appointments of this type, newest first, back to the moment of the first request."""
     sent_at = find_first_sent(booking) or booking.created_at
+    earliest = sent_at + get_clock_skew(booking.connection) - CLOCK_TOLERANCE
     for page in count():
         answer = client.list_appointments(
             page=page,
@@ -79,7 +93,7 @@ def list_appointments_since(
             sort_direction="DESC",
         )
         for document in answer.appointments:
-            if document.created_at and document.created_at < sent_at - CLOCK_TOLERANCE:
+            if document.created_at and document.created_at < earliest:
                 return
             yield document
         if is_last_page(len(answer.appointments), answer.unreadable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 
@@ -15,7 +16,6 @@ from django_meetergo.exceptions import (
     Refused,
     RemoteError,
     SlotUnavailable,
-    Unreachable,
 )
 from django_meetergo.models import (
     Appointment,
@@ -28,21 +28,24 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AttendeePayload, BookingPayload
 from django_meetergo.services.availability.invalidation import remove_slot
 from django_meetergo.services.booking.outcomes import adopt, close_booking
-from django_meetergo.services.booking.rebooking import get_random_pause, list_next_starts
-from django_meetergo.services.booking.reconciliation import schedule_next_read
+from django_meetergo.services.booking.rebooking import list_next_starts
+from django_meetergo.services.booking.search import read_attendee_ids
 from django_meetergo.services.events import record_booking_event
-from django_meetergo.services.matching import REFERENCE_KEY
+from django_meetergo.services.matching import REFERENCE_KEY, echoes_references
 from django_meetergo.services.mirror.attendees import format_answer
+from django_meetergo.services.retry import (
+    BOOKING_DEFERRED,
+    BOOKING_NEXT_SLOT,
+    BOOKING_OUTCOME,
+    BOOKING_SEND,
+)
 from django_meetergo.wakeup import wake_workers
 
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
-#: Attempts within one call while a visitor waits for the page, and in all.
+#: Attempts within one call while a visitor waits for the page.
 MAX_INTERACTIVE_ATTEMPTS = 2
-MAX_ATTEMPTS = 5
 #: A booking that could not be sent for this long is closed.
-DEFER_FOR = timedelta(minutes=15)
-#: Seconds between attempts that were certainly not carried out.
-BACKOFF_SECONDS = (2, 10, 30, 60, 120)
+DEFER_FOR = timedelta(seconds=BOOKING_DEFERRED.give_up_after or 0)
 
 
 def is_slot_booked(booking: Booking) -> bool:
@@ -70,7 +73,8 @@ def send_booking(
     stopwatch = Stopwatch(now)
     tries = MAX_INTERACTIVE_ATTEMPTS if is_interactive else 1
     for number in range(1, tries + 1):
-        lease = begin_attempt(booking, stopwatch.now())
+        known_attendee_ids = list_known_attendees(booking, client)
+        lease = begin_attempt(booking, stopwatch.now(), known_attendee_ids)
         if lease is None:
             return fetch_booking(booking)
         error = send_attempt(booking, lease, client, stopwatch)
@@ -82,11 +86,14 @@ def send_booking(
 
 
 def close_if_expired(booking: Booking, now: datetime) -> bool:
-    """Close a booking that was not sent in time. Returns whether it was closed."""
-    if now < get_send_deadline(booking):
-        return False
+    """Close a booking as unreachable that could not be sent in time. Return whether that was done."""
+    return now >= get_send_deadline(booking) and close_unsent(booking, now)
+
+
+def close_unsent(booking: Booking, now: datetime) -> bool:
+    """Close a booking as unreachable that has not been sent. Return whether that was done."""
     with transaction.atomic():
-        rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+        rows = Booking.objects.select_for_update()
         stored = rows.filter(pk=booking.pk, state=State.RECEIVED).first()
         if stored is not None:
             close_booking(stored, Reason.UNREACHABLE, now=now)
@@ -101,7 +108,19 @@ def fetch_booking(booking: Booking) -> Booking:
     return Booking.objects.select_related("meeting_type", "attendee__appointment").get(pk=booking.pk)
 
 
-def begin_attempt(booking: Booking, now: datetime) -> Lease | None:
+def list_known_attendees(booking: Booking, client: MeetergoClient) -> list[str] | None:
+    """Return the attendees that a group has before the request leaves, to recognise the new one afterwards.
+
+    None for one-to-one types and where meetergo returns references, since nothing needs to be compared then.
+    """
+    if not booking.meeting_type.is_group or echoes_references(booking.connection):
+        return None
+    return read_attendee_ids(booking, client)
+
+
+def begin_attempt(
+    booking: Booking, now: datetime, known_attendee_ids: list[str] | None = None
+) -> Lease | None:
     """Claim a received booking and commit a new attempt before its POST leaves.
 
     Returns None when another worker has the booking. A crash from here on is found by the expired lease.
@@ -120,7 +139,13 @@ def begin_attempt(booking: Booking, now: datetime) -> Lease | None:
         )
         if lease is not None:
             number = booking.attempts.count() + 1
-            BookingAttempt.objects.create(booking=booking, number=number, start=booking.start, sent_at=now)
+            BookingAttempt.objects.create(
+                booking=booking,
+                number=number,
+                start=booking.start,
+                sent_at=now,
+                known_attendee_ids=known_attendee_ids,
+            )
     return lease
 
 
@@ -179,7 +204,7 @@ def build_payload(booking: Booking) -> BookingPayload:
 
 def lock_result(booking: Booking, lease: Lease) -> Booking | None:
     """Return the stored booking, locked, or None when the lease has been lost."""
-    rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+    rows = Booking.objects.select_for_update()
     return rows.filter(pk=booking.pk, lease_token=lease.token).first()
 
 
@@ -198,8 +223,9 @@ def mark_unknown(booking: Booking, lease: Lease, error: RemoteError, now: dateti
         if stored is None:
             return
         stored.state, stored.lease_token, stored.lease_until = State.UNKNOWN, None, None
-        stored.tries = 0
-        stored.next_at = schedule_next_read(stored, now)
+        stored.tries, stored.polls, stored.failing_since = 0, 0, None
+        deadline = stored.outcome_deadline
+        stored.next_at = BOOKING_OUTCOME.find_next(now, deadline=deadline, first_absent_at=None)
         stored.save()
         record_booking_event(stored, Event.Kind.BOOKING_UNCLEAR, now=now, step=str(stored.attempts.count()))
     wake_workers()
@@ -230,11 +256,7 @@ def reserve_other_slot(booking: Booking, client: MeetergoClient, now: datetime) 
     """Reserve the nearest agreed slot for a booking whose slot another booking of this site holds."""
     next_starts = list_next_starts(booking, client=client, now=now)
     with transaction.atomic():
-        stored = (
-            Booking.objects.select_for_update(of=("self",))
-            .filter(pk=booking.pk, state=State.RECEIVED)
-            .first()
-        )
+        stored = Booking.objects.select_for_update().filter(pk=booking.pk, state=State.RECEIVED).first()
         if stored is not None and not any(try_next_slot(stored, start, now) for start in next_starts):
             close_booking(stored, Reason.SLOT_TAKEN, now=now)
     wake_workers()
@@ -247,7 +269,7 @@ def try_next_slot(booking: Booking, start: datetime, now: datetime) -> bool:
     booking.slot_hold_key = booking.hash_slot_hold_key()
     booking.state, booking.reason = State.RECEIVED, Reason.NONE
     booking.lease_token = booking.lease_until = None
-    booking.next_at = now + get_random_pause()
+    booking.next_at = BOOKING_NEXT_SLOT.find_next(1, now)
     if booking.slot_hold_key and is_slot_booked(booking):
         return False
     try:
@@ -280,26 +302,21 @@ def requeue_booking(
         stored = lock_result(booking, lease)
         if stored is None:
             return
-        if may_retry(stored, now, give_up=give_up):
+        if retry := plan_retry(stored, error, now, give_up=give_up):
             stored.state, stored.reason = State.RECEIVED, Reason.DEFERRED if give_up else stored.reason
             stored.lease_token, stored.lease_until = None, None
-            stored.tries += 1
-            stored.next_at = now + get_backoff(stored, error)
+            for name, value in retry.items():
+                setattr(stored, name, value)
             stored.save()
         else:
             close_booking(stored, Reason.UNREACHABLE, now=now, message=error.message)
 
 
-def may_retry(booking: Booking, now: datetime, *, give_up: bool) -> bool:
-    if now >= get_send_deadline(booking):
-        return False
-    return booking.defer_consent or (not give_up and booking.attempts.count() < MAX_ATTEMPTS)
-
-
-def get_backoff(booking: Booking, error: RemoteError) -> timedelta:
-    if isinstance(error, CircuitOpen) and error.retry_after:
-        return timedelta(seconds=error.retry_after)
-    if isinstance(error, Unreachable) and booking.tries == 1 and not isinstance(error, CircuitOpen):
-        return timedelta()
-    planned = BACKOFF_SECONDS[min(booking.tries, len(BACKOFF_SECONDS)) - 1]
-    return timedelta(seconds=max(planned, error.retry_after or 0))
+def plan_retry(
+    booking: Booking, error: RemoteError, now: datetime, *, give_up: bool
+) -> dict[str, Any] | None:
+    """Return the columns of a booking that is sent again later; None when it is closed instead."""
+    if now >= get_send_deadline(booking) or (give_up and not booking.defer_consent):
+        return None
+    policy = BOOKING_DEFERRED if booking.defer_consent else BOOKING_SEND
+    return policy.plan(booking, now, error)

@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.db.models import Count, Q
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import InvalidRequest, MeetingTypeUnavailable, TooManyBookings
 from django_meetergo.models import Appointment, Attendee, Booking, fold_email
-from django_meetergo.visitors import Limit
+from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.services.clients import is_client_of
+from django_meetergo.transactions import is_in_transaction
+from django_meetergo.visitors import Limit, Visitor
 
-DAY_SECONDS = 24 * 3600
-#: Bookings that one e-mail address may have open at once.
-MAX_OPEN_BOOKINGS = 5
+HOUR_SECONDS = 3600
+#: Many visitors may share one network address: an office, a school, a mobile carrier.
+NETWORK_FACTOR = 10
+#: Bookings on the whole site. meetergo accepts about 90 requests per minute.
+SITE_LIMIT = Limit(name="bookings-site", times=60, seconds=60)
 MAX_ANSWERS = 50
 MAX_ANSWER_LENGTH = 2000
 MAX_GUESTS = 5
 #: Characters, as wide as the columns.
 LIMITS = {"first_name": 150, "last_name": 150, "email": 254, "phone": 64, "company": 200}
+#: A name is printed in mails to an address that anybody may enter, so it must not carry a message's link.
+LINK_PATTERN = re.compile(r"://|@|\bwww\.|[^\W_]{2,}\.[^\W\d_]{2,}", re.IGNORECASE)
+
+
+def validate_call(booking: Booking, client: MeetergoClient, *, is_sent: bool) -> None:
+    """Check how a booking is made: not inside a transaction if it is sent, and with its own client."""
+    if is_sent and is_in_transaction():
+        raise InvalidRequest(
+            "This call would send a request to meetergo inside a database transaction. Make it after the "
+            "transaction, for example in transaction.on_commit, or pass send=False: the booking is then "
+            "stored with the transaction and sent after its commit.",
+            field="send",
+        )
+    if not is_client_of(client, booking.connection):
+        raise InvalidRequest(
+            f"The client has the credential of another connection than {booking.connection!r}; pass a client "
+            "of the meeting type's own connection.",
+            field="client",
+        )
 
 
 def validate_request(booking: Booking, now: datetime) -> None:
@@ -78,6 +104,42 @@ def validate_attendee(booking: Booking) -> None:
             raise InvalidRequest(f"{name} is longer than {limit} characters; shorten it.", field=name)
         if "\n" in value or "\r" in value:
             raise InvalidRequest(f"{name} holds a line break; remove it.", field=name)
+    validate_contact(booking)
+
+
+def validate_contact(booking: Booking) -> None:
+    for name in ("first_name", "last_name"):
+        if has_link(getattr(booking, name)):
+            raise InvalidRequest(f"{name} contains a web or e-mail address; remove it.", field=name)
+    if booking.email and not is_email_address(booking.email):
+        raise InvalidRequest(f"{booking.email!r} is not an e-mail address.", field="email")
+    for email in booking.other_emails:
+        if not is_email_address(email):
+            raise InvalidRequest(f"{email!r} is not an e-mail address.", field="other_emails")
+
+
+def has_link(name: str) -> bool:
+    """Return whether a mail program might turn a part of the name into a link."""
+    return LINK_PATTERN.search(name) is not None
+
+
+def is_email_address(text: str) -> bool:
+    """Return whether Django accepts the address, and its folded spelling fits and stays the same address.
+
+    Django's pattern ignores case and therefore lets "İ", "ı", "ſ" and "K" pass, which fold to ASCII letters.
+    """
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    return text.rpartition("@")[0].isascii() and len(fold_email(text)) <= LIMITS["email"]
+
+
+def list_guests(emails: Iterable[str], attendee_email: str) -> list[str]:
+    """Return the guests without the attendee and without other spellings of one address."""
+    guests = {fold_email(email): email.strip() for email in reversed(list(emails))}
+    guests.pop(fold_email(attendee_email), None)
+    return list(reversed(guests.values()))
 
 
 def validate_future_appointments(booking: Booking, now: datetime) -> None:
@@ -97,28 +159,27 @@ def validate_future_appointments(booking: Booking, now: datetime) -> None:
         )
 
 
-def check_visitor_limits(booking: Booking, visitor: str, now: datetime) -> None:
-    """Limit the bookings of one anonymous visitor, and count this one. Raises TooManyBookings."""
-    limit = get_settings().MAX_BOOKINGS_PER_DAY
-    if not limit:
+def check_visitor_limits(booking: Booking, visitor: Visitor) -> None:
+    """Limit the bookings of one visitor, to one address, and of the whole site, and count this one.
+
+    Raises TooManyBookings. Limits last an hour at most, so nobody can lock others out for long.
+    """
+    times = get_settings().MAX_BOOKINGS_PER_HOUR
+    if not times:
         return
-    daily = Limit(name="bookings", times=limit, seconds=DAY_SECONDS)
-    if daily.is_reached(visitor) or (booking.email and has_too_many_bookings(booking, limit, now)):
+    by_person = Limit(name="bookings-person", times=times, seconds=HOUR_SECONDS)
+    by_network = Limit(name="bookings-network", times=times * NETWORK_FACTOR, seconds=HOUR_SECONDS)
+    to_address = Limit(name="bookings-invited", times=times, seconds=HOUR_SECONDS)
+    counted = [(by_person, visitor.person), (by_network, visitor.address), (SITE_LIMIT, "site")]
+    counted += [(to_address, fold_email(email)) for email in [booking.email, *booking.other_emails]]
+    counted = [(limit, who) for limit, who in counted if who]
+    if wait := max(limit.get_wait(who) for limit, who in counted):
         raise TooManyBookings(
-            f"One person may have at most {MAX_OPEN_BOOKINGS} open bookings, and may make at most {limit} "
-            "bookings in a day. Try again later."
+            f"Too many bookings by or for one person, or on the whole site; try again in {wait} seconds.",
+            retry_after=wait,
         )
-    daily.count(visitor)
-
-
-def has_too_many_bookings(booking: Booking, limit: int, now: datetime) -> bool:
-    """Whether this address has reached the limit of open bookings, or of bookings in the last 24 hours."""
-    own = Booking.objects.filter(connection=booking.connection, email_folded=fold_email(booking.email))
-    counts = own.aggregate(
-        open=Count("pk", filter=Q(state__in=Booking.OPEN)),
-        today=Count("pk", filter=Q(created_at__gt=now - timedelta(seconds=DAY_SECONDS))),
-    )
-    return bool(counts["open"] >= MAX_OPEN_BOOKINGS or counts["today"] >= limit)
+    for limit, who in counted:
+        limit.count(who)
 
 
 def validate_answers(answers: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Cancel or move many appointments: each a change of its own, tied together so that they can be watched."""
+"""Cancel or reschedule many appointments: one change for each, with a common batch id."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Count
 
 from django_meetergo.clock import Stopwatch
@@ -20,13 +21,15 @@ from django_meetergo.services.clients import build_client
 
 State = AppointmentChange.State
 
-#: Somebody waits for the first changes; after so many seconds the workers go on with the others.
-SEND_SECONDS = 20.0
+#: Seconds after which a request begins no further change; the workers send the rest.
+SEND_SECONDS = 3.0
+#: Seconds that one call of such a request may take.
+CALL_SECONDS = 5.0
 
 
 @dataclass(kw_only=True)
 class BatchResult:
-    """Which appointments have a change on its way now, and which were refused one, and why."""
+    """The changes that were stored, and the appointments that were refused one, each with the reason."""
 
     changes: list[AppointmentChange] = field(default_factory=list)
     refused: list[tuple[Appointment, NotAccepted]] = field(default_factory=list)
@@ -34,7 +37,7 @@ class BatchResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a batch has come."""
+    """How many changes of a batch there are, and how many have ended."""
 
     total: int
     done: int
@@ -57,12 +60,12 @@ def cancel_appointments(
     reason: str = "",
     user: Any = None,
 ) -> BatchResult:
-    """Leave a cancel for each appointment, for everybody in groups. Nothing is sent yet."""
+    """Store a cancel for each appointment; a group is cancelled for everybody. Nothing is sent yet."""
 
-    def request(appointment: Appointment) -> AppointmentChange:
+    def request_cancel(appointment: Appointment) -> AppointmentChange:
         return cancel_appointment(
             appointment=appointment,
-            client=build_client(appointment.connection, "write"),
+            client=None,
             now=now,
             reason=reason,
             cancel_all=is_group(appointment),
@@ -70,7 +73,7 @@ def cancel_appointments(
             send=False,
         )
 
-    return store_changes(appointments, request, batch)
+    return store_changes(appointments, request_cancel, batch)
 
 
 def reschedule_appointments(
@@ -80,50 +83,57 @@ def reschedule_appointments(
     now: datetime,
     user: Any = None,
 ) -> BatchResult:
-    """Leave a move for each appointment to the start beside it. Nothing is sent yet."""
+    """Store a reschedule for each pair of an appointment and its new start. Nothing is sent yet."""
     starts = {appointment.pk: start for appointment, start in moves}
 
-    def request(appointment: Appointment) -> AppointmentChange:
+    def request_reschedule(appointment: Appointment) -> AppointmentChange:
         return reschedule_appointment(
             appointment=appointment,
             start=starts[appointment.pk],
-            client=build_client(appointment.connection, "write"),
+            client=None,
             now=now,
             user=user,
             send=False,
         )
 
-    return store_changes([appointment for appointment, _start in moves], request, batch)
+    return store_changes([appointment for appointment, _start in moves], request_reschedule, batch)
 
 
 def store_changes(
     appointments: Iterable[Appointment], request: Callable[[Appointment], AppointmentChange], batch: UUID
 ) -> BatchResult:
-    asked = BatchResult()
-    for appointment in appointments:
-        try:
-            asked.changes.append(request(appointment))
-        except NotAccepted as error:
-            asked.refused.append((appointment, error))
-    # A change that somebody else asked for stays in their batch.
-    own = AppointmentChange.objects.filter(pk__in=[change.pk for change in asked.changes], batch=None)
-    own.update(batch=batch)
-    return asked
+    """Store the changes in one transaction, so that the workers are woken once, after its commit."""
+    result = BatchResult()
+    with transaction.atomic():
+        for appointment in appointments:
+            try:
+                result.changes.append(request(appointment))
+            except NotAccepted as error:
+                result.refused.append((appointment, error))
+        # A change that was requested before stays in the batch it belongs to.
+        stored = AppointmentChange.objects.filter(pk__in=[change.pk for change in result.changes], batch=None)
+        stored.update(batch=batch)
+    return result
 
 
 def send_batch(*, batch: UUID, now: datetime) -> Progress:
-    """Send a batch's changes while somebody waits; what is left after a while is the workers'."""
+    """Send changes of a batch for a few seconds and return the progress; the workers send the rest.
+
+    A call that is cut short is reconciled by the workers like every lost answer.
+    """
     watch = Stopwatch(now)
     waiting = AppointmentChange.objects.filter(batch=batch, state=State.RECEIVED)
-    for change in waiting.select_related("appointment").order_by("pk"):
+    for change in waiting.select_related("appointment__meeting_type").order_by("pk"):
         if (watch.now() - now).total_seconds() > SEND_SECONDS:
             break
         client = build_client(change.appointment.connection, "write")
+        client.transport.timeout = min(client.transport.timeout, CALL_SECONDS)
         send_change(change=change, client=client, now=watch.now())
     return count_batch(batch=batch)
 
 
 def count_batch(*, batch: UUID) -> Progress:
+    """Return how many changes of a batch have ended."""
     counted = AppointmentChange.objects.filter(batch=batch).order_by().values_list("state")
     by_state = dict(counted.annotate(number=Count("pk")))
     return Progress(

@@ -2,73 +2,97 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
 
 from django_meetergo.conf import get_settings
-from django_meetergo.exceptions import (
-    ChangeNotAllowed,
-)
+from django_meetergo.exceptions import ChangeNotAllowed
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
 
+logger = logging.getLogger(__name__)
 Kind, State, Actor = AppointmentChange.Kind, AppointmentChange.State, AppointmentChange.Actor
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Decision:
-    """A policy's answer. ``until`` is the last moment it holds, ``reason`` a stable word when it is no."""
+    """A policy's answer.
+
+    ``until`` is the last moment at which it holds. When it is no, ``reason`` is a stable word for programs
+    and ``message`` a sentence for people.
+    """
 
     allowed: bool
     until: datetime | None = None
     reason: str = ""
+    message: str = ""
 
 
 def default_policy(action: str, attendee: Attendee, now: datetime) -> Decision:
-    """Attendees may cancel and move until the appointment begins."""
+    """Allow attendees to cancel and reschedule until the appointment begins."""
     start = attendee.appointment.start
     return Decision(allowed=now < start, until=start, reason="" if now < start else "too_late")
 
 
 def apply_policy(action: str, attendee: Attendee, now: datetime) -> Decision:
-    """What the site's ``POLICY`` says to ``cancel`` or ``reschedule``; the state has the first word."""
+    """Return whether an attendee may ``cancel`` or ``reschedule``.
+
+    The state of the appointment is checked first, then the site's ``POLICY``.
+    """
     appointment = attendee.appointment
-    if appointment.missing_since:
-        return Decision(allowed=False, reason="missing")
-    if appointment.is_cancelled or attendee.status == Attendee.Status.REMOVED:
+    if reason := find_obstacle(appointment, now):
+        return Decision(allowed=False, reason=reason)
+    if attendee.status == Attendee.Status.REMOVED:
         return Decision(allowed=False, reason="cancelled")
-    if appointment.start <= now:
-        return Decision(allowed=False, reason="past")
     if action == Kind.RESCHEDULE and is_group(appointment):
         return Decision(allowed=False, reason="group")
-    policy: Callable[..., Decision] = import_string(get_settings().POLICY)
-    return policy(action, attendee, now)
+    return call_policy(action, attendee, now)
+
+
+def call_policy(action: str, attendee: Attendee, now: datetime) -> Decision:
+    """Return the decision of the site's policy. A policy that fails forbids, and the log says why."""
+    path = get_settings().POLICY
+    try:
+        policy: Callable[..., Decision] = import_string(path)
+        decision = policy(action, attendee, now)
+        if not isinstance(decision, Decision):
+            raise TypeError(f"it returned {decision!r} instead of a Decision")
+    except Exception:
+        logger.exception("POLICY %s failed for %s; the change is not allowed.", path, action)
+        contact = get_settings().CONTACT or _("Please ask your host.")
+        message = _("This cannot be changed here at the moment. %(contact)s") % {"contact": contact}
+        return Decision(allowed=False, reason="policy_failed", message=message)
+    return decision
 
 
 def is_group(appointment: Appointment) -> bool:
     return appointment.meeting_type is not None and appointment.meeting_type.is_group
 
 
+def find_obstacle(appointment: Appointment, now: datetime) -> str:
+    """Return why nobody can change the appointment: ``missing``, ``cancelled``, ``past`` or nothing."""
+    if appointment.missing_since is not None:
+        return "missing"
+    if appointment.is_cancelled:
+        return "cancelled"
+    return "past" if appointment.start <= now else ""
+
+
 def ensure_allowed(
     action: str, appointment: Appointment, attendee: Attendee | None, *, by: str, now: datetime
 ) -> None:
-    """State binds everybody; the site's policy binds attendees."""
+    """Raise ChangeNotAllowed when the state of the appointment or, for attendees, the policy forbids it."""
     if by == Actor.ATTENDEE and attendee is not None:
         decision = apply_policy(action, attendee, now)
         if not decision.allowed:
-            raise ChangeNotAllowed(
-                f"The appointment cannot be changed: {decision.reason}.", reason=decision.reason
-            )
-    for forbidden, reason in (
-        (appointment.is_cancelled, "cancelled"),
-        (appointment.missing_since is not None, "missing"),
-        (appointment.start <= now, "past"),
-    ):
-        if forbidden:
-            raise build_refusal(reason)
+            raise build_refusal(decision.reason, decision.message)
+    if reason := find_obstacle(appointment, now):
+        raise build_refusal(reason)
 
 
-def build_refusal(reason: str) -> ChangeNotAllowed:
-    return ChangeNotAllowed(f"The appointment cannot be changed: {reason}.", reason=reason)
+def build_refusal(reason: str, message: str = "") -> ChangeNotAllowed:
+    return ChangeNotAllowed(message or f"The appointment cannot be changed: {reason}.", reason=reason)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, models, transaction
 
-from django_meetergo.exceptions import (
-    InvalidRequest,
-)
+from django_meetergo.exceptions import InvalidRequest
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
 from django_meetergo.remote.client import MeetergoClient
+from django_meetergo.services.changes.limits import check_change_limit
 from django_meetergo.services.changes.policy import ensure_allowed, is_group
+from django_meetergo.services.changes.queue import (
+    ensure_no_other_change,
+    hash_open_change_key,
+    refuse_second_change,
+)
 from django_meetergo.services.changes.sending import send_change
-from django_meetergo.transactions import DATABASE_LOST
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
 from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
@@ -27,7 +30,7 @@ MAX_REASON = 500
 def cancel_appointment(
     *,
     appointment: Appointment,
-    client: MeetergoClient,
+    client: MeetergoClient | None,
     now: datetime,
     attendee: Attendee | None = None,
     reason: str = "",
@@ -36,11 +39,12 @@ def cancel_appointment(
     user: Any = None,
     send: bool = True,
 ) -> AppointmentChange:
-    """Cancel an appointment, or one attendee's place in a group; returns the stored change.
+    """Cancel an appointment, or one attendee's place in a group. Return the stored change.
 
-    A second call while the first is on its way, or after it was done, returns that first change. In groups
-    name the attendee, or say ``cancel_all``. Raises InvalidRequest and ChangeNotAllowed before anything
-    is stored or sent.
+    A second call while the first is in progress, or after it succeeded, returns that first change. While a
+    reschedule is open the cancel waits for it to end and is sent then. For groups pass the attendee or
+    ``cancel_all``. With ``send=False`` the workers send it, and ``client`` may be None. Raises InvalidRequest
+    and ChangeNotAllowed before anything is stored or sent.
     """
     if len(reason) > MAX_REASON:
         raise InvalidRequest(f"reason is longer than {MAX_REASON} characters; shorten it.", field="reason")
@@ -71,20 +75,23 @@ def reschedule_appointment(
     *,
     appointment: Appointment,
     start: datetime,
-    client: MeetergoClient,
+    client: MeetergoClient | None,
     now: datetime,
     attendee: Attendee | None = None,
     by: str = Actor.HOST,
     user: Any = None,
     send: bool = True,
 ) -> AppointmentChange:
-    """Move an appointment to another start; its length stays. Returns the stored change.
+    """Reschedule an appointment to another start; its duration stays. Return the stored change.
 
-    When the new time is taken the change is refused with outcome ``slot_taken`` and the old time stands.
-    Raises InvalidRequest and ChangeNotAllowed before anything is stored or sent.
+    When the new time is taken, the change is refused with outcome ``slot_taken`` and the appointment keeps
+    its time. A repeated call returns the open change. Raises InvalidRequest and ChangeNotAllowed (reason
+    ``change_in_progress`` while another change is open) before anything is stored or sent.
     """
     if start.tzinfo is None:
         raise InvalidRequest("start has no time zone; pass an aware datetime.", field="start")
+    if done := find_finished_reschedule(appointment, start):
+        return done
     if start <= now:
         raise InvalidRequest(f"start {start.isoformat()} has passed; choose a later one.", field="start")
     if start == appointment.start:
@@ -104,48 +111,64 @@ def reschedule_appointment(
     return store_change(change, client=client, now=now, send=send)
 
 
+def find_finished_reschedule(appointment: Appointment, start: datetime) -> AppointmentChange | None:
+    """Return the reschedule that gave the appointment its present start, if that is ``start``.
+
+    A client that lost the answer sends the same request again, and must not be told that it was refused.
+    """
+    if appointment.start != start:
+        return None
+    return appointment.changes.filter(kind=Kind.RESCHEDULE, state=State.DONE, target_start=start).first()
+
+
 def find_finished_cancel(appointment: Appointment, attendee: Attendee | None) -> AppointmentChange | None:
-    """The cancel that brought the appointment, or this attendee's place, where it is now."""
-    gone = appointment.is_cancelled or (attendee is not None and attendee.status == Attendee.Status.REMOVED)
-    if not gone:
+    """Return the cancel that ended the appointment, or this attendee's place, if it is ended."""
+    is_over = appointment.is_cancelled or (
+        attendee is not None and attendee.status == Attendee.Status.REMOVED
+    )
+    if not is_over:
         return None
     done = appointment.changes.filter(kind=Kind.CANCEL, state=State.DONE)
     return done.filter(models.Q(attendee=attendee) | models.Q(cancel_all=True)).first()
 
 
-def hash_open_change_key(change: AppointmentChange) -> str:
-    """One open change per appointment, or per attendee in groups."""
-    person = change.attendee_id if is_group(change.appointment) and not change.cancel_all else ""
-    return hashlib.sha256(f"{change.appointment_id}|{person}".encode()).hexdigest()
-
-
 def store_change(
-    change: AppointmentChange, *, client: MeetergoClient, now: datetime, send: bool
+    change: AppointmentChange, *, client: MeetergoClient | None, now: datetime, send: bool
 ) -> AppointmentChange:
+    """Store a change and send it; return the open one instead when this one repeats it.
+
+    Raises ChangeNotAllowed when an open change of the appointment excludes this one, and TooManyChanges.
+    """
+    ensure_no_other_change(change)
+    check_change_limit(change, now)
     change.open_change_key = hash_open_change_key(change)
     try:
-        with transaction.atomic(durable=True):
+        with transaction.atomic(durable=send):
             change.save()
     except IntegrityError:
-        active = AppointmentChange.objects.filter(open_change_key=change.open_change_key).first()
-        if active is None:
+        first = AppointmentChange.objects.filter(open_change_key=change.open_change_key).first()
+        if first is None:
             raise
-        return active
-    if not send:
+        if first.target_start != change.target_start:
+            raise refuse_second_change() from None
+        return first
+    if not send or client is None:
         wake_workers()
         return change
     try:
         return send_change(change=change, client=client, now=now)
-    except DATABASE_LOST:
-        # The call may have been carried out. It stands on paper, and whoever finds its lease lapsed looks.
-        logger.exception("The database went away while change %s was on its way.", change.pk)
+    except DATABASE_ERRORS as error:
+        if not is_database_away(error):
+            raise
+        # The call may have been carried out. The stored row is reconciled when its lease expires.
+        logger.exception("The database was lost while change %s was sent; it will be reconciled.", change.pk)
         return change
 
 
 def schedule_cancel(*, appointment: Appointment, attendee_id: str, reason: str, now: datetime) -> None:
-    """Leave a cancel for the workers; one that is on its way already is left alone.
+    """Store a cancel for the workers, unless one is open already.
 
-    ``attendee_id`` is meetergo's id of the one person it is about.
+    ``attendee_id`` is meetergo's id of the one attendee whose place is cancelled.
     """
     attendee = appointment.attendees.filter(remote_id=attendee_id).first()
     if appointment.is_cancelled or attendee is None or attendee.status == Attendee.Status.REMOVED:

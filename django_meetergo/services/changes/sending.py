@@ -1,36 +1,43 @@
-"""Send a change and verify its outcome."""
+"""Send a change and find out how it ended."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import models, transaction
 
 from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
-from django_meetergo.exceptions import (
-    NotFound,
-    OutcomeUnknown,
-    Refused,
-    RemoteError,
-    SlotUnavailable,
-)
-from django_meetergo.models import AppointmentChange, Attendee, Lease
+from django_meetergo.exceptions import NotFound, OutcomeUnknown, Refused, RemoteError, SlotUnavailable
+from django_meetergo.models import AppointmentChange, Attendee, Booking, Event, Lease
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability.invalidation import invalidate
 from django_meetergo.services.changes.policy import is_group
+from django_meetergo.services.changes.queue import (
+    find_blocking_change,
+    is_for_one_attendee,
+    release_queued_changes,
+    wait_for_turn,
+)
+from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.mirror.appointments import record_appointment, record_missing, record_secret
+from django_meetergo.services.mirror.attendees import record_remote_ids
+from django_meetergo.services.retry import CHANGE_POLL, CHANGE_SEND, RetryPolicy
 from django_meetergo.wakeup import wake_workers
 
 Kind, State, Actor = AppointmentChange.Kind, AppointmentChange.State, AppointmentChange.Actor
-MAX_ATTEMPTS = 3
-DELAY_SECONDS = (2, 5, 20, 60)  # seconds between looks at an unclear change
 
 
 def send_change(*, change: AppointmentChange, client: MeetergoClient, now: datetime) -> AppointmentChange:
-    """Send a change once, read the appointment, and write down which state it reached."""
+    """Send a change once, re-read the appointment, and return the change with the state it reached.
+
+    A change that is queued behind another one is left for later.
+    """
     watch = Stopwatch(now)
     settings = get_settings()
+    if find_blocking_change(change) is not None:
+        wait_for_turn(change, now)
+        return fetch_change(change)
     with transaction.atomic(durable=True):
         lease = AppointmentChange.objects.filter(state=State.RECEIVED).claim(
             change.pk,
@@ -44,11 +51,17 @@ def send_change(*, change: AppointmentChange, client: MeetergoClient, now: datet
     change = fetch_change(change)
     if lease is None:
         return change
+    if is_for_one_attendee(change) and not get_attendee_id(change):
+        ended = identify_attendee(change, lease, client, watch)
+        if ended is not None:
+            return ended
     try:
         call_service(change, client)
     except OutcomeUnknown as error:
         return mark_change_unknown(change, lease, error, watch.now())
     except Refused as error:
+        if error.status == 401 and not uses_secret(change):
+            return requeue_change(change, lease, error, watch.now())
         return verify_change(change, lease, client, watch, refusal=error)
     except RemoteError as error:
         return requeue_change(change, lease, error, watch.now())
@@ -60,14 +73,21 @@ def fetch_change(change: AppointmentChange) -> AppointmentChange:
     return rows.get(pk=change.pk)
 
 
+def uses_secret(change: AppointmentChange) -> bool:
+    """Whether the change goes out as the attendee, with the appointment's secret instead of our credential.
+
+    The secret routes know no groups, and a secret that cannot be decrypted is empty.
+    """
+    appointment = change.appointment
+    return change.requested_by == Actor.ATTENDEE and bool(appointment.secret) and not is_group(appointment)
+
+
 def call_service(change: AppointmentChange, client: MeetergoClient) -> None:
-    """The one call of a change, on the route that fits who asked."""
+    """Make the one call of a change, on the route of whoever requested it."""
     appointment = change.appointment
     remote_id, secret = appointment.remote_id, appointment.secret
-    # The secret routes know no groups, and a secret that no key opens is empty.
-    as_attendee = change.requested_by == Actor.ATTENDEE and secret and not is_group(appointment)
     if change.kind == Kind.CANCEL:
-        if as_attendee:
+        if uses_secret(change):
             client.cancel_with_secret(remote_id, secret, reason=change.reason)
         else:
             client.cancel_appointment(
@@ -77,8 +97,8 @@ def call_service(change: AppointmentChange, client: MeetergoClient) -> None:
                 cancel_all=change.cancel_all,
             )
         return
-    assert change.target_start is not None  # noqa: S101 - moves are never stored without one
-    if as_attendee:
+    assert change.target_start is not None  # noqa: S101 - a reschedule is never stored without one
+    if uses_secret(change):
         reply = client.reschedule_with_secret(remote_id, secret, change.target_start)
     else:
         reply = client.reschedule_appointment(remote_id, change.target_start)
@@ -87,16 +107,22 @@ def call_service(change: AppointmentChange, client: MeetergoClient) -> None:
 
 
 def get_attendee_id(change: AppointmentChange) -> str:
-    group = is_group(change.appointment) and not change.cancel_all
-    return (change.attendee.remote_id or "") if group and change.attendee else ""
+    """Return meetergo's id of the attendee whose place in a group is cancelled; else an empty text."""
+    return (change.attendee.remote_id or "") if is_for_one_attendee(change) and change.attendee else ""
 
 
 def reconcile_change(
     *, change: AppointmentChange, client: MeetergoClient, now: datetime
 ) -> AppointmentChange:
-    """Look whether an unclear change took effect; send it again only when it certainly did not."""
-    left = AppointmentChange.objects.filter(pk=change.pk, state=State.SENDING, lease_until__lt=now)
-    left.update(state=State.UNKNOWN, lease_token=None, lease_until=None, next_at=now)
+    """Re-read the appointment of a change whose answer was lost.
+
+    The change is sent again only when the read shows, after the outcome deadline, that it was not carried
+    out.
+    """
+    lapsed = AppointmentChange.objects.filter(pk=change.pk, state=State.SENDING, lease_until__lt=now)
+    lapsed.update(
+        state=State.UNKNOWN, lease_token=None, lease_until=None, next_at=now, polls=0, failing_since=None
+    )
     lease = AppointmentChange.objects.filter(state=State.UNKNOWN).claim(
         change.pk, now=now, lease=get_settings().lease
     )
@@ -105,21 +131,22 @@ def reconcile_change(
         return change
     watch = Stopwatch(now)
     try:
-        reached = reread_appointment(change, client, watch)
+        is_carried_out = reread_appointment(change, client, watch)
     except RemoteError as error:
-        return mark_change_unknown(change, lease, error, watch.now())
-    if reached:
-        return finish_change(change, lease, State.DONE)
+        return poll_again(change, lease, error, watch.now())
+    if is_carried_out:
+        return finish_change(change, lease, State.DONE, now=watch.now())
     if now < (change.outcome_deadline or now):
-        return mark_change_unknown(change, lease, None, watch.now())
-    if change.tries >= MAX_ATTEMPTS:
-        return finish_change(change, lease, State.REFUSED, outcome="unreachable")
-    AppointmentChange.objects.finish(lease, state=State.RECEIVED, next_at=now)
+        return poll_again(change, lease, None, watch.now())
+    retry = CHANGE_SEND.plan(change, now, is_counted=True)
+    if retry is None:
+        return give_up(change, lease, CHANGE_SEND, now)
+    AppointmentChange.objects.finish(lease, **{**retry, "state": State.RECEIVED, "next_at": now})
     return fetch_change(change)
 
 
 def reread_appointment(change: AppointmentChange, client: MeetergoClient, watch: Stopwatch) -> bool:
-    """Read the appointment into the mirror; whether it now is as the change wanted it."""
+    """Read the appointment into the mirror. Return whether the change has been carried out."""
     appointment = change.appointment
     try:
         document = client.get_appointment(appointment.remote_id)
@@ -127,12 +154,13 @@ def reread_appointment(change: AppointmentChange, client: MeetergoClient, watch:
         record_missing(appointment=appointment, now=watch.now())
         return change.kind == Kind.CANCEL
     record_appointment(connection=appointment.connection, document=document, now=watch.now())
+    record_remote_ids(appointment=appointment, document=document)
     appointment.refresh_from_db()
     if change.kind == Kind.RESCHEDULE:
         return appointment.start == change.target_start and not appointment.is_cancelled
     if appointment.is_cancelled:
         return True
-    if change.attendee and is_group(appointment) and not change.cancel_all:
+    if change.attendee and is_for_one_attendee(change):
         change.attendee.refresh_from_db()
         return change.attendee.status == Attendee.Status.REMOVED
     return False
@@ -145,51 +173,120 @@ def verify_change(
     watch: Stopwatch,
     refusal: Refused | None = None,
 ) -> AppointmentChange:
-    """After a definite answer: the read decides, and a refusal stands only if it did not happen anyway."""
+    """Re-read after a definite answer: a refusal counts only when the change has not been carried out."""
     try:
-        reached = reread_appointment(change, client, watch)
+        is_carried_out = reread_appointment(change, client, watch)
     except RemoteError as error:
         if refusal is None:
             return mark_change_unknown(change, lease, error, watch.now())
-        reached = False
-    if reached:
-        return finish_change(change, lease, State.DONE)
+        is_carried_out = False
+    if is_carried_out:
+        return finish_change(change, lease, State.DONE, now=watch.now())
     if refusal is None:
         return mark_change_unknown(change, lease, None, watch.now())
     if isinstance(refusal, SlotUnavailable) and change.target_start and change.appointment.meeting_type:
         invalidate(meeting_type=change.appointment.meeting_type, start=change.target_start)
     outcome = "slot_taken" if isinstance(refusal, SlotUnavailable) else "refused"
-    return finish_change(change, lease, State.REFUSED, outcome=outcome, message=refusal.message)
+    return finish_change(
+        change, lease, State.REFUSED, now=watch.now(), outcome=outcome, message=refusal.message
+    )
 
 
 def finish_change(
-    change: AppointmentChange, lease: Lease, state: str, *, outcome: str = "", message: str = ""
+    change: AppointmentChange,
+    lease: Lease,
+    state: str,
+    *,
+    now: datetime,
+    outcome: str = "",
+    message: str = "",
 ) -> AppointmentChange:
+    """Write how a change ended and make the changes due that waited for it."""
     AppointmentChange.objects.finish(
         lease, state=state, outcome=outcome, message=message, open_change_key=None, next_at=None
     )
     if state == State.DONE:
         invalidate_slots(change)
+    release_queued_changes(change, now)
     return fetch_change(change)
 
 
+def identify_attendee(
+    change: AppointmentChange, lease: Lease, client: MeetergoClient, watch: Stopwatch
+) -> AppointmentChange | None:
+    """Read the id of the attendee whose place is cancelled. None when the cancel can be sent.
+
+    Otherwise the change as it was ended or postponed.
+    """
+    try:
+        is_carried_out = reread_appointment(change, client, watch)
+    except RemoteError as error:
+        return requeue_change(change, lease, error, watch.now())
+    if is_carried_out:
+        return finish_change(change, lease, State.DONE, now=watch.now())
+    return None if get_attendee_id(change) else leave_to_staff(change, lease, watch.now())
+
+
+def leave_to_staff(change: AppointmentChange, lease: Lease, now: datetime) -> AppointmentChange:
+    """End a change of one place in a group that nothing shows to be the attendee's. Staff are told."""
+    booking = Booking.objects.filter(attendee=change.attendee).first()
+    if booking is not None:
+        Booking.objects.filter(pk=booking.pk).update(reason=Booking.Reason.NEEDS_STAFF, next_at=None)
+        record_booking_event(booking, Event.Kind.BOOKING_NEEDS_STAFF, now=now, step=f"change{change.pk}")
+    return finish_change(change, lease, State.REFUSED, now=now, outcome="needs_staff")
+
+
+def give_up(
+    change: AppointmentChange,
+    lease: Lease,
+    policy: RetryPolicy,
+    now: datetime,
+    error: Exception | None = None,
+) -> AppointmentChange:
+    """End a change whose tries are used up, as its policy says."""
+    message = str(error or change.message)
+    return finish_change(change, lease, now=now, message=message, **policy.then)
+
+
+def give_up_unclaimed(
+    change: AppointmentChange, policy: RetryPolicy, now: datetime, error: Exception | None = None
+) -> None:
+    """End a change that cannot even be worked on, for example because its connection was removed."""
+    lease = AppointmentChange.objects.filter(state=change.state).claim(
+        change.pk, now=now, lease=get_settings().lease
+    )
+    if lease is not None:
+        give_up(change, lease, policy, now, error)
+
+
 def invalidate_slots(change: AppointmentChange) -> None:
-    """A change frees one time and may take another: ask anew for both."""
+    """Mark the cached availability of the times that a change freed or took as outdated."""
     meeting_type = change.appointment.meeting_type
     if meeting_type is not None:
-        for start in filter(None, (change.previous_start, change.target_start)):
+        starts = {change.previous_start, change.target_start, change.appointment.start}
+        for start in filter(None, starts):
             invalidate(meeting_type=meeting_type, start=start)
 
 
 def mark_change_unknown(
     change: AppointmentChange, lease: Lease, error: RemoteError | None, now: datetime
 ) -> AppointmentChange:
-    looks = DELAY_SECONDS[min(change.tries, len(DELAY_SECONDS)) - 1]
+    """Keep a change whose answer was lost for reconciliation."""
+    change.polls, change.failing_since = 0, None
+    return poll_again(change, lease, error, now)
+
+
+def poll_again(
+    change: AppointmentChange, lease: Lease, error: RemoteError | None, now: datetime
+) -> AppointmentChange:
+    """Re-read the appointment later; at its outcome deadline at the latest while reads succeed."""
+    retry = CHANGE_POLL.plan(change, now, error)
+    if retry is None:
+        return give_up(change, lease, CHANGE_POLL, now, error)
+    if error is None and change.outcome_deadline and now < change.outcome_deadline:
+        retry["next_at"] = min(retry["next_at"], change.outcome_deadline)
     AppointmentChange.objects.finish(
-        lease,
-        state=State.UNKNOWN,
-        message=str(error or ""),
-        next_at=now + timedelta(seconds=looks),
+        lease, **{"polls": change.polls, **retry}, state=State.UNKNOWN, message=str(error or "")
     )
     wake_workers()
     return fetch_change(change)
@@ -198,9 +295,9 @@ def mark_change_unknown(
 def requeue_change(
     change: AppointmentChange, lease: Lease, error: RemoteError, now: datetime
 ) -> AppointmentChange:
-    """It certainly did nothing: again later, a few times."""
-    if change.tries >= MAX_ATTEMPTS:
-        return finish_change(change, lease, State.REFUSED, outcome="unreachable", message=str(error))
-    wait = timedelta(seconds=max(DELAY_SECONDS[change.tries], error.retry_after or 0))
-    AppointmentChange.objects.finish(lease, state=State.RECEIVED, message=str(error), next_at=now + wait)
+    """Send a change again later that certainly was not carried out."""
+    retry = CHANGE_SEND.plan(change, now, error, is_counted=True)
+    if retry is None:
+        return give_up(change, lease, CHANGE_SEND, now, error)
+    AppointmentChange.objects.finish(lease, **retry, state=State.RECEIVED, message=str(error))
     return fetch_change(change)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.models import (
     Appointment,
     Attendee,
@@ -21,7 +22,9 @@ from django_meetergo.services.events import build_event, record_events
 from django_meetergo.services.mirror.attendees import AttendeeChanges, write_attendees
 from django_meetergo.services.mirror.directory import list_hosts, record_hosts
 from django_meetergo.services.mirror.erasure import hash_erasure_digest, remove_erased_people
+from django_meetergo.services.mirror.fitting import MAX_ID, MAX_LINK, Skipped, fit_documents, fit_link
 from django_meetergo.services.mirror.rows import find_by_remote_id, save_rows
+from django_meetergo.services.one_by_one import handle_batch
 from django_meetergo.transactions import run_with_retries
 
 Kind = Event.Kind
@@ -29,15 +32,37 @@ Kind = Event.Kind
 
 @dataclass
 class RecordedAppointments:
-    """The rows of a set of documents by meetergo's id, and how many of them were written."""
+    """The rows of a set of documents by meetergo's id, and how many of them were written.
+
+    ``skipped`` lists what was not stored: a whole appointment, which then has no row here, or a part of one.
+    """
 
     appointments: dict[str, Appointment] = field(default_factory=dict)
     written: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def add(
+        self, connection: str, documents: list[AppointmentDocument], *, now: datetime, silent: bool
+    ) -> None:
+        """Store documents in one transaction and add their rows."""
+        written = run_with_retries(lambda: write_appointments(connection, documents, now=now, silent=silent))
+        self.appointments |= written.appointments
+        self.written += written.written
+
+    def require(self, ids: Iterable[str]) -> None:
+        """Raise UnreadableReply unless these appointments have a row."""
+        for remote_id in ids:
+            if remote_id not in self.appointments:
+                reasons = [one.reason for one in self.skipped if one.remote_id == remote_id[:MAX_ID]]
+                raise UnreadableReply(
+                    f"appointment {remote_id[:MAX_ID]} could not be stored: {'; '.join(reasons)}"
+                )
 
 
 def record_appointment(*, connection: str, document: AppointmentDocument, now: datetime) -> Appointment:
-    """Store one document and return its row."""
+    """Store one document and return its row. Raises UnreadableReply when no row can hold it."""
     recorded = record_appointments(connection=connection, documents=[document], now=now)
+    recorded.require([document.id])
     return recorded.appointments[document.id]
 
 
@@ -52,16 +77,28 @@ def record_appointments(
     """Store these documents, unless the stored ones are newer.
 
     ``silent`` imports history: events are stored for the timeline, but not sent as signals or mails.
-    ``known`` are the rows of these appointments, where the caller has just read them.
+    ``known`` are the rows of these appointments, where the caller has just read them. A document that cannot
+    be stored is skipped and does not keep the others from being stored.
     """
     latest = {document.id: document for document in documents}
     known = find_appointments(connection, latest) if known is None else known
+    recorded = RecordedAppointments(dict(known))
     changed = [document for document in latest.values() if is_changed(known.get(document.id), document)]
-    if not changed:
-        return RecordedAppointments(known)
-    changed = remove_erased_people(connection, changed)
-    written = run_with_retries(lambda: write_appointments(connection, changed, now=now, silent=silent))
-    return RecordedAppointments(known | written, len(written))
+    fitting = remove_erased_people(connection, fit_documents(changed, recorded.skipped))
+    failed = handle_batch(
+        fitting,
+        lambda chosen: recorded.add(connection, list(chosen), now=now, silent=silent),
+        what="appointments",
+    )
+    recorded.skipped += [
+        Skipped(remote_id=document.id, reason=describe_failure(error)) for document, error in failed
+    ]
+    return recorded
+
+
+def describe_failure(error: Exception) -> str:
+    """Return what an error says in one line, without the values that the statement carried."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"[:200]
 
 
 def find_appointments(connection: str, ids: Iterable[str]) -> dict[str, Appointment]:
@@ -83,8 +120,8 @@ def is_changed(row: Appointment | None, document: AppointmentDocument) -> bool:
 
 def write_appointments(
     connection: str, documents: list[AppointmentDocument], *, now: datetime, silent: bool
-) -> dict[str, Appointment]:
-    """Store the changed ones of these documents with hosts, attendees and events; return the written rows."""
+) -> RecordedAppointments:
+    """Store the changed ones of these documents with their hosts, attendees and events."""
     types = find_by_remote_id(MeetingType, connection, {document.meeting_type_id for document in documents})
     hosts = record_hosts(connection=connection, documents=list_hosts(documents), now=now)
     # Locked in one order, so that two batches with the same rows do not deadlock.
@@ -105,7 +142,8 @@ def write_appointments(
     record_events(
         event for draft in drafts for event in draft.build_events(changes[draft.document.id], silent=silent)
     )
-    return {draft.document.id: draft.row for draft in drafts}
+    # Rows that another process has inserted meanwhile are known, too.
+    return RecordedAppointments(known | {draft.document.id: draft.row for draft in drafts}, len(drafts))
 
 
 APPOINTMENT_COLUMNS = (
@@ -163,7 +201,8 @@ class AppointmentDraft:
         row.cancelled_by = document.cancelled_by[:64]
         row.cancellation_reason = document.cancellation_reason
         row.rescheduled_at = document.rescheduled_at
-        row.reschedule_count = document.reschedule_count
+        # meetergo does not always count, so every change of the start that is seen counts.
+        row.reschedule_count = max(document.reschedule_count, row.reschedule_count + self.is_moved)
         row.secret = document.secret or row.secret
         row.remote_created_at = document.created_at
         row.remote_updated_at = document.updated_at
@@ -193,7 +232,7 @@ class AppointmentDraft:
             key = f"attendee:{attendee.pk}:removed"
             yield build_event(kind=Kind.ATTENDEE_REMOVED, key=key, attendee=attendee, **common)
         if self.is_moved and self.previous_start:
-            key = f"{name}:rescheduled:{self.document.start.isoformat()}:{self.document.reschedule_count}"
+            key = f"{name}:rescheduled:{self.document.start.isoformat()}:{self.row.reschedule_count}"
             previous = self.previous_start.isoformat()
             yield build_event(kind=Kind.APPOINTMENT_RESCHEDULED, key=key, previous_start=previous, **common)
 
@@ -242,7 +281,7 @@ def list_differences(row: Appointment, document: AppointmentDocument) -> list[st
         "end": document.end,
         "status": status,
         "channel": document.channel[:64],
-        "meeting_link": document.meeting_link,
+        "meeting_link": fit_link(document.meeting_link, MAX_LINK, "meeting link", []),
         "location": document.location[:500],
         "missing_since": None,
     }

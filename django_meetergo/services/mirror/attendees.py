@@ -7,13 +7,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django_meetergo.models import (
+    Appointment,
+    AppointmentChange,
     Attendee,
+    Booking,
     fold_email,
 )
 from django_meetergo.remote.payloads import (
+    AppointmentDocument,
     AttendeeDocument,
 )
-from django_meetergo.services.matching import REFERENCE_KEY
+from django_meetergo.services.matching import REFERENCE_KEY, match_attendees
 from django_meetergo.services.mirror.rows import save_rows
 
 if TYPE_CHECKING:
@@ -52,37 +56,53 @@ def compare_attendees(
 ) -> AttendeeChanges:
     """Return who joined and who left one appointment; rows to be written are added to ``changed``."""
     changes = AttendeeChanges()
+    # Stored from the answer to our own booking until now; their events have the same keys.
+    changes.joined += assign_remote_ids(draft.document, stored)
+    by_id = {attendee.remote_id: attendee for attendee in stored if attendee.remote_id}
     present = set()
     for document in draft.document.attendees:
-        attendee = find_attendee(stored, document)
+        attendee = by_id.get(document.id)
         if attendee is None:
             attendee = Attendee(appointment=draft.row, connection=draft.row.connection)
-            changes.joined.append(attendee)
-        elif attendee.remote_id is None:
-            # Stored from the answer to our own booking; its event has the same key.
             changes.joined.append(attendee)
         copy_attendee(attendee, document, now)
         changed.append(attendee)
         present.add(document.id)
-    for attendee in stored:
-        is_absent = attendee.remote_id is not None and attendee.remote_id not in present
-        if is_absent and attendee.status == Attendee.Status.ATTENDING:
+    for attendee in by_id.values():
+        if attendee.remote_id not in present and attendee.status == Attendee.Status.ATTENDING:
             attendee.status = Attendee.Status.REMOVED
             changes.left.append(attendee)
             changed.append(attendee)
     return changes
 
 
-def find_attendee(stored: list[Attendee], document: AttendeeDocument) -> Attendee | None:
-    """Return the row with the document's id, else the row without an id that has the same address."""
-    for attendee in stored:
-        if attendee.remote_id == document.id:
-            return attendee
-    folded = fold_email(document.email)
-    for attendee in stored:
-        if attendee.remote_id is None and attendee.email_folded == folded:
-            return attendee
-    return None
+def assign_remote_ids(document: AppointmentDocument, stored: list[Attendee]) -> list[Attendee]:
+    """Give the attendees that were stored from an answer their remote ids, as far as they are certain.
+
+    Returns those attendees, unsaved. A row that a re-read has added for the same attendee is deleted, and
+    removed from ``stored``.
+    """
+    unidentified = [attendee for attendee in stored if attendee.remote_id is None]
+    if not unidentified:
+        return []
+    found = match_attendees(document, unidentified)
+    identified = [attendee for attendee in unidentified if attendee.pk in found]
+    for attendee in identified:
+        remote_id = found[attendee.pk]
+        for duplicate in [one for one in stored if one.remote_id == remote_id]:
+            AppointmentChange.objects.filter(attendee=duplicate).update(attendee=attendee)
+            duplicate.delete()
+            stored.remove(duplicate)
+        attendee.remote_id = remote_id
+    resolved = Booking.objects.filter(attendee__in=identified, reason=Booking.Reason.NEEDS_STAFF)
+    resolved.update(reason=Booking.Reason.NONE)
+    return identified
+
+
+def record_remote_ids(*, appointment: Appointment, document: AppointmentDocument) -> None:
+    """Identify the attendees of an appointment whose document has not changed since it was stored."""
+    for attendee in assign_remote_ids(document, list(appointment.attendees.all())):
+        attendee.save(update_fields=["remote_id"])
 
 
 def copy_attendee(attendee: Attendee, document: AttendeeDocument, now: datetime) -> None:
@@ -91,7 +111,7 @@ def copy_attendee(attendee: Attendee, document: AttendeeDocument, now: datetime)
     attendee.first_name = document.first_name[:150]
     attendee.last_name = document.last_name[:150]
     attendee.email = document.email[:254]
-    attendee.email_folded = fold_email(attendee.email)
+    attendee.email_folded = fold_email(attendee.email)[:254]  # folding may lengthen it
     attendee.phone = document.phone[:64]
     attendee.company = document.company[:200] or attendee.company
     attendee.timezone = document.timezone[:64]

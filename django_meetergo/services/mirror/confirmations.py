@@ -11,9 +11,11 @@ from django_meetergo.models import (
     Booking,
 )
 from django_meetergo.remote.payloads import (
+    AppointmentDocument,
     BookingConfirmed,
 )
 from django_meetergo.services.events import record_events
+from django_meetergo.services.matching import find_attendee_id, parse_stored
 from django_meetergo.services.mirror.appointments import build_booked_event, record_secret
 from django_meetergo.services.mirror.erasure import BLANK_PERSON, find_erased
 
@@ -43,12 +45,24 @@ def record_confirmation(*, booking: Booking, reply: BookingConfirmed, now: datet
     return record_attendee_of_booking(booking=booking, appointment=appointment, now=now)
 
 
-def record_attendee_of_booking(*, booking: Booking, appointment: Appointment, now: datetime) -> Attendee:
-    """Return the row of the attendee who made this booking; a new one without a remote id if none matches."""
+def record_attendee_of_booking(
+    *,
+    booking: Booking,
+    appointment: Appointment,
+    now: datetime,
+    document: AppointmentDocument | None = None,
+) -> Attendee:
+    """Return the booking's attendee in an appointment that is certainly the booking's.
+
+    ``document`` is the appointment as it was just stored, by default the stored one. When it does not show
+    which attendee made the booking, a new row without a remote id is added.
+    """
     # The lock keeps a re-read of the same appointment from adding the same attendee at the same time.
-    Appointment.objects.select_for_update().get(pk=appointment.pk)
-    own = appointment.attendees.filter(email_folded=booking.email_folded, booking=None)
-    attendee = own.order_by("-pk").first()
+    appointment = Appointment.objects.select_for_update().get(pk=appointment.pk)
+    document = document or parse_stored(appointment)
+    attendee_id = find_attendee_id(booking, document) if document else ""
+    rows = appointment.attendees.filter(remote_id=attendee_id, booking=None)
+    attendee = rows.first() if attendee_id else None
     if attendee is None:
         attendee = Attendee.objects.create(
             appointment=appointment,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
 from django.utils.text import slugify
 
 from django_meetergo.models import (
+    Appointment,
     Host,
     MeetingType,
 )
@@ -17,15 +18,24 @@ from django_meetergo.remote.payloads import (
     HostDocument,
     MeetingTypeDocument,
 )
+from django_meetergo.services.mirror.fitting import MAX_ID, fit_link, fit_number
 from django_meetergo.services.mirror.rows import find_by_remote_id, save_rows
 
+MAX_TYPE_LINK = MeetingType._meta.get_field("booking_url").max_length or 0
 #: First parts of this app's own URLs, which a slug must not hide.
 RESERVED_SLUGS = frozenset({"booking", "manage", "timezone", "webhooks"})
 
 
 def list_hosts(documents: Iterable[AppointmentDocument]) -> list[HostDocument]:
-    """Return the hosts that appointments name, each once."""
-    return list({host.id: host for document in documents for host in document.hosts}.values())
+    """Return the hosts that appointments name, each once; of some only the id is known.
+
+    A host that is named by its id gets a row without a name, which the directory fills in later.
+    """
+    named: dict[str, HostDocument] = {}
+    for document in documents:
+        named |= {host_id: HostDocument(id=host_id) for host_id in document.host_ids if host_id not in named}
+        named |= {host.id: host for host in document.hosts}
+    return list(named.values())
 
 
 def record_hosts(
@@ -34,16 +44,18 @@ def record_hosts(
     """Store hosts and return their rows by meetergo's id.
 
     Known hosts are written again only with ``refresh``, for the directory: appointments show less of a host.
+    Hosts whose id does not fit its column are left out.
     """
+    documents = [document for document in documents if 0 < len(document.id) <= MAX_ID]
     known = find_by_remote_id(Host, connection, {document.id for document in documents})
     rows = []
     for document in documents:
         row = known.get(document.id)
-        if row is not None and not refresh:
+        if row is not None and not refresh and (row.name or not document.name):
             continue
         row = row or Host(connection=connection, remote_id=document.id)
         row.name, row.email = document.name[:200], document.email[:254]
-        row.timezone = document.timezone or row.timezone
+        row.timezone = document.timezone[:64] or row.timezone
         row.raw, row.synced_at, row.missing_since = document.raw, now, None
         rows.append(row)
         known[document.id] = row
@@ -64,11 +76,15 @@ def record_meeting_types(
     documents: Sequence[MeetingTypeDocument],
     hosts_of: dict[str, list[Host]],
     now: datetime,
+    unreadable: Collection[str] = (),
 ) -> list[MeetingType]:
     """Store the complete list of meeting types; those that it does not name are marked missing.
 
-    ``hosts_of`` maps a meeting type's id to its hosts. Returns the rows.
+    ``hosts_of`` maps a meeting type's id to its hosts. ``unreadable`` are ids that the list names with a
+    document that cannot be read: their rows stay as they are. Appointments of a type that was not known when
+    they were stored are linked to it. Returns the rows; types whose id does not fit its column are left out.
     """
+    documents = [document for document in documents if 0 < len(document.id) <= MAX_ID]
     known = find_by_remote_id(MeetingType, connection, {document.id for document in documents})
     used_slugs = set(MeetingType.objects.values_list("slug", flat=True))
     rows = []
@@ -82,24 +98,40 @@ def record_meeting_types(
         for row in rows:
             row.hosts.set(hosts_of.get(row.remote_id, []))
         present = MeetingType.objects.filter(connection=connection, missing_since=None)
-        present.exclude(remote_id__in=[row.remote_id for row in rows]).update(missing_since=now)
+        named = [*(row.remote_id for row in rows), *unreadable]
+        present.exclude(remote_id__in=named).update(missing_since=now)
+        link_appointments(connection, rows)
     return rows
+
+
+def link_appointments(connection: str, types: Iterable[MeetingType]) -> None:
+    """Link the appointments that were stored before their meeting type was known."""
+    by_id = {row.remote_id: row for row in types}
+    unlinked = Appointment.objects.filter(connection=connection, meeting_type=None)
+    ids = unlinked.values_list("pk", "raw__meetingTypeId", "raw__meetingType__id")
+    found: dict[str, list[int]] = {}
+    for pk, type_id, nested_id in ids.iterator():
+        if (type_id or nested_id) in by_id:
+            found.setdefault(type_id or nested_id, []).append(pk)
+    for type_id, pks in found.items():
+        Appointment.objects.filter(pk__in=pks).update(meeting_type=by_id[type_id])
 
 
 def copy_meeting_type(row: MeetingType, document: MeetingTypeDocument, now: datetime) -> None:
     """Copy the document's values to the row; the slug and columns of our own stay."""
     row.name = (document.name or document.slug or document.id)[:200]
     row.description = document.description
-    row.duration = document.duration or row.duration
+    row.duration = fit_number(document.duration, "duration", []) or row.duration
     row.allowed_durations = list(document.allowed_durations)
     row.channel = document.channel[:64]
     row.allowed_channels = list(document.allowed_channels) if document.select_channel else []
     row.locations = list(document.locations)
-    row.spots = document.spots
+    row.spots = fit_number(document.spots, "spots", []) or row.spots
     row.host_ids = [document.host_id] if document.host_id and not document.queue_id else []
-    row.queue_id = document.queue_id
+    row.queue_id = document.queue_id if len(document.queue_id) <= MAX_ID else ""
     row.enabled = document.enabled
-    row.booking_url, row.redirect_url = document.booking_url, document.redirect_url
+    row.booking_url = fit_link(document.booking_url, MAX_TYPE_LINK, "booking URL", [])
+    row.redirect_url = fit_link(document.redirect_url, MAX_TYPE_LINK, "redirect URL", [])
     # The kind of confirmation is known from our own bookings where the list does not name it.
     if document.confirmation != "unknown" or not row.confirmation:
         row.confirmation = document.confirmation

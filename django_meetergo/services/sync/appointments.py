@@ -1,47 +1,58 @@
-"""Synchronise appointments."""
+"""Synchronise appointments with meetergo's lists."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import count
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F
 
 from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
-from django_meetergo.exceptions import NotFound, PermissionRefused, RemoteError
+from django_meetergo.exceptions import (
+    CredentialRefused,
+    InvalidRequest,
+    NotFound,
+    PermissionRefused,
+    Refused,
+    RemoteError,
+    UnreadableReply,
+)
 from django_meetergo.models import Appointment, Connection, Host, Lease, SyncRun
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.payloads import AppointmentPage
+from django_meetergo.remote.payloads import AppointmentDocument, AppointmentPage
 from django_meetergo.services.booking.outcomes import adopt_documents
 from django_meetergo.services.mirror.appointments import (
-    RecordedAppointments,
     record_appointment,
     record_appointments,
     record_missing,
     record_unchanged,
 )
+from django_meetergo.services.one_by_one import handle_batch
+from django_meetergo.services.retry import LeaseRenewal
+from django_meetergo.services.sync.runs import (
+    LeaseLost,
+    finish_run,
+    note_skipped,
+    note_skipped_items,
+    open_run,
+    release_when_stopped,
+)
 from django_meetergo.transactions import run_with_retries
-from django_meetergo.wakeup import wake_workers
 
 Kind, State = SyncRun.Kind, SyncRun.State
 PAGE_SIZE = 100
-NEAR_BEFORE = timedelta(days=1)
-NEAR_AFTER = timedelta(days=60)
-#: How often a list that changed under our eyes is read again from its start.
+#: How often a list that changed while it was read is read again from its start.
 MAX_ROUNDS = 3
-#: How many rows that a list no longer shows are looked up singly in one run.
+#: How often a run stops at a host's list that fails by itself before it goes on without it.
+TRIES_BEFORE_SKIP = 2
+#: How many rows that the lists no longer show are re-read singly in one run.
 MAX_SUSPECTS = 50
-#: An interrupted run is left alone for so long.
-RETRY_DELAY = timedelta(minutes=1)
-
-
-class LeaseLost(Exception):
-    """Somebody else has taken the run over; what we read counts no more."""
 
 
 def sync_appointments(
@@ -53,80 +64,42 @@ def sync_appointments(
     silent: bool = False,
     on_page: Callable[[SyncRun], None] | None = None,
 ) -> SyncRun:
-    """Bring the mirror up to date: ``near`` from yesterday to 60 days ahead, ``full`` everything.
+    """Bring the mirror up to date: ``near`` from yesterday to 60 days ahead, ``full`` every appointment.
 
-    A run that was interrupted goes on where it was. Returns the run: done, failed, or open when somebody
-    else is walking. ``silent`` imports history: nobody is told. ``on_page`` is called after each page.
+    A run that was stopped goes on where it was, whatever stopped it. Return the run: done, failed, or open
+    when it was stopped by the service (``message`` says why) or another worker holds it. ``silent`` imports
+    history: no signals and no mails. ``on_page`` is called after each page.
     """
+    watch = Stopwatch(now)
     run, lease = open_run(connection, kind, now)
     if lease is None:
         return run
-    walk = SyncWalk(run=run, lease=lease, client=client, watch=Stopwatch(now), silent=silent, on_page=on_page)
-    try:
-        walk.go()
-    except LeaseLost:
-        pass
-    except RemoteError as error:
-        stop_run(run, lease, error, walk.watch.now())
+    sync = AppointmentSync(run=run, lease=lease, client=client, watch=watch, silent=silent, on_page=on_page)
+    with suppress(RemoteError), release_when_stopped(run, lease, watch):
+        sync.read_lists()
     run.refresh_from_db()
     return run
 
 
-def stop_run(run: SyncRun, lease: Lease, error: RemoteError, now: datetime) -> None:
-    """A full run keeps its place for the next call; a near one is short and soon begins anew."""
-    if run.kind == Kind.FULL:
-        SyncRun.objects.finish(lease, message=str(error), next_at=now + RETRY_DELAY)
-        return
-    SyncRun.objects.finish(lease, state=State.FAILED, message=str(error), finished_at=now, open_run_key=None)
-
-
-def open_run(connection: str, kind: str, now: datetime) -> tuple[SyncRun, Lease | None]:
-    """The open run of this kind, or a new one, and its lease unless somebody else is walking."""
-    run = find_open_run(connection, kind, now)
-    claimed = SyncRun.objects.filter(state=State.OPEN).claim(
-        run.pk, now=now, lease=get_settings().lease, message=""
-    )
-    run.refresh_from_db()
-    return run, claimed
-
-
-def find_open_run(connection: str, kind: str, now: datetime) -> SyncRun:
-    key = f"{connection}|{kind}"
-    near = kind == Kind.NEAR
-    try:
-        with transaction.atomic():
-            return SyncRun.objects.create(
-                connection=connection,
-                kind=kind,
-                open_run_key=key,
-                started_at=now,
-                window_start=now - NEAR_BEFORE if near else None,
-                window_end=now + NEAR_AFTER if near else None,
-            )
-    except IntegrityError:
-        # Whoever was faster may have come to the end by now: then it is our turn.
-        return SyncRun.objects.filter(open_run_key=key).first() or find_open_run(connection, kind, now)
-
-
 def list_owners(connection: str) -> list[str]:
-    """Whose lists to walk, in a fixed order; "" is the credential's own.
+    """Return whose lists to read, in a fixed order; "" is the credential's own.
 
-    An admin may read everybody's. Who is not, or may not say, is asked for its own first.
+    An admin may read everybody's. Any other credential, or one that may not say, reads its own list first.
     """
-    account = Connection.objects.filter(connection=connection).first()
+    learnt = Connection.objects.filter(connection=connection).first()
     known = Host.objects.filter(connection=connection, missing_since=None)
-    # Sorted here: a database's collation may see another order, and a resumed run depends on it.
+    # Sorted here, because a database may collate in another order and a resumed run depends on it.
     hosts = sorted(known.values_list("remote_id", flat=True))
-    if account and account.is_admin and hosts:
+    if learnt and learnt.is_admin and hosts:
         return hosts
-    if account and account.user_id:
+    if learnt and learnt.user_id:
         return [""]
     return ["", *hosts]
 
 
 @dataclass
-class SyncWalk:
-    """One run in this process: where it is, and what it has seen of each list."""
+class AppointmentSync:
+    """One run in this process: its place, and which rows its lists have shown."""
 
     run: SyncRun
     lease: Lease
@@ -135,41 +108,76 @@ class SyncWalk:
     silent: bool = False
     on_page: Callable[[SyncRun], None] | None = None
     seen: array[int] = field(default_factory=lambda: array("q"))
+    suspects_read: set[int] = field(default_factory=set)
+    #: Hosts whose list was not found, until another read of this run has succeeded.
+    hosts_not_found: list[str] = field(default_factory=list)
     is_whole: bool = True
+    has_read: bool = False
 
-    def go(self) -> None:
-        # Of a run that others began we know only the rest: nobody can be missed by that.
+    def __post_init__(self) -> None:
+        held = SyncRun.objects.filter(pk=self.run.pk, lease_token=self.lease.token)
+        self.renewal = LeaseRenewal(held, self.watch)
+
+    def read_lists(self) -> None:
+        """Read every list that is left, then the rows that no list showed."""
+        # Of a resumed run only the rest is known: the lists read before are not compared again.
         self.is_whole = not (self.run.page or self.run.owner)
         for owner in self.list_remaining():
-            self.walk_list(owner)
+            is_complete = self.read_list(owner)
+            self.renew_lease()
+            if is_complete and owner:
+                self.verify_unseen(list_unseen(self.run, self.seen, owner))
+            self.is_whole = self.is_whole and is_complete
         if self.is_whole:
-            self.look_up_suspects()
-        SyncRun.objects.finish(self.lease, state=State.DONE, finished_at=self.watch.now(), open_run_key=None)
+            self.verify_unseen(list_unseen(self.run, self.seen))
+        finish_run(self.run, self.lease, self.watch.now())
 
     def list_remaining(self) -> list[str]:
         return [owner for owner in list_owners(self.run.connection) if owner >= self.run.owner]
 
-    def walk_list(self, owner: str) -> None:
-        """One person's list, read again from its start when it changed under our eyes."""
+    def read_list(self, owner: str) -> bool:
+        """Read one person's list, from its start when it changed meanwhile. Return whether all was shown."""
         page = self.run.page if owner == self.run.owner else 0
         for _ in range(MAX_ROUNDS):
             try:
-                if self.walk_pages(owner, page):
-                    return
-            except PermissionRefused:
+                if self.read_pages(owner, page):
+                    return page == 0
+            except PermissionRefused as error:
                 if not owner:
                     raise
-                # Not for this credential's eyes; nothing can be said of what is not shown.
-                self.is_whole = False
-                return
+                # Not visible with this credential, which says nothing about the appointments.
+                note_skipped(self.run, "host", owner, error)
+                return False
+            except NotFound as error:
+                if not owner:
+                    raise
+                note_skipped(self.run, "host", owner, error)
+                self.hosts_not_found.append(owner)
+                self.mark_missing_hosts()
+                return False
+            except RemoteError as error:
+                # ``tries`` counts how often the run was stopped at this list without progress.
+                if not owner or not concerns_one_item(error) or self.run.tries < TRIES_BEFORE_SKIP:
+                    raise
+                note_skipped(self.run, "host", owner, error)
+                return False
             page = 0
-        self.is_whole = False
+        return False
 
-    def walk_pages(self, owner: str, first: int) -> bool:
-        """Read to the end; False when rows may have slipped through between two pages."""
+    def mark_missing_hosts(self) -> None:
+        """Mark the hosts whose list is gone, once another read shows that the service answers properly."""
+        if self.has_read and self.hosts_not_found:
+            hosts = Host.objects.filter(connection=self.run.connection, missing_since=None)
+            hosts.filter(remote_id__in=self.hosts_not_found).update(missing_since=self.watch.now())
+            self.hosts_not_found.clear()
+
+    def read_pages(self, owner: str, first: int) -> bool:
+        """Read to the end. Return False when rows may have slipped through between two pages."""
         read, last_ids, last_total = first * PAGE_SIZE, frozenset[str](), None
         for page in count(first):
             answer = read_page(self.run, owner, page, self.client)
+            self.has_read = True
+            self.mark_missing_hosts()
             ids = frozenset(document.id for document in answer.appointments)
             shrunk = last_total is not None and answer.total is not None and answer.total < last_total
             if shrunk or (ids and ids == last_ids):
@@ -183,49 +191,111 @@ class SyncWalk:
         return True
 
     def store_page(self, owner: str, page: int, answer: AppointmentPage) -> None:
-        """Rows and checkpoint of a page are one transaction."""
-        now, run = self.watch.now(), self.run
-        # Bookings first, each in a transaction of its own: they lock themselves, then their appointment.
-        adopt_documents(connection=run.connection, documents=answer.appointments, now=now)
-
-        def store() -> RecordedAppointments:
-            recorded = record_appointments(
-                connection=run.connection, documents=answer.appointments, now=now, silent=self.silent
-            )
-            held = SyncRun.objects.filter(pk=run.pk, lease_token=self.lease.token).update(
-                owner=owner,
-                page=page + 1,
-                total=answer.total,
-                seen=F("seen") + len(answer.appointments),
-                written=F("written") + recorded.written,
-                lease_until=now + get_settings().lease,
-            )
-            if not held:
-                raise LeaseLost
-            return recorded
-
-        recorded = run_with_retries(store)
-        self.seen.extend(row.pk for row in recorded.appointments.values())
+        """Store a page and the checkpoint together. An appointment that cannot be stored is skipped."""
         if answer.unreadable:
             self.is_whole = False
-        if self.on_page:
-            run.refresh_from_db()
-            self.on_page(run)
+            note_skipped_items(self.run, answer.skipped)
 
-    def look_up_suspects(self) -> None:
-        """Rows that no list showed are read singly; only a 404 says that one is gone."""
-        for appointment in list_unseen(self.run, self.seen)[:MAX_SUSPECTS]:
-            now = self.watch.now()
+        def store(documents: Sequence[AppointmentDocument]) -> None:
+            self.store_documents(documents, owner, page, answer)
+
+        failed = handle_batch(answer.appointments, store, what="appointments", stop_on=(LeaseLost,))
+        for document, error in failed:
+            self.is_whole = False
+            note_skipped(self.run, "appointment", document.id, error)
+        if failed or not answer.appointments:
+            self.save_checkpoint(owner, page + 1, answer, seen=len(failed), written=0)
+        if self.on_page:
+            self.run.refresh_from_db(fields=list_refreshed_columns(self.run))
+            self.on_page(self.run)
+
+    def store_documents(
+        self, documents: Sequence[AppointmentDocument], owner: str, page: int, answer: AppointmentPage
+    ) -> None:
+        now = self.watch.now()
+        # Before the rows are locked, each in a transaction of its own.
+        adopt_documents(connection=self.run.connection, documents=documents, now=now)
+
+        def store() -> list[int]:
+            recorded = record_appointments(
+                connection=self.run.connection, documents=documents, now=now, silent=self.silent
+            )
+            for one in recorded.skipped:
+                note_skipped(self.run, "appointment", one.remote_id, one.reason)
+            # A page that is stored one by one is complete when the last one is.
+            is_page = len(documents) == len(answer.appointments)
+            self.save_checkpoint(owner, page + is_page, answer, seen=len(documents), written=recorded.written)
+            return [row.pk for row in recorded.appointments.values()]
+
+        self.seen.extend(run_with_retries(store))
+
+    def save_checkpoint(
+        self, owner: str, next_page: int, answer: AppointmentPage, *, seen: int, written: int
+    ) -> None:
+        """Write what is stored. Progress also ends a series of failures, and renews the lease."""
+        held = SyncRun.objects.filter(pk=self.run.pk, lease_token=self.lease.token).update(
+            owner=owner,
+            page=next_page,
+            total=answer.total,
+            seen=F("seen") + seen,
+            written=F("written") + written,
+            skipped=self.run.skipped,
+            lease_until=self.watch.now() + get_settings().lease,
+            tries=0,
+            failing_since=None,
+        )
+        if not held:
+            raise LeaseLost
+
+    def renew_lease(self) -> None:
+        if not self.renewal.renew_if_due():
+            raise LeaseLost
+
+    def verify_unseen(self, unseen: Iterable[Appointment]) -> None:
+        """Re-read rows that the lists did not show; only a 404 says that one is missing."""
+        for appointment in unseen:
+            if appointment.pk in self.suspects_read:
+                continue
+            if len(self.suspects_read) >= MAX_SUSPECTS:
+                return
+            self.suspects_read.add(appointment.pk)
+            self.renew_lease()
             try:
                 document = self.client.get_appointment(appointment.remote_id)
             except NotFound:
-                record_missing(appointment=appointment, now=now)
-            else:
-                record_appointment(connection=appointment.connection, document=document, now=now)
+                record_missing(appointment=appointment, now=self.watch.now())
+                continue
+            except (RemoteError, InvalidRequest) as error:
+                if not concerns_one_item(error):
+                    raise
+                note_skipped(self.run, "appointment", appointment.remote_id, error)
+                continue
+            failed = handle_batch(
+                [document],
+                lambda documents: record_appointment(
+                    connection=self.run.connection, document=documents[0], now=self.watch.now()
+                ),
+                what="appointments",
+            )
+            for _document, failure in failed:
+                note_skipped(self.run, "appointment", appointment.remote_id, failure)
+
+
+def concerns_one_item(error: Exception) -> bool:
+    """Whether a failed read says something about its own list or id only, and not about the service."""
+    if isinstance(error, CredentialRefused):
+        return False
+    status = getattr(error, "status", None) or 0
+    return isinstance(error, Refused | UnreadableReply | InvalidRequest) or status >= 500
+
+
+def list_refreshed_columns(run: SyncRun) -> list[str]:
+    """Return the columns to refresh: ``skipped`` is collected here and written with the next checkpoint."""
+    return [column.name for column in run._meta.concrete_fields if column.name != "skipped"]
 
 
 def sync_appointment(*, appointment: Appointment, client: MeetergoClient, now: datetime) -> Appointment:
-    """Read one appointment again; a 404 marks it missing. Returns it as stored. Raises RemoteError."""
+    """Re-read one appointment; a 404 marks it missing. Return it as stored. Raises RemoteError."""
     watch = Stopwatch(now)
     try:
         document = client.get_appointment(appointment.remote_id)
@@ -235,33 +305,33 @@ def sync_appointment(*, appointment: Appointment, client: MeetergoClient, now: d
         with transaction.atomic():
             record_appointment(connection=appointment.connection, document=document, now=watch.now())
             adopt_documents(connection=appointment.connection, documents=[document], now=watch.now())
-        # An unchanged document is not written; that it was read just now is worth knowing all the same.
+        # An unchanged document is not written, but the time of the read is.
         record_unchanged(appointment=appointment, now=watch.now())
     appointment.refresh_from_db()
     return appointment
 
 
-def schedule_sync(*, connection: str, now: datetime, kind: str = Kind.NEAR) -> SyncRun:
-    """Have the workers sync as soon as they can; a run that is open already is theirs to go on with."""
-    run = find_open_run(connection, kind, now)
-    SyncRun.objects.filter(pk=run.pk, lease_token=None).update(next_at=now)
-    wake_workers()
-    return run
+def list_unseen(run: SyncRun, seen: Iterable[int], owner: str = "") -> list[Appointment]:
+    """Return our rows of the run's window, or one host's part of them, that no list has shown.
 
-
-def list_unseen(run: SyncRun, seen: Iterable[int]) -> list[Appointment]:
-    """Our rows of the run's window that were there before it began and did not turn up."""
+    Rows that were stored after the run began are left out.
+    """
     rows = Appointment.objects.filter(
         connection=run.connection, missing_since=None, synced_at__lt=run.started_at
     )
     if run.window_start and run.window_end:
         rows = rows.filter(start__range=(run.window_start, run.window_end))
-    gone = set(rows.values_list("pk", flat=True)) - set(seen)
-    return list(Appointment.objects.filter(pk__in=sorted(gone)[: MAX_SUSPECTS * 2]).defer("raw"))
+    if owner:
+        rows = rows.filter(hosts__remote_id=owner)
+    unseen = set(rows.values_list("pk", flat=True)) - set(seen)
+    return list(Appointment.objects.filter(pk__in=sorted(unseen)[: MAX_SUSPECTS * 2]).defer("raw"))
 
 
 def read_page(run: SyncRun, owner: str, page: int, client: MeetergoClient) -> AppointmentPage:
-    """By creation, so that what is made meanwhile lands at the end. No status: its values are unpublished."""
+    """Return one page, oldest appointments first, so that new ones land at the end.
+
+    There is no filter by status: the values it takes are not published.
+    """
     return client.list_appointments(
         page=page,
         page_size=PAGE_SIZE,

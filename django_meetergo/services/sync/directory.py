@@ -1,4 +1,4 @@
-"""Learn which meeting types there are, and who receives in them."""
+"""Synchronise the directory: meeting types and hosts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from itertools import count
 from uuid import uuid4
 
 from django_meetergo.cache import cache
-from django_meetergo.exceptions import NotFound, PermissionRefused
-from django_meetergo.models import Connection, MeetingType
+from django_meetergo.clock import Stopwatch
+from django_meetergo.exceptions import InvalidRequest, NotFound, PermissionRefused
+from django_meetergo.models import Connection, MeetingType, SyncRun
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import HostDocument, MeetingTypeDocument
 from django_meetergo.services.mirror.directory import record_hosts, record_meeting_types
+from django_meetergo.services.sync.runs import (
+    finish_run,
+    note_skipped,
+    note_skipped_items,
+    open_run,
+    release_when_stopped,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +29,30 @@ VERSION_KEY = "meetergo:directory"
 
 
 def sync_directory(*, connection: str, client: MeetergoClient, now: datetime) -> list[MeetingType]:
-    """Make our meeting types and hosts equal to meetergo's. Raises RemoteError, then nothing is written."""
+    """Make our meeting types and hosts equal to meetergo's and return the meeting types.
+
+    Raises RemoteError when a list cannot be read; nothing is written then, and the run is due again by its
+    policy. While another worker does the same, the stored meeting types are returned.
+    """
+    watch = Stopwatch(now)
+    run, lease = open_run(connection, SyncRun.Kind.DIRECTORY, now)
+    if lease is None:
+        return list(MeetingType.objects.filter(connection=connection, missing_since=None))
+    rows: list[MeetingType] = []
+    with release_when_stopped(run, lease, watch):
+        rows = read_directory(run, client, now)
+        finish_run(run, lease, watch.now(), seen=len(rows), written=len(rows))
+    return rows
+
+
+def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[MeetingType]:
+    """Read and store the meeting types with their hosts, and what the credential may see."""
+    connection = run.connection
     types = client.list_meeting_types()
+    note_skipped_items(run, types.skipped)
     acting = get_acting_user(client)
-    users = {user.id: user for user in list_users(acting, client)}
-    members = {document.id: list_members(document, client) for document in types}
+    users = {user.id: user for user in list_users(run, acting, client)}
+    members = {document.id: list_members(run, document, client) for document in types}
     everybody = {host.id: host for hosts in members.values() for host in hosts} | users
     hosts = record_hosts(connection=connection, documents=list(everybody.values()), now=now, refresh=True)
     hosts_of = {
@@ -36,7 +63,13 @@ def sync_directory(*, connection: str, client: MeetergoClient, now: datetime) ->
         ]
         for document in types
     }
-    rows = record_meeting_types(connection=connection, documents=types, hosts_of=hosts_of, now=now)
+    rows = record_meeting_types(
+        connection=connection,
+        documents=types,
+        hosts_of=hosts_of,
+        unreadable={item.id for item in types.skipped},
+        now=now,
+    )
     learnt = {
         "directory_synced_at": now,
         "user_id": acting.id if acting else "",
@@ -48,7 +81,7 @@ def sync_directory(*, connection: str, client: MeetergoClient, now: datetime) ->
 
 
 def get_version() -> str:
-    """Another one since the meeting types and hosts were last read; for what is made from them and kept."""
+    """Return a text that changes whenever the directory was read; part of the keys of cached pages."""
     version: str = cache.get(VERSION_KEY, "")
     return version
 
@@ -59,15 +92,15 @@ def renew_version() -> None:
 
 
 def get_acting_user(client: MeetergoClient) -> HostDocument | None:
-    """Who the credential acts as; None for a token that is limited to other areas."""
+    """Return whom the credential acts for; None for a token that may not say."""
     try:
         return client.get_current_user()
     except PermissionRefused:
         return None
 
 
-def list_users(acting: HostDocument | None, client: MeetergoClient) -> list[HostDocument]:
-    """Everybody the credential may see: the company for an admin, else the owner alone, else nobody."""
+def list_users(run: SyncRun, acting: HostDocument | None, client: MeetergoClient) -> list[HostDocument]:
+    """Return whom the credential may see: the company for an admin, else the acting user, else nobody."""
     users = [acting] if acting else []
     if acting and not acting.is_admin:
         return users
@@ -75,19 +108,21 @@ def list_users(acting: HostDocument | None, client: MeetergoClient) -> list[Host
         for offset in count(0, PAGE_SIZE):
             page = client.list_users(limit=PAGE_SIZE, offset=offset)
             users.extend(page.hosts)
-            if len(page.hosts) < PAGE_SIZE:
+            note_skipped_items(run, page.skipped)
+            if len(page.hosts) + len(page.skipped) < PAGE_SIZE:
                 break
     except PermissionRefused:
-        # An admin of a plan or a scope that does not show the company.
+        # An admin whose plan or scope does not include the company.
         return users
     return users
 
 
-def list_members(document: MeetingTypeDocument, client: MeetergoClient) -> list[HostDocument]:
-    """The hosts of a queue; none for other types, or when the credential may not look into queues."""
+def list_members(run: SyncRun, document: MeetingTypeDocument, client: MeetergoClient) -> list[HostDocument]:
+    """Return the hosts of a queue; none for other types, or when the queue cannot be read."""
     if not document.queue_id:
         return []
     try:
         return list(client.get_queue(document.queue_id).hosts)
-    except (NotFound, PermissionRefused):
+    except (InvalidRequest, NotFound, PermissionRefused) as error:
+        note_skipped(run, "queue", document.queue_id, error)
         return []

@@ -1,4 +1,4 @@
-"""Compare mirror and service without writing."""
+"""Compare mirror and service without writing to the mirror."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
-from django_meetergo.exceptions import NotFound
+from django_meetergo.exceptions import InvalidRequest, NotFound, PermissionRefused, RemoteError
 from django_meetergo.models import Connection, SyncRun
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AppointmentDocument
@@ -15,20 +15,23 @@ from django_meetergo.services.matching import list_orphans
 from django_meetergo.services.mirror.appointments import find_appointments, list_differences
 from django_meetergo.services.mirror.erasure import remove_erased_people
 from django_meetergo.services.sync.appointments import (
-    NEAR_AFTER,
-    NEAR_BEFORE,
     PAGE_SIZE,
+    concerns_one_item,
     list_owners,
     list_unseen,
     read_page,
 )
+from django_meetergo.services.sync.runs import NEAR_AFTER, NEAR_BEFORE
 
 Kind, State = SyncRun.Kind, SyncRun.State
 
 
 @dataclass
 class Drift:
-    """How mirror and service differ: ids by kind, and which fields, but nobody's data."""
+    """How mirror and service differ: ids by kind and the names of differing fields; no personal data.
+
+    ``not_compared`` lists the hosts and appointments that could not be read.
+    """
 
     compared: int = 0
     only_remote: list[str] = field(default_factory=list)
@@ -36,12 +39,14 @@ class Drift:
     differs: dict[str, list[str]] = field(default_factory=dict)
     secret_missing: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    not_compared: list[str] = field(default_factory=list)
 
     @property
     def is_none(self) -> bool:
         return not (self.only_remote or self.only_local or self.differs or self.secret_missing)
 
     def count(self) -> dict[str, int]:
+        """Return the number of entries of each kind."""
         return {
             "compared": self.compared,
             "only_remote": len(self.only_remote),
@@ -49,11 +54,15 @@ class Drift:
             "differs": len(self.differs),
             "secret_missing": len(self.secret_missing),
             "orphans": len(self.orphans),
+            "not_compared": len(self.not_compared),
         }
 
 
 def find_drift(*, connection: str, client: MeetergoClient, now: datetime, kind: str = Kind.NEAR) -> Drift:
-    """Compare without writing a mirrored row. Raises RemoteError when a list cannot be read."""
+    """Compare the lists with our rows and keep the counts on the connection.
+
+    Raises RemoteError when the credential's own list, or the service, cannot be read.
+    """
     near = kind == Kind.NEAR
     run = SyncRun(
         connection=connection,
@@ -64,10 +73,15 @@ def find_drift(*, connection: str, client: MeetergoClient, now: datetime, kind: 
     )
     drift, seen = Drift(), set[int]()
     for owner in list_owners(connection):
-        for documents in read_list(run, owner, client):
-            seen |= compare_page(connection, documents, drift)
-    suspects = list_unseen(run, seen)
-    drift.only_local = [row.remote_id for row in suspects if not exists_at_service(client, row.remote_id)]
+        try:
+            for documents in read_list(run, owner, client):
+                seen |= compare_page(connection, documents, drift)
+        except (PermissionRefused, NotFound):
+            if not owner:
+                raise
+            drift.not_compared.append(owner)
+    for row in list_unseen(run, seen):
+        compare_unseen(row.remote_id, client, drift)
     Connection.objects.update_or_create(
         connection=connection, defaults={"last_drift": {"at": now.isoformat(), **drift.count()}}
     )
@@ -83,7 +97,7 @@ def read_list(run: SyncRun, owner: str, client: MeetergoClient) -> Iterator[tupl
 
 
 def compare_page(connection: str, documents: Iterable[AppointmentDocument], drift: Drift) -> set[int]:
-    """Note the differences of one page; the primary keys of the rows that were compared."""
+    """Note the differences of one page. Return the primary keys of the rows that were compared."""
     documents = remove_erased_people(connection, list(documents))
     by_id = {document.id: document for document in documents}
     rows = find_appointments(connection, by_id)
@@ -98,9 +112,13 @@ def compare_page(connection: str, documents: Iterable[AppointmentDocument], drif
     return {row.pk for row in rows.values()}
 
 
-def exists_at_service(client: MeetergoClient, remote_id: str) -> bool:
+def compare_unseen(remote_id: str, client: MeetergoClient, drift: Drift) -> None:
+    """Note whether a row that no list shows is gone at meetergo."""
     try:
         client.get_appointment(remote_id)
     except NotFound:
-        return False
-    return True
+        drift.only_local.append(remote_id)
+    except (RemoteError, InvalidRequest) as error:
+        if not concerns_one_item(error):
+            raise
+        drift.not_compared.append(remote_id)

@@ -1,0 +1,1 @@
+"""Webhooks: register the endpoint, store deliveries, and re-read the appointments they name."""

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID, uuid4
 
 from django.db.models import QuerySet
 
+from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
-from django_meetergo.exceptions import (
-    NotFound,
-    RemoteError,
-)
+from django_meetergo.exceptions import InvalidRequest, NotFound, RemoteError
 from django_meetergo.models import WebhookDelivery
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.payloads import (
-    AppointmentDocument,
-)
+from django_meetergo.remote.payloads import AppointmentDocument
 from django_meetergo.services.availability.invalidation import TakenSpan, invalidate, remove_spans
 from django_meetergo.services.booking.outcomes import adopt_documents
 from django_meetergo.services.clients import CALLS_SUSPENDED
@@ -27,51 +23,56 @@ from django_meetergo.services.mirror.appointments import (
     find_appointments,
     record_appointments,
 )
+from django_meetergo.services.one_by_one import handle_batch
+from django_meetergo.services.retry import DELIVERY, DELIVERY_NOT_FOUND, LeaseRenewal, RetryPolicy
 
 logger = logging.getLogger(__name__)
 State = WebhookDelivery.State
 Deliveries = QuerySet[WebhookDelivery]
-BATCH_SIZE = 100  # appointments in one round
-SUSPENDED_DELAY = timedelta(seconds=10)
-#: Seconds until an appointment that meetergo does not (yet) know is looked up again.
-NOT_FOUND_DELAYS = (5, 30, 120, 600)
-#: Seconds until a look that failed is repeated; after as many failures as there are, the row is dead.
-FAILURE_DELAYS = (5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+#: Appointments that are read in one round.
+BATCH_SIZE = 100
+MAX_MESSAGE = 500
 
 
 def apply_deliveries(*, connection: str, client: MeetergoClient, now: datetime) -> int:
-    """Look once at each appointment that due deliveries name, and write what was seen; how many were settled.
+    """Re-read each appointment that due deliveries name once, and store it.
 
-    What goes wrong with one appointment holds up no other.
+    Return how many deliveries were applied. What goes wrong with one appointment does not stop the others.
     """
-    token = claim_due_deliveries(connection, now)
-    held = WebhookDelivery.objects.filter(lease_token=token)
-    documents = []
+    watch = Stopwatch(now)
+    held = WebhookDelivery.objects.filter(lease_token=claim_due_deliveries(connection, now))
+    renewal = LeaseRenewal(held, watch)
+    documents: list[AppointmentDocument] = []
     for remote_id in sorted(set(held.values_list("remote_id", flat=True))):
+        named = held.filter(remote_id=remote_id)
         try:
             documents.append(client.get_appointment(remote_id))
-        except CALLS_SUSPENDED:
-            # Says nothing of these deliveries: they wait without being counted.
+        except CALLS_SUSPENDED as error:
+            # This says nothing about these deliveries: they wait without being counted.
             unread = held.exclude(remote_id__in=[document.id for document in documents])
-            unread.update(lease_token=None, lease_until=None, next_at=now + SUSPENDED_DELAY)
+            postpone_deliveries(unread, DELIVERY, error, watch.now(), is_held_back=True)
             break
         except NotFound as error:
-            postpone_deliveries(
-                held.filter(remote_id=remote_id), NOT_FOUND_DELAYS, State.UNCONFIRMED, error, now
-            )
-        except RemoteError as error:
-            postpone_deliveries(held.filter(remote_id=remote_id), FAILURE_DELAYS, State.DEAD, error, now)
-    if not documents:
-        return 0
-    try:
-        return apply_documents(connection, documents, held, now)
-    except Exception:
-        logger.exception("A batch of deliveries could not be applied; they are taken one by one.")
-        return sum(apply_one(connection, document, held, now) for document in documents)
+            postpone_deliveries(named, DELIVERY_NOT_FOUND, error, watch.now())
+        except (RemoteError, InvalidRequest) as error:
+            postpone_deliveries(named, DELIVERY, error, watch.now())
+        except Exception as error:
+            logger.exception("Appointment %s could not be read; its deliveries are tried again.", remote_id)
+            postpone_deliveries(named, DELIVERY, error, watch.now())
+        renewal.renew_if_due()
+    applied: list[int] = []
+    failed = handle_batch(
+        documents,
+        lambda batch: applied.append(apply_documents(connection, batch, held, watch.now())),
+        what="appointments of webhook deliveries",
+    )
+    for document, failure in failed:
+        postpone_deliveries(held.filter(remote_id=document.id), DELIVERY, failure, watch.now())
+    return sum(applied)
 
 
 def claim_due_deliveries(connection: str, now: datetime) -> UUID:
-    """Take the due deliveries of a batch of appointments; what arrives from now on needs another look."""
+    """Claim the due deliveries of a batch of appointments. What arrives later leads to another read."""
     token = uuid4()
     due = WebhookDelivery.objects.due(now).filter(connection=connection, state=State.PENDING)
     oldest = due.order_by("next_at").values_list("remote_id", flat=True)[: BATCH_SIZE * 2]
@@ -83,11 +84,12 @@ def claim_due_deliveries(connection: str, now: datetime) -> UUID:
 def apply_documents(
     connection: str, documents: Sequence[AppointmentDocument], held: Deliveries, now: datetime
 ) -> int:
-    """Write what was seen, give it to the bookings that made it, and mark the deliveries as applied."""
+    """Store appointments, adopt them for the bookings that made them, and mark the deliveries as applied."""
     ids = [document.id for document in documents]
     before = find_appointments(connection, ids)
     known = {remote_id: (row.start, row.digest) for remote_id, row in before.items()}
     recorded = record_appointments(connection=connection, documents=documents, now=now, known=before)
+    recorded.require(ids)
     adopt_documents(connection=connection, documents=documents, now=now)
     update_availability(connection, documents, recorded, known)
     return held.filter(remote_id__in=ids).update(
@@ -95,30 +97,29 @@ def apply_documents(
     )
 
 
-def apply_one(connection: str, document: AppointmentDocument, held: Deliveries, now: datetime) -> int:
-    """One appointment; if it is the poisoned one, its deliveries back off by themselves."""
-    try:
-        return apply_documents(connection, [document], held, now)
-    except Exception as error:
-        logger.exception("The deliveries of one appointment could not be applied.")
-        postpone_deliveries(held.filter(remote_id=document.id), FAILURE_DELAYS, State.DEAD, error, now)
-        return 0
-
-
 def postpone_deliveries(
-    held: Deliveries, plan: tuple[int, ...], verdict: str, error: Exception, now: datetime
+    held: Deliveries, policy: RetryPolicy, error: Exception, now: datetime, *, is_held_back: bool = False
 ) -> None:
-    """Back off, each row by its own count, until the plan is used up."""
+    """Release deliveries to be tried again by a policy, each by its own count, or give them up."""
     rows = list(held)
     for row in rows:
-        over = row.tries >= len(plan)
-        row.state = verdict if over else State.PENDING
-        row.next_at = None if over else now + timedelta(seconds=plan[row.tries])
-        row.tries, row.message = row.tries + 1, f"{type(error).__name__}: {error}"[:500]
+        planned = policy.plan(row, now, error, is_held_back=is_held_back) or {**policy.then, "next_at": None}
+        for name, value in planned.items():
+            setattr(row, name, value)
+        row.message = describe_error(error)
         row.lease_token = row.lease_until = None
-    WebhookDelivery.objects.bulk_update(
-        rows, ["state", "next_at", "tries", "message", "lease_token", "lease_until"]
-    )
+    columns = ["state", "next_at", "tries", "polls", "failing_since", "message", "lease_token", "lease_until"]
+    WebhookDelivery.objects.bulk_update(rows, columns)
+
+
+def give_up_delivery(delivery: WebhookDelivery, now: datetime, error: Exception) -> None:
+    """End a delivery that cannot even be read, for example because its connection was removed."""
+    pending = WebhookDelivery.objects.filter(pk=delivery.pk, state=State.PENDING)
+    pending.update(**DELIVERY.then, next_at=None, message=describe_error(error))
+
+
+def describe_error(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:MAX_MESSAGE]
 
 
 def update_availability(
@@ -127,12 +128,14 @@ def update_availability(
     recorded: RecordedAppointments,
     known: dict[str, tuple[datetime, str]],
 ) -> None:
-    """Take the times that were just proven to be taken out of the free ones, and mark the others changed."""
+    """Remove the times that are now known to be taken from the cached slots, and invalidate the others."""
     taken = []
     for document in documents:
-        row = recorded.appointments[document.id]
+        row = recorded.appointments.get(document.id)
+        if row is None or row.meeting_type is None:
+            continue
         previous_start, digest = known.get(document.id, (row.start, ""))
-        if row.meeting_type is None or row.digest == digest:
+        if row.digest == digest:
             continue
         if not document.is_cancelled:
             spans = {"start": document.start, "end": document.end}

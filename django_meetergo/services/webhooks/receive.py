@@ -9,34 +9,28 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError
-from django.db.models import F, QuerySet
+from django.db.models import F
 from django.utils.crypto import constant_time_compare
 
 from django_meetergo.conf import DEFAULT_CONNECTION, get_settings, list_connection_names
-from django_meetergo.exceptions import (
-    InvalidRequest,
-)
+from django_meetergo.exceptions import InvalidRequest
 from django_meetergo.models import WebhookDelivery
-from django_meetergo.remote.payloads import (
-    Delivery,
-    UnknownDelivery,
-    parse_delivery,
-)
+from django_meetergo.remote.payloads import Delivery, UnknownDelivery, parse_delivery
+from django_meetergo.services.retry import FRESH
 from django_meetergo.wakeup import wake_workers
 
 State = WebhookDelivery.State
-Deliveries = QuerySet[WebhookDelivery]
 GIVEN_UP = (State.UNCONFIRMED, State.DEAD)
 MAX_BODY = 256 * 1024
 MAX_DEPTH = 20
-#: Which events say that an appointment should be looked at. Others are kept as ignored.
+#: The events that lead to a re-read of an appointment. Deliveries of other events are stored as ignored.
 BOOKING_EVENTS = ("booking_created", "booking_cancelled", "booking_rescheduled")
-#: Deliveries of one appointment that arrive within this time lead to one look.
+#: Deliveries of one appointment that arrive within this time lead to one re-read.
 DEBOUNCE = timedelta(seconds=2)
 
 
 def find_connection(token: str) -> str | None:
-    """The connection an address belongs to; None, after the same time, for a token that is not ours."""
+    """Return the connection of a token; None, after the same time, for a token that is not known."""
     found = None
     for known, connection in list_tokens():
         if constant_time_compare(hash_text(known), hash_text(token)):
@@ -45,7 +39,7 @@ def find_connection(token: str) -> str | None:
 
 
 def list_tokens() -> Iterable[tuple[str, str]]:
-    """Every token that opens the letterbox, and for whom; connections but the first are named behind it."""
+    """Return every valid token with its connection. Other connections than the default follow a tilde."""
     for token in get_settings().WEBHOOK_TOKENS:
         yield token, DEFAULT_CONNECTION
         for name in list_connection_names():
@@ -58,42 +52,42 @@ def hash_text(text: str) -> str:
 
 
 def receive_delivery(*, connection: str, body: bytes, now: datetime) -> None:
-    """Note that meetergo knocked. One or two statements, no call, and nothing decided. Not in a transaction.
+    """Store a delivery with one or two statements and no call. Not to be called in a transaction.
 
-    Raises InvalidRequest for a body that is too large, too deep or not JSON.
+    Raises InvalidRequest for a body that is too large, nested too deep or not JSON.
     """
     content = read_body(body)
     digest = hashlib.sha256(body).hexdigest()
     same = WebhookDelivery.objects.filter(connection=connection, digest=digest)
     if same.update(receive_count=F("receive_count") + 1):
-        # What was given up has not been worked on: whoever knocks again gets another look.
-        again = {"state": State.PENDING, "tries": 0, "next_at": now + DEBOUNCE, "message": ""}
+        # A delivery that was given up has not been applied, so a repeat leads to another read.
+        again = {**FRESH, "state": State.PENDING, "next_at": now + DEBOUNCE, "message": ""}
         if same.filter(state__in=GIVEN_UP).update(**again):
             wake_workers(skip_broker=True)
         return
-    check_circuit = parse_known_delivery(content)
-    due = check_circuit.event_type in BOOKING_EVENTS and bool(check_circuit.remote_id)
+    delivery = parse_known_delivery(content)
+    is_due = delivery.event_type in BOOKING_EVENTS and bool(delivery.remote_id)
     row = WebhookDelivery(
         connection=connection,
         digest=digest,
-        event_type=check_circuit.event_type[:64],
-        remote_id=check_circuit.remote_id[:128],
-        state=State.PENDING if due else State.IGNORED,
+        event_type=delivery.event_type[:64],
+        remote_id=delivery.remote_id[:128],
+        state=State.PENDING if is_due else State.IGNORED,
         received_at=now,
-        next_at=now + DEBOUNCE if due else None,
+        next_at=now + DEBOUNCE if is_due else None,
     )
     try:
         row.save(force_insert=True)
     except IntegrityError:
-        # The same knock came twice at once, and the other one was faster.
+        # The same delivery arrived twice at once and the other process stored it first.
         same.update(receive_count=F("receive_count") + 1)
         return
-    if due:
+    if is_due:
         wake_workers(skip_broker=True)
 
 
 def parse_known_delivery(content: Any) -> Delivery:
-    """Which event, about what; an envelope we do not know is kept without either."""
+    """Return the event type and the id; both are empty for an envelope that is not known."""
     try:
         return parse_delivery(content)
     except UnknownDelivery:
@@ -101,6 +95,7 @@ def parse_known_delivery(content: Any) -> Delivery:
 
 
 def read_body(body: bytes) -> Any:
+    """Return the JSON of a body. Raises InvalidRequest."""
     if len(body) > MAX_BODY:
         raise InvalidRequest(f"The body is larger than {MAX_BODY} bytes.", field="body")
     try:
@@ -113,6 +108,7 @@ def read_body(body: bytes) -> Any:
 
 
 def measure_depth(content: Any) -> int:
+    """Return how deep lists and objects are nested, at most one more than is allowed."""
     depth, level = 0, [content]
     while level and depth <= MAX_DEPTH:
         depth += 1

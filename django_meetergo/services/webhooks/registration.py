@@ -1,24 +1,27 @@
-"""Register our webhook endpoint at the service."""
+"""Register this site's webhook endpoint at meetergo, which has room for six of a company."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from django.urls import reverse
 
 from django_meetergo import links
 from django_meetergo.conf import DEFAULT_CONNECTION, get_settings
-from django_meetergo.exceptions import (
-    InvalidRequest,
-)
+from django_meetergo.exceptions import InvalidRequest
 from django_meetergo.models import Connection
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.payloads import (
-    WebhookDocument,
-)
-from django_meetergo.services.webhooks.receive import BOOKING_EVENTS
+from django_meetergo.remote.payloads import WebhookDocument
+from django_meetergo.services.webhooks.receive import BOOKING_EVENTS, list_tokens
 
 
 def build_endpoint(connection: str) -> str:
-    """The address meetergo should call for a connection. InvalidRequest when a setting is missing."""
+    """Return the address meetergo should call for a connection.
+
+    A path in ``SITE_URL`` is the prefix under which the web server mounts the site. Raises InvalidRequest
+    when a setting is missing.
+    """
     settings = get_settings()
     if not settings.SITE_URL:
         raise InvalidRequest('Set MEETERGO["SITE_URL"] to the address of this site.', field="SITE_URL")
@@ -31,34 +34,55 @@ def build_endpoint(connection: str) -> str:
     return links.build_absolute_url(reverse("meetergo:webhook", args=[token]))
 
 
-def ensure_webhook(*, connection: str, client: MeetergoClient) -> WebhookDocument:
-    """Have our address in meetergo's list, once, with the events we want. Others' entries are not touched.
+def find_own_connection(hook: WebhookDocument) -> str | None:
+    """Return the connection an entry was made for; None for an entry of another site.
 
-    Raises WebhookLimitReached when all six places are taken, PermissionRefused when the credential may not.
+    An entry is ours when we remember its id or its path ends with one of our tokens, also one that is being
+    rotated out, whatever its host was then.
+    """
+    remembered = Connection.objects.filter(webhook_remote_id=hook.id).first()
+    if remembered is not None:
+        return remembered.connection
+    last = urlsplit(hook.endpoint).path.rstrip("/").rpartition("/")[2]
+    return dict(list_tokens()).get(last)
+
+
+def ensure_webhook(*, connection: str, client: MeetergoClient) -> WebhookDocument:
+    """Have this site's current address in meetergo's list exactly once, with the events it needs.
+
+    An older entry of this site is changed, further ones are removed; entries of others are not touched.
+    Return the entry. Raises WebhookLimitReached when all six places are taken by others, PermissionRefused
+    when the credential may not.
     """
     endpoint = build_endpoint(connection)
     present = client.list_webhooks()
-    own = next((hook for hook in present if hook.endpoint == endpoint), None)
-    if own is None:
-        own = client.create_webhook(
-            endpoint, event_types=BOOKING_EVENTS, description=f"django-meetergo {connection}"
-        )
-        used = len(present) + 1
+    own = list_own_webhooks(connection, present)
+    own.sort(key=lambda hook: hook.endpoint != endpoint)
+    if own:
+        entry, outdated = own[0], own[1:]
+        if entry.endpoint != endpoint or set(entry.event_types) != set(BOOKING_EVENTS):
+            client.update_webhook(entry.id, endpoint=endpoint, event_types=BOOKING_EVENTS)
     else:
-        used = len(present)
-        if set(own.event_types) != set(BOOKING_EVENTS):
-            client.update_webhook(own.id, event_types=BOOKING_EVENTS)
+        description = f"django-meetergo {connection}"
+        entry, outdated = client.create_webhook(endpoint, BOOKING_EVENTS, description=description), []
+    for hook in outdated:
+        client.delete_webhook(hook.id)
+    used = len(present) - len(outdated) + (0 if own else 1)
     Connection.objects.update_or_create(
-        connection=connection, defaults={"webhook_remote_id": own.id, "webhooks_used": used}
+        connection=connection, defaults={"webhook_remote_id": entry.id, "webhooks_used": used}
     )
-    return own
+    return entry
 
 
 def remove_webhook(*, connection: str, client: MeetergoClient) -> bool:
-    """Take our address out of meetergo's list; False when it was not in it."""
-    endpoint = build_endpoint(connection)
-    own = [hook for hook in client.list_webhooks() if hook.endpoint == endpoint]
+    """Remove this site's entries of a connection, also older ones. Return False when there was none."""
+    own = list_own_webhooks(connection, client.list_webhooks())
     for hook in own:
         client.delete_webhook(hook.id)
     Connection.objects.filter(connection=connection).update(webhook_remote_id="")
     return bool(own)
+
+
+def list_own_webhooks(connection: str, hooks: Sequence[WebhookDocument]) -> list[WebhookDocument]:
+    """Return the entries that were made for a connection of this site."""
+    return [hook for hook in hooks if find_own_connection(hook) == connection]

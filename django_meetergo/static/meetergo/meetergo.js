@@ -144,6 +144,8 @@ class MeetergoBooking extends HTMLElement {
 		if (!(await this.open(link.href, link.dataset.date))) return;
 		const title = this.$(".mg-slots .mg-title");
 		title.focus();
+		// On a phone the times are below the calendar.
+		if (this.$(".mg-slots").getBoundingClientRect().bottom > innerHeight) title.scrollIntoView();
 		this.announce(title.dataset.announcement);
 	}
 
@@ -277,7 +279,19 @@ class MeetergoBooking extends HTMLElement {
 		}
 	}
 
+	// A widget in another page leaves the address alone.
+	async setDuration(duration) {
+		const url = new URL(this.$(".mg-duration").action), day = this.$(".mg-day-chosen")?.dataset.date;
+		url.searchParams.set("duration", duration);
+		if (day) url.searchParams.set("date", day);
+		if (!(await this.load(url.href))) return;
+		this.$(".mg-next-slots")?.remove(); // they are for the other duration
+		if (url.pathname === location.pathname) history.replaceState(history.state, "", url);
+		this.announce(this.$(".mg-dates").dataset.announcement);
+	}
+
 	on_input({ target }) {
+		if (target.matches(".mg-duration [name=duration]")) this.setDuration(target.value);
 		if (target.matches(".mg-slots [name=start]")) {
 			this.showChoice();
 			this.emit("slot-chosen", { start: target.value });

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -18,7 +18,7 @@ from django_meetergo.models.leases import LeasedQuerySet
 from django_meetergo.services.booking import reconciliation, sending
 from django_meetergo.services.booking.sending import send_attempt
 from django_meetergo.services.mirror.appointments import AppointmentDraft, record_missing
-from django_meetergo.services.sync.appointments import SyncWalk, list_unseen
+from django_meetergo.services.sync.appointments import AppointmentSync
 from django_meetergo.services.webhooks import apply, receive
 
 
@@ -65,7 +65,7 @@ def choose_again_while_unknown(patch: pytest.MonkeyPatch) -> None:
 def dedupe_on_seen(patch: pytest.MonkeyPatch) -> None:
     """Mark a delivery as applied once it was tried, even when that failed."""
 
-    def postpone(held: Any, *given: Any) -> None:
+    def postpone(held: Any, *given: Any, **options: Any) -> None:
         held.update(state=WebhookDelivery.State.APPLIED, lease_token=None, lease_until=None, next_at=None)
 
     patch.setattr(apply, "postpone_deliveries", postpone)
@@ -88,11 +88,11 @@ def trust_the_webhook_body(patch: pytest.MonkeyPatch) -> None:
 def absence_deletes(patch: pytest.MonkeyPatch) -> None:
     """Mark what a list does not show as missing without a re-read."""
 
-    def look_up_suspects(walk: SyncWalk) -> None:
-        for appointment in list_unseen(walk.run, walk.seen):
-            record_missing(appointment=appointment, now=walk.watch.now())
+    def record_unseen(sync: AppointmentSync, unseen: Iterable[Appointment]) -> None:
+        for appointment in unseen:
+            record_missing(appointment=appointment, now=sync.watch.now())
 
-    patch.setattr(SyncWalk, "look_up_suspects", look_up_suspects)
+    patch.setattr(AppointmentSync, "verify_unseen", record_unseen)
 
 
 def no_open_key(patch: pytest.MonkeyPatch) -> None:

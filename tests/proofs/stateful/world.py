@@ -421,7 +421,7 @@ class World:
         """Make an appointment a second time, as after a request that was duplicated on its way."""
         bookings = self.sandbox.state
         people = [replace(person, id=f"{person.id[:30]}-again") for person in remote.attendees]
-        bookings.put(
+        bookings.add_appointment(
             bookings.meeting_types[remote.meeting_type_id],
             host_ids=list(remote.host_ids),
             start=remote.start,
