@@ -88,7 +88,8 @@ def filter_by_phone(people: QuerySet[Any], term: str) -> QuerySet[Any]:
     number: Any = F("phone")
     for character in PHONE_PUNCTUATION:
         number = Replace(number, Value(character), Value(""))
-    return people.exclude(phone="").alias(phone_digits=number).filter(phone_digits__contains=digits)
+    found: models.QuerySet[Any] = people.exclude(phone="").alias(phone_digits=number)
+    return found.filter(phone_digits__contains=digits)
 
 
 def starts_with(column: str, text: str) -> Q:

@@ -77,8 +77,9 @@ class MeetergoView(APIView):  # type: ignore[misc]
         return response
 
     def get_throttles(self) -> list[Any]:
-        self.throttles: list[Any] = super().get_throttles()
-        return self.throttles
+        throttles: list[Any] = super().get_throttles()
+        self.throttles = throttles
+        return throttles
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)

@@ -116,7 +116,7 @@ def build_not_allowed(reason: str, message: str = "") -> Problem:
     ``message`` is the sentence of the site's policy. A reason of a policy that this API does not know is
     shown as ``policy_reason``.
     """
-    members = {"reason": reason} if reason in CHANGE_REASONS else {"reason": "not_allowed"}
+    members: dict[str, Any] = {"reason": reason} if reason in CHANGE_REASONS else {"reason": "not_allowed"}
     if reason and members["reason"] != reason:
         members["policy_reason"] = reason
     detail = message or str(REASON_TEXTS[members["reason"]])

@@ -166,9 +166,8 @@ def find_limits(field: forms.Field) -> Iterator[tuple[str, Any]]:
                 limit = validator.limit_value
                 yield name, limit() if callable(limit) else limit
                 break
-        is_plain_regex = type(validator) is validators.RegexValidator and not validator.flags
-        if is_plain_regex and not validator.inverse_match:
-            yield "pattern", validator.regex.pattern
+        if type(validator) is validators.RegexValidator and not (validator.flags or validator.inverse_match):
+            yield "pattern", str(getattr(validator.regex, "pattern", validator.regex))
     for part in field.fields if isinstance(field, forms.ComboField) else ():
         yield from find_limits(part)
 
