@@ -63,7 +63,7 @@ def normalize_address(text: str) -> str:
 class Limit:
     """At most ``times`` in a period of ``seconds``, counted in the cache that all processes share.
 
-    It slows robots down and is no guarantee: while the cache fails, nobody is limited.
+    It slows robots down and is no guarantee: while the cache is away, nobody is limited.
     """
 
     name: str
