@@ -126,4 +126,4 @@ def test_the_scheduler_goes_on(visitor, site, lose_cache):  # noqa: F811
 def test_the_health_page_says_that_the_cache_does_not_answer(site, lose_cache):  # noqa: F811
     lose_cache()
     facts = {fact.name: fact for fact in collect_facts(connection="default", now=site.now())}
-    assert "the cache does not answer" in facts["budget"].text
+    assert "the cache does not answer" in facts["requests"].text
