@@ -141,7 +141,9 @@ def mark_pending(
 
 
 def reclaim_open_key(booking: Booking) -> bool:
-    """Make a closed booking the open one of its attendee again. Returns False when there is another."""
+    """Make a closed booking the open one of its attendee again. Returns False when there is a newer one."""
+    if has_newer_booking(booking):
+        return False
     booking.open_booking_key = booking.hash_open_booking_key()
     try:
         with write_transaction():
@@ -150,6 +152,20 @@ def reclaim_open_key(booking: Booking) -> bool:
         booking.open_booking_key = None
         return False
     return True
+
+
+def has_newer_booking(booking: Booking) -> bool:
+    """Whether the attendee has chosen again since: an open or confirmed booking of the same type."""
+    newer = Booking.objects.filter(
+        connection=booking.connection,
+        meeting_type=booking.meeting_type,
+        email_folded=booking.email_folded,
+        phone=booking.phone,
+        user=booking.user_id,
+        created_at__gt=booking.created_at,
+        state__in=[*Booking.OPEN, State.CONFIRMED],
+    )
+    return newer.exists()
 
 
 def choose_pending_reason(booking: Booking, awaits: str) -> str:
