@@ -69,7 +69,7 @@ def submit(request: HttpRequest, attendee: Attendee, form: CancelForm) -> HttpRe
         return show_form(request, attendee, form, status=422)
     appointment = attendee.appointment
     try:
-        change = cancel_appointment(
+        cancel_appointment(
             appointment=appointment,
             attendee=attendee,
             reason=form.cleaned_data["reason"],

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.models import Appointment, Attendee, Booking, BookingAttempt, Connection, Event
@@ -30,7 +30,7 @@ from django_meetergo.services.matching import (
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.confirmations import record_attendee_of_booking, record_confirmation
 from django_meetergo.services.retry import BOOKING_PENDING, BOOKING_SEARCH
-from django_meetergo.transactions import run_with_retries
+from django_meetergo.transactions import run_with_retries, write_transaction
 
 logger = logging.getLogger(__name__)
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
@@ -146,7 +146,7 @@ def reclaim_open_key(booking: Booking) -> bool:
         return False
     booking.open_booking_key = booking.hash_open_booking_key()
     try:
-        with transaction.atomic():
+        with write_transaction():
             Booking.objects.filter(pk=booking.pk).update(open_booking_key=booking.open_booking_key)
     except IntegrityError:
         booking.open_booking_key = None
@@ -192,7 +192,7 @@ def close_booking(booking: Booking, reason: str, *, now: datetime, message: str 
 
 def give_up_search(booking: Booking, now: datetime) -> None:
     """Leave an open booking to staff that cannot be looked for."""
-    with transaction.atomic():
+    with write_transaction():
         rows = Booking.objects.select_for_update()
         stored = rows.filter(pk=booking.pk, state__in=[State.SENDING, State.UNKNOWN, State.PENDING]).first()
         if stored is not None:
