@@ -16,8 +16,11 @@ from django_meetergo.exceptions import (
 )
 from django_meetergo.models import Appointment, Booking, BookingAttempt, Event
 from django_meetergo.services.booking.book import AttendeeData
+from django_meetergo.visitors import Visitor
 
 pytestmark = pytest.mark.django_db
+
+BROWSER = Visitor(person="a browser")
 
 
 def test_a_confirmed_booking_has_one_appointment_here_and_at_meetergo(meetergo_sandbox, book):
@@ -156,10 +159,10 @@ def test_the_same_key_with_other_content_is_refused(meetergo_sandbox, book):
 def test_a_person_has_one_open_booking_per_meeting_type(meetergo_sandbox, book):
     """While the first is unknown, another choice is refused before anything is sent."""
     meetergo_sandbox.fail_next(kind="drop_after")
-    first = book()
+    first = book(visitor=BROWSER)
 
     with pytest.raises(BookingAlreadyOpen) as refusal:
-        book(start=meetergo_sandbox.list_free_starts()[7])
+        book(start=meetergo_sandbox.list_free_starts()[7], visitor=BROWSER)
 
     assert refusal.value.booking == first
     assert meetergo_sandbox.posts() == 1
@@ -266,7 +269,7 @@ def test_answers_and_length_reach_the_service(meetergo_sandbox, book):
                 "attendee": AttendeeData(
                     first_name="Jane",
                     email="j@example.com",
-                    other_emails=["a@b.example"] * 6,
+                    other_emails=[f"guest{number}@b.example" for number in range(6)],
                 )
             },
             "other_emails",
