@@ -23,12 +23,13 @@ logger = logging.getLogger(__name__)
 
 
 def get_encryption_keys() -> tuple[str, ...]:
-    """Return the Fernet keys, the writing one first: from the setting, else from ``SECRET_KEY``."""
-    own = tuple(get_settings().ENCRYPTION_KEYS)
-    if own:
-        return own
+    """Return the Fernet keys: those of ``ENCRYPTION_KEYS``, then those derived from ``SECRET_KEY``.
+
+    The first one encrypts. Derived keys stay at the end, so that what was stored before ``ENCRYPTION_KEYS``
+    was set can be read.
+    """
     sources = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]
-    return tuple(derive_key(source) for source in sources)
+    return (*get_settings().ENCRYPTION_KEYS, *(derive_key(source) for source in sources))
 
 
 @lru_cache(maxsize=16)

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import (
     DatabaseError,
@@ -61,17 +61,18 @@ def write_transaction(*, durable: bool = False) -> Iterator[None]:
     reads before it writes would otherwise fail at once ("database is locked") if another connection has
     written in between.
     """
-    connection.ensure_connection()
+    database: Any = connection
+    database.ensure_connection()
     # The mode that the site has chosen; other backends do not have the attribute.
-    mode = getattr(connection, "transaction_mode", None)
+    mode = getattr(database, "transaction_mode", None)
     if connection.vendor == "sqlite":
-        connection.transaction_mode = "IMMEDIATE"
+        database.transaction_mode = "IMMEDIATE"
     try:
         with transaction.atomic(durable=durable):
             yield
     finally:
         if connection.vendor == "sqlite":
-            connection.transaction_mode = mode
+            database.transaction_mode = mode
 
 
 def run_with_retries(do: Callable[[], T]) -> T:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from django.core.cache import caches
-
+from django_meetergo.cache import cache
 from django_meetergo.conf import get_settings
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +63,7 @@ def normalize_address(text: str) -> str:
 class Limit:
     """At most ``times`` in a period of ``seconds``, counted in the cache that all processes share.
 
-    It slows robots down and is no guarantee: while the cache fails, nobody is limited.
+    It slows robots down and is no guarantee: while the cache is away, nobody is limited.
     """
 
     name: str
@@ -76,20 +72,11 @@ class Limit:
 
     def get_wait(self, who: str) -> int:
         """Return the seconds until ``who`` may try again; 0 if the limit is not reached."""
-        try:
-            count = caches[get_settings().CACHE].get(self._build_key(who), 0)
-        except Exception:  # each cache backend has its own errors
-            logger.exception("Reading limit %s from the cache failed; the visitor is not limited.", self.name)
-            return 0
-        return self.seconds - int(time.time()) % self.seconds if int(count) >= self.times else 0
+        count: int = cache.get(self._build_key(who), 0)
+        return self.seconds - int(time.time()) % self.seconds if count >= self.times else 0
 
     def count(self, who: str) -> None:
-        key, cache = self._build_key(who), caches[get_settings().CACHE]
-        try:
-            cache.add(key, 0, self.seconds)
-            cache.incr(key)
-        except Exception:  # see get_wait(); ValueError if the entry has expired in between
-            logger.exception("Counting for limit %s failed; the visitor is not counted.", self.name)
+        cache.increment(self._build_key(who), self.seconds)
 
     def _build_key(self, who: str) -> str:
         """Return the key of the present period. It contains a digest, not the address itself."""

@@ -281,7 +281,7 @@ def count_rows(rows: Iterable[Any], query: CalendarQuery) -> dict[str, int]:
     if query.type:
         pending = pending.filter(meeting_type=query.type)
     if query.host:
-        pending = pending.filter(meeting_type__hosts=query.host)
+        pending = pending.filter(meeting_type__hosts=int(query.host))
     active = [row for row in shown if not row.is_cancelled and not row.missing_since]
     return {
         "booked": len(active),

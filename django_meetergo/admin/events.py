@@ -17,6 +17,7 @@ from django_meetergo.admin.actions import ActionsMixin, MakeDueAction, make_acti
 from django_meetergo.admin.display import format_moment, render_link
 from django_meetergo.admin.filters import AttentionFilter, ConnectionFilter
 from django_meetergo.models import Event
+from django_meetergo.services.events import retry_event
 
 
 class EventAttention(AttentionFilter):
@@ -39,8 +40,7 @@ class CallAgain(MakeDueAction):
         return True, gettext("The receivers that have failed will be called again")
 
     def make_due(self, row: Event) -> bool:
-        waiting = Event.objects.filter(pk=row.pk, dispatched_at=None)
-        return bool(waiting.update(tries=0, next_at=timezone.now()))
+        return retry_event(event=row, now=timezone.now())
 
 
 ADMIN_ACTIONS = (CallAgain(),)
@@ -114,6 +114,6 @@ class EventAdmin(ActionsMixin):
                 gettext("attempts: %(number)d") % {"number": result.get("tries", 0)},
                 result.get("error", ""),
             )
-            for name, result in sorted(getattr(row, "receivers", {}).items())
+            for name, result in sorted(row.receivers.items())
         ]
         return format_html_join("", "<p><strong>{}</strong>: {}, {}<br>{}</p>", lines) or "–"

@@ -149,7 +149,7 @@ class Attendee(Mirrored, Person):
         ATTENDING = "attending", _("attending")
         REMOVED = "removed", _("removed")
 
-    remote_id = ExactCharField(_("meetergo id"), max_length=128, null=True)  # type: ignore[assignment]
+    remote_id = ExactCharField(_("meetergo id"), max_length=128, null=True)
     appointment = models.ForeignKey(
         Appointment, verbose_name=_("appointment"), on_delete=models.CASCADE, related_name="attendees"
     )

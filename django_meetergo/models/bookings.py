@@ -135,7 +135,7 @@ class Booking(Leased, Person):
         ]
 
     def __str__(self) -> str:
-        return self.reference
+        return str(self.reference)
 
     # Not get_absolute_url(): Django's "view on site" shows that to every user who may open the admin.
     def get_outcome_url(self) -> str:

@@ -40,7 +40,7 @@ class Connection(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.connection
+        return str(self.connection)
 
 
 class ErasedPerson(models.Model):
@@ -54,4 +54,4 @@ class ErasedPerson(models.Model):
         verbose_name_plural = _("erased people")
 
     def __str__(self) -> str:
-        return self.digest[:12]
+        return str(self.digest)[:12]

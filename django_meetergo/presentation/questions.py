@@ -9,6 +9,7 @@ from typing import Any, cast
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.forms.utils import pretty_name
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
@@ -49,9 +50,9 @@ def build_questions(
 
 def mark_optional(form: forms.Form) -> None:
     """Add "(optional)" to the labels of optional fields. Tick boxes need no such note."""
-    for field in form.fields.values():
-        if not field.required and not isinstance(field, forms.BooleanField) and field.label:
-            field.label = _("%(label)s (optional)") % {"label": field.label}
+    for name, field in form.fields.items():
+        if not field.required and not isinstance(field, forms.BooleanField) and field.label != "":
+            field.label = _("%(label)s (optional)") % {"label": field.label or pretty_name(name)}
 
 
 def validate_answers(questions: forms.Form) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -170,9 +170,17 @@ def read_start(body: dict[str, Any]) -> datetime:
 
 
 def choose_hosts(
-    state: State, kind: MeetingType, host_ids: list[str], queue_id: object
+    state: State,
+    kind: MeetingType,
+    host_ids: list[str],
+    queue_id: object,
+    *,
+    former_host_ids: Sequence[str] = (),
 ) -> tuple[list[str], Queue | None]:
-    """Return the hosts a request can be about, in the order of their turn, and the queue if there is one."""
+    """Return the hosts a request can be about, in the order of their turn, and the queue if there is one.
+
+    ``former_host_ids`` are those of an appointment that is moved: it keeps them, whatever the type has now.
+    """
     if queue_id and queue_id != kind.queue_id:
         wrong = "Queue not found" if kind.queue_id else "queueId must not be set for this meeting type"
         raise Refused(400, wrong)
@@ -180,6 +188,7 @@ def choose_hosts(
     own = queue.rotation() if queue is not None else [key for key in [kind.user_id] if key]
     if not host_ids:
         return own, queue
+    own += [host_id for host_id in former_host_ids if host_id not in own]
     if unknown := [key for key in host_ids if key not in own]:
         raise Refused(400, f"Host {unknown[0]} does not offer this meeting type")
     return [key for key in own if key in host_ids], queue

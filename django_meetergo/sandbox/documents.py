@@ -203,11 +203,16 @@ def _short_meeting_type(kind: MeetingType) -> Document:
 
 
 def appointment_document(
-    appointment: Appointment, kind: MeetingType, hosts: list[User], *, with_answers: bool = True
+    appointment: Appointment,
+    kind: MeetingType,
+    hosts: list[User],
+    *,
+    with_answers: bool = True,
+    with_reschedule_count: bool = True,
 ) -> Document:
-    """Return an appointment as reads do."""
+    """Return an appointment as reads do; some services leave out the number of moves."""
     minutes = int(appointment.length.total_seconds() // 60)
-    return {
+    document = {
         "id": appointment.id,
         "secret": appointment.secret,
         "start": print_instant(appointment.start),
@@ -240,6 +245,9 @@ def appointment_document(
         "createdAt": print_instant(appointment.created_at),
         "updatedAt": print_instant(appointment.updated_at),
     }
+    if not with_reschedule_count:
+        del document["rescheduleCount"]
+    return document
 
 
 def event_document(name: str, appointment: Appointment, kind: MeetingType, hosts: list[User]) -> Document:

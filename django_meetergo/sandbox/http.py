@@ -64,6 +64,12 @@ class Request:
         return document
 
     @property
+    def is_form(self) -> bool:
+        """Whether an HTML form sent the body."""
+        content_type = str(self.environ.get("CONTENT_TYPE") or self.header("Content-Type") or "")
+        return content_type.startswith("application/x-www-form-urlencoded")
+
+    @property
     def is_local(self) -> bool:
         """Whether the request names this computer as its host and no page of another site sent it."""
         origin = self.header("Origin")

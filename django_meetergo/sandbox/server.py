@@ -94,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Send an error as JSON, like every other response, and close the connection."""
         self.close_connection = True
         response = error_response(code, message or HTTPStatus(code).phrase)
-        headers = response.header_list(self.server.sandbox.clock.now())
+        headers = response.header_list(self.server.sandbox.state.now())
         self._send(response.status_line, headers, [response.body])
 
     def _read_body(self) -> bytes | None:

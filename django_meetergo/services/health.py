@@ -29,6 +29,7 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services import scheduler
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.events import DONE
+from django_meetergo.services.privacy.key_rotation import needs_rotation
 
 GOOD, FAIR, BAD, UNKNOWN = "good", "fair", "bad", "unknown"
 #: Days before a key expires at which the level becomes fair, and bad.
@@ -159,6 +160,9 @@ def describe_keys(account: Connection | None) -> Fact:
         return Fact(
             name=name, label=label, level=BAD, text=_("cannot decrypt the stored secrets"), advice=advice
         )
+    if needs_rotation():
+        advice = _("Run manage.py meetergo_rotate_keys, and remove no key before it has succeeded.")
+        return Fact(name=name, label=label, level=FAIR, text=_("an older key is still needed"), advice=advice)
     return Fact(name=name, label=label, level=GOOD, text=_("valid"))
 
 

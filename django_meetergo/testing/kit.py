@@ -55,6 +55,7 @@ class SandboxKit:
     def travel(self, **units: float) -> datetime:
         """Move the sandbox's clock by the arguments of a ``timedelta``, and return the new time."""
         self.sandbox.clock.offset_seconds += timedelta(**units).total_seconds()
+        self.sandbox.apply_due()
         return self.now()
 
     # Meeting types and free times

@@ -29,7 +29,8 @@ WRONG_LINK_LIMIT = Limit(name="wrong-links", times=30, seconds=600)
 def page(view: View) -> View:
     """Run a view outside ``ATOMIC_REQUESTS`` and answer 503 with a page when the database is away.
 
-    Services commit before they call meetergo, so no transaction of the request may be open.
+    Services commit before they call meetergo, so no transaction of the request may be open. Other database
+    errors, such as a missing table, are raised: waiting does not repair them.
     """
 
     @wraps(view)
@@ -39,6 +40,7 @@ def page(view: View) -> View:
         except DATABASE_ERRORS as error:
             if not is_database_away(error):
                 raise
+            # The path is not logged: it may contain a secret link.
             logger.exception("The database is away; the page %s answers 503.", view.__name__)
             return render_page(request, "meetergo/database_down.html", status=503)
 

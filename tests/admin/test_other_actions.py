@@ -98,3 +98,18 @@ def test_a_waiting_change_is_sent_now(superuser, sandbox, book):
 
     change.refresh_from_db()
     assert change.state == "done"
+
+
+def test_many_rows_wake_the_workers_once(superuser, sandbox, django_capture_on_commit_callbacks):
+    deliveries = [
+        WebhookDelivery.objects.create(
+            digest=f"d{n}", remote_id="r", state="dead", received_at=timezone.now()
+        )
+        for n in range(5)
+    ]
+
+    with django_capture_on_commit_callbacks() as callbacks:
+        superuser.run_action("webhookdelivery", "replay", deliveries)
+
+    assert WebhookDelivery.objects.filter(state="pending").count() == 5
+    assert len(callbacks) == 1

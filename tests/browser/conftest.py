@@ -60,7 +60,12 @@ def _policy(django_db_setup: None) -> Iterator[None]:
 @pytest.fixture
 def service(live_server: Any, live_meetergo_sandbox: Any, settings: Any) -> Any:
     """The sandbox, after the site has read its meeting types."""
-    settings.MEETERGO = {**settings.MEETERGO, "SITE_URL": live_server.url, "CONTACT": "01234 567890"}
+    settings.MEETERGO = {
+        **settings.MEETERGO,
+        "SITE_URL": live_server.url,
+        "CONTACT": "01234 567890",
+        "COLOR_SCHEME": "auto",
+    }
     live_meetergo_sandbox.sync_directory()
     return live_meetergo_sandbox
 

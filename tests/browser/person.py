@@ -37,7 +37,7 @@ class Person:
         language: str = "en-GB",
         **options: Any,
     ) -> None:
-        self.url, self.screens = url, screens
+        self.url, self.screens, self.has_script = url, screens, script
         self.problems: list[str] = []
         #: Other hosts the page may load from; only the official embed does.
         self.allowed_hosts: tuple[str, ...] = ()

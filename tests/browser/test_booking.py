@@ -36,7 +36,7 @@ def test_a_visitor_books_moves_and_cancels(service: Any, person: Any) -> None:
     expect(person.heading).to_have_text(re.compile("^Move to .*\\?$"))
     person.expect_focus(person.heading)
     person.press("Move appointment")
-    person.expect_title("Your appointment")
+    person.expect_title("Your appointment has been moved")
     expect(person.page.locator(".mg-ticket")).to_contain_text("Moved from")
 
     person.press("Cancel appointment", role="link")

@@ -71,7 +71,10 @@ def test_an_appointment_is_moved_after_confirmation(visitor, path, site, attende
     assert "Move appointment" in question
     answer = visitor.post(f"{path}reschedule/", start=start)
     assert (answer.status_code, answer["Location"]) == (303, path)
-    assert "Moved from" in read(visitor.get(path))
+    page = visitor.get(path)
+    assert read(page).count("Your appointment has been moved") == 2, "in the title too"
+    moved = page.context["move"]
+    assert f"From {moved['old']} to {moved['new']}." in read(page)
     attendee.appointment.refresh_from_db()
     assert attendee.appointment.start.isoformat() != old.isoformat()
     assert len(site.appointments()) == 1
@@ -106,6 +109,42 @@ def test_an_invalid_new_time_shows_the_times_and_the_error(visitor, path, start,
 
 def test_the_reschedule_page_shows_the_present_time(visitor, path):
     assert "Your appointment now:" in read(visitor.get(f"{path}reschedule/"))
+
+
+def test_the_reschedule_page_opens_at_the_month_of_the_appointment(visitor, path):
+    start = timezone.now() + timedelta(days=70)
+    Appointment.objects.update(start=start, end=start + timedelta(minutes=30))
+    assert visitor.get(f"{path}reschedule/").context["choice"].month.first == start.date().replace(day=1)
+
+
+def test_a_cancel_during_an_unclear_move_is_announced_and_carried_out_after_it(visitor, path, site):
+    """The form says what will happen, and the cancel is stored: it is never lost silently."""
+    start = list_new_starts(visitor, path)[3]
+    site.fail_next("POST /booking/confirm/reschedule", "drop_after")
+    site.fail_next("GET /v4/appointment/{id}", "drop_before", times=3)
+    visitor.post(f"{path}reschedule/", start=start)
+    move = AppointmentChange.objects.get()
+    assert move.is_open
+    assert "A move of this appointment is still in progress." in read(visitor.get(f"{path}cancel/"))
+    assert visitor.post(f"{path}cancel/", reason="I am ill").status_code == 303
+    assert "You asked to cancel this appointment." in read(visitor.get(path))
+    assert visitor.get(f"{path}cancel/")["Location"] == path
+    site.sandbox.faults.clear()
+    for _ in range(4):
+        site.run_due(after=600)
+    assert site.appointments() == []
+    assert "This appointment was cancelled" in read(visitor.get(path))
+
+
+def explain(action, attendee, now):
+    return Decision(allowed=False, reason="site_rule", message="Please call us: 01234 567890.")
+
+
+def test_the_sentence_of_the_policy_is_shown(visitor, path, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "POLICY": "tests.pages.test_manage.explain"}
+    text = read(visitor.get(path))
+    assert "Please call us: 01234 567890." in text
+    assert "cannot be changed online" not in text
 
 
 def test_a_repeated_cancel_form_cancels_once(visitor, path, site):

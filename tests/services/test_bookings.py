@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import transaction
 
 from django_meetergo.exceptions import (
     BookingAlreadyOpen,
@@ -338,3 +339,63 @@ def test_one_address_has_a_limited_number_of_future_appointments(meetergo_sandbo
 
     assert refusal.value.field == "email"
     assert first.state == "confirmed"
+
+
+def test_a_booking_inside_a_transaction_is_refused_in_one_sentence(meetergo_sandbox, book):
+    """It would send a request while rows are locked; the error names both ways out."""
+    start = meetergo_sandbox.list_free_starts()[0]
+    with transaction.atomic(), pytest.raises(InvalidRequest, match="send=False") as refusal:
+        book(start=start)
+
+    assert refusal.value.field == "send"
+    assert meetergo_sandbox.posts() == 0
+
+
+def test_an_unsent_booking_joins_the_transaction_and_is_sent_after_its_commit(meetergo_sandbox, book):
+    """Rolled back with it or sent after it; no request leaves inside it."""
+    start = meetergo_sandbox.list_free_starts()[0]
+    meetergo_sandbox.clear_availability()
+    with transaction.atomic():
+        book(start=start, send=False)
+        transaction.set_rollback(True)
+    assert not Booking.objects.exists()
+
+    with transaction.atomic():
+        booking = book(start=start, send=False)
+    meetergo_sandbox.run_due()
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+
+
+def test_the_losers_of_a_slot_cost_no_request(meetergo_sandbox, book):
+    """The slot is known to be booked, so neither availability nor the booking is requested."""
+    kit = meetergo_sandbox
+    first = book()
+    before = len(kit.sandbox.request_log.entries(kind="request"))
+
+    for number in range(5):
+        person = AttendeeData(email=f"loser{number}@example.com", first_name="Jo")
+        booking = book(start=first.start, attendee=person)
+        assert (booking.state, booking.reason) == ("closed", "slot_taken")
+
+    assert len(kit.sandbox.request_log.entries(kind="request")) == before
+
+
+def test_a_booking_of_a_connection_with_a_webhook_costs_one_post_and_one_read(meetergo_sandbox, book):
+    """The read that the delivery causes makes the re-read of the booking needless."""
+    kit = meetergo_sandbox
+    kit.register_webhook()
+    start = kit.list_free_starts()[0]
+    before = len(kit.sandbox.request_log.entries(kind="request"))
+
+    booking = book(start=start)
+    kit.run_due()
+    kit.deliver()
+    for seconds in (3, 3):
+        kit.run_due(after=seconds)
+
+    booking.refresh_from_db()
+    assert booking.attendee.remote_id
+    assert booking.next_at is None
+    assert len(kit.sandbox.request_log.entries(kind="request")) == before + 2

@@ -28,6 +28,16 @@ class IntroForm(forms.Form):
         return given
 
 
+class WidgetsForm(forms.Form):
+    """Widgets that consist of several inputs, hidden inputs, labels that Django derives from the name."""
+
+    when = forms.SplitDateTimeField(label="When was it?", required=False)
+    born = forms.DateField(label="Born", widget=forms.SelectDateWidget, required=False)
+    source = forms.CharField(widget=forms.HiddenInput, initial="newsletter", required=False)
+    favourite_colour = forms.CharField(required=False)
+    agreed = forms.BooleanField(label="I agree", help_text="You can withdraw this later.", required=False)
+
+
 class ManyForm(forms.Form):
     """One question more than the limit."""
 

@@ -107,6 +107,23 @@ def test_answers_are_kept_for_the_next_try(visitor, site):
     assert 'value="Jane"' in again
 
 
+def test_widgets_with_several_inputs_are_shown_and_stored(visitor, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"intro-call": "tests.tags.questions.WidgetsForm"}}
+    start = visitor.list_starts("intro-call")[0]
+    page = visitor.text("/book/intro-call/details/", start=start)
+    assert "Favourite colour (optional)" in page
+    assert "You can withdraw this later." in page
+    assert re.search(r'<input type="hidden" name="q-source" value="newsletter"', page)
+    assert "Source" not in page
+    answers = {"q-when_0": "2026-01-02", "q-when_1": "10:30", "q-born_year": "2026", "q-born_month": "2"}
+    answer = visitor.book(start=start, **answers, **{"q-born_day": "3", "q-source": "newsletter"})
+    assert answer.status_code == 303
+    stored = Booking.objects.get().custom_fields
+    assert stored["born"] == "2026-02-03"
+    assert stored["when"].startswith("2026-01-02T10:30")
+    assert stored["source"] == "newsletter"
+
+
 def test_a_long_answer_is_left_out_of_the_cookie_first():
     typed = fill_in(**{"q-words": "ä" * 1900}).list_typed()
     assert typed["first_name"] == "Jane"

@@ -43,14 +43,14 @@ def list_references(text):
 def test_two_widgets_on_one_page_do_not_share_an_id(site_page, site):
     text = site_page.render(WIDGET + '{% meetergo_booking_widget "consultation" %}' + WIDGET)
     ids = list_ids(text)
-    assert len(ids) == len(set(ids)) == 12
+    assert len(ids) == len(set(ids)) == 15
     assert list_references(text) <= set(ids)
 
 
 def test_heading_levels_follow_the_given_one(site_page, site):
     """The widget has no main element and skips no level."""
     text = site_page.render('{% meetergo_booking_widget "intro-call" heading_level=3 %}')
-    assert re.findall(r"<h(\d)", text) == ["3", "4", "4", "5", "4"]
+    assert re.findall(r"<h(\d)", text) == ["3", "4", "5", "4", "4"]
     assert "<main" not in text
     assert re.findall(r"<h(\d)", site_page.render(WIDGET))[0] == "2"
 
@@ -121,11 +121,11 @@ def test_tags_render_with_an_incomplete_request(site, settings, tag):
         assert re.search(r">[^<]*\d\d:\d\d<", page.render(tag))
 
 
-def test_a_widget_with_cached_times_costs_two_queries_and_no_call(site_page, visitor, site, movable_clock):
+def test_a_widget_with_cached_times_costs_three_queries_and_no_call(site_page, visitor, site, movable_clock):
     """If the widget itself is not cached."""
     visitor.get("/book/intro-call/")
     calls = site.posts("GET /v4/booking-availability")
-    for tag, most in ((WIDGET, 2), (NEXT, 1)):
+    for tag, most in ((WIDGET, 3), (NEXT, 2)):
         with CaptureQueriesContext(connection) as queries:
             site_page.render(tag)
         assert len(queries) == most

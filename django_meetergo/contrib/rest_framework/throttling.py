@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
+import hashlib
 from math import ceil
 from typing import Any
 
 from rest_framework.settings import api_settings
 from rest_framework.throttling import ScopedRateThrottle
 
+from django_meetergo import links
 from django_meetergo.cache import cache
+from django_meetergo.conf import get_settings
 from django_meetergo.visitors import get_client_address
-
-logger = logging.getLogger(__name__)
 
 #: Defaults. A site overrides them by the same names in ``REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]``; None
 #: removes a limit.
@@ -31,14 +31,12 @@ class SchedulingThrottle(ScopedRateThrottle):  # type: ignore[misc]
     """Count requests per scope and caller in the cache of ``MEETERGO["CACHE"]``.
 
     The rates deter misuse and guarantee nothing: while the cache fails, no request is refused.
+    A valid link is counted by itself, so that wrong links of other people never refuse it. Network addresses
+    are counted only where the site says which header holds them (``CLIENT_IP_HEADER``): behind a proxy all
+    visitors have the same ``REMOTE_ADDR``.
     """
 
-    def allow_request(self, request: Any, view: Any) -> bool:
-        try:
-            return bool(super().allow_request(request, view))
-        except Exception:  # cache backends raise errors of their own
-            logger.exception("Counting a request for the rate %s failed; the request is allowed.", self.scope)
-            return True
+    cache = cache
 
     def get_headers(self) -> dict[str, str]:
         """Return the ``RateLimit-…`` headers of the request that was counted last; none without a rate."""
@@ -52,20 +50,25 @@ class SchedulingThrottle(ScopedRateThrottle):  # type: ignore[misc]
             "RateLimit-Reset": str(max(ceil(reset), 0)),
         }
 
-    cache = cache
-
     def get_rate(self) -> str | None:
         rates = {**RATES, **api_settings.DEFAULT_THROTTLE_RATES}
         rate: str | None = rates[self.scope]
         return rate
 
     def get_cache_key(self, request: Any, view: Any) -> str | None:
-        """Return the key of the caller; None, so no limit, if the network address is not known."""
-        is_signed_in = request.user and request.user.is_authenticated
-        if not is_signed_in and not self.get_ident(request):
+        """Return the key of the caller: the user, the link or the network address. None is not counted."""
+        user, token = request.user, view.kwargs.get("token")
+        if user and user.is_authenticated:
+            caller = f"user {user.pk}"
+        elif token and is_signed(token):
+            caller = f"link {token}"
+        elif get_settings().CLIENT_IP_HEADER:
+            caller = f"address {get_client_address(request.META)}"
+        else:
             return None
-        key: str | None = super().get_cache_key(request, view)
-        return key
+        return f"meetergo:rate:{self.scope}:{hashlib.sha256(caller.encode()).hexdigest()[:32]}"
 
-    def get_ident(self, request: Any) -> str:
-        return get_client_address(request.META)
+
+def is_signed(token: str) -> bool:
+    """Whether the site has signed this token, whatever it names."""
+    return any(links.unsign(token, salt=salt) for salt in (links.BOOKING_SALT, links.MANAGE_SALT))

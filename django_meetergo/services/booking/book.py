@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, models
 
 from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
@@ -35,7 +35,12 @@ from django_meetergo.services.booking.outcomes import close_booking
 from django_meetergo.services.booking.rebooking import build_agreement
 from django_meetergo.services.booking.sending import is_slot_booked, send_booking
 from django_meetergo.services.events import record_booking_event
-from django_meetergo.transactions import DATABASE_ERRORS, is_database_away, is_in_transaction
+from django_meetergo.transactions import (
+    DATABASE_ERRORS,
+    is_database_away,
+    is_in_transaction,
+    write_transaction,
+)
 from django_meetergo.visitors import Visitor
 from django_meetergo.wakeup import wake_workers
 
@@ -228,7 +233,7 @@ def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = 
     """
     booking.slot_hold_key = booking.hash_slot_hold_key()
     try:
-        with transaction.atomic():
+        with write_transaction():
             if replaces is not None:
                 supersede_booking(replaces, now)
             booking.save()
@@ -276,7 +281,7 @@ def store_without_slot(booking: Booking, now: datetime) -> Booking:
     if not booking.rebook_consent:
         booking.open_booking_key = None
     try:
-        with transaction.atomic():
+        with write_transaction():
             booking.save(force_insert=True)
             if not booking.rebook_consent:
                 return close_booking(booking, Reason.SLOT_TAKEN, now=now)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from django.db import transaction
-
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import Booking, BookingAttempt, Connection, Event, Lease
@@ -31,6 +29,7 @@ from django_meetergo.services.matching import list_references, match_documents, 
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.attendees import record_remote_ids
 from django_meetergo.services.retry import BOOKING_OUTCOME, BOOKING_REREAD, BOOKING_WATCH
+from django_meetergo.transactions import write_transaction
 
 logger = logging.getLogger(__name__)
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
@@ -65,7 +64,7 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
         is_complete = moved.is_complete
         # What may be the booking's keeps it from being called not booked.
         is_ambiguous |= bool(matches.count or match_documents(booking, moved.documents).count)
-    with transaction.atomic():
+    with write_transaction():
         held = Booking.objects.select_for_update()
         held = held.filter(lease_token=lease.token, state=State.UNKNOWN)
         stored = held.filter(pk=booking.pk).first()
@@ -77,7 +76,7 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
 def mark_interrupted(booking: Booking, now: datetime) -> bool:
     """Mark a booking unknown whose process died while sending it. Returns whether it was one."""
     interrupted = Booking.objects.filter(pk=booking.pk, state=State.SENDING, lease_until__lt=now)
-    with transaction.atomic():
+    with write_transaction():
         changed = interrupted.update(state=State.UNKNOWN, lease_token=None, lease_until=None, next_at=now)
         if changed:
             end_last_attempt(booking, Outcome.UNKNOWN, now)
@@ -138,7 +137,7 @@ def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -
             raise
         except RemoteError as error:
             return postpone_reread(booking, lease, error, now)
-    with transaction.atomic():
+    with write_transaction():
         record_document(booking, document, now)
         Booking.objects.finish(lease, next_at=None, tries=0, polls=0)
     booking.refresh_from_db()

@@ -6,7 +6,7 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, models
 
 from django_meetergo.exceptions import InvalidRequest
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
@@ -19,7 +19,7 @@ from django_meetergo.services.changes.queue import (
     refuse_second_change,
 )
 from django_meetergo.services.changes.sending import send_change
-from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away, write_transaction
 from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ def store_change(
     check_change_limit(change, now)
     change.open_change_key = hash_open_change_key(change)
     try:
-        with transaction.atomic(durable=send):
+        with write_transaction(durable=send):
             change.save()
     except IntegrityError:
         first = AppointmentChange.objects.filter(open_change_key=change.open_change_key).first()

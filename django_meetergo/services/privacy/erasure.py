@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
-from django.db import models, transaction
+from django.db import models
 
 from django_meetergo.conf import list_connection_names
 from django_meetergo.models import (
@@ -33,6 +33,7 @@ from django_meetergo.services.mirror.erasure import (
     hash_erasure_digest,
 )
 from django_meetergo.services.privacy.people import find_person, mentions_any
+from django_meetergo.transactions import write_transaction
 
 BATCH_SIZE = 500
 
@@ -70,14 +71,14 @@ def erase_person(*, email: str, now: datetime) -> ErasureReport:
     record_erasure(person.addresses, now)
     report = ErasureReport(addresses=sorted(person.addresses))
     for attendee in person.attendees:
-        with transaction.atomic():
+        with write_transaction():
             report.log_entries += erase_attendee(attendee)
         report.attendees += 1
     for booking in person.bookings:
         if booking.is_open:
             report.still_open.append(booking.reference)
             continue
-        with transaction.atomic():
+        with write_transaction():
             report.log_entries += erase_booking(booking)
         report.bookings += 1
     for booking in person.invitations:
@@ -187,7 +188,7 @@ def finish_erasures() -> int:
     for booking in ended.iterator(chunk_size=BATCH_SIZE):
         salt = salts.get(booking.connection)
         if salt and digest_person(salt, booking.email_folded) in digests:
-            with transaction.atomic():
+            with write_transaction():
                 erase_booking(booking)
             erased += 1
     return erased

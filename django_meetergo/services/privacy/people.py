@@ -76,4 +76,5 @@ def search(rows: QuerySet[Any], column: str, addresses: set[str]) -> Iterator[An
         longest = max(re.findall(r"[a-z0-9.-]+", domain), key=len, default="")
         parts |= Q(text__contains=longest) if longest else Q(pk__isnull=False)
     text = Lower(Cast(column, TextField()))
-    return rows.annotate(text=text).filter(parts).order_by("pk").iterator(chunk_size=500)
+    found: Iterator[Any] = rows.annotate(text=text).filter(parts).order_by("pk").iterator(chunk_size=500)
+    return found

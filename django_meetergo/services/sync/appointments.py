@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
-from django.db import transaction
 from django.db.models import F
 
 from django_meetergo.clock import Stopwatch
@@ -43,7 +42,7 @@ from django_meetergo.services.sync.runs import (
     open_run,
     release_when_stopped,
 )
-from django_meetergo.transactions import run_with_retries
+from django_meetergo.transactions import run_with_retries, write_transaction
 
 Kind, State = SyncRun.Kind, SyncRun.State
 PAGE_SIZE = 100
@@ -309,7 +308,7 @@ def sync_appointment(*, appointment: Appointment, client: MeetergoClient, now: d
     except NotFound:
         record_missing(appointment=appointment, now=watch.now())
     else:
-        with transaction.atomic():
+        with write_transaction():
             record_appointment(connection=appointment.connection, document=document, now=watch.now())
             adopt_documents(connection=appointment.connection, documents=[document], now=watch.now())
         # An unchanged document is not written, but the time of the read is.

@@ -83,8 +83,8 @@ class InputPartSerializer(ApiSerializer):
     type = EnumField("InputType", INPUT_TYPES)
     multiple = serializers.BooleanField(help_text="The value is a list of such values.")
     required = serializers.BooleanField(help_text="For a boolean: it must be true.")
-    min = BoundField(allow_null=True)
-    max = BoundField(allow_null=True)
+    min = BoundField()
+    max = BoundField()
     step = serializers.FloatField(
         allow_null=True, help_text="The value is `min`, or 0, plus a multiple of it."
     )
@@ -104,7 +104,7 @@ class InputSerializer(InputPartSerializer):
     label = serializers.CharField()
     help_text = serializers.CharField()
     url = serializers.CharField(allow_null=True, help_text="A page that the label refers to.")
-    initial = InitialField(allow_null=True)
+    initial = InitialField()
     parts = InputPartSerializer(
         many=True, help_text="For the type `parts`: the value is a list, one per part."
     )

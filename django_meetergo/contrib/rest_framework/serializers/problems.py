@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from django_meetergo.contrib.rest_framework import problems
@@ -78,17 +78,14 @@ MEMBERS: Mapping[ProblemType, Mapping[str, serializers.Field]] = {
 def build_serializer(kind: ProblemType) -> type[ApiSerializer]:
     """Return the serializer class that describes one problem type (RFC 9457)."""
 
-    def describe(schema: Mapping[str, Any]) -> Any:
-        return extend_schema_field(dict(schema))(serializers.Field)()
-
+    name = kind.schema_name
     fields: dict[str, Any] = {
-        "type": describe({"type": "string", "enum": [kind.uri]}),
+        "type": EnumField(f"{name}Type", [kind.uri]),
         "title": serializers.CharField(help_text="In the language of `Accept-Language`."),
-        "status": describe({"type": "integer", "enum": [int(kind.status)]}),
+        "status": serializers.IntegerField(min_value=int(kind.status), max_value=int(kind.status)),
         "detail": serializers.CharField(required=False, help_text="A sentence to show, where there is one."),
         **MEMBERS.get(kind, {}),
     }
-    name = kind.schema_name
     serializer: type[ApiSerializer] = type(name, (ApiSerializer,), fields)
     described: type[ApiSerializer] = extend_schema_serializer(component_name=name)(serializer)
     return described
