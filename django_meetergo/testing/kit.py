@@ -193,8 +193,6 @@ class SandboxKit:
         entries = self.sandbox.request_log.entries(kind="request")
         return sum(f"{entry['method']} {entry['route']}" in routes for entry in entries)
 
-    posts = count_requests
-
     def appointments(self, *, active: bool = True) -> list[Any]:
         """Return the sandbox's appointments that were made since it was seeded, oldest first."""
         return [

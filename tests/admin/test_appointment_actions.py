@@ -31,9 +31,9 @@ def test_a_confirmation_page_changes_nothing(superuser, sandbox, book):
     assert "Cancel 1 appointment?" in get_text(chosen)
     assert "Will be cancelled; meetergo notifies person0.intro-call@example.com" in get_text(chosen)
     assert AppointmentChange.objects.count() == 0
-    assert sandbox.posts(CANCEL) == 0
+    assert sandbox.count_requests(CANCEL) == 0
     superuser.run_action("appointment", "cancel", [appointment])
-    assert sandbox.posts(CANCEL) == 1
+    assert sandbox.count_requests(CANCEL) == 1
 
 
 def test_three_are_cancelled_with_a_reason_and_the_others_are_not_changed(superuser, sandbox, book):
@@ -130,12 +130,12 @@ def test_more_than_twenty_are_sent_in_the_background(superuser, sandbox):
 
     assert "0 of 25" in get_text(result)
     assert 'value="0" max="25"' in result.content.decode()
-    assert sandbox.posts(CANCEL) == 0
+    assert sandbox.count_requests(CANCEL) == 0
     for _ in range(4):
         sandbox.run_due(after=120)
     page = superuser.client.get(result.request["PATH_INFO"])
     assert "25 of 25" in get_text(page)
-    assert sandbox.posts(CANCEL) > 0
+    assert sandbox.count_requests(CANCEL) > 0
 
 
 def test_a_cancel_whose_answer_is_lost_is_checked(superuser, sandbox, book):
@@ -234,4 +234,4 @@ def test_a_refusal_is_shown_in_words(superuser, sandbox, book):
     result = superuser.post("appointment_cancel", ids=appointment.pk, confirmed="yes")
 
     assert "No change: already cancelled" in get_text(result)
-    assert sandbox.posts(CANCEL) == 0
+    assert sandbox.count_requests(CANCEL) == 0

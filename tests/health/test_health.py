@@ -247,7 +247,7 @@ def test_a_probe_leaves_no_request_behind_that_somebody_must_confirm(meetergo_sa
         call_command("meetergo_doctor", "--probe", "checkup")
 
     assert "choose another type" in capsys.readouterr().out
-    assert meetergo_sandbox.posts() == 0
+    assert meetergo_sandbox.count_requests() == 0
 
 
 def test_a_probe_that_cannot_book_says_why(meetergo_sandbox):

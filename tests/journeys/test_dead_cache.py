@@ -83,7 +83,7 @@ def test_a_cancel_is_carried_out_and_reported(visitor, site, lose_cache):  # noq
     answer = visitor.post(f"{path}cancel/", reason="")
 
     assert answer.status_code == 303
-    assert site.posts(CANCEL) == 1
+    assert site.count_requests(CANCEL) == 1
     assert Appointment.objects.get().is_cancelled
     assert visitor.get(answer["Location"]).status_code == 200
 

@@ -291,7 +291,7 @@ def test_both_envelopes_of_a_delivery_are_parsed():
 BERLIN = dt.timezone(dt.timedelta(hours=2))
 
 
-def wish(**changes) -> payloads.BookingPayload:
+def payload(**changes) -> payloads.BookingPayload:
     attendee = {
         "email": "jane.doe@example.com",
         "first_name": "Jane",
@@ -311,7 +311,7 @@ def wish(**changes) -> payloads.BookingPayload:
 def test_the_body_of_a_booking_suits_both_dialects():
     """Answers are sent under both keys as text, the two required keys are present, the offset is kept."""
     answers = {"company_size": "50-200", "guests": "3", "company": "Example Consulting"}
-    assert payloads.build_booking(wish()) == {
+    assert payloads.build_booking(payload()) == {
         "meetingTypeId": "mt-1",
         "start": "2026-10-23T09:00:00+02:00",
         "hostIds": ["h-1"],
@@ -329,9 +329,9 @@ def test_the_body_of_a_booking_suits_both_dialects():
 
 
 def test_a_booking_names_hosts_or_a_queue():
-    queued = payloads.build_booking(wish(queue_id="q-1"))
+    queued = payloads.build_booking(payload(queue_id="q-1"))
     assert (queued["queueId"], "hostIds" in queued) == ("q-1", False)
-    assert "queueId" not in payloads.build_booking(wish())
+    assert "queueId" not in payloads.build_booking(payload())
 
 
 @pytest.mark.parametrize(
@@ -339,24 +339,24 @@ def test_a_booking_names_hosts_or_a_queue():
     [("google_meet", "google"), ("teams", "teamsForBusiness2"), ("in_person", "local"), ("zoom", "zoom")],
 )
 def test_channels_are_sent_by_their_current_names(ours, theirs):
-    assert payloads.build_booking(wish(channel=ours))["channel"] == theirs
+    assert payloads.build_booking(payload(channel=ours))["channel"] == theirs
 
 
 def test_declined_consent_and_reminders_are_sent():
     refused = {"receive_reminders": False, "data_policy_accepted": False, "answers": {}, "company": ""}
-    attendee = payloads.build_booking(wish(attendee=refused))["attendee"]
+    attendee = payloads.build_booking(payload(attendee=refused))["attendee"]
     assert attendee["receiveReminders"] is attendee["dataPolicyAccepted"] is False
     assert attendee["notes"] == {}
 
 
 def test_a_phone_only_booking_sends_no_email():
-    body = payloads.build_booking(wish(phone_only=True, attendee={"phone": "+49 30 5550100"}))
+    body = payloads.build_booking(payload(phone_only=True, attendee={"phone": "+49 30 5550100"}))
     assert (body["phoneOnlyBooking"], "email" in body["attendee"]) == (True, False)
 
 
 def test_a_naive_start_is_refused():
     with pytest.raises(ValueError, match="naive"):
-        payloads.build_booking(wish(start=dt.datetime(2026, 10, 23, 9)))  # noqa: DTZ001 - the point
+        payloads.build_booking(payload(start=dt.datetime(2026, 10, 23, 9)))  # noqa: DTZ001 - the point
 
 
 # Bounds

@@ -56,7 +56,7 @@ def test_a_fresh_document_costs_no_call(kit):
     first, second = list_free(kit), list_free(kit)
 
     assert first.times == second.times
-    assert kit.posts(GET) == 1
+    assert kit.count_requests(GET) == 1
 
 
 def test_an_older_document_is_shown_without_waiting(kit):
@@ -66,7 +66,7 @@ def test_an_older_document_is_shown_without_waiting(kit):
 
     shown = list_free(kit)
 
-    assert kit.posts(GET) == 1
+    assert kit.count_requests(GET) == 1
     assert shown.times
     assert not shown.stale
 
@@ -80,7 +80,7 @@ def test_only_viewed_documents_are_refreshed(kit):
 
     kit.run_due(periodic=True)
 
-    assert kit.posts(GET) == 2
+    assert kit.count_requests(GET) == 2
     assert kit.now() - list_free(kit).as_of < timedelta(seconds=60)
 
 
@@ -95,7 +95,7 @@ def test_a_separate_task_refreshes_viewed_documents(kit):
     assert tasks.poll_availability.name == "meetergo.poll_availability"
     tasks.poll_availability()
 
-    assert kit.posts(GET) == 2
+    assert kit.count_requests(GET) == 2
 
 
 def test_two_workers_refresh_a_document_once(kit):
@@ -112,13 +112,13 @@ def test_two_workers_refresh_a_document_once(kit):
     assert refresh_window(window, client=kit.client("planned"), now=now)
     assert not refresh_window(window, client=kit.client("planned"), now=now)
 
-    assert kit.posts(GET) == 2
+    assert kit.count_requests(GET) == 2
 
 
 def test_without_views_nothing_is_fetched(kit):
     kit.run_due(periodic=True)
 
-    assert kit.posts(GET) == 0
+    assert kit.count_requests(GET) == 0
 
 
 def test_an_outage_leaves_the_last_document_which_is_marked_as_stale(kit):
@@ -175,13 +175,13 @@ def test_a_webhook_removes_a_booked_slot_without_fetching_availability(kit):
     """The re-read of the appointment is enough. A cancel only flags the document."""
     start = kit.list_free_starts()[2]
     kit.occupy_slot(start)
-    asked = kit.posts(GET)
+    asked = kit.count_requests(GET)
 
     kit.reread_all()
     kit.run_due()
 
     assert start not in kit.list_free_starts()
-    assert kit.posts(GET) == asked
+    assert kit.count_requests(GET) == asked
 
 
 def test_a_cancelled_time_comes_back_with_the_next_refresh(kit, book):
@@ -224,7 +224,7 @@ def test_fifty_views_of_a_missing_document_cost_one_call(kit):
     for thread in threads:
         thread.join()
 
-    assert kit.posts(GET) <= 2  # a window's edge may lie within the three days
+    assert kit.count_requests(GET) <= 2  # a window's edge may lie within the three days
     assert all(one.times for one in found)
     assert max(waited) < WAIT_SECONDS + 1
 

@@ -31,7 +31,7 @@ def test_a_confirmed_booking_has_one_appointment_here_and_at_meetergo(meetergo_s
     [remote] = meetergo_sandbox.appointments_of(booking)
     assert booking.attendee.appointment.remote_id == remote.id
     assert booking.attendee.appointment.start == booking.start
-    assert meetergo_sandbox.posts() == 1
+    assert meetergo_sandbox.count_requests() == 1
 
 
 def test_the_first_reread_fills_in_what_the_answer_left_out(meetergo_sandbox, book):
@@ -60,7 +60,7 @@ def test_a_lost_answer_is_reconciled_by_reading_and_never_sent_again(meetergo_sa
 
     booking.refresh_from_db()
     assert booking.state == "confirmed"
-    assert meetergo_sandbox.posts() == 1
+    assert meetergo_sandbox.count_requests() == 1
     assert len(meetergo_sandbox.appointments_of(booking)) == 1
 
 
@@ -78,7 +78,7 @@ def test_a_lost_request_is_closed_as_not_booked_after_two_complete_reads(meeterg
     booking.refresh_from_db()
     assert (booking.state, booking.reason) == ("closed", "not_booked")
     assert booking.open_booking_key is None
-    assert meetergo_sandbox.posts() == 1
+    assert meetergo_sandbox.count_requests() == 1
     assert meetergo_sandbox.appointments() == []
 
 
@@ -94,7 +94,7 @@ def test_an_unreadable_answer_is_reconciled(meetergo_sandbox, book, kind):
 
     booking.refresh_from_db()
     assert booking.state == "confirmed"
-    assert meetergo_sandbox.posts() == 1
+    assert meetergo_sandbox.count_requests() == 1
 
 
 def test_incomplete_reads_are_left_to_staff_and_never_called_not_booked(meetergo_sandbox, book):
@@ -131,7 +131,7 @@ def test_a_second_visitor_of_a_booked_slot_costs_no_request(meetergo_sandbox, bo
     second = book(start=first.start, attendee=AttendeeData(email="john@example.com", first_name="John"))
 
     assert (second.state, second.reason) == ("closed", "slot_taken")
-    assert kit.posts() == 1
+    assert kit.count_requests() == 1
 
 
 def test_the_same_form_twice_is_one_booking(meetergo_sandbox, book):
@@ -141,7 +141,7 @@ def test_the_same_form_twice_is_one_booking(meetergo_sandbox, book):
     second = book(start=start, idempotency_key="one-form")
 
     assert first.pk == second.pk
-    assert meetergo_sandbox.posts() == 1
+    assert meetergo_sandbox.count_requests() == 1
 
 
 def test_the_same_key_with_other_content_is_refused(meetergo_sandbox, book):
@@ -153,7 +153,7 @@ def test_the_same_key_with_other_content_is_refused(meetergo_sandbox, book):
         book(start=starts[5], idempotency_key="one-form")
 
     assert refusal.value.booking == first
-    assert meetergo_sandbox.posts() == 1
+    assert meetergo_sandbox.count_requests() == 1
 
 
 def test_a_person_has_one_open_booking_per_meeting_type(meetergo_sandbox, book):
@@ -165,7 +165,7 @@ def test_a_person_has_one_open_booking_per_meeting_type(meetergo_sandbox, book):
         book(start=meetergo_sandbox.list_free_starts()[7], visitor=BROWSER)
 
     assert refusal.value.booking == first
-    assert meetergo_sandbox.posts() == 1
+    assert meetergo_sandbox.count_requests() == 1
 
 
 def test_a_request_that_was_not_carried_out_is_sent_twice_and_then_closed(meetergo_sandbox, book):
@@ -287,7 +287,7 @@ def test_what_cannot_be_right_is_refused_by_name_before_anything_is_stored(
         book(**change)
 
     assert refusal.value.field == field
-    assert Booking.objects.count() == meetergo_sandbox.posts() == 0
+    assert Booking.objects.count() == meetergo_sandbox.count_requests() == 0
 
 
 def test_an_unlisted_start_is_refused(meetergo_sandbox, book):
@@ -297,7 +297,7 @@ def test_an_unlisted_start_is_refused(meetergo_sandbox, book):
     with pytest.raises(StartNotOffered):
         book(start=start)
 
-    assert Booking.objects.count() == meetergo_sandbox.posts() == 0
+    assert Booking.objects.count() == meetergo_sandbox.count_requests() == 0
 
 
 def test_a_disabled_meeting_type_cannot_be_booked(meetergo_sandbox, book):
@@ -351,7 +351,7 @@ def test_a_booking_inside_a_transaction_is_refused_in_one_sentence(meetergo_sand
         book(start=start)
 
     assert refusal.value.field == "send"
-    assert meetergo_sandbox.posts() == 0
+    assert meetergo_sandbox.count_requests() == 0
 
 
 def test_an_unsent_booking_joins_the_transaction_and_is_sent_after_its_commit(meetergo_sandbox, book):

@@ -288,7 +288,7 @@ def test_a_booking_whose_process_died_while_sending_is_reconciled(meetergo_sandb
 
     booking.refresh_from_db()
     assert (booking.state, booking.reason) == ("closed", "not_booked")
-    assert kit.posts() == 0
+    assert kit.count_requests() == 0
     assert timedelta() < booking.closed_at - booking.created_at < timedelta(minutes=5)
 
 
@@ -422,7 +422,7 @@ def test_a_booking_that_was_not_sent_in_time_is_closed(meetergo_sandbox, jane, a
 
     booking.refresh_from_db()
     assert (booking.state, booking.reason) == ("closed", "unreachable")
-    assert kit.posts() == 0
+    assert kit.count_requests() == 0
 
 
 def test_a_closed_booking_becomes_pending_only_if_its_attendee_has_no_other(meetergo_sandbox, book):

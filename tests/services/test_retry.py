@@ -113,14 +113,14 @@ def test_a_change_with_a_lost_answer_costs_few_reads(meetergo_sandbox, booked, r
     kit.fail_next(route, "drop_after")
     change = make_change(kit, booked, request_change)
     kit.fail_next(READ, "status_before", status=500, times=-1)
-    reads = kit.posts(READ)
+    reads = kit.count_requests(READ)
 
     run_for(kit, TEN_MINUTES)
 
     change.refresh_from_db()
     assert change.state == "unknown"
-    assert kit.posts(READ) - reads <= 20
-    assert kit.posts(route) == 1
+    assert kit.count_requests(READ) - reads <= 20
+    assert kit.count_requests(route) == 1
     kit.sandbox.faults.clear()
     run_for(kit, 1800, step=600)
     change.refresh_from_db()
@@ -138,7 +138,7 @@ def test_a_change_that_can_never_be_verified_ends_after_three_days(meetergo_sand
 
     change.refresh_from_db()
     assert (change.state, change.outcome, change.open_change_key) == ("refused", "unverified", None)
-    assert kit.posts(READ) < 70
+    assert kit.count_requests(READ) < 70
 
 
 def test_a_change_survives_ten_minutes_without_the_service_and_not_a_day(meetergo_sandbox, booked):
@@ -147,7 +147,7 @@ def test_a_change_survives_ten_minutes_without_the_service_and_not_a_day(meeterg
     kit.fail_next("*", "status_before", status=429, times=-1)
     change = make_change(kit, booked, "cancel")
     run_for(kit, TEN_MINUTES)
-    assert kit.posts(CANCEL) <= 20
+    assert kit.count_requests(CANCEL) <= 20
     kit.sandbox.faults.clear()
     run_for(kit, 300, step=100)
     change.refresh_from_db()
@@ -178,7 +178,7 @@ def test_a_change_of_a_day_long_outage_is_refused(meetergo_sandbox, booked):
 
     change.refresh_from_db()
     assert (change.state, change.outcome) == ("refused", "unreachable")
-    assert kit.posts(CANCEL) <= 30
+    assert kit.count_requests(CANCEL) <= 30
 
 
 def test_deliveries_are_tried_for_three_days(meetergo_sandbox):
@@ -190,14 +190,14 @@ def test_deliveries_are_tried_for_three_days(meetergo_sandbox):
     kit.reread_all()
     kit.fail_next(READ, "status_before", status=500, times=-1)
     run_for(kit, TEN_MINUTES)
-    assert kit.posts(READ) <= 20
+    assert kit.count_requests(READ) <= 20
     run_for(kit, 70 * 3600, step=2 * 3600)
     assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"pending"}
 
     run_for(kit, 8 * 3600, step=2 * 3600)
 
     assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"dead"}
-    assert kit.posts(READ) <= 2 * 75
+    assert kit.count_requests(READ) <= 2 * 75
 
 
 def test_a_booking_whose_appointment_cannot_be_read_is_not_reread_for_ever(meetergo_sandbox, book):
@@ -210,7 +210,7 @@ def test_a_booking_whose_appointment_cannot_be_read_is_not_reread_for_ever(meete
 
     booking.refresh_from_db()
     assert (booking.state, booking.next_at) == ("confirmed", None)
-    assert kit.posts(READ) <= 6
+    assert kit.count_requests(READ) <= 6
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(TEN_MINUTES, 12), (DAY, 150)])
@@ -228,7 +228,7 @@ def test_a_sync_in_an_outage_costs_few_requests(meetergo_sandbox, seconds, most)
     near = SyncRun.objects.filter(kind="near")
     assert not near.filter(state="done").exists()
     assert near.count() <= 2
-    assert kit.posts(LIST) <= 6 * most
+    assert kit.count_requests(LIST) <= 6 * most
 
 
 # Connections that are no longer in the settings

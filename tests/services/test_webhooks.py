@@ -79,11 +79,11 @@ def test_a_burst_about_one_appointment_is_one_read(meetergo_sandbox, book):
     for name in ("booking_created", "booking_rescheduled", "booking_created"):
         deliver(meetergo_sandbox, webhookType=name, id=remote_id)
     meetergo_sandbox.run_due()
-    before = meetergo_sandbox.posts("GET /v4/appointment/{id}")
+    before = meetergo_sandbox.count_requests("GET /v4/appointment/{id}")
 
     meetergo_sandbox.run_due(after=3)
 
-    assert meetergo_sandbox.posts("GET /v4/appointment/{id}") == before + 1
+    assert meetergo_sandbox.count_requests("GET /v4/appointment/{id}") == before + 1
     assert sorted(WebhookDelivery.objects.values_list("receive_count", flat=True)) == [1, 2]
 
 
