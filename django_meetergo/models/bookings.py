@@ -145,15 +145,14 @@ class Booking(Leased, Person):
         """
         return links.get_booking_path(self)
 
-    def hash_open_booking_key(self, visitor: str = "") -> str | None:
-        """Return the key that allows a visitor one open booking per attendee and meeting type.
+    def hash_open_booking_key(self, booked_by: str) -> str | None:
+        """Return the key that allows one open booking per meeting type, attendee and person who books.
 
-        ``visitor`` identifies the browser; without it the key belongs to the signed-in user. None if both are
-        unknown. The attendee's address alone makes no key, because anybody can enter it.
+        ``booked_by`` is the signed-in user, the visitor's browser or the site itself; empty if unknown, and
+        then there is no key: the attendee's address alone makes none, because any visitor can enter it.
         """
-        visitor = visitor or (f"user {self.user_id}" if self.user_id else "")
         attendee = fold_email(self.email) or self.phone
-        return hash_key(self.connection, self.meeting_type_id, visitor, attendee) if visitor else None
+        return hash_key(self.connection, self.meeting_type_id, booked_by, attendee) if booked_by else None
 
     def hash_slot_hold_key(self) -> str | None:
         """Return the key that allows one open booking per host and start, for one host with one seat."""

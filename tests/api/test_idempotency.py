@@ -37,7 +37,7 @@ def fill_limit_of_appointments(settings):
 
 
 def fill_limit_of_bookings(settings):
-    settings.MEETERGO = {**settings.MEETERGO, "MAX_BOOKINGS_PER_DAY": 1}
+    settings.MEETERGO = {**settings.MEETERGO, "MAX_BOOKINGS_PER_HOUR": 1}
 
 
 def add_question(settings):

@@ -79,8 +79,8 @@ def test_answers_say_how_many_requests_are_left(front_end, low_rates):
 
 
 def test_too_many_bookings_are_told_apart_from_too_many_requests(front_end, settings):
-    """Nothing is promised about when: the limit counts bookings, not requests."""
-    settings.MEETERGO = {**settings.MEETERGO, "MAX_BOOKINGS_PER_DAY": 1}
+    """The limit counts bookings, not requests, and says when it ends."""
+    settings.MEETERGO = {**settings.MEETERGO, "MAX_BOOKINGS_PER_HOUR": 1}
     starts = front_end.list_starts()
     assert front_end.book(start=starts[0]).status_code == 201
     answer = front_end.book(start=starts[6])
@@ -268,6 +268,7 @@ from django.conf import settings
 settings.configure(
     SECRET_KEY="x",
     ROOT_URLCONF="django_meetergo.urls",
+    TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_meetergo"],
     MEETERGO={"API_KEY": "rgo-x"},
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},

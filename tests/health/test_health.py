@@ -57,7 +57,9 @@ def test_a_lost_encryption_key_is_seen(facts, settings):
     assert facts()["encryption"].level == GOOD
 
     settings.MEETERGO = {**settings.MEETERGO, "ENCRYPTION_KEYS": [Fernet.generate_key().decode()]}
+    assert facts()["encryption"].level == FAIR  # the key derived from SECRET_KEY still reads it
 
+    settings.SECRET_KEY = "another secret key"
     assert facts()["encryption"].level == BAD
 
 

@@ -139,9 +139,11 @@ def book_appointment(
     if first := find_by_idempotency_key(booking):
         return first
     validation.validate_request(booking, now)
-    if visitor:
+    if visitor is not None:
         validation.check_visitor_limits(booking, visitor)
-        booking.open_booking_key = booking.hash_open_booking_key(visitor.person)
+    # Staff and the site's own code know the attendee, so they all share one key for each.
+    booked_by = visitor.person if visitor is not None else "site"
+    booking.open_booking_key = booking.hash_open_booking_key(booked_by)
     stopwatch = Stopwatch(now)
     offered = can_skip_availability(booking) or is_offered(
         meeting_type=meeting_type, start=start, duration=booking.duration, client=client, now=now

@@ -144,7 +144,9 @@ def reclaim_open_key(booking: Booking) -> bool:
     """Make a closed booking the open one of its attendee again. Returns False when there is a newer one."""
     if has_newer_booking(booking):
         return False
-    booking.open_booking_key = booking.hash_open_booking_key()
+    booking.open_booking_key = booking.hash_open_booking_key(
+        f"user {booking.user_id}" if booking.user_id else ""
+    )
     try:
         with write_transaction():
             Booking.objects.filter(pk=booking.pk).update(open_booking_key=booking.open_booking_key)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography.fernet import Fernet, InvalidToken
 from django.db import models
 from django.db.models import F, TextField
 from django.db.models.functions import Cast
 
-from django_meetergo.fields import UnreadableText, get_encryption_keys
+from django_meetergo.fields import UnreadableText, build_cipher, get_encryption_keys
 from django_meetergo.models import Appointment, Connection
 from django_meetergo.models.connections import CANARY_TEXT
 from django_meetergo.transactions import write_transaction
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 BATCH_SIZE = 500
 
@@ -41,7 +43,7 @@ def rotate_keys(*, discard: bool = False, on_batch: Callable[[Rotation], None] |
     ``discard`` replaces secrets that no key decrypts; without it they are left alone.
     """
     report = Rotation()
-    newest = Fernet(get_encryption_keys()[0])
+    newest = build_cipher(get_encryption_keys()[:1])
     for model, column, replacement in ENCRYPTED_COLUMNS:
         last = 0
         while batch := read_batch(model, column, after=last):
@@ -68,7 +70,7 @@ def read_batch(model: type[models.Model], column: str, *, after: int) -> list[An
 
 
 def rotate_batch(
-    model: type[models.Model], column: str, batch: list[Any], newest: Fernet, report: Rotation
+    model: type[models.Model], column: str, batch: list[Any], newest: MultiFernet, report: Rotation
 ) -> None:
     outdated = []
     for row in batch:
@@ -91,7 +93,9 @@ def rotate_batch(
     report.rotated += len(outdated)
 
 
-def is_encrypted_with(key: Fernet, token: str) -> bool:
+def is_encrypted_with(key: MultiFernet, token: str) -> bool:
+    from cryptography.fernet import InvalidToken
+
     try:
         key.decrypt(token.encode())
     except InvalidToken:
@@ -101,5 +105,5 @@ def is_encrypted_with(key: Fernet, token: str) -> bool:
 
 def needs_rotation() -> bool:
     """Return whether secrets were stored under another key than the first, as the canaries show."""
-    newest = Fernet(get_encryption_keys()[0])
+    newest = build_cipher(get_encryption_keys()[:1])
     return any(not is_encrypted_with(newest, row.stored) for row in read_batch(Connection, "canary", after=0))
