@@ -70,6 +70,9 @@ class AddressesField(forms.CharField):
             raise ValidationError(message % {"limit": MAX_GUESTS}, code="too_many")
         for address in found:
             if not is_email_address(address):
-                message = _("“%(address)s” is not an e-mail address. Write one like name@example.com.")
-                raise ValidationError(message, code="invalid", params={"address": address[:80]})
+                raise ValidationError(
+                    _("“%(address)s” is not an e-mail address. Write one like name@example.com."),
+                    code="invalid",
+                    params={"address": address[:80]},
+                )
         return found
