@@ -1,4 +1,6 @@
-"""The app configuration: registers the system checks and connects the background worker."""
+"""The app configuration: registers the system checks, masks tokens in logs and connects the
+background worker.
+"""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
@@ -11,6 +13,7 @@ class MeetergoConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_meetergo import background, checks  # noqa: F401 - registers the checks
+        from django_meetergo import background, checks, request_logs  # noqa: F401 - registers the checks
 
+        request_logs.install_filters()
         background.connect_wake_ups()

@@ -6,7 +6,6 @@ With ``"cron"`` nothing in here runs; ``manage.py meetergo_tick`` does the work.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from datetime import UTC, datetime
 from typing import Any
@@ -29,17 +28,26 @@ class BackgroundWorker:
     def __init__(self) -> None:
         self._woken = threading.Event()
         self._lock = threading.Lock()
-        self._pid: int | None = None
+        self._thread: threading.Thread | None = None
+        self._is_started = False
         self._is_stopped = False
 
+    def start(self) -> None:
+        """Allow this process to have the thread, and start it."""
+        self._is_started = True
+        self.wake()
+
     def wake(self) -> None:
-        """Start the thread if this process has none, and let it run due work now."""
+        """Let the thread run due work now. Does nothing before ``start()``."""
+        if not self._is_started:
+            return
         self._woken.set()
         with self._lock:
-            # A forked process inherits this object, but not its thread.
-            if self._pid != os.getpid():
-                self._pid = os.getpid()
-                threading.Thread(target=self.run, name="meetergo-background", daemon=True).start()
+            # Dead after an error that nothing catches, and in a forked process, which inherits this object
+            # but not its thread.
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self.run, name="meetergo-background", daemon=True)
+                self._thread.start()
 
     def stop(self) -> None:
         """End the thread after the round it is in."""
@@ -78,16 +86,17 @@ worker = BackgroundWorker()
 
 
 def connect_wake_ups() -> None:
-    """Wake the worker when a service announces due work, and once at the first request of the process.
+    """Start the worker with the first request of the process; wake it when a service announces due work.
 
-    The first request picks up what an earlier process has left behind.
+    The first request also picks up what an earlier process has left behind. Without requests nothing is
+    started: a management command must not have a second writer beside it.
     """
     work_due.connect(handle_wake_up, dispatch_uid="meetergo.background")
-    request_started.connect(wake_on_first_request, dispatch_uid="meetergo.background")
+    request_started.connect(start_with_first_request, dispatch_uid="meetergo.background")
 
 
 def handle_wake_up(*, skip_broker: bool = False, **kwargs: Any) -> None:
-    """Wake the thread, or publish a Celery task, as ``BACKGROUND`` says."""
+    """Wake the thread of this process if it has one, or publish a Celery task, as ``BACKGROUND`` says."""
     match get_settings().BACKGROUND:
         case "inline":
             worker.wake()
@@ -97,6 +106,9 @@ def handle_wake_up(*, skip_broker: bool = False, **kwargs: Any) -> None:
             tasks.publish_wake_up()
 
 
-def wake_on_first_request(**kwargs: Any) -> None:
+def start_with_first_request(**kwargs: Any) -> None:
     request_started.disconnect(dispatch_uid="meetergo.background")
-    handle_wake_up()
+    if get_settings().BACKGROUND == "inline":
+        worker.start()
+    else:
+        handle_wake_up()

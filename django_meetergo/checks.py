@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
 from django import forms
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import DEFAULT_DB_ALIAS, connection, router
+from django.template import TemplateDoesNotExist, TemplateSyntaxError
+from django.template.backends.django import Template as DjangoTemplate
+from django.template.loader import get_template
+from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 from django.utils.timezone import localdate
 
-from django_meetergo.conf import (
-    CONNECTION_KEYS,
-    KNOWN_KEYS,
-    SETTING_NAME,
-    Settings,
-    get_raw_settings,
-    get_settings,
-    list_unknown_keys,
-)
+from django_meetergo.conf import SETTING_NAME, Settings, get_raw_settings, get_settings, list_problems
 
 PERSONAL, PLATFORM = "rgo-", "ak_live:"
 MIN_TOKEN_LENGTH = 24
@@ -35,36 +34,28 @@ MAX_QUESTIONS = 49  # meetergo accepts 50 answers, and our reference is one of t
 
 @register("meetergo")
 def check_settings(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
-    if not isinstance(get_raw_settings(), dict):
-        return [
-            Error(
-                f"{SETTING_NAME} is not a dictionary.",
-                hint='Set it to a dictionary, for example {"API_KEY": "…"}.',
-                id="meetergo.E001",
-            )
-        ]
-    if unknown := list_unknown_keys():
-        hint = f"Its keys are: {', '.join(sorted(KNOWN_KEYS))}."
-        return [
-            Error(f"{SETTING_NAME} has no key {name}.", hint=hint, id="meetergo.E002") for name in unknown
-        ]
+    if found := [build_error(place, problem) for place, problem in list_problems(get_raw_settings())]:
+        return found
     settings = get_settings()
-    return [
-        *check_credentials(settings),
-        *check_background(settings),
-        *check_webhooks(settings),
-        *check_cache(settings),
-        *check_expiry(settings),
-        *check_encryption(settings),
-        *check_databases(settings),
-        *check_forms(settings),
-        *check_embed(settings),
-    ]
+    return [message for check in SETTINGS_CHECKS for message in check(settings)]
+
+
+def build_error(place: str, problem: str) -> Error:
+    """Return the error for a key that is unknown or has a wrong value."""
+    if not place and not problem.startswith("has no key"):
+        number, hint = "E001", 'Set it to a dictionary, for example {"API_KEY": "…"}.'
+    elif problem.startswith("has no key"):
+        number, hint = "E002", "Correct or remove the key: as it is, it has no effect."
+    elif "KEY_EXPIRES" in place:
+        number, hint = "E016", "Use a date, for example datetime.date(2027, 1, 31)."
+    else:
+        number, hint = "E018", "See the reference of the settings for the type and the default of this key."
+    return Error(f"{SETTING_NAME}{place} {problem}.", hint=hint, id=f"meetergo.{number}")
 
 
 @register("meetergo", Tags.security, deploy=True)
 def check_deployment(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
-    if list_unknown_keys():
+    if any(list_problems(get_raw_settings())):
         return []
     settings = get_settings()
     found: list[CheckMessage] = []
@@ -88,23 +79,41 @@ def check_deployment(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     return found
 
 
+@register("meetergo", Tags.database)
+def check_slugs(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Warn about forms for meeting types that do not exist. Runs in ``migrate`` and ``check --database``."""
+    if DEFAULT_DB_ALIAS not in (databases or ()) or any(list_problems(get_raw_settings())):
+        return []
+    from django_meetergo.models import MeetingType
+
+    if MeetingType._meta.db_table not in connection.introspection.table_names():
+        return []
+    known = set(MeetingType.objects.values_list("slug", flat=True))
+    return [
+        checks.Warning(
+            f'{SETTING_NAME}["FORMS"]["{slug}"] is for a meeting type that this site does not have.',
+            hint=f"The slugs are: {', '.join(sorted(known))}.",
+            id="meetergo.W011",
+        )
+        for slug in get_settings().FORMS
+        if known and slug not in known
+    ]
+
+
 def check_credentials(settings: Settings) -> Iterator[CheckMessage]:
     if not settings.API_KEY and not settings.CONNECTIONS:
-        yield Error(
+        # No error: images are built, and migrations run, where no credential is at hand.
+        yield checks.Warning(
             f'{SETTING_NAME} has no credential: set "API_KEY".',
             hint="Create a token at my.meetergo.com/integrations, or use the sandbox: "
             "manage.py meetergo_sandbox prints a key.",
-            id="meetergo.E003",
+            id="meetergo.W008",
         )
     if settings.API_KEY:
         yield from check_credential("", settings.API_KEY, settings.USER_ID)
     for name, given in settings.CONNECTIONS.items():
-        if unknown := sorted(set(given) - CONNECTION_KEYS):
-            yield Error(
-                f'{SETTING_NAME}["CONNECTIONS"]["{name}"] has no key {", ".join(unknown)}.',
-                hint=f"Its keys are: {', '.join(sorted(CONNECTION_KEYS))}.",
-                id="meetergo.E002",
-            )
         yield from check_credential(
             f'["CONNECTIONS"]["{name}"]', given.get("API_KEY", ""), given.get("USER_ID", "")
         )
@@ -112,7 +121,11 @@ def check_credentials(settings: Settings) -> Iterator[CheckMessage]:
 
 def check_credential(where: str, key: str, user_id: str) -> Iterator[CheckMessage]:
     place = f"{SETTING_NAME}{where}"
-    if key.startswith(PERSONAL):
+    if not key:
+        yield checks.Warning(
+            f'{place} has no "API_KEY".', hint="Set it, or remove the connection.", id="meetergo.W008"
+        )
+    elif key.startswith(PERSONAL):
         if user_id:
             yield Error(
                 f'{place} has a personal token and a "USER_ID".',
@@ -141,6 +154,12 @@ def check_background(settings: Settings) -> Iterator[CheckMessage]:
             hint='Use "inline", "celery" or "cron".',
             id="meetergo.E007",
         )
+    if settings.BACKGROUND == "celery" and find_spec("celery") is None:
+        yield Error(
+            f'{SETTING_NAME}["BACKGROUND"] is "celery", and Celery is not installed.',
+            hint="Install it: pip install django-meetergo[celery].",
+            id="meetergo.E023",
+        )
 
 
 def check_webhooks(settings: Settings) -> Iterator[CheckMessage]:
@@ -156,6 +175,13 @@ def check_webhooks(settings: Settings) -> Iterator[CheckMessage]:
             hint="The token is part of a URL: use letters, digits, - and _.",
             id="meetergo.E008",
         )
+    parts = urlsplit(settings.SITE_URL)
+    if settings.SITE_URL and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        yield Error(
+            f'{SETTING_NAME}["SITE_URL"] is not the address of a site.',
+            hint='Write it with its scheme: "https://www.example.com".',
+            id="meetergo.E024",
+        )
     if settings.SITE_URL.startswith("http://") and not settings.SANDBOX:
         yield checks.Warning(
             f'{SETTING_NAME}["SITE_URL"] is plain http.',
@@ -169,6 +195,7 @@ def check_cache(settings: Settings) -> Iterator[CheckMessage]:
     if not backend:
         yield Error(
             f'{SETTING_NAME}["CACHE"] names {settings.CACHE!r}, which CACHES does not have.',
+            hint="Use the alias of an entry in CACHES.",
             id="meetergo.E009",
         )
     private = ("locmem", "dummy", "filebased")
@@ -200,17 +227,9 @@ def check_expiry(settings: Settings) -> Iterator[CheckMessage]:
     dated = {f'{SETTING_NAME}["KEY_EXPIRES"]': settings.KEY_EXPIRES}
     for name, given in settings.CONNECTIONS.items():
         dated[f'{SETTING_NAME}["CONNECTIONS"]["{name}"]["KEY_EXPIRES"]'] = given.get("KEY_EXPIRES")
-    today = localdate() if django_settings.USE_TZ else date.today()  # noqa: DTZ011 - without USE_TZ a site has one time zone
+    today = localdate() if django_settings.USE_TZ else date.today()  # noqa: DTZ011 - see check_site()
     for place, day in dated.items():
-        if day is None:
-            continue
-        if not isinstance(day, date) or isinstance(day, datetime):
-            yield Error(
-                f"{place} is not a date.",
-                hint="Use a date, for example datetime.date(2027, 1, 31).",
-                id="meetergo.E016",
-            )
-        elif (day - today).days <= EXPIRES_SOON_DAYS:
+        if day is not None and (day - today).days <= EXPIRES_SOON_DAYS:
             yield checks.Warning(
                 f"{place}: the credential expires on {day.isoformat()}.",
                 hint="Create a new one at my.meetergo.com, put it into the settings and change the date.",
@@ -244,6 +263,23 @@ def check_databases(settings: Settings) -> Iterator[CheckMessage]:
             "and silence this check.",
             id="meetergo.W006",
         )
+    options = given.get("OPTIONS", {})
+    is_tuned = (
+        options.get("transaction_mode") == "IMMEDIATE" and "wal" in options.get("init_command", "").lower()
+    )
+    if not is_server and not is_tuned and not django_settings.DEBUG and not settings.SANDBOX:
+        yield checks.Warning(
+            "SQLite is not set up for several writers: the site's own transactions may fail.",
+            hint='Add "OPTIONS": {"transaction_mode": "IMMEDIATE", '
+            '"init_command": "PRAGMA journal_mode=WAL"}.',
+            id="meetergo.W009",
+        )
+    if router.db_for_write(apps.get_model("meetergo", "Booking")) != DEFAULT_DB_ALIAS:
+        yield Error(
+            "A database router puts the tables of django-meetergo into another database.",
+            hint='Its transactions use "default": let the router return None for the app "meetergo".',
+            id="meetergo.E022",
+        )
 
 
 def check_forms(settings: Settings) -> Iterator[CheckMessage]:
@@ -271,7 +307,11 @@ def check_forms(settings: Settings) -> Iterator[CheckMessage]:
 def check_questions(place: str, form: type[forms.Form]) -> Iterator[CheckMessage]:
     questions = form.base_fields
     if len(questions) > MAX_QUESTIONS:
-        yield Error(f"{place} has more than {MAX_QUESTIONS} questions.", id="meetergo.E014")
+        yield Error(
+            f"{place} has more than {MAX_QUESTIONS} questions.",
+            hint="meetergo accepts no more.",
+            id="meetergo.E014",
+        )
     if files := [name for name, field in questions.items() if isinstance(field, forms.FileField)]:
         yield Error(
             f"{place} asks for files: {', '.join(files)}.",
@@ -281,9 +321,79 @@ def check_questions(place: str, form: type[forms.Form]) -> Iterator[CheckMessage
 
 
 def check_embed(settings: Settings) -> Iterator[CheckMessage]:
-    if isinstance(settings.EMBED_HOSTS, str) or any("/" in host for host in settings.EMBED_HOSTS):
+    if any("/" in host for host in settings.EMBED_HOSTS):
         yield checks.Warning(
             f'{SETTING_NAME}["EMBED_HOSTS"] is not a list of host names.',
             hint='Use host names without "https://", for example ["cal.meetergo.com"].',
             id="meetergo.W004",
         )
+
+
+def check_site(settings: Settings) -> Iterator[CheckMessage]:
+    """Check what the app needs of the site: time zones, its URLs, a base template and a policy."""
+    if not django_settings.USE_TZ:
+        yield Error(
+            "USE_TZ is False: appointments would be stored without a time zone.",
+            hint="Set USE_TZ = True.",
+            id="meetergo.E021",
+        )
+    try:
+        reverse("meetergo:index")
+    except NoReverseMatch:
+        yield checks.Warning(
+            "The URLs of django-meetergo are not included.",
+            hint='Add path("book/", include("django_meetergo.urls")) to the URLconf.',
+            id="meetergo.W010",
+        )
+    yield from check_template(settings.BASE_TEMPLATE)
+    yield from check_policy(settings.POLICY)
+
+
+def check_template(name: str) -> Iterator[CheckMessage]:
+    problem = ""
+    try:
+        template = get_template(name)
+    except TemplateDoesNotExist as error:
+        problem = f"is not found: {error}"
+    except TemplateSyntaxError as error:
+        problem = f"has an error: {error}"
+    else:
+        if not isinstance(template, DjangoTemplate):
+            problem = "is not a template of Django's own engine"
+    if problem:
+        yield Error(
+            f'{SETTING_NAME}["BASE_TEMPLATE"] {problem}.',
+            hint='Name a Django template that has the blocks of "meetergo/base.html".',
+            id="meetergo.E020",
+        )
+
+
+def check_policy(path: str) -> Iterator[CheckMessage]:
+    problem = ""
+    try:
+        policy = import_string(path)
+    except ImportError as error:
+        problem = f"cannot be imported: {error}"
+    else:
+        if not callable(policy):
+            problem = "is not a function"
+    if problem:
+        yield Error(
+            f'{SETTING_NAME}["POLICY"] {problem}.',
+            hint='Use the dotted path of a function, for example "shop.policies.may_change".',
+            id="meetergo.E019",
+        )
+
+
+SETTINGS_CHECKS = (
+    check_credentials,
+    check_background,
+    check_webhooks,
+    check_cache,
+    check_expiry,
+    check_encryption,
+    check_databases,
+    check_site,
+    check_forms,
+    check_embed,
+)

@@ -1,14 +1,17 @@
-"""The ``MEETERGO`` setting: its keys, their defaults, and the credential of each connection."""
+"""The ``MEETERGO`` setting: its keys, their types and defaults, and the credential of each connection."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import date, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, TypedDict, get_args, get_origin, get_type_hints
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import Promise
 
 DEFAULT_CONNECTION = "default"
 SETTING_NAME = "MEETERGO"
@@ -16,7 +19,10 @@ SETTING_NAME = "MEETERGO"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The keys of ``MEETERGO``. Durations are seconds unless the name says otherwise."""
+    """The keys of ``MEETERGO``. Durations are seconds unless the name says otherwise.
+
+    A value must have the type of its annotation: see ``list_problems``.
+    """
 
     # The service
     API_KEY: str = field(default="", repr=False)
@@ -74,11 +80,41 @@ class Settings:
         return timedelta(seconds=self.LEASE)
 
 
+class ConnectionKeys(TypedDict, total=False):
+    """The keys of an entry in ``CONNECTIONS``."""
+
+    API_KEY: str
+    USER_ID: str
+    KEY_EXPIRES: date | None
+
+
+class RebookKeys(TypedDict, total=False):
+    """The keys of ``REBOOK``: how far from the chosen time an attendee may be booked."""
+
+    days: int
+    weekdays: Sequence[int]
+    hours: Sequence[int]
+    attempts: int
+    minutes: int
+
+
+class RetentionKeys(TypedDict, total=False):
+    """The keys of ``RETENTION_DAYS``."""
+
+    deliveries: int
+    bookings: int
+    events: int
+
+
 KNOWN_KEYS = frozenset(item.name for item in fields(Settings))
-CONNECTION_KEYS = frozenset({"API_KEY", "USER_ID", "KEY_EXPIRES"})
+#: Numbers that must be greater than 0; all others must be 0 or greater.
+POSITIVE = frozenset({
+    "REQUESTS_PER_MINUTE", "TIMEOUT", "TIMEOUT_BACKGROUND", "OUTCOME_DEADLINE", "LEASE", "SYNC_INTERVAL",
+    "FULL_SYNC_INTERVAL", "DIRECTORY_SYNC_INTERVAL",
+})  # fmt: skip
 
 
-def get_raw_settings() -> Mapping[str, Any]:
+def get_raw_settings() -> Any:
     """Return ``MEETERGO`` as the site wrote it, unchecked."""
     return getattr(django_settings, SETTING_NAME, {})
 
@@ -88,6 +124,116 @@ def list_unknown_keys() -> list[str]:
     return sorted(set(get_raw_settings()) - KNOWN_KEYS)
 
 
+# Types
+
+
+@cache
+def get_types(keys: type) -> dict[str, Any]:
+    return get_type_hints(keys)
+
+
+def has_type(value: Any, hint: Any) -> bool:
+    """Return whether a value has the type of an annotation. A text is no sequence, a bool is no number."""
+    origin, args = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if origin is UnionType:
+        return any(has_type(value, each) for each in args)
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(
+            has_type(key, args[0]) and has_type(item, args[1]) for key, item in value.items()
+        )
+    if origin is Sequence:
+        is_list = isinstance(value, list | tuple)
+        return is_list and all(has_type(item, args[0]) for item in value)
+    if hint is float or hint is int:
+        return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
+    if hint is date:
+        return isinstance(value, date) and not isinstance(value, datetime)
+    # A text may be translated: gettext_lazy().
+    return isinstance(value, str | Promise) if hint is str else isinstance(value, hint)
+
+
+def describe_type(hint: Any) -> str:
+    """Return the name of a type for an error message: “a list of texts”, “a number or None”."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is UnionType:
+        return " or ".join(describe_type(each) for each in args)
+    if origin is Sequence:
+        return f"a list of {'texts' if args[0] is str else 'whole numbers'}"
+    if origin is Mapping:
+        kinds = {str: " of texts", int: " of whole numbers"}
+        return f"a dictionary{kinds.get(args[1], '')}"
+    names = {str: "a text", int: "a whole number", float: "a number", bool: "True or False", NoneType: "None"}
+    return names.get(hint, "a datetime.date")
+
+
+def list_problems(given: Any) -> Iterator[tuple[str, str]]:
+    """Yield (key, problem) for every key of ``MEETERGO`` that is unknown or has a wrong value.
+
+    The value itself is not in the text: it may be a secret.
+    """
+    if not isinstance(given, Mapping):
+        yield "", "must be a dictionary"
+        return
+    problems = list(list_key_problems(given, Settings))
+    yield from problems
+    if problems:
+        return
+    for name, entry in given.get("CONNECTIONS", {}).items():
+        yield from list_key_problems(entry, ConnectionKeys, f'["CONNECTIONS"]["{name}"]')
+    yield from list_key_problems(given.get("RETENTION_DAYS", {}), RetentionKeys, '["RETENTION_DAYS"]')
+    yield from list_rebook_problems(given.get("REBOOK") or {})
+    yield from list_duration_problems(Settings(**given))
+
+
+def list_key_problems(given: Mapping[str, Any], keys: type, where: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (place, problem) for the keys of one dictionary; ``where`` is its place in ``MEETERGO``."""
+    types = get_types(keys)
+    for name in sorted(map(str, set(given) - set(types))):
+        yield where, f"has no key {name}; its keys are {join(types)}"
+    for name, hint in types.items():
+        if name not in given:
+            continue
+        place = f'{where}["{name}"]'
+        value = given[name]
+        if not has_type(value, hint):
+            yield place, f"must be {describe_type(hint)}, not {describe_value(value)}"
+        elif hint in {int, float} and not value >= 0:
+            yield place, "must not be negative"
+        elif name in POSITIVE and not value:
+            yield place, "must be greater than 0"
+
+
+def list_rebook_problems(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    problems = list(list_key_problems(given, RebookKeys, '["REBOOK"]'))
+    yield from problems
+    if problems:
+        return
+    if not set(given.get("weekdays", ())) <= set(range(7)):
+        yield '["REBOOK"]["weekdays"]', "must be numbers from 0 (Monday) to 6 (Sunday)"
+    hours = given.get("hours", (0, 24))
+    if len(hours) != 2 or not 0 <= hours[0] < hours[1] <= 24:
+        yield '["REBOOK"]["hours"]', "must be the first and the last hour, for example (8, 18)"
+
+
+def list_duration_problems(settings: Settings) -> Iterator[tuple[str, str]]:
+    """A call must have ended before its row is claimed again, and before its outcome is looked up."""
+    longest = max(settings.TIMEOUT, settings.TIMEOUT_BACKGROUND)
+    for name in ("LEASE", "OUTCOME_DEADLINE"):
+        if getattr(settings, name) < longest:
+            yield f'["{name}"]', f"must be at least TIMEOUT and TIMEOUT_BACKGROUND: {longest:g} seconds"
+
+
+def describe_value(value: Any) -> str:
+    """Return the type of a value for an error message."""
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def join(names: Any) -> str:
+    return ", ".join(sorted(names))
+
+
 #: The last value of the setting and its ``Settings``: a page asks for them several times.
 _cached: tuple[Mapping[str, Any], Settings] | None = None
 
@@ -95,13 +241,14 @@ _cached: tuple[Mapping[str, Any], Settings] | None = None
 def get_settings() -> Settings:
     """Return the current settings. ``override_settings`` takes effect at once.
 
-    Unknown keys raise ``ImproperlyConfigured``, so a typo cannot silently disable a setting.
+    Unknown keys and values of a wrong type raise ``ImproperlyConfigured``, so a typo cannot silently
+    disable a setting.
     """
     global _cached
     given, last = get_raw_settings(), _cached
     if last is None or last[0] != given:
-        if unknown := list_unknown_keys():
-            raise ImproperlyConfigured(f"{SETTING_NAME} has no key {', '.join(unknown)}.")
+        if problems := [f"{SETTING_NAME}{place} {problem}." for place, problem in list_problems(given)]:
+            raise ImproperlyConfigured(" ".join(problems))
         _cached = last = dict(given), Settings(**given)
     return last[1]
 

@@ -1,4 +1,4 @@
-"""A text column that is stored encrypted.
+"""Text columns: compared exactly, and stored encrypted.
 
 ``cryptography`` is imported on first use: it would double what this app adds to the start of a process.
 """
@@ -23,12 +23,13 @@ logger = logging.getLogger(__name__)
 
 
 def get_encryption_keys() -> tuple[str, ...]:
-    """Return the Fernet keys, the writing one first: from the setting, else from ``SECRET_KEY``."""
-    own = tuple(get_settings().ENCRYPTION_KEYS)
-    if own:
-        return own
+    """Return the Fernet keys: those of ``ENCRYPTION_KEYS``, then those derived from ``SECRET_KEY``.
+
+    The first one encrypts. Derived keys stay at the end, so that what was stored before ``ENCRYPTION_KEYS``
+    was set can be read.
+    """
     sources = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]
-    return tuple(derive_key(source) for source in sources)
+    return (*get_settings().ENCRYPTION_KEYS, *(derive_key(source) for source in sources))
 
 
 @lru_cache(maxsize=16)
@@ -78,6 +79,23 @@ def decrypt(token: str) -> str:
         return UnreadableText(token)
 
 
+class ExactCharField(models.CharField):  # type: ignore[type-arg]
+    """A text that identifies something: equal only if every character is, on every database.
+
+    MariaDB's default collations ignore case, accents and trailing spaces.
+    """
+
+    def db_parameters(self, connection: Any) -> Any:
+        parameters = super().db_parameters(connection)
+        if connection.vendor == "mysql":
+            parameters["collation"] = "utf8mb4_nopad_bin"
+        return parameters
+
+
+#: Every Fernet token begins with its version, 0x80, and a time: this is their base64.
+TOKEN_PREFIX = "gAAAAA"  # noqa: S105
+
+
 class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
     """A text that is stored as Fernet ciphertext. An empty text is stored as such; lookups do not work."""
 
@@ -89,3 +107,12 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
             return value.token
         value = super().get_prep_value(value)
         return encrypt(value) if value else value
+
+    def value_to_string(self, obj: models.Model) -> str:
+        """Return the ciphertext: ``dumpdata`` must not print secrets."""
+        return self.get_prep_value(self.value_from_object(obj)) or ""
+
+    def to_python(self, value: Any) -> Any:
+        """Decrypt a ciphertext, as ``loaddata`` passes it."""
+        value = super().to_python(value)
+        return decrypt(value) if value and value.startswith(TOKEN_PREFIX) else value

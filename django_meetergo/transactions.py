@@ -1,11 +1,15 @@
-"""Short transactions that are repeated on conflicts."""
+"""Write transactions, their repetition after conflicts, and what it means that the database is away."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from django.db import (
+    DatabaseError,
     IntegrityError,
     InterfaceError,
     InternalError,
@@ -17,9 +21,11 @@ from django.db import (
 T = TypeVar("T")
 
 MAX_ATTEMPTS = 3
+#: A transaction is not repeated when its attempts have taken this long.
+MAX_SECONDS = 10.0
+#: The longest pause before the second attempt; it doubles with each attempt.
+PAUSE_SECONDS = 0.1
 
-#: What Django raises when the database has gone away.
-DATABASE_LOST = (OperationalError, InterfaceError)
 #: What Django raises when the database cannot be reached or cannot store anything. Other mistakes raise
 #: the same classes: ask ``is_database_away``.
 DATABASE_ERRORS = (OperationalError, InterfaceError, InternalError)
@@ -47,22 +53,54 @@ def is_database_away(error: BaseException) -> bool:
     return error.args[:1] != (MARIADB_UNKNOWN_COLUMN,)
 
 
+@contextmanager
+def write_transaction(*, durable: bool = False) -> Iterator[None]:
+    """Run a block that writes in ``transaction.atomic()``.
+
+    On SQLite the transaction takes the write lock when it begins, and waits for it. A transaction that
+    reads before it writes would otherwise fail at once ("database is locked") if another connection has
+    written in between.
+    """
+    database: Any = connection
+    database.ensure_connection()
+    # The mode that the site has chosen; other backends do not have the attribute.
+    mode = getattr(database, "transaction_mode", None)
+    if connection.vendor == "sqlite":
+        database.transaction_mode = "IMMEDIATE"
+    try:
+        with transaction.atomic(durable=durable):
+            yield
+    finally:
+        if connection.vendor == "sqlite":
+            database.transaction_mode = mode
+
+
 def run_with_retries(do: Callable[[], T]) -> T:
-    """Call ``do`` in a transaction of its own and return its result; repeat it after a conflict.
+    """Call ``do`` in a write transaction of its own and return its result; repeat it after a conflict.
 
     Two workers may insert the same row, and a database may choose this transaction as the victim of a
     deadlock. The next attempt sees what the other worker has committed. Within a caller's transaction only
     an ``IntegrityError`` is repeated: a deadlock has rolled back the caller's part as well.
     """
+    started = time.monotonic()
     repeatable = (IntegrityError,) if connection.in_atomic_block else (IntegrityError, OperationalError)
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
-            with transaction.atomic():
+            with write_transaction():
                 return do()
-        except repeatable:
-            if attempt == MAX_ATTEMPTS:
+        except repeatable as error:
+            is_too_late = time.monotonic() - started > MAX_SECONDS
+            if attempt == MAX_ATTEMPTS or is_too_late or not can_be_repeated(error):
                 raise
+            if not isinstance(error, IntegrityError):
+                # A session that the server has ended: the next attempt opens another.
+                connection.close_if_unusable_or_obsolete()
+                time.sleep(random.uniform(0, PAUSE_SECONDS * 2**attempt))  # noqa: S311 - spreads the load
     raise AssertionError("unreachable")
+
+
+def can_be_repeated(error: DatabaseError) -> bool:
+    return isinstance(error, IntegrityError) or is_database_away(error)
 
 
 def is_in_transaction() -> bool:

@@ -72,8 +72,8 @@ class Limit:
 
     def get_wait(self, who: str) -> int:
         """Return the seconds until ``who`` may try again; 0 if the limit is not reached."""
-        is_reached = int(cache.get(self._build_key(who), 0)) >= self.times
-        return self.seconds - int(time.time()) % self.seconds if is_reached else 0
+        count: int = cache.get(self._build_key(who), 0)
+        return self.seconds - int(time.time()) % self.seconds if count >= self.times else 0
 
     def count(self, who: str) -> None:
         cache.increment(self._build_key(who), self.seconds)

@@ -61,6 +61,8 @@ if django.VERSION >= (6, 1):
 else:
     EMAIL_BACKEND = TEST_MAILER
 
+OUTCOME_DEADLINE = env.float("MEETERGO_OUTCOME_DEADLINE", default=120)
+LEASE = env.float("MEETERGO_LEASE", default=60)
 MEETERGO = {
     "API_KEY": "rgo-sandbox0000000000000000000000000",
     "BASE_URL": env.str("MEETERGO_BASE_URL", default="http://sandbox.invalid"),
@@ -69,9 +71,11 @@ MEETERGO = {
     "WEBHOOK_TOKENS": ["a-token-that-only-the-tests-know-about"],
     "BACKGROUND": "cron",
     "REQUESTS_PER_MINUTE": env.int("MEETERGO_REQUESTS_PER_MINUTE", default=90),
-    "OUTCOME_DEADLINE": env.float("MEETERGO_OUTCOME_DEADLINE", default=120),
+    "OUTCOME_DEADLINE": OUTCOME_DEADLINE,
+    "TIMEOUT": min(12, LEASE, OUTCOME_DEADLINE),
+    "TIMEOUT_BACKGROUND": min(30, LEASE, OUTCOME_DEADLINE),
     "ENCRYPTION_KEYS": env.list("MEETERGO_ENCRYPTION_KEYS", default=[]),
-    "LEASE": env.float("MEETERGO_LEASE", default=60),
+    "LEASE": LEASE,
     # Tests submit forms faster than people do.
     "MIN_FILL_SECONDS": 0,
 }

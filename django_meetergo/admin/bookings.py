@@ -233,7 +233,7 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
 
     @admin.display(description=_("reference"))
     def reference(self, row: Booking) -> str:
-        return row.reference
+        return str(row.reference)
 
     @admin.display(description=_("start"))
     def when_long(self, row: Booking) -> str:

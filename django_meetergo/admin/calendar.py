@@ -166,7 +166,7 @@ class CalendarMixin(MeetergoAdmin):
         if query.host:
             rows = rows.filter(hosts=query.host)
         if query.type:
-            rows = rows.filter(meeting_type=query.type)
+            rows = rows.filter(meeting_type_id=int(query.type))
         unclear = AppointmentChange.objects.filter(
             appointment=OuterRef("pk"), state=AppointmentChange.State.UNKNOWN
         )
@@ -279,9 +279,9 @@ def count_rows(rows: Iterable[Any], query: CalendarQuery) -> dict[str, int]:
     shown = [row for row in rows if row.start >= since]
     pending = Booking.objects.filter(state=Booking.State.PENDING, start__gte=since, start__lt=until)
     if query.type:
-        pending = pending.filter(meeting_type=query.type)
+        pending = pending.filter(meeting_type_id=int(query.type))
     if query.host:
-        pending = pending.filter(meeting_type__hosts=query.host)
+        pending = pending.filter(meeting_type__hosts=int(query.host))
     active = [row for row in shown if not row.is_cancelled and not row.missing_since]
     return {
         "booked": len(active),

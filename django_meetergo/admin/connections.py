@@ -18,7 +18,15 @@ from django_meetergo.admin.display import format_moment
 from django_meetergo.admin.filters import ConnectionFilter
 from django_meetergo.conf import list_connection_names
 from django_meetergo.models import Connection, ErasedPerson, SyncRun
-from django_meetergo.services.health import BAD, FAIR, GOOD, UNTOLD, collect_facts, get_verdict
+from django_meetergo.services.health import (
+    BAD,
+    FAIR,
+    GOOD,
+    UNKNOWN,
+    collect_facts,
+    get_verdict,
+    list_reported_connections,
+)
 from django_meetergo.services.sync.runs import schedule_sync
 
 #: A level in words, and the admin's icon for it.
@@ -26,7 +34,7 @@ LEVELS = {
     GOOD: (_("Good"), "admin/img/icon-yes.svg"),
     FAIR: (_("Please check"), "admin/img/icon-alert.svg"),
     BAD: (_("Action needed"), "admin/img/icon-no.svg"),
-    UNTOLD: (_("Unknown"), "admin/img/icon-unknown.svg"),
+    UNKNOWN: (_("Unknown"), "admin/img/icon-unknown.svg"),
 }
 
 
@@ -91,7 +99,7 @@ class ConnectionAdmin(ActionsMixin):
             raise PermissionDenied
         now = timezone.now()
         statuses = []
-        for connection in list_connection_names():
+        for connection in list_reported_connections():
             facts = collect_facts(connection=connection, now=now)
             rows = [(fact, *LEVELS[fact.level]) for fact in facts]
             statuses.append((connection, rows, *LEVELS[get_verdict(facts)]))

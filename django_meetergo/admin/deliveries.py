@@ -16,6 +16,7 @@ from django_meetergo.admin.display import format_moment
 from django_meetergo.admin.filters import AttentionFilter, ConnectionFilter
 from django_meetergo.admin.timeline import DELIVERY_TYPES
 from django_meetergo.models import WebhookDelivery
+from django_meetergo.services.retry import FRESH
 
 State = WebhookDelivery.State
 
@@ -41,7 +42,7 @@ class Replay(MakeDueAction):
 
     def make_due(self, row: WebhookDelivery) -> bool:
         again = WebhookDelivery.objects.filter(pk=row.pk).exclude(state=State.PENDING)
-        return bool(again.update(state=State.PENDING, tries=0, next_at=timezone.now(), message=""))
+        return bool(again.update(**FRESH, state=State.PENDING, next_at=timezone.now(), message=""))
 
 
 ADMIN_ACTIONS = (Replay(),)

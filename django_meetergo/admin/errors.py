@@ -15,6 +15,8 @@ REFUSALS: dict[str, Any] = {
     "past": _("The appointment has already started."),
     "group": _("A group appointment cannot be rescheduled here. Reschedule it at meetergo."),
     "too_late": _("It is too late to change this appointment."),
+    "change_in_progress": _("Another change of this appointment is in progress."),
+    "policy_failed": _("The rules of this site could not be applied. Please inform your administrator."),
 }
 
 #: How a change ended, by ``AppointmentChange.outcome``.
@@ -22,6 +24,7 @@ CHANGE_OUTCOMES: dict[str, Any] = {
     "slot_taken": _("the new time is no longer free"),
     "refused": _("meetergo refused it"),
     "unreachable": _("meetergo could not be reached"),
+    "unverified": _("the result could not be read; compare the appointment with meetergo"),
 }
 
 #: The most specific class comes first.

@@ -214,7 +214,7 @@ class BookingAttention(AttentionFilter):
         (
             "needs_staff",
             _("Needs staff"),
-            lambda now: Q(state=Booking.State.UNKNOWN, reason=Booking.Reason.NEEDS_STAFF),
+            lambda now: Q(reason=Booking.Reason.NEEDS_STAFF),
         ),
         ("unclear", _("Being checked"), lambda now: Q(state=Booking.State.UNKNOWN)),
         ("waiting", _("Waiting to be sent"), lambda now: Q(state=Booking.State.RECEIVED)),

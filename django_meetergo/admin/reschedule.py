@@ -19,6 +19,7 @@ from django_meetergo.timezones import format_offset
 
 #: How far ahead free times are offered.
 OFFERED_SPAN = timedelta(days=14)
+MAX_YEARS_AHEAD = 2
 
 
 def list_free_starts(appointment: Appointment) -> list[datetime]:
@@ -64,6 +65,13 @@ class RescheduleForm(forms.Form):
         super().__init__(*args, **kwargs)
         field: Any = self.fields["free"]
         field.choices = [("", gettext("Choose a time")), *group_starts(starts)]
+
+    def clean_other(self) -> datetime | None:
+        """Refuse far dates: near the year 9999, time zone conversions overflow."""
+        other: datetime | None = self.cleaned_data["other"]
+        if other and abs(other.year - timezone.now().year) > MAX_YEARS_AHEAD:
+            raise forms.ValidationError(_("Choose a time within the next two years."))
+        return other
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +15,7 @@ from django_meetergo.models import fold_email
 
 #: How letters of European names are written, by their plain letter.
 SPELLINGS = {
-    "a": "aàáâãäåāăą", "c": "cçćčĉċ", "d": "dďđð", "e": "eèéêëēĕėęě", "g": "gğģĝġ", "i": "iìíîïīĭįı",
+    "a": "aàáâãäåāăą", "c": "cçćčĉċ", "d": "dďđð", "e": "eèéêëēĕėęě", "g": "gğģĝġ", "i": "iìíîïīĭįıİ",
     "l": "lłľĺļ", "n": "nñńňņ", "o": "oòóôõöøōŏő", "r": "rŕřŗ", "s": "sśšşșŝ", "t": "tťţțŧ",
     "u": "uùúûüūŭůűų", "y": "yýÿŷ", "z": "zźžż",
 }  # fmt: skip
@@ -28,12 +29,17 @@ PHONE = re.compile(r"[\d\s\-/().+]+")
 MIN_PHONE_DIGITS = 4
 
 
+def normalize(word: str) -> str:
+    """Return a word in lower case with composed letters; the dot that lower() adds to "İ" is removed."""
+    return unicodedata.normalize("NFC", word).lower().replace("\u0307", "")
+
+
 def build_name_pattern(word: str) -> str:
     """Return a regular expression for names that start with a word, whatever their accents.
 
     "kruger" and "Krueger" match "Krüger", and "Krüger" matches "Kruger" and "Krueger".
     """
-    text = word.lower()
+    text = normalize(word)
     pattern = ""
     while text:
         pair, letter = text[:2], text[0]
@@ -52,11 +58,10 @@ def build_name_pattern(word: str) -> str:
 
 def list_first_letters(word: str) -> str:
     """Return every character with which a name may start that ``build_name_pattern(word)`` matches."""
-    letter = word[:1].lower()
+    text = normalize(word)
+    letter = text[:1]
     plain = PLAIN_LETTERS.get(letter, letter)
-    pair = next(
-        (two for two, letters in DIGRAPHS.items() if letter in letters or word.lower()[:2] == two), ""
-    )
+    pair = next((two for two, letters in DIGRAPHS.items() if letter in letters or text[:2] == two), "")
     letters = {letter, *SPELLINGS.get(plain, ""), *pair[:1], *DIGRAPHS.get(pair, "")}
     return "".join(sorted(letters | {each.upper() for each in letters if len(each.upper()) == 1}))
 
@@ -83,13 +88,14 @@ def filter_by_phone(people: QuerySet[Any], term: str) -> QuerySet[Any]:
     number: Any = F("phone")
     for character in PHONE_PUNCTUATION:
         number = Replace(number, Value(character), Value(""))
-    return people.exclude(phone="").alias(phone_digits=number).filter(phone_digits__contains=digits)
+    found: models.QuerySet[Any] = people.exclude(phone="").alias(phone_digits=number)
+    return found.filter(phone_digits__contains=digits)
 
 
 def starts_with(column: str, text: str) -> Q:
     """Match a prefix in a way that uses the column's index on every database."""
     match = Q(**{f"{column}__startswith": text})
-    if connection.vendor == "sqlite":
+    if connection.vendor != "postgresql":
         # SQLite's LIKE does not use the index; a range does.
         match &= Q(**{f"{column}__gte": text, f"{column}__lt": f"{text}\U0010ffff"})
     return match

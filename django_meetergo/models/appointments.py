@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo import links
-from django_meetergo.fields import EncryptedTextField
+from django_meetergo.fields import EncryptedTextField, ExactCharField
 from django_meetergo.models.directory import Host, MeetingType
 from django_meetergo.models.mirrored import Mirrored
 from django_meetergo.models.people import Person, index_names
@@ -122,16 +122,8 @@ class Appointment(Mirrored):
             models.UniqueConstraint(fields=["connection", "remote_id"], name="meetergo_appointment_remote")
         ]
         indexes = [
-            models.Index(
-                fields=["missing_since"],
-                name="meetergo_appointment_missing",
-                condition=models.Q(missing_since__isnull=False),
-            ),
-            models.Index(
-                fields=["start"],
-                name="meetergo_appointment_cancelled",
-                condition=models.Q(status="cancelled"),
-            ),
+            models.Index(fields=["missing_since"], name="meetergo_appointment_missing"),
+            models.Index(fields=["status", "start"], name="meetergo_appointment_status"),
         ]
 
     def __str__(self) -> str:
@@ -157,7 +149,7 @@ class Attendee(Mirrored, Person):
         ATTENDING = "attending", _("attending")
         REMOVED = "removed", _("removed")
 
-    remote_id = models.CharField(_("meetergo id"), max_length=128, null=True)  # type: ignore[assignment]
+    remote_id = ExactCharField(_("meetergo id"), max_length=128, null=True)
     appointment = models.ForeignKey(
         Appointment, verbose_name=_("appointment"), on_delete=models.CASCADE, related_name="attendees"
     )

@@ -11,6 +11,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo import links
+from django_meetergo.fields import ExactCharField
 from django_meetergo.models.appointments import Attendee
 from django_meetergo.models.directory import MeetingType
 from django_meetergo.models.leases import Leased, LeasedQuerySet
@@ -71,7 +72,7 @@ class Booking(Leased, Person):
 
     OPEN = (State.RECEIVED, State.SENDING, State.UNKNOWN, State.PENDING)
 
-    connection = models.CharField(_("connection"), max_length=64, default="default")
+    connection = ExactCharField(_("connection"), max_length=64, default="default")
     meeting_type = models.ForeignKey(
         MeetingType, verbose_name=_("meeting type"), on_delete=models.PROTECT, related_name="bookings"
     )
@@ -93,14 +94,14 @@ class Booking(Leased, Person):
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replaces"
     )
 
-    idempotency_key = models.CharField(max_length=64, default=make_idempotency_key, editable=False)
-    content_digest = models.CharField(max_length=64, blank=True, editable=False)
-    open_booking_key = models.CharField(max_length=64, null=True, unique=True, editable=False)
-    slot_hold_key = models.CharField(max_length=64, null=True, unique=True, editable=False)
-    reference = models.CharField(
+    idempotency_key = ExactCharField(max_length=64, default=make_idempotency_key, editable=False)
+    content_digest = ExactCharField(max_length=64, blank=True, editable=False)
+    open_booking_key = ExactCharField(max_length=64, null=True, unique=True, editable=False)
+    slot_hold_key = ExactCharField(max_length=64, null=True, unique=True, editable=False)
+    reference = ExactCharField(
         _("reference"), max_length=32, unique=True, default=make_reference, editable=False
     )
-    provisional_id = models.CharField(_("provisional id"), max_length=128, blank=True, editable=False)
+    provisional_id = ExactCharField(_("provisional id"), max_length=128, blank=True, editable=False)
     attendee = models.OneToOneField(
         Attendee, null=True, on_delete=models.SET_NULL, related_name="booking", editable=False
     )
@@ -122,7 +123,11 @@ class Booking(Leased, Person):
             ("reconcile_booking", "Can reconcile bookings"),
             ("decline_booking", "Can decline bookings that wait for a host"),
         ]
-        indexes = index_names("booking")
+        indexes = [
+            *index_names("booking"),
+            models.Index(fields=["start"], name="meetergo_booking_start"),
+            models.Index(fields=["state", "next_at"], name="meetergo_booking_state"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["connection", "idempotency_key"], name="meetergo_booking_idempotency"
@@ -130,7 +135,7 @@ class Booking(Leased, Person):
         ]
 
     def __str__(self) -> str:
-        return self.reference
+        return str(self.reference)
 
     # Not get_absolute_url(): Django's "view on site" shows that to every user who may open the admin.
     def get_outcome_url(self) -> str:
@@ -140,15 +145,14 @@ class Booking(Leased, Person):
         """
         return links.get_booking_path(self)
 
-    def hash_open_booking_key(self, visitor: str = "") -> str | None:
-        """Return the key that allows a visitor one open booking per attendee and meeting type.
+    def hash_open_booking_key(self, booked_by: str) -> str | None:
+        """Return the key that allows one open booking per meeting type, attendee and person who books.
 
-        ``visitor`` identifies the browser; without it the key belongs to the signed-in user. None if both are
-        unknown. The attendee's address alone makes no key, because anybody can enter it.
+        ``booked_by`` is the signed-in user, the visitor's browser or the site itself; empty if unknown, and
+        then there is no key: the attendee's address alone makes none, because any visitor can enter it.
         """
-        visitor = visitor or (f"user {self.user_id}" if self.user_id else "")
         attendee = fold_email(self.email) or self.phone
-        return hash_key(self.connection, self.meeting_type_id, visitor, attendee) if visitor else None
+        return hash_key(self.connection, self.meeting_type_id, booked_by, attendee) if booked_by else None
 
     def hash_slot_hold_key(self) -> str | None:
         """Return the key that allows one open booking per host and start, for one host with one seat."""

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo.fields import ExactCharField
 from django_meetergo.models.appointments import Appointment, Attendee
 from django_meetergo.models.leases import Leased
 
@@ -48,7 +49,7 @@ class AppointmentChange(Leased):
     reason = models.CharField(_("reason"), max_length=500, blank=True)
     outcome = models.CharField(_("why it was refused"), max_length=32, blank=True)
     message = models.TextField(_("meetergo's message"), blank=True)
-    open_change_key = models.CharField(max_length=64, null=True, unique=True, editable=False)
+    open_change_key = ExactCharField(max_length=64, null=True, unique=True, editable=False)
     batch = models.UUIDField(_("batch"), null=True, db_index=True, editable=False)
     created_at = models.DateTimeField(_("requested at"))
     outcome_deadline = models.DateTimeField(null=True, editable=False)

@@ -5,7 +5,7 @@ import secrets
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.fields import EncryptedTextField
+from django_meetergo.fields import EncryptedTextField, ExactCharField
 
 #: Stored encrypted: reads as something else when the encryption keys do not fit.
 CANARY_TEXT = "the keys fit"
@@ -18,14 +18,14 @@ def make_salt() -> str:
 class Connection(models.Model):
     """What was learnt about the credential of a connection, its salt, and a canary for lost keys."""
 
-    connection = models.CharField(_("connection"), max_length=64, unique=True, default="default")
+    connection = ExactCharField(_("connection"), max_length=64, unique=True, default="default")
     salt = models.CharField(max_length=64, default=make_salt, editable=False)
     canary = EncryptedTextField(default=CANARY_TEXT, editable=False)
-    user_id = models.CharField(_("acts as"), max_length=128, blank=True)
+    user_id = ExactCharField(_("acts as"), max_length=128, blank=True)
     is_admin = models.BooleanField(_("can read the appointments of all users"), default=False)
     refused_since = models.DateTimeField(_("credential refused since"), null=True)
     echoes_references = models.BooleanField(_("returns booking references"), null=True)
-    webhook_remote_id = models.CharField(_("webhook id"), max_length=128, blank=True)
+    webhook_remote_id = ExactCharField(_("webhook id"), max_length=128, blank=True)
     webhooks_used = models.PositiveSmallIntegerField(_("webhooks in use"), null=True)
     clock_skew = models.FloatField(_("clock skew in seconds"), null=True)
     directory_synced_at = models.DateTimeField(_("meeting types read"), null=True)
@@ -40,13 +40,13 @@ class Connection(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.connection
+        return str(self.connection)
 
 
 class ErasedPerson(models.Model):
     """A salted digest of an erased e-mail address, so that syncs do not store the person again."""
 
-    digest = models.CharField(max_length=64, unique=True)
+    digest = ExactCharField(max_length=64, unique=True)
     erased_at = models.DateTimeField()
 
     class Meta:
@@ -54,4 +54,4 @@ class ErasedPerson(models.Model):
         verbose_name_plural = _("erased people")
 
     def __str__(self) -> str:
-        return self.digest[:12]
+        return str(self.digest)[:12]

@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo.fields import ExactCharField
 from django_meetergo.models.leases import Leased
 
 
@@ -16,10 +17,10 @@ class WebhookDelivery(Leased):
         UNCONFIRMED = "unconfirmed", _("not confirmed by meetergo")
         DEAD = "dead", _("failed")
 
-    connection = models.CharField(max_length=64, default="default")
-    digest = models.CharField(max_length=64, editable=False)
+    connection = ExactCharField(max_length=64, default="default")
+    digest = ExactCharField(max_length=64, editable=False)
     event_type = models.CharField(_("event"), max_length=64, blank=True)
-    remote_id = models.CharField(_("meetergo id"), max_length=128, blank=True, db_index=True)
+    remote_id = ExactCharField(_("meetergo id"), max_length=128, blank=True, db_index=True)
     state = models.CharField(_("state"), max_length=16, choices=State, default=State.PENDING)
     receive_count = models.PositiveIntegerField(_("times received"), default=1)
     received_at = models.DateTimeField(_("first received"))
@@ -30,6 +31,7 @@ class WebhookDelivery(Leased):
         verbose_name_plural = _("webhook deliveries")
         ordering = ["-received_at", "-pk"]
         permissions = [("replay_webhookdelivery", "Can apply webhook deliveries again")]
+        indexes = [models.Index(fields=["lease_token"], name="meetergo_delivery_lease")]
         constraints = [
             models.UniqueConstraint(fields=["connection", "digest"], name="meetergo_delivery_digest")
         ]

@@ -6,6 +6,7 @@ from django.db import models
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo.fields import ExactCharField
 from django_meetergo.models.mirrored import Mirrored
 
 
@@ -67,7 +68,7 @@ class MeetingType(Mirrored):
     locations = models.JSONField(_("places"), default=list, blank=True)
     spots = models.PositiveIntegerField(_("seats"), default=1)
     host_ids = models.JSONField(_("host ids"), default=list, blank=True, editable=False)
-    queue_id = models.CharField(_("queue id"), max_length=128, blank=True, editable=False)
+    queue_id = ExactCharField(_("queue id"), max_length=128, blank=True, editable=False)
     enabled = models.BooleanField(_("enabled"), default=True)
     booking_url = models.URLField(_("page at meetergo"), max_length=500, blank=True)
     redirect_url = models.URLField(_("redirect after booking"), max_length=500, blank=True)

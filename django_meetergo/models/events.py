@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo.fields import ExactCharField
 from django_meetergo.models.appointments import Appointment, Attendee
 from django_meetergo.models.bookings import Booking
 from django_meetergo.models.leases import Leased
@@ -31,8 +32,8 @@ class Event(Leased):
         CREDENTIAL_REFUSED = "credential_refused", _("API key refused")
         SERVICE_AWAY = "service_away", _("meetergo out of reach")
 
-    connection = models.CharField(max_length=64, default="default")
-    key = models.CharField(max_length=255, unique=True)
+    connection = ExactCharField(max_length=64, default="default")
+    key = ExactCharField(max_length=255, unique=True)
     kind = models.CharField(_("what happened"), max_length=32, choices=Kind)
     appointment = models.ForeignKey(Appointment, null=True, on_delete=models.CASCADE, related_name="events")
     attendee = models.ForeignKey(Attendee, null=True, on_delete=models.CASCADE, related_name="events")

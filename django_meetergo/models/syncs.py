@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo.fields import ExactCharField
 from django_meetergo.models.leases import Leased
 
 
@@ -22,11 +23,11 @@ class SyncRun(Leased):
         DONE = "done", _("done")
         FAILED = "failed", _("failed")
 
-    connection = models.CharField(_("connection"), max_length=64, default="default")
+    connection = ExactCharField(_("connection"), max_length=64, default="default")
     kind = models.CharField(_("kind"), max_length=16, choices=Kind)
     state = models.CharField(_("state"), max_length=16, choices=State, default=State.OPEN)
-    open_run_key = models.CharField(max_length=128, null=True, unique=True, editable=False)
-    owner = models.CharField(_("list of user"), max_length=128, blank=True)
+    open_run_key = ExactCharField(max_length=128, null=True, unique=True, editable=False)
+    owner = ExactCharField(_("list of user"), max_length=128, blank=True)
     page = models.PositiveIntegerField(_("next page"), default=0)
     total = models.PositiveIntegerField(_("rows in all"), null=True)
     seen = models.PositiveIntegerField(_("rows read"), default=0)

@@ -51,6 +51,7 @@ from django_meetergo.remote.payloads import (
 )
 from django_meetergo.remote.payloads.reading import PARSE_ERRORS
 from django_meetergo.remote.rate_limit import RateLimiter
+from django_meetergo.remote.redaction import Secret
 from django_meetergo.remote.transport import Transport
 
 T = TypeVar("T")
@@ -303,12 +304,12 @@ class MeetergoClient:
 
     # As the attendee: the appointment's secret authorizes the call, the credential is not sent
 
-    @sensitive_variables()
     def cancel_with_secret(self, appointment_id: str, secret: str, *, reason: str = "") -> None:
         """``POST /booking/confirm/cancel/{id}/{secret}``: the answer has no usable body. [seed]
 
         meetergo refuses a wrong secret with 400, 401, 403 or 404.
         """
+        secret = Secret(secret)  # a decorator would keep the plain text in its own frame
         self._call(
             "POST",
             "/booking/confirm/cancel/{id}/{secret}",
@@ -317,9 +318,9 @@ class MeetergoClient:
             with_credential=False,
         )
 
-    @sensitive_variables()
     def reschedule_with_secret(self, appointment_id: str, secret: str, start: datetime) -> RescheduleReply:
         """``POST /booking/confirm/reschedule/``: the id, and a secret that may be new. [seed]"""
+        secret = Secret(secret)
         answer = self._call(
             "POST",
             "/booking/confirm/reschedule/",
@@ -433,9 +434,8 @@ def _add_call(error: T, method: str, route: str) -> T:
 
 def _parse(answer: Answer, parse: Callable[[object], T]) -> T:
     """Parse the body of an answer. Raise ``UnreadableReply``, which names the call."""
-    document = answer.read_json()
     try:
-        found = parse(document)
+        found = parse(answer.read_json())
     except UnreadableReply as error:
         unreadable = answer.unreadable(error.message)
     except PARSE_ERRORS:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from django_meetergo.remote.redaction import Secret
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:
@@ -30,7 +32,7 @@ class Credential:
         """The request headers. Personal tokens must not name a user; platform keys must."""
         if not self.key:
             return {}
-        headers = {"Authorization": f"Bearer {self.key}"}
+        headers: dict[str, str] = {"Authorization": Secret(f"Bearer {self.key}")}
         if self.kind == "platform" and self.user_id:
             headers["x-meetergo-api-user-id"] = self.user_id
         return headers

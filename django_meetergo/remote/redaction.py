@@ -1,4 +1,4 @@
-"""Keeps secrets out of logs: ours, and those of the HTTP library, which prints whole paths."""
+"""Keep secrets out of logs, including those of the HTTP library, and out of crash reports."""
 
 from __future__ import annotations
 
@@ -7,27 +7,44 @@ import re
 
 # Credentials, and the secret that is a segment of the attendee's cancel route.
 SECRETS = re.compile(r"rgo-[\w-]+|ak_live:[\w:-]+|(?<=/booking/confirm/cancel/)[^\s\"'?{]+|(?i:bearer )\S+")
-REDACTED_LOGGERS = ("django_meetergo.remote", "urllib3.connectionpool")
+#: Filters of a logger do not apply to its children, so each logger that prints addresses is listed.
+REDACTED_LOGGERS = (
+    "django_meetergo.remote",
+    "urllib3.connection",
+    "urllib3.connectionpool",
+    "urllib3.poolmanager",
+    "urllib3.util.retry",
+)
+
+
+class Secret(str):
+    """A text that ``repr`` hides, so that crash reports with local variables do not contain it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'[hidden]'"
 
 
 def redact(text: str) -> str:
-    """The text with everything replaced that looks like one of our secrets."""
+    """Replace everything that looks like a credential or a secret of an appointment."""
     return SECRETS.sub("[hidden]", text)
 
 
 class RedactSecrets(logging.Filter):
-    """Lets every record pass, without its secrets."""
+    """Redact log records. A record with a secret loses its traceback, too."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        hidden = redact(message)
-        if hidden != message:
-            record.msg, record.args = hidden, ()
+        redacted = redact(message)
+        if redacted != message:
+            record.msg, record.args = redacted, ()
+            record.exc_info = record.exc_text = None
         return True
 
 
 def install_filters() -> None:
-    """Put one filter on each logger that could print a secret; doing it twice changes nothing."""
+    """Add one filter to each logger that may print a secret. Calling it twice changes nothing."""
     for name in REDACTED_LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(known, RedactSecrets) for known in logger.filters):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -13,7 +14,14 @@ from django_meetergo.sandbox.authentication import authenticate
 from django_meetergo.sandbox.endings import build_fault_response, describe_ending, end_after, end_before
 from django_meetergo.sandbox.errors import Refused
 from django_meetergo.sandbox.faults import ClaimedFaults, ConnectionClosed, Fault
-from django_meetergo.sandbox.http import Request, Response, error_response, read_request
+from django_meetergo.sandbox.http import (
+    Request,
+    Response,
+    error_response,
+    foreign_host_response,
+    read_request,
+)
+from django_meetergo.sandbox.oddities import make_odd
 from django_meetergo.sandbox.records import User
 from django_meetergo.sandbox.routes import ROUTES
 from django_meetergo.sandbox.routing import Call, Route
@@ -21,6 +29,9 @@ from django_meetergo.sandbox.scenarios import occupy_requested_slot
 from django_meetergo.sandbox.service import Service
 
 logger = logging.getLogger(__name__)
+
+#: When a request is carried out, and what carries it out.
+Delayed = tuple[datetime, Callable[[], Response]]
 
 
 class Sandbox(Service):
@@ -30,53 +41,78 @@ class Sandbox(Service):
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        self._delayed: list[Delayed] = []
         self._timers: list[threading.Timer] = []
         super().__init__(*args, **options)
 
     def reset(self, **switches: Any) -> None:
         """Start again with the seeded clinic; requests that were to be applied later are dropped."""
-        self._stop_timers()
+        self._drop_delayed()
         super().reset(**switches)
 
     def close(self) -> None:
         """Stop the background threads."""
-        self._stop_timers()
+        self._drop_delayed()
         super().close()
 
     def wsgi(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         request = read_request(environ)
         response = self.respond(request)
-        start_response(response.status_line, response.header_list(self.clock.now()))
+        start_response(response.status_line, response.header_list(self.state.now()))
         if response.pieces is not None and request.method != "HEAD":
             return response.pieces
         return [response.body] if response.body else []
 
     def respond(self, request: Request) -> Response:
         """Return the response to a request. Raises ``ConnectionClosed`` if a fault leaves it without one."""
+        self.apply_due()
         path = request.path
+        if not request.is_local:
+            self._log_request(request, None, path, status=403)
+            return foreign_host_response()
         if path == "/":
             return dashboard.respond(self, request)
         if path.startswith("/_sandbox/"):
             return control.respond(self, request)
         parts = tuple(path.removesuffix("/").lstrip("/").split("/")) if not path.startswith("//") else ()
+        method = "GET" if request.method == "HEAD" else request.method
         for route in ROUTES:
-            if (params := route.match(request.method, parts)) is not None:
+            if (params := route.match(method, parts)) is not None:
                 return self._serve(route, params, request)
         self._log_request(request, None, request.path, status=404)
         return error_response(404, f"Cannot {request.method} {path}")
 
     def apply_later(self, seconds: float, handle: Callable[[], Response]) -> None:
-        """Carry out a request after ``seconds``, without a response."""
-        timer = threading.Timer(seconds, handle)
+        """Carry out a request once ``seconds`` have passed on the sandbox's clock, without a response.
+
+        If the clock is moved past that moment, the request is carried out before the next one.
+        """
+        delayed = (self.clock.now() + timedelta(seconds=seconds), handle)
+        with self.state.lock:
+            self._delayed.append(delayed)
+        timer = threading.Timer(seconds, self._apply, [delayed])
         timer.daemon = True
         self._timers.append(timer)
         timer.start()
 
-    def _stop_timers(self) -> None:
+    def apply_due(self) -> None:
+        """Carry out the delayed requests whose time has come, in order."""
+        now = self.clock.now()
+        for delayed in sorted(self._delayed, key=lambda one: one[0]):
+            if delayed[0] <= now:
+                self._apply(delayed)
+
+    def _apply(self, delayed: Delayed) -> None:
+        with self.state.lock:
+            if delayed in self._delayed:
+                self._delayed.remove(delayed)
+                delayed[1]()
+
+    def _drop_delayed(self) -> None:
         for timer in self._timers:
             timer.cancel()
-        self._timers = []
+        self._timers, self._delayed = [], []
 
     def _serve(self, route: Route, params: dict[str, str], request: Request) -> Response:
         faults = self.faults.claim(route.name)
@@ -109,6 +145,10 @@ class Sandbox(Service):
         if ending is not None and (early := end_before(ending)) is not None:
             return early
         response = handle()
+        if (replay := faults.find("replay")) is not None:
+            self.apply_later(replay.seconds, handle)
+        if (odd := faults.find("odd_document")) is not None:
+            make_odd(response, odd.oddity)
         if (skew := faults.find("skew_date")) is not None:
             response.date_offset = skew.seconds
         return response if ending is None else end_after(ending, response, request)

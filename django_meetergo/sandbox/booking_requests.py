@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from django_meetergo.sandbox.clock import parse_instant
@@ -20,6 +22,27 @@ from django_meetergo.sandbox.state import State
 
 MAX_GUESTS = 5
 DURATION_TEXT = "Duration must match one of the allowed durations for this meeting type"
+PAYMENT_PROVIDERS = ("paypal", "stripe", "none")
+#: Optional strings of a booking request, with their greatest length.
+BODY_STRINGS: Mapping[str, int | None] = {
+    "location": None,
+    "queueId": None,
+    "icsTitle": 200,
+    "icsDescription": 2000,
+    "appointmentId": None,
+    "routingFormId": None,
+    "oneTimeLinkId": None,
+    "paymentId": None,
+    "couponCode": 32,
+    "bookingPassword": None,
+    "waitlistToken": None,
+    "rwgToken": None,
+    "rwgMerchantId": None,
+}
+BODY_BOOLEANS = ("skipNotifications", "phoneOnlyBooking", "ignoreAvailability")
+ATTENDEE_STRINGS: Mapping[str, int | None] = dict.fromkeys(
+    ("firstname", "lastname", "fullname", "phone", "company", "language", "timezone")
+)
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
@@ -63,15 +86,41 @@ def find_problems(body: dict[str, Any], *, strict: bool) -> list[str]:
         problems.append("duration must be a number")
     if body.get("channel") is not None and normalize_channel(body["channel"]) is None:
         problems.append(f"channel must be one of the following values: {', '.join(CHANNELS)}")
-    for name, limit in (("icsTitle", 200), ("icsDescription", 2000), ("couponCode", 32)):
-        if len(str(body.get(name) or "")) > limit:
-            problems.append(f"{name} must be shorter than or equal to {limit} characters")
+    problems += find_type_problems(body, strings=BODY_STRINGS, booleans=BODY_BOOLEANS)
+    if body.get("paymentProvider") not in (None, *PAYMENT_PROVIDERS):
+        choices = ", ".join(PAYMENT_PROVIDERS)
+        problems.append(f"paymentProvider must be one of the following values: {choices}")
+    if "resourceChannelIds" in body and not _is_text_list(body["resourceChannelIds"]):
+        problems.append("each value in resourceChannelIds must be a string")
     attendee = body.get("attendee")
     if not isinstance(attendee, dict) or not attendee:
         return [*problems, "attendee should not be empty"]
     return problems + _find_attendee_problems(
         attendee, strict=strict, phone_only=body.get("phoneOnlyBooking") is True
     )
+
+
+def find_type_problems(
+    body: dict[str, Any],
+    *,
+    strings: Mapping[str, int | None] = MappingProxyType({}),
+    booleans: Iterable[str] = (),
+    prefix: str = "",
+) -> list[str]:
+    """Return a text for each optional value of another type, and for each string over its length."""
+    problems = []
+    for name, limit in strings.items():
+        value = body.get(name)
+        if value is not None and not isinstance(value, str):
+            problems.append(f"{prefix}{name} must be a string")
+        elif value is not None and limit is not None and len(value) > limit:
+            problems.append(f"{prefix}{name} must be shorter than or equal to {limit} characters")
+    problems += [
+        f"{prefix}{name} must be a boolean value"
+        for name in booleans
+        if body.get(name) is not None and not isinstance(body[name], bool)
+    ]
+    return problems
 
 
 def _find_attendee_problems(attendee: dict[str, Any], *, strict: bool, phone_only: bool) -> list[str]:
@@ -81,6 +130,9 @@ def _find_attendee_problems(attendee: dict[str, Any], *, strict: bool, phone_onl
             problems.append("attendee.phone should not be empty")
     elif not is_email(attendee.get("email")):
         problems.append("attendee.email must be an email")
+    problems += find_type_problems(
+        attendee, strings=ATTENDEE_STRINGS, booleans=("dataPolicyAccepted",), prefix="attendee."
+    )
     reminders = attendee.get("receiveReminders")
     if not isinstance(reminders, bool) and (strict or reminders is not None):
         problems.append("attendee.receiveReminders must be a boolean value")
@@ -118,9 +170,17 @@ def read_start(body: dict[str, Any]) -> datetime:
 
 
 def choose_hosts(
-    state: State, kind: MeetingType, host_ids: list[str], queue_id: object
+    state: State,
+    kind: MeetingType,
+    host_ids: list[str],
+    queue_id: object,
+    *,
+    former_host_ids: Sequence[str] = (),
 ) -> tuple[list[str], Queue | None]:
-    """Return the hosts a request can be about, in the order of their turn, and the queue if there is one."""
+    """Return the hosts a request can be about, in the order of their turn, and the queue if there is one.
+
+    ``former_host_ids`` are those of an appointment that is moved: it keeps them, whatever the type has now.
+    """
     if queue_id and queue_id != kind.queue_id:
         wrong = "Queue not found" if kind.queue_id else "queueId must not be set for this meeting type"
         raise Refused(400, wrong)
@@ -128,6 +188,7 @@ def choose_hosts(
     own = queue.rotation() if queue is not None else [key for key in [kind.user_id] if key]
     if not host_ids:
         return own, queue
+    own += [host_id for host_id in former_host_ids if host_id not in own]
     if unknown := [key for key in host_ids if key not in own]:
         raise Refused(400, f"Host {unknown[0]} does not offer this meeting type")
     return [key for key in own if key in host_ids], queue

@@ -1,20 +1,24 @@
 """The control routes under ``/_sandbox/``: switches, faults, clock, log and deliveries.
 
-They need no credential, so only requests that name this computer as their host are answered.
+They need no credential: ``app`` passes on only requests that name this computer as their host.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import fields, replace
+from html import escape
 from typing import Any
+from urllib.parse import parse_qsl
 
 from django_meetergo.sandbox import bookings, documents, provisional
-from django_meetergo.sandbox.clock import parse_instant
+from django_meetergo.sandbox.clock import parse_instant, print_instant
 from django_meetergo.sandbox.deliveries import Deliveries
 from django_meetergo.sandbox.errors import Refused
 from django_meetergo.sandbox.faults import Fault
-from django_meetergo.sandbox.http import Request, Response, error_response, json_response
+from django_meetergo.sandbox.http import Request, Response, error_response, html_response, json_response
 from django_meetergo.sandbox.records import Appointment, Provisional
 from django_meetergo.sandbox.scenarios import add_appointments, occupy_slot
 from django_meetergo.sandbox.service import Service
@@ -24,9 +28,26 @@ FAULT_OPTIONS = frozenset(item.name for item in fields(Fault) if item.init) - {"
 
 
 def respond(service: Service, request: Request) -> Response:
-    """Answer a control request."""
-    if not request.is_local:
-        return error_response(403, "The sandbox answers only to its own address on this computer")
+    """Answer a control request. A form of the dashboard is answered by a redirect back to it."""
+    if not request.is_form:
+        return _respond(service, request)
+    response = _respond(service, replace(request, body=_encode_form(request)))
+    if response.status < 300:
+        return Response(303, headers={"Location": "/"})
+    message = json.loads(response.body)["message"]
+    return html_response(f'<p>{escape(str(message))}</p><p><a href="/">Back</a></p>', response.status)
+
+
+def _encode_form(request: Request) -> bytes:
+    """Return the fields of a form as a JSON object, numbers as numbers; empty fields are left out."""
+    fields: dict[str, Any] = dict(parse_qsl(request.body.decode("utf-8", "replace")))
+    for name, value in fields.items():
+        with suppress(ValueError):
+            fields[name] = float(value) if "." in value else int(value)
+    return json.dumps(fields).encode()
+
+
+def _respond(service: Service, request: Request) -> Response:
     parts = request.path.removeprefix("/_sandbox/").strip("/").split("/")
     try:
         if len(parts) == 3 and parts[0] == "provisional" and request.method == "POST":
@@ -71,8 +92,21 @@ def _show_log(service: Service, request: Request) -> Response:
     return json_response(service.request_log.entries(since=since, kind=request.get("kind")))
 
 
+def _list_mails(service: Service, _: Request) -> Response:
+    return json_response(
+        [
+            {**vars(mail), "start": print_instant(mail.start), "sent_at": print_instant(mail.sent_at)}
+            for mail in service.state.mailbox.mails
+        ]
+    )
+
+
 def _set_clock(service: Service, request: Request) -> Response:
-    service.clock.offset_seconds = float(request.json().get("offset_seconds", 0))
+    body = request.json()
+    offset = float(body.get("offset_seconds", 0))
+    if "advance_seconds" in body:
+        offset = service.clock.offset_seconds + float(body["advance_seconds"])
+    service.clock.offset_seconds = offset
     return json_response(
         {"offset_seconds": service.clock.offset_seconds, "now": service.clock.now().isoformat()}
     )
@@ -90,8 +124,6 @@ def _end_provisional(service: Service, request: Request, provisional_id: str, ac
     if action not in PROVISIONAL_ACTIONS:
         return error_response(404, f"The actions are {', '.join(PROVISIONAL_ACTIONS)}")
     made = PROVISIONAL_ACTIONS[action](service.state, provisional_id)
-    if "text/html" in (request.header("Accept") or ""):
-        return Response(303, headers={"Location": "/"})
     if isinstance(made, Appointment):
         return json_response({"appointmentId": made.id, "secret": made.secret, "status": "confirmed"})
     return json_response({"provisionalBookingId": made.id, "status": made.status, "type": made.type})
@@ -210,6 +242,8 @@ HANDLERS: dict[tuple[str, str], Callable[[Service, Request], Response]] = {
     ("POST", "settings"): _configure,
     ("POST", "faults"): _add_fault,
     ("DELETE", "faults"): _clear_faults,
+    ("POST", "faults/clear"): _clear_faults,
+    ("GET", "mails"): _list_mails,
     ("GET", "log"): _show_log,
     ("POST", "clock"): _set_clock,
     ("POST", "slots/occupy"): _occupy_slot,

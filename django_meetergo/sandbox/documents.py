@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -137,6 +138,11 @@ def booking_url(kind: MeetingType) -> str:
     return f"https://cal.meetergo.com/praxis-am-lindenhof/{kind.slug}"
 
 
+def one_time_link_document(link_id: str) -> Document:
+    """Return a one-time booking link. Its address ends with random text, not with the meeting type's slug."""
+    return {"id": link_id, "url": f"https://cal.meetergo.com/1t/{secrets.token_urlsafe(12)}"}
+
+
 def old_meeting_type_document(kind: MeetingType) -> Document:
     """Return a meeting type in the short form of older documentation."""
     return {
@@ -197,11 +203,16 @@ def _short_meeting_type(kind: MeetingType) -> Document:
 
 
 def appointment_document(
-    appointment: Appointment, kind: MeetingType, hosts: list[User], *, with_answers: bool = True
+    appointment: Appointment,
+    kind: MeetingType,
+    hosts: list[User],
+    *,
+    with_answers: bool = True,
+    with_reschedule_count: bool = True,
 ) -> Document:
-    """Return an appointment as reads do."""
+    """Return an appointment as reads do; some services leave out the number of moves."""
     minutes = int(appointment.length.total_seconds() // 60)
-    return {
+    document = {
         "id": appointment.id,
         "secret": appointment.secret,
         "start": print_instant(appointment.start),
@@ -234,6 +245,9 @@ def appointment_document(
         "createdAt": print_instant(appointment.created_at),
         "updatedAt": print_instant(appointment.updated_at),
     }
+    if not with_reschedule_count:
+        del document["rescheduleCount"]
+    return document
 
 
 def event_document(name: str, appointment: Appointment, kind: MeetingType, hosts: list[User]) -> Document:
@@ -280,8 +294,14 @@ def provisional_document(
         "createdAt": print_instant(provisional.created_at),
         "deletedAt": _print_optional(provisional.deleted_at),
         "queueBookingInfo": chosen if "queueId" in dto else None,
-        "hosts": [host_document(host) for host in hosts],
+        "hosts": [_build_provisional_host(host) for host in hosts],
     }
+
+
+def _build_provisional_host(user: User) -> Document:
+    # Without email and fullName, unlike the hosts of an appointment.
+    host = host_document(user)
+    return {key: host[key] for key in ("id", "givenName", "familyName", "slug", "userType", "picture")}
 
 
 def queue_document(queue: Queue, users: list[User]) -> Document:

@@ -14,7 +14,11 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-MODIFIERS = frozenset({"occupy_slot", "skew_date", "hide_answers", "list_lag", "expire_key"})
+from django_meetergo.sandbox.oddities import ODDITIES
+
+MODIFIERS = frozenset(
+    {"occupy_slot", "skew_date", "hide_answers", "list_lag", "expire_key", "odd_document", "replay"}
+)
 ENDINGS = frozenset(
     {
         "drop_before",
@@ -80,6 +84,7 @@ class Fault:
     seconds: float = 1.0
     body: str | None = None
     part: str = "body"  # what drips: headers or body
+    oddity: str = "repeated_attendee_ids"  # of an odd document
     size: int = 3 * 1024 * 1024  # bytes of an oversized response
     chance: float = 1.0  # probability that it applies
     seed: int | None = None  # of the random numbers behind ``chance``
@@ -89,6 +94,8 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"There is no fault {self.kind!r}; choose from {', '.join(sorted(KINDS))}.")
+        if self.oddity not in ODDITIES:
+            raise ValueError(f"There is no oddity {self.oddity!r}; choose from {', '.join(ODDITIES)}.")
         self._pattern = _normalize(self.route)
         if self.seed is not None:
             self._random.seed(self.seed)

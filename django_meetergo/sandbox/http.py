@@ -15,6 +15,7 @@ from wsgiref.types import WSGIEnvironment
 from django_meetergo.sandbox.errors import Refused
 
 MAX_BODY = 1024 * 1024
+FLAGS = {"true": True, "1": True, "false": False, "0": False}
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 
 
@@ -39,8 +40,11 @@ class Request:
         return [part for value in values for part in value.split(",") if part]
 
     def get_flag(self, name: str) -> bool:
-        """Return whether a query parameter is "true" or "1"."""
-        return (self.get(name) or "").lower() in {"true", "1"}
+        """Return a boolean query parameter, False if it is missing. Raises ``Refused`` for another value."""
+        value = (self.get(name) or "false").lower()
+        if value not in FLAGS:
+            raise Refused(400, [f"{name} must be a boolean value"])
+        return FLAGS[value]
 
     def header(self, name: str) -> str | None:
         """Return a header, or None if it is missing or empty."""
@@ -60,6 +64,12 @@ class Request:
         return document
 
     @property
+    def is_form(self) -> bool:
+        """Whether an HTML form sent the body."""
+        content_type = str(self.environ.get("CONTENT_TYPE") or self.header("Content-Type") or "")
+        return content_type.startswith("application/x-www-form-urlencoded")
+
+    @property
     def is_local(self) -> bool:
         """Whether the request names this computer as its host and no page of another site sent it."""
         origin = self.header("Origin")
@@ -70,7 +80,7 @@ class Request:
 
 def _is_local_host(host: str) -> bool:
     name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    return name in LOCAL_HOSTS or name.endswith(".localhost") or name == "testserver"
+    return name in LOCAL_HOSTS or name.endswith(".localhost")
 
 
 def read_request(environ: WSGIEnvironment) -> Request:
@@ -129,6 +139,14 @@ def error_response(status: int, message: str | list[str], **extra: Any) -> Respo
     except ValueError:
         phrase = "Error"
     return json_response({"statusCode": status, "message": message, "error": phrase, **extra}, status)
+
+
+def foreign_host_response() -> Response:
+    """Return the refusal of a request that names another host, or that a page of another site sent.
+
+    Without it a page in a developer's browser could read the sandbox by DNS rebinding: its tokens are public.
+    """
+    return error_response(403, "The sandbox answers only to its own address on this computer")
 
 
 def html_response(html: str, status: int = 200) -> Response:

@@ -100,8 +100,16 @@ def close_provisional(state: State, provisional: Provisional, status: str) -> Pr
 
 
 def record_provisional(state: State, change: str, provisional: Provisional) -> None:
-    """Log a change of a provisional booking."""
+    """Log a change of a provisional booking, and mail it to whoever has to confirm or waits."""
     request = provisional.request
+    mailed, recipients = change, [request.attendee.email]
+    if provisional.status == "pending":
+        mailed = f"provisional_{provisional.type}"
+        if provisional.type == "requireHostConfirmation":
+            recipients = [host.email for host in state.get_hosts(provisional.host_ids)]
+    state.mailbox.send(
+        mailed, recipients, about=request.meeting_type.name, start=request.start, now=state.now()
+    )
     state.request_log.write(
         "applied",
         change=change,

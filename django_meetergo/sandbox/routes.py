@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django_meetergo.sandbox.handlers import appointments, bookings, directory, guide, webhooks
+from django_meetergo.sandbox.handlers import appointments, bookings, directory, guide, handoffs, webhooks
 from django_meetergo.sandbox.handlers.availability import get_availability
 from django_meetergo.sandbox.http import Response
 from django_meetergo.sandbox.routing import Call, Route
@@ -36,6 +36,9 @@ ROUTES = (
     Route("GET", "/v4/queue/{id}/next", directory.get_next_hosts),
     Route("POST", "/v4/one-time-booking-link/create/{id}", directory.create_one_time_link),
     Route("GET", "/v4/data-field", directory.list_data_fields),
+    Route("POST", "/v4/handoff/appointment", handoffs.hand_over_appointment),
+    Route("POST", "/v4/handoff/bulk", handoffs.hand_over_many),
+    Route("GET", "/v4/handoff/available-handoffs", handoffs.list_available_handoffs),
     _account("GET", "/webhooks", webhooks.list_webhooks),
     _account("POST", "/webhooks", webhooks.create_webhook),
     _account("PATCH", "/webhooks/{id}", webhooks.update_webhook),

@@ -57,7 +57,13 @@ class Call:
         """Return an appointment as this request may see it."""
         kind = self.state.meeting_types[appointment.meeting_type_id]
         hosts = self.state.get_hosts(appointment.host_ids)
-        return documents.appointment_document(appointment, kind, hosts, with_answers=self.shows_answers)
+        return documents.appointment_document(
+            appointment,
+            kind,
+            hosts,
+            with_answers=self.shows_answers,
+            with_reschedule_count=not self.settings.hide_reschedule_count,
+        )
 
     def get_list_owner(self) -> User:
         """Return the user whose rows are listed: the acting user or, for admins, the one in ``userId``."""

@@ -56,6 +56,8 @@ NEXT_THERAPIST = stable_id("type/next-therapist")
 CHECKUP = stable_id("type/checkup")
 SECOND_OPINION = stable_id("type/second-opinion")
 GROUP_CLASS = stable_id("type/group-class")
+TEAM_CONSULTATION = stable_id("type/team-consultation")
+TEAM_QUEUE = stable_id("queue/team-consultation")
 
 ROOM_ONE = "Lindenhof 4, Raum 1, 10115 Berlin"
 ROOM_TWO = "Gartenhaus, Lindenhof 6, 10115 Berlin"
@@ -202,6 +204,22 @@ def _add_types(state: State) -> None:
     )
     state.meeting_types = {kind.id: kind for kind in kinds}
     state.queues = {QUEUE: Queue(QUEUE, NEXT_THERAPIST, WORKSPACE, [ANNA, BEN, CLARA])}
+
+
+def add_team_type(state: State) -> None:
+    """Add the meeting type of the switch ``team_type``: Anna and Ben see an attendee together."""
+    state.meeting_types[TEAM_CONSULTATION] = MeetingType(
+        id=TEAM_CONSULTATION,
+        slug="team-consultation",
+        name="Team consultation",
+        description="With a physiotherapist and an osteopath.",
+        duration=60,
+        channel="local",
+        locations=(ROOM_ONE,),
+        queue_id=TEAM_QUEUE,
+        workspace_id=WORKSPACE,
+    )
+    state.queues[TEAM_QUEUE] = Queue(TEAM_QUEUE, TEAM_CONSULTATION, WORKSPACE, [ANNA, BEN], method="everyone")
 
 
 def _add_tokens(state: State) -> None:

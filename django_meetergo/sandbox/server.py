@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from types import TracebackType
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from django_meetergo.sandbox.faults import ConnectionClosed, ConnectionStalled, MalformedReply
-from django_meetergo.sandbox.http import MAX_BODY
+from django_meetergo.sandbox.http import MAX_BODY, error_response
 
 if TYPE_CHECKING:
     from django_meetergo.sandbox.app import Sandbox
@@ -59,6 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Listener
+    _drip_seconds = 0.0
 
     def handle(self) -> None:
         with contextlib.suppress(ConnectionError):
@@ -72,7 +74,6 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._read_body()
         if body is None:
             return
-        self._drip_seconds = 0.0
         started: list[tuple[str, Headers]] = []
 
         def start_response(status: str, headers: Headers, _: Any = None) -> Any:
@@ -87,7 +88,14 @@ class _Handler(BaseHTTPRequestHandler):
         status, headers = started[0]
         self._send(status, headers, pieces)
 
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = respond  # noqa: N815
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = do_TRACE = respond  # noqa: N815
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Send an error as JSON, like every other response, and close the connection."""
+        self.close_connection = True
+        response = error_response(code, message or HTTPStatus(code).phrase)
+        headers = response.header_list(self.server.sandbox.state.now())
+        self._send(response.status_line, headers, [response.body])
 
     def _read_body(self) -> bytes | None:
         try:
@@ -95,7 +103,6 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             length = -1
         if length < 0 or length > MAX_BODY or "Transfer-Encoding" in self.headers:
-            self.close_connection = True
             self.send_error(413 if length > MAX_BODY else 411)
             return None
         return self.rfile.read(length)

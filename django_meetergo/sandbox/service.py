@@ -52,6 +52,8 @@ class Service:
             self.request_log.clear()
             self.state.clear()
             seed.seed_state(self.state)
+            if self.settings.team_type:
+                seed.add_team_type(self.state)
 
     def configure(self, **switches: Any) -> None:
         """Change switches; a profile also sets those that belong to it.
@@ -63,6 +65,8 @@ class Service:
         check_switches(switches)
         for name, value in switches.items():
             setattr(self.settings, name, value)
+        if self.settings.team_type:
+            seed.add_team_type(self.state)
 
     def close(self) -> None:
         """Stop the background threads."""

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-AVAILABILITY_SHAPES = ("v4", "slots", "flat")
+#: The values of switches that are a choice; the first is the default.
+CHOICES = {
+    "availability_shape": ("v4", "slots", "flat"),
+    # Availability with a queue and without hostIds: all of its hosts, or only the one who is next.
+    "queue_availability": ("all_hosts", "next_host"),
+    # Availability with hostIds and without a queue: times common to them, or of any of them.
+    "hosts_availability": ("common", "any"),
+    # Availability without calculationMethod: the documented default, or the method of the queue.
+    "default_calculation": ("anyone", "queue"),
+}
 
 
 @dataclass
@@ -18,6 +27,11 @@ class Settings:
     rate_limit: bool = True
     retry_after: bool = True
     availability_shape: str = "v4"
+    queue_availability: str = "all_hosts"
+    hosts_availability: str = "common"
+    default_calculation: str = "anyone"
+    untidy_availability: bool = False  # whole days at the edges of a window, times twice and unsorted
+    team_type: bool = False  # a meeting type for which all of its hosts are needed
     wrapped_meeting_types: bool = False
     legacy_envelope: bool = False
     guide_spelling: bool = False  # "DoubleOptIn" instead of "doubleOptIn"
@@ -27,6 +41,8 @@ class Settings:
     list_lag: float = 0.0  # new rows appear in lists this much later
     malformed_id_500: bool = False
     provisional_hours: float = 24.0
+    hide_reschedule_count: bool = False  # appointments come back without rescheduleCount
+    clock_skew: float = 0.0  # seconds by which the service's clock is ahead; negative if it is behind
     company_double_opt_in: bool = False
     company_host_confirmation: bool = False
 
@@ -34,6 +50,8 @@ class Settings:
 PROFILES: dict[str, dict[str, Any]] = {
     "seed": {},
     "strict": {"strict": True},
+    "untidy": {"untidy_availability": True},
+    "team": {"team_type": True},
     "legacy": {"availability_shape": "slots", "legacy_envelope": True, "wrapped_meeting_types": True},
 }
 
@@ -54,5 +72,6 @@ def check_switches(switches: Mapping[str, Any]) -> None:
     known = vars(Settings())
     if unknown := sorted(set(switches) - set(known)):
         raise ValueError(f"There is no switch {', '.join(unknown)}; choose from {', '.join(known)}.")
-    if switches.get("availability_shape", "v4") not in AVAILABILITY_SHAPES:
-        raise ValueError(f"availability_shape must be one of {', '.join(AVAILABILITY_SHAPES)}.")
+    for switch, choices in CHOICES.items():
+        if switches.get(switch, choices[0]) not in choices:
+            raise ValueError(f"{switch} must be one of {', '.join(choices)}.")

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django_meetergo.sandbox.clock import Clock, print_instant
+from django_meetergo.sandbox.mails import Mailbox
 from django_meetergo.sandbox.records import (
     Appointment,
     Attendee,
@@ -66,6 +67,7 @@ class State:
         self.pending: dict[str, Provisional] = {}  # provisionals without an outcome, oldest first
         self.webhooks: dict[int, Webhook] = {}
         self.calendar = BusyCalendar()
+        self.mailbox = Mailbox()
         self.owner_id = ""
         self._by_start: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
         self._by_creation: dict[str, list[str]] = defaultdict(list)
@@ -73,8 +75,8 @@ class State:
         self.next_webhook_id = FIRST_WEBHOOK_ID
 
     def now(self) -> datetime:
-        """Return the service's present."""
-        return self.clock.now()
+        """Return the service's present, which the switch ``clock_skew`` moves against the sandbox's clock."""
+        return self.clock.now() + timedelta(seconds=self.settings.clock_skew)
 
     def new_id(self) -> str:
         """Return an id nothing else has."""
@@ -201,6 +203,18 @@ class State:
         self._add_to_index(appointment)
         self.occupy_time(appointment)
 
+    def change_hosts(self, appointment: Appointment, host_ids: list[str]) -> None:
+        """Give an appointment other hosts at the same time."""
+        self._remove_from_index(appointment)
+        for host_id in appointment.host_ids:
+            self._by_creation[host_id].remove(appointment.id)
+        appointment.host_ids = host_ids
+        self._add_to_index(appointment)
+        for host_id in host_ids:
+            ids = self._by_creation[host_id]
+            insort(ids, appointment.id, key=lambda key: self.appointments[key].sequence)
+        self.occupy_time(appointment)
+
     def occupy_time(self, appointment: Appointment) -> None:
         """Enter an appointment in its hosts' calendars, in place of its former entry."""
         kind = self.meeting_types[appointment.meeting_type_id]
@@ -238,7 +252,7 @@ class State:
         attendee: Attendee | None = None,
         **facts: Any,
     ) -> None:
-        """Log a change of an appointment and, with ``event``, announce it to the webhook endpoints."""
+        """Log and mail a change of an appointment; with ``event``, announce it to the webhook endpoints."""
         if attendee is not None:
             facts["attendee"] = {"id": attendee.id, "email": attendee.email, "notes": dict(attendee.answers)}
         self.request_log.write(
@@ -253,6 +267,13 @@ class State:
             isCancelled=appointment.is_cancelled,
             updatedAt=print_instant(appointment.updated_at),
             **facts,
+        )
+        self.mailbox.send(
+            change,
+            [one.email for one in ([attendee] if attendee is not None else appointment.attendees)],
+            about=self.meeting_types[appointment.meeting_type_id].name,
+            start=appointment.start,
+            now=self.now(),
         )
         if event is not None:
             self._announce(event, appointment)

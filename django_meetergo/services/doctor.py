@@ -1,4 +1,4 @@
-"""What only the service knows: checks that call it."""
+"""Checks that call meetergo: credential, webhooks, drift, an empty day, and a test booking."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.changes.policy import is_group
 from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.services.clients import record_contact
-from django_meetergo.services.health import BAD, FAIR, GOOD, UNTOLD, WEBHOOK_PLACES, Fact
+from django_meetergo.services.health import BAD, FAIR, GOOD, UNKNOWN, WEBHOOK_PLACES, Fact
 from django_meetergo.services.sync.appointments import sync_appointment
 from django_meetergo.services.sync.drift import find_drift
 from django_meetergo.services.webhooks.receive import BOOKING_EVENTS
-from django_meetergo.services.webhooks.registration import build_endpoint
+from django_meetergo.services.webhooks.registration import build_endpoint, list_own_webhooks
 
 
 def check_service(*, connection: str, client: MeetergoClient, now: datetime) -> list[Fact]:
-    """The facts that take a call each: does the key work, are we registered, does the mirror agree.
+    """Return the facts that need a call: the key, the registered webhook, the mirror.
 
     A credential that was refused is tried again.
     """
@@ -78,27 +78,40 @@ def check_webhooks(connection: str, client: MeetergoClient) -> Fact:
         return Fact(name=name, label=label, level=FAIR, text=str(error))
     except PermissionRefused:
         advice = _("Give the token the area “account” if this site shall register itself.")
-        return Fact(name=name, label=label, level=UNTOLD, text=_("the token may not look"), advice=advice)
+        return Fact(
+            name=name,
+            label=label,
+            level=UNKNOWN,
+            text=_("the token may not read the webhooks"),
+            advice=advice,
+        )
     except RemoteError as error:
         return Fact(name=name, label=label, level=FAIR, text=str(error))
     own = next((hook for hook in hooks if hook.endpoint == endpoint), None)
+    outdated = [hook for hook in list_own_webhooks(connection, hooks) if hook.endpoint != endpoint]
     known = Connection.objects.filter(connection=connection)
-    known.update(webhooks_used=len(hooks), webhook_remote_id=own.id if own else "")
+    # The id of an outdated entry stays, since ``ensure`` recognises the entry by it.
+    known.update(webhooks_used=len(hooks), **({"webhook_remote_id": own.id} if own else {}))
     words = {"used": len(hooks), "places": WEBHOOK_PLACES}
+    if outdated:
+        text = _("registered with an outdated address; %(used)d of %(places)d in use") % words
+        return Fact(name=name, label=label, level=FAIR, text=text, advice=ensure)
     if own is None:
-        text = _("is not there; %(used)d of %(places)d in use") % words
+        text = _("not registered; %(used)d of %(places)d in use") % words
         return Fact(name=name, label=label, level=FAIR, text=text, advice=ensure)
     if missing := set(BOOKING_EVENTS) - set(own.event_types):
-        text = _("is there without %(events)s") % {"events": ", ".join(sorted(missing))}
+        text = _("registered without %(events)s") % {"events": ", ".join(sorted(missing))}
         return Fact(name=name, label=label, level=FAIR, text=text, advice=ensure)
     if not endpoint.startswith("https://") and not get_settings().SANDBOX:
         advice = _("Set SITE_URL to the https address: the path holds a secret.")
-        return Fact(name=name, label=label, level=FAIR, text=_("is plain http"), advice=advice)
-    return Fact(name=name, label=label, level=GOOD, text=_("is there; %(used)d of %(places)d in use") % words)
+        return Fact(name=name, label=label, level=FAIR, text=_("registered with plain http"), advice=advice)
+    return Fact(
+        name=name, label=label, level=GOOD, text=_("registered; %(used)d of %(places)d in use") % words
+    )
 
 
 def check_drift(connection: str, client: MeetergoClient, now: datetime) -> Iterator[Fact]:
-    """Compare anew. What is found is kept, and told by ``tell_drift``; only a failure is told here."""
+    """Compare again. ``health.describe_drift`` reports the result, so only a failure is returned here."""
     try:
         find_drift(connection=connection, client=client, now=now)
     except RemoteError as error:
@@ -107,7 +120,7 @@ def check_drift(connection: str, client: MeetergoClient, now: datetime) -> Itera
 
 @dataclass(kw_only=True)
 class DayReport:
-    """Why a day shows what it shows: our own reasons, what is free, and what blocks the rest."""
+    """Why a day offers what it offers: reasons of this site, free starts, and what blocks the others."""
 
     own_reasons: list[str] = field(default_factory=list)
     free: list[datetime] = field(default_factory=list)
@@ -116,14 +129,14 @@ class DayReport:
 
     @property
     def nothing_offered(self) -> bool:
-        """meetergo named no start at all, free or blocked: the day is outside its working hours."""
+        """Whether meetergo named no start, free or blocked: the day is outside the working hours."""
         return not (self.free or self.blocked or self.error)
 
 
 def explain_day(
     *, meeting_type: MeetingType, day: date, zone: ZoneInfo, client: MeetergoClient, now: datetime
 ) -> DayReport:
-    """Ask meetergo what stands in the way of each start of one day."""
+    """Return what meetergo offers on one day, and what blocks each other start."""
     report = DayReport(own_reasons=list(list_own_reasons(meeting_type, day, zone, now)))
     start = datetime(day.year, day.month, day.day, tzinfo=zone)
     following = day + timedelta(days=1)
@@ -165,7 +178,7 @@ def list_own_reasons(meeting_type: MeetingType, day: date, zone: ZoneInfo, now: 
 
 @dataclass(kw_only=True)
 class Probe:
-    """What one booking and one cancel showed about the account."""
+    """The steps of a test booking and its cancel, with what each showed."""
 
     steps: list[tuple[str, str]] = field(default_factory=list)
     failed: bool = False
@@ -185,9 +198,9 @@ def probe(
     email: str,
     client: MeetergoClient,
     now: datetime,
-    nap: Callable[[float], None] = sleep,
+    wait: Callable[[float], None] = sleep,
 ) -> Probe:
-    """Book the last free time of the next two weeks without mails, look at what came back, and cancel it."""
+    """Book the last free slot of the next two weeks without mails, check the answers, and cancel it."""
     report = Probe()
     if meeting_type.confirmation not in {MeetingType.Confirmation.NONE, MeetingType.Confirmation.UNKNOWN}:
         text = _("somebody must confirm its bookings, so a test would be left behind; choose another type")
@@ -219,7 +232,7 @@ def probe(
     report.note(_("booking"), words)
     appointment = booking.attendee.appointment
     check_reference_echo(report, booking, appointment, client, now)
-    check_listed(report, booking, appointment, client, nap)
+    check_listed(report, booking, appointment, client, wait)
     cancel_probe(report, appointment, client, now)
     return report
 
@@ -227,7 +240,7 @@ def probe(
 def check_reference_echo(
     report: Probe, booking: Booking, appointment: Appointment, client: MeetergoClient, now: datetime
 ) -> None:
-    """Does a read give our reference back, and is the secret the one the booking was answered with?"""
+    """Note whether a read returns our reference, and whether the secret stays the same."""
     secret = appointment.secret
     try:
         document = client.get_appointment(appointment.remote_id)
@@ -237,10 +250,10 @@ def check_reference_echo(
     echoed = any(booking.reference in one.answers.values() for one in document.attendees)
     report.note(_("reference given back"), _("yes") if echoed else _("no"))
     if not document.secret:
-        told = _("not told by reads")
+        text = _("not contained in the answer")
     else:
-        told = _("the same") if document.secret == secret else _("another one: it rotates")
-    report.note(_("secret"), told)
+        text = _("the same") if document.secret == secret else _("another one: meetergo changes it")
+    report.note(_("secret"), text)
     sync_appointment(appointment=appointment, client=client, now=now)
 
 
@@ -249,12 +262,12 @@ def check_listed(
     booking: Booking,
     appointment: Appointment,
     client: MeetergoClient,
-    nap: Callable[[float], None],
+    wait: Callable[[float], None],
 ) -> None:
-    """After how many seconds the lists show a new appointment."""
+    """Note after how many seconds the lists show a new appointment."""
     minute = timedelta(minutes=1)
     hosts = booking.meeting_type.host_ids or [""]
-    for look in range(MAX_LIST_READS):
+    for number in range(MAX_LIST_READS):
         try:
             page = client.list_appointments(
                 start=booking.start - minute, end=booking.start + minute, user_id=hosts[0]
@@ -263,10 +276,10 @@ def check_listed(
             report.note(_("list"), str(error))
             return
         if appointment.remote_id in {one.id for one in page.appointments}:
-            seconds = round(look * LIST_READ_DELAY)
+            seconds = round(number * LIST_READ_DELAY)
             report.note(_("list"), _("shows it after %(seconds)d s") % {"seconds": seconds})
             return
-        nap(LIST_READ_DELAY)
+        wait(LIST_READ_DELAY)
     report.note(_("list"), _("does not show it yet"))
 
 

@@ -1,46 +1,53 @@
-"""What we know about the state of a connection without calling the service."""
+"""The state of a connection, as far as it is known without calling meetergo."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Max, Min
+from django.db.models import Max, Min, Q, QuerySet
+from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_meetergo.conf import get_connection_settings, get_settings
+from django_meetergo.conf import get_connection_settings, get_settings, list_connection_names
 from django_meetergo.fields import UnreadableText
 from django_meetergo.models import (
     Appointment,
     Booking,
     Connection,
     Event,
+    MeetingType,
     SyncRun,
     WebhookDelivery,
 )
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services import scheduler
 from django_meetergo.services.clients import build_client
+from django_meetergo.services.events import DONE
+from django_meetergo.services.privacy.key_rotation import needs_rotation
 
-GOOD, FAIR, BAD, UNTOLD = "good", "fair", "bad", "untold"
-#: Days before the end of a key at which it is told, and at which it is pressing.
+GOOD, FAIR, BAD, UNKNOWN = "good", "fair", "bad", "unknown"
+#: Days before a key expires at which the level becomes fair, and bad.
 EXPIRY_SOON, EXPIRY_NOW = 14, 3
-#: A row that is due for so long is late; for so long, nobody works.
+#: How long a row has been due when the level becomes fair, and bad.
 LATE, STUCK = timedelta(minutes=2), timedelta(minutes=15)
-#: Clocks may differ by so many seconds.
+#: Seconds by which the clocks may differ.
 MAX_CLOCK_SKEW = 30
 WEBHOOK_PLACES = 6
-#: An event that failed so often is not told by waiting.
+#: An event that failed so often is reported before it is given up.
 MAX_TRIES = 5
+#: Skipped items that are named in full.
+MAX_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """One line: a stable name, how bad it is, what is known, and what to do about it."""
+    """One line of the report: a stable name, a level, what is known, and what to do about it."""
 
     name: str
     label: str
@@ -50,13 +57,31 @@ class Fact:
 
 
 def get_verdict(facts: list[Fact]) -> str:
-    """The worst of them. What is not known is not bad."""
+    """Return the worst level. Unknown facts do not count."""
     levels = {fact.level for fact in facts}
     return next((level for level in (BAD, FAIR) if level in levels), GOOD)
 
 
+def list_reported_connections() -> list[str]:
+    """Return the configured connections, then those that were removed from the settings but still matter.
+
+    A removed connection matters while rows of it wait, or its meeting types or coming appointments are shown.
+    """
+    configured = list_connection_names()
+    rows: list[QuerySet[Any]] = [
+        Booking.objects.open(),
+        WebhookDelivery.objects.filter(state=WebhookDelivery.State.PENDING),
+        MeetingType.objects.filter(missing_since=None),
+        Appointment.objects.active().filter(start__gt=timezone.now()),
+    ]
+    used = {
+        name for found in rows for name in found.order_by().values_list("connection", flat=True).distinct()
+    }
+    return configured + sorted(used - set(configured))
+
+
 def collect_facts(*, connection: str, now: datetime) -> list[Fact]:
-    """What this site knows by itself. No call."""
+    """Return the facts about a connection that need no call."""
     account = Connection.objects.filter(connection=connection).first()
     checks: list[Callable[[], Fact]] = [
         lambda: describe_credential(connection, now),
@@ -70,6 +95,7 @@ def collect_facts(*, connection: str, now: datetime) -> list[Fact]:
         lambda: describe_due_rows(now),
         lambda: describe_dead_deliveries(connection),
         lambda: describe_undispatched_events(connection),
+        lambda: describe_skipped(connection),
         lambda: describe_missing_appointments(connection),
         lambda: describe_drift(account),
         lambda: describe_clock_skew(account),
@@ -87,8 +113,8 @@ def describe_credential(connection: str, now: datetime) -> Fact:
         )
     kind = _("platform key") if given.api_key.startswith("ak_live:") else _("personal token")
     if given.key_expires is None:
-        advice = _("Set KEY_EXPIRES to its last day, and you are warned in time.")
-        return Fact(name=name, label=label, level=UNTOLD, text=kind, advice=advice)
+        advice = _("Set KEY_EXPIRES to its last day to be warned in time.")
+        return Fact(name=name, label=label, level=UNKNOWN, text=kind, advice=advice)
     days = (given.key_expires - now.date()).days
     if days < 0:
         text = _("%(kind)s, expired on %(day)s") % {"kind": kind, "day": given.key_expires}
@@ -104,18 +130,18 @@ def describe_circuit(connection: str, account: Connection | None, now: datetime)
     name, label = "circuit", _("Calls to meetergo")
     client = find_client(connection)
     if client is None or client.circuit is None:
-        return Fact(name=name, label=label, level=UNTOLD, text=_("not known without a credential"))
+        return Fact(name=name, label=label, level=UNKNOWN, text=_("not known without a credential"))
     if since := (account and account.refused_since) or client.circuit.refused_since:
-        text = _("none are sent: the key has been refused for %(time)s") % {"time": timesince(since, now)}
+        text = _("stopped: the key has been refused for %(time)s") % {"time": timesince(since, now)}
         advice = _(
             "Put a new key into the settings. If this one is valid, run meetergo_doctor: it tries again."
         )
         return Fact(name=name, label=label, level=BAD, text=text, advice=advice)
     if client.circuit.is_open:
-        text = _("are held back: meetergo has been failing")
-        advice = _("Nothing: it is tried again by itself. See status.meetergo.com.")
+        text = _("held back, because meetergo fails")
+        advice = _("Wait: it is tried again automatically. See status.meetergo.com.")
         return Fact(name=name, label=label, level=BAD, text=text, advice=advice)
-    return Fact(name=name, label=label, level=GOOD, text=_("are sent"))
+    return Fact(name=name, label=label, level=GOOD, text=_("sent"))
 
 
 def find_client(connection: str) -> MeetergoClient | None:
@@ -128,26 +154,31 @@ def find_client(connection: str) -> MeetergoClient | None:
 def describe_keys(account: Connection | None) -> Fact:
     name, label = "encryption", _("Encryption keys")
     if account is None:
-        return Fact(name=name, label=label, level=UNTOLD, text=_("nothing is encrypted yet"))
+        return Fact(name=name, label=label, level=UNKNOWN, text=_("nothing is encrypted yet"))
     if isinstance(account.canary, UnreadableText):
         advice = _("Put the lost key back into ENCRYPTION_KEYS, or the old SECRET_KEY into its fallbacks.")
-        return Fact(name=name, label=label, level=BAD, text=_("do not open what is stored"), advice=advice)
-    return Fact(name=name, label=label, level=GOOD, text=_("fit"))
+        return Fact(
+            name=name, label=label, level=BAD, text=_("cannot decrypt the stored secrets"), advice=advice
+        )
+    if needs_rotation():
+        advice = _("Run manage.py meetergo_rotate_keys, and remove no key before it has succeeded.")
+        return Fact(name=name, label=label, level=FAIR, text=_("an older key is still needed"), advice=advice)
+    return Fact(name=name, label=label, level=GOOD, text=_("valid"))
 
 
 def describe_last_sync(connection: str, now: datetime) -> Fact:
-    name, label = "poll", _("Last sync")
+    name, label = "sync", _("Last sync")
     advice = _(
         "Start the background work (BACKGROUND), or run manage.py meetergo_sync and read what it says."
     )
-    runs = SyncRun.objects.filter(connection=connection)
+    runs = SyncRun.objects.filter(connection=connection).exclude(kind=SyncRun.Kind.DIRECTORY)
     last = runs.filter(state=SyncRun.State.DONE).aggregate(at=Max("finished_at"))["at"]
     if last is None:
         return Fact(name=name, label=label, level=BAD, text=_("never"), advice=advice)
     every = timedelta(seconds=get_settings().SYNC_INTERVAL)
     level = BAD if now - last > 12 * every else FAIR if now - last > 3 * every else GOOD
-    failed = runs.filter(state=SyncRun.State.FAILED, started_at__gt=last).order_by("-started_at").first()
-    text = f"{format_age(last, now)}; {failed.message}" if failed else format_age(last, now)
+    stopped = runs.filter(started_at__gt=last).exclude(message="").order_by("-started_at").first()
+    text = f"{format_age(last, now)}; {stopped.message}" if stopped else format_age(last, now)
     return Fact(name=name, label=label, level=level, text=text, advice="" if level == GOOD else advice)
 
 
@@ -157,7 +188,7 @@ def describe_last_delivery(connection: str, account: Connection | None, now: dat
     if last is not None:
         return Fact(name=name, label=label, level=GOOD, text=format_age(last, now))
     if account is None or not account.webhook_remote_id:
-        return Fact(name=name, label=label, level=UNTOLD, text=_("never"))
+        return Fact(name=name, label=label, level=UNKNOWN, text=_("never"))
     advice = _("Book something. If nothing arrives, check SITE_URL and that meetergo can reach this site.")
     return Fact(name=name, label=label, level=FAIR, text=_("never"), advice=advice)
 
@@ -165,7 +196,9 @@ def describe_last_delivery(connection: str, account: Connection | None, now: dat
 def describe_webhooks(account: Connection | None) -> Fact:
     name, label = "webhooks", _("Webhooks")
     if account is None or not account.webhook_remote_id:
-        advice = _("Run manage.py meetergo_webhooks ensure. Without it, news take until the next sync.")
+        advice = _(
+            "Run manage.py meetergo_webhooks ensure. Without it, changes arrive with the next sync only."
+        )
         return Fact(name=name, label=label, level=FAIR, text=_("not registered"), advice=advice)
     used = account.webhooks_used or 1
     words = {"used": used, "places": WEBHOOK_PLACES}
@@ -175,17 +208,19 @@ def describe_webhooks(account: Connection | None) -> Fact:
 
 
 def describe_rate_limit(connection: str) -> Fact:
-    name, label = "budget", _("Requests left this minute")
+    name, label = "requests", _("Requests left this minute")
     client = find_client(connection)
     if client is None or client.rate_limiter is None:
-        return Fact(name=name, label=label, level=UNTOLD, text=_("not known without a credential"))
+        return Fact(name=name, label=label, level=UNKNOWN, text=_("not known without a credential"))
     limiter = client.rate_limiter
     free = limiter.count_free()
     if free is None:
-        advice = _("Each process goes on alone. Bring the cache back.")
+        advice = _("Each process limits its own requests meanwhile. Restore the cache.")
         return Fact(name=name, label=label, level=FAIR, text=_("the cache does not answer"), advice=advice)
     level = FAIR if free <= limiter.per_minute // 10 else GOOD
-    advice = _("Something asks very often; it evens out within a minute.") if level == FAIR else ""
+    advice = (
+        _("The site sends many requests at the moment. The limit is per minute.") if level == FAIR else ""
+    )
     text = _("%(free)d of %(all)d") % {"free": free, "all": limiter.per_minute}
     return Fact(name=name, label=label, level=level, text=text, advice=advice)
 
@@ -195,7 +230,7 @@ def describe_unknown_bookings(connection: str) -> Fact:
     unclear = Booking.objects.filter(connection=connection, state=Booking.State.UNKNOWN)
     for_people = unclear.filter(reason=Booking.Reason.NEEDS_STAFF).count()
     if for_people:
-        text = ngettext("%(number)d needs a person", "%(number)d need a person", for_people) % {
+        text = ngettext("%(number)d is left to staff", "%(number)d are left to staff", for_people) % {
             "number": for_people
         }
         advice = _(
@@ -203,12 +238,12 @@ def describe_unknown_bookings(connection: str) -> Fact:
         )
         return Fact(name=name, label=label, level=BAD, text=text, advice=advice)
     number = unclear.count()
-    advice = _("Nothing: they are settled within minutes.") if number else ""
+    advice = _("Wait: they are reconciled within minutes.") if number else ""
     return Fact(name=name, label=label, level=FAIR if number else GOOD, text=str(number), advice=advice)
 
 
 def describe_due_rows(now: datetime) -> Fact:
-    """The oldest due row, and of which kind: says whether anybody does the background work."""
+    """Return how long the oldest row of each kind has been due: whether the background work runs."""
     name, label = "due", _("Oldest waiting work")
     oldest = {
         one.name: one.rows().due(now).order_by().aggregate(at=Min("next_at"))["at"]
@@ -222,7 +257,7 @@ def describe_due_rows(now: datetime) -> Fact:
     level = BAD if longest > STUCK else FAIR if longest > LATE else GOOD
     text = "; ".join(f"{kind}: {format_span(waiting[kind], now)}" for kind in kinds)
     advice = (
-        "" if level == GOOD else _("Nobody does the background work: see BACKGROUND, or run meetergo_tick.")
+        "" if level == GOOD else _("The background work does not run: see BACKGROUND, or run meetergo_tick.")
     )
     return Fact(name=name, label=label, level=level, text=text, advice=advice)
 
@@ -237,16 +272,45 @@ def describe_dead_deliveries(connection: str) -> Fact:
 
 
 def describe_undispatched_events(connection: str) -> Fact:
-    name, label = "untold", _("Events the site could not take")
-    failing = Event.objects.filter(connection=connection, dispatched_at=None, tries__gte=MAX_TRIES).count()
-    advice = _("A receiver of our signals, or the mail server, fails: see the log.") if failing else ""
-    return Fact(name=name, label=label, level=BAD if failing else GOOD, text=str(failing), advice=advice)
+    name, label = "events", _("Events with failed receivers")
+    waiting = Event.objects.filter(connection=connection, dispatched_at=None)
+    failing = waiting.filter(Q(next_at=None) | Q(tries__gte=MAX_TRIES))
+    number = failing.count()
+    if not number:
+        return Fact(name=name, label=label, level=GOOD, text="0")
+    names = sorted(
+        {
+            receiver
+            for receivers in failing.values_list("receivers", flat=True)[:100]
+            for receiver, result in receivers.items()
+            if result["state"] != DONE
+        }
+    )
+    text = f"{number}: {', '.join(names)}" if names else str(number)
+    advice = _("Fix the receiver or the mail server, then dispatch the events again in the admin.")
+    return Fact(name=name, label=label, level=BAD, text=text, advice=advice)
+
+
+def describe_skipped(connection: str) -> Fact:
+    """Name what the last run of each kind could not read or store."""
+    name, label = "skipped", _("Skipped by the last sync")
+    skipped: list[dict[str, str]] = []
+    for kind in SyncRun.Kind.values:
+        runs = SyncRun.objects.filter(connection=connection, kind=kind)
+        last = runs.exclude(state=SyncRun.State.OPEN).order_by("-started_at").first()
+        skipped += last.skipped if last else []
+    if not skipped:
+        return Fact(name=name, label=label, level=GOOD, text="0")
+    named = "; ".join(f"{one['kind']} {one['id']}: {one['reason']}" for one in skipped[:MAX_NAMED])
+    more = "; …" if len(skipped) > MAX_NAMED else ""
+    advice = _("They are tried again with each sync. Report entries that stay to meetergo.")
+    return Fact(name=name, label=label, level=FAIR, text=f"{len(skipped)}: {named}{more}", advice=advice)
 
 
 def describe_missing_appointments(connection: str) -> Fact:
     name, label = "missing", _("Appointments missing at meetergo")
     number = Appointment.objects.filter(connection=connection, missing_since__isnull=False).count()
-    advice = _("They were deleted there. They are kept here and offered to nobody.") if number else ""
+    advice = _("They were deleted there. They stay here, hidden from the attendees.") if number else ""
     return Fact(name=name, label=label, level=FAIR if number else GOOD, text=str(number), advice=advice)
 
 
@@ -255,7 +319,7 @@ def describe_drift(account: Connection | None) -> Fact:
     found = account.last_drift if account else None
     if not found:
         advice = _("Run manage.py meetergo_sync --check to compare.")
-        return Fact(name=name, label=label, level=UNTOLD, text=_("not compared yet"), advice=advice)
+        return Fact(name=name, label=label, level=UNKNOWN, text=_("not compared yet"), advice=advice)
     number = sum(found.get(kind, 0) for kind in ("only_remote", "only_local", "differs", "secret_missing"))
     words = {"number": number, "compared": found.get("compared", 0), "day": str(found.get("at", ""))[:10]}
     advice = _("Run manage.py meetergo_sync --kind full.") if number else ""
@@ -266,9 +330,9 @@ def describe_drift(account: Connection | None) -> Fact:
 def describe_clock_skew(account: Connection | None) -> Fact:
     name, label = "clock", _("Clock")
     if account is None or account.clock_skew is None:
-        return Fact(name=name, label=label, level=UNTOLD, text=_("not compared yet"))
+        return Fact(name=name, label=label, level=UNKNOWN, text=_("not compared yet"))
     off = abs(account.clock_skew) > MAX_CLOCK_SKEW
-    advice = _("Set this machine's clock by a time server.") if off else ""
+    advice = _("Set the clock of this machine from a time server.") if off else ""
     text = _("%(seconds)d s apart from meetergo's") % {"seconds": abs(round(account.clock_skew))}
     return Fact(name=name, label=label, level=BAD if off else GOOD, text=text, advice=advice)
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from django_meetergo.transactions import DATABASE_LOST
+from django_meetergo.transactions import DATABASE_ERRORS
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -24,7 +24,7 @@ def handle_batch(
     ``handle`` must undo its part when it raises. A lost database and ``stop_on`` are raised, since they say
     nothing about an item. ``what`` names the items in the log.
     """
-    stop_on = (*DATABASE_LOST, *stop_on)
+    stop_on = (*DATABASE_ERRORS, *stop_on)
     if not items:
         return []
     try:

@@ -176,6 +176,10 @@ BOOKING_PENDING = RetryPolicy(
     anchored=True,
     counter="polls",
 )
+#: A booking that was closed as not booked, and whose request may still become a provisional booking.
+BOOKING_WATCH = RetryPolicy(
+    delays=(5 * MINUTE, 10 * MINUTE, *[HOUR] * 48, 6 * HOUR), jitter=False, anchored=True, counter="polls"
+)
 #: A booking that waits for a confirmation, when its state cannot be read.
 BOOKING_PENDING_UNREAD = RetryPolicy(
     delays=(MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR), give_up_after=3 * DAY, counter="polls"

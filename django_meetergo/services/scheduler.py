@@ -27,10 +27,11 @@ from django_meetergo.models.leases import LeasedQuerySet
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services import alerts, events, notifications, retry
 from django_meetergo.services.availability import refresh
-from django_meetergo.services.booking import outcomes, pending, reconciliation
+from django_meetergo.services.booking import outcomes, pending, reconciliation, watching
 from django_meetergo.services.booking import sending as booking_sending
 from django_meetergo.services.changes import sending as change_sending
 from django_meetergo.services.clients import build_client, record_contact
+from django_meetergo.services.privacy import retention
 from django_meetergo.services.retry import RetryPolicy
 from django_meetergo.services.sync import appointments, directory
 from django_meetergo.services.webhooks import apply
@@ -75,6 +76,11 @@ def reconcile_booking(booking: Booking, now: datetime) -> None:
 def check_pending(booking: Booking, now: datetime) -> None:
     client = build_client(booking.connection, "reread")
     pending.check_pending(booking=booking, client=client, now=now)
+
+
+def watch_closed_booking(booking: Booking, now: datetime) -> None:
+    client = build_client(booking.connection, "reread")
+    watching.watch_closed_booking(booking=booking, client=client, now=now)
 
 
 def reread_booking(booking: Booking, now: datetime) -> None:
@@ -167,6 +173,15 @@ DUE_TABLE = (
         handler=check_pending,
         policy=retry.BOOKING_PENDING_UNREAD,
         give_up=lambda booking, now, error: outcomes.give_up_search(booking, now),
+    ),
+    DueRows(
+        name="watch closed bookings",
+        rows=booking_rows("closed"),
+        handler=watch_closed_booking,
+        policy=retry.BOOKING_PENDING_UNREAD,
+        give_up=lambda booking, now, error: Booking.objects.filter(pk=booking.pk, state="closed").update(
+            next_at=None
+        ),
     ),
     DueRows(
         name="dispatch events",
@@ -283,6 +298,8 @@ def list_periodic(connection: str, watch: Stopwatch) -> Iterator[tuple[str, Call
         (SyncRun.Kind.FULL, settings.FULL_SYNC_INTERVAL),
     ):
         if is_sync_due(connection, kind, every, now):
+            if kind == SyncRun.Kind.FULL:
+                yield "delete old data", partial(retention.prune, now=now)
             yield f"sync {kind}", partial(sync_appointments, connection, kind, watch)
 
 

@@ -251,7 +251,10 @@ def meetergo_floating_button(
     animation: str = "none",
     **known: Any,
 ) -> str:
-    """Render a button in a corner of the page that opens a meetergo booking page."""
+    """Render a button in a corner of the page that opens a meetergo booking page.
+
+    Nothing of the visitor leaves before a click: the page is not loaded in advance.
+    """
     target = find_target(context, "meetergo_floating_button", url, prefill, known)
     if target is None:
         return ""
@@ -263,7 +266,7 @@ def meetergo_floating_button(
         "backgroundColor": background,
         "textColor": color,
     }
-    return render_launcher(context, "floatingButton", button, target, text)
+    return render_launcher(context, {"prerender": False}, "floatingButton", button, target, text)
 
 
 @register.simple_tag(takes_context=True)
@@ -279,27 +282,40 @@ def meetergo_sidebar(
     color: str = "",
     **known: Any,
 ) -> str:
-    """Render a tab at the edge of the page that opens a meetergo booking page beside it."""
+    """Render a tab at the edge of the page that opens a meetergo booking page beside it.
+
+    meetergo's script loads its page at once; the details of the visitor are added when it is opened.
+    """
     target = find_target(context, "meetergo_sidebar", url, prefill, known)
     if target is None:
         return ""
     sidebar = {
-        "link": target.address,
+        "link": target.url,
         "buttonText": str(text),
         "position": position,
         "width": width,
         "backgroundColor": background,
         "textColor": color,
     }
-    return render_launcher(context, "sidebar", sidebar, target, text)
+    extra = {"prefilledLink": target.address} if target.address != target.url else {}
+    return render_launcher(context, extra, "sidebar", sidebar, target, text)
 
 
 def render_launcher(
-    context: template.Context, kind: str, options: Mapping[str, str], target: Target, text: Any
+    context: template.Context,
+    extra: Mapping[str, Any],
+    kind: str,
+    options: Mapping[str, str],
+    target: Target,
+    text: Any,
 ) -> str:
-    """Render the settings of a button or sidebar, each in its namespace: ``init`` replaces its own only."""
+    """Render the settings of a button or sidebar, each in a namespace of its own.
+
+    A second ``init`` of one namespace would remove the first button or sidebar.
+    """
     present = {name: value for name, value in options.items() if value}
-    settings = {"ns": kind, "forwardQueryParams": False, kind: present}
+    namespace = f"{kind}-{count_on_page(context, kind)}"
+    settings = {"ns": namespace, "forwardQueryParams": False, **extra, kind: present}
     return render_init(context, settings, "embed/init", {"url": target.url, "text": text})
 
 

@@ -1,1 +1,1 @@
-"""What a site needs to test its use of this app: a sandbox in the test process, factories and guards."""
+"""The test kit for sites that use this app: a sandbox in the test process, factories and guards."""

@@ -1,4 +1,4 @@
-"""Rows for tests that need no service."""
+"""Factories of rows, for tests that do not need the service."""
 
 from __future__ import annotations
 

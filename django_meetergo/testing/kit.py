@@ -1,9 +1,11 @@
-"""The sandbox as a test sees it: things to do to the service, and what it then holds."""
+"""The sandbox as tests use it: change the state of the service, and inspect it afterwards."""
 
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -17,6 +19,7 @@ from django_meetergo.models import Booking, MeetingType
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.sandbox import bookings, provisional
 from django_meetergo.sandbox.app import Sandbox
+from django_meetergo.sandbox.routes import ROUTES
 from django_meetergo.sandbox.scenarios import occupy_slot
 from django_meetergo.services import scheduler
 from django_meetergo.services.availability.demand import recent_views
@@ -30,7 +33,7 @@ BOOK = "POST /v4/booking"
 
 
 class SandboxKit:
-    """A sandbox whose deliveries wait until a test sends them, and whose clock a test may move."""
+    """A sandbox whose webhook deliveries wait until a test sends them, and whose clock a test can move."""
 
     def __init__(self, sandbox: Sandbox, *, base_url: str, live: bool = False) -> None:
         self.sandbox = sandbox
@@ -42,35 +45,37 @@ class SandboxKit:
 
     # Time
 
-    zone = ZoneInfo("Europe/Berlin")  #: where the seeded clinic is
+    #: The time zone of the seeded hosts.
+    zone = ZoneInfo("Europe/Berlin")
 
     def now(self) -> datetime:
-        """The sandbox's present moment, aware; hand it to services."""
+        """Return the sandbox's time, an aware datetime. Pass it to services."""
         return self.sandbox.clock.now()
 
     def travel(self, **units: float) -> datetime:
-        """Move the sandbox's clock by a ``timedelta``'s arguments; the new present moment."""
+        """Move the sandbox's clock by the arguments of a ``timedelta``, and return the new time."""
         self.sandbox.clock.offset_seconds += timedelta(**units).total_seconds()
+        self.sandbox.apply_due()
         return self.now()
 
-    # What can be booked
+    # Meeting types and free times
 
     def client(self, priority: str = "write") -> MeetergoClient:
-        """A client whose wire ends in this sandbox."""
+        """Return a client whose requests end in this sandbox."""
         return build_client(DEFAULT_CONNECTION, priority)
 
     def sync_directory(self) -> None:
-        """Bring the sandbox's meeting types and hosts into the database."""
+        """Store the sandbox's meeting types and hosts in the database."""
         directory.sync_directory(connection=DEFAULT_CONNECTION, client=self.client("sync"), now=self.now())
 
     def meeting_type(self, slug: str = "intro-call") -> MeetingType:
-        """Our row of a seeded meeting type; the directory is read when it is not there yet."""
+        """Return the row of a seeded meeting type. Sync the directory if there is none yet."""
         if not MeetingType.objects.filter(slug=slug).exists():
             self.sync_directory()
         return MeetingType.objects.get(slug=slug)
 
     def list_free_starts(self, slug: str = "intro-call", *, days: int = 14) -> list[datetime]:
-        """Free starts in UTC, soonest first."""
+        """Return the free starts in UTC, soonest first."""
         now = self.now()
         found = list_slots(
             meeting_type=self.meeting_type(slug),
@@ -81,23 +86,26 @@ class SandboxKit:
         )
         return [free.start for free in found.times]
 
-    # Trouble
+    # Faults
 
     def fail_next(
         self, route: str = BOOK, kind: str = "status_before", *, times: int = 1, **options: Any
     ) -> None:
-        """Arm a fault for the next calls of a route, such as ``drop_after`` or ``status_after``."""
+        """Arm a fault for the next calls of a route, such as ``drop_after`` or ``status_after``.
+
+        Raises ``ValueError`` if the sandbox has no such route or fault.
+        """
+        find_routes(route)
         self.sandbox.faults.add(route, kind, times=times, **options)
 
     def occupy_slot(self, start: datetime, slug: str = "intro-call") -> None:
-        """Somebody else takes this time, or a seat of it, at the service and without our knowing."""
+        """Book this start, or a seat of it, at the service for another person. The site is not informed."""
         meeting_type = self.meeting_type(slug)
-        hosts = meeting_type.host_ids or list(meeting_type.hosts.values_list("remote_id", flat=True))
-        for host_id in hosts:
+        for host_id in meeting_type.list_host_ids():
             occupy_slot(self.sandbox.state, host_id, start, meeting_type_id=meeting_type.remote_id)
 
     def expire_key(self) -> None:
-        """From now on the credential is refused."""
+        """Refuse the credential from now on."""
         self.sandbox.faults.add("*", "expire_key", times=-1)
 
     def clear_availability(self) -> None:
@@ -118,29 +126,29 @@ class SandboxKit:
     # Somebody's yes
 
     def confirm(self, booking: Booking) -> None:
-        """The attendee opens the link in the mail."""
+        """Confirm as the attendee, who opens the link in the mail."""
         bookings.confirm(self.sandbox.state, booking.provisional_id)
 
     def approve(self, booking: Booking) -> None:
-        """The host agrees."""
+        """Approve as the host."""
         bookings.approve(self.sandbox.state, booking.provisional_id)
 
     def expire(self, booking: Booking) -> None:
-        """Nobody said yes in time."""
+        """Let the time for a confirmation pass."""
         provisional.expire(self.sandbox.state, booking.provisional_id)
 
     def decline(self, booking: Booking, reason: str = "") -> None:
-        """The host says no."""
+        """Decline as the host."""
         provisional.decline(self.sandbox.state, booking.provisional_id, reason)
 
     # Webhooks
 
     def register_webhook(self) -> None:
-        """Enter our letterbox in the sandbox's list."""
+        """Register the site's webhook endpoint at the sandbox."""
         ensure_webhook(connection=DEFAULT_CONNECTION, client=self.client("sync"))
 
     def deliver(self, *, duplicate: int = 1, shuffle: bool = False) -> int:
-        """Send what waits to our letterbox; how many answers were 2xx."""
+        """Send the pending deliveries to the site, and return how many answers were 2xx."""
         deliveries = self.sandbox.deliveries
         if shuffle:
             deliveries.shuffle()
@@ -151,7 +159,7 @@ class SandboxKit:
         return sum(200 <= entry.get("status", 0) < 300 for entry in entries)
 
     def reread_all(self) -> None:
-        """Have every appointment of this test looked at, as if a delivery had named it long enough ago."""
+        """Make a re-read of every appointment of this test due, as a webhook delivery does."""
         now = self.now()
         for appointment in self.appointments(active=False):
             body = {"webhookType": "booking_created", "id": appointment.id, "nonce": uuid4().hex}
@@ -166,24 +174,27 @@ class SandboxKit:
     # Work
 
     def run_due(self, *, after: float = 0, periodic: bool = False) -> dict[str, int]:
-        """Move the clock by ``after`` seconds and do what is due then."""
+        """Move the clock by ``after`` seconds and do the work that is due then. Return counts by kind."""
         now = self.travel(seconds=after)
         done: dict[str, int] = {}
-        # What one row causes, another shows: a delivery leads to an event.
+        # Work makes other work due: a delivery leads to an event.
         while found := scheduler.run_due(now, periodic=periodic and not done):
             done = {name: done.get(name, 0) + found.get(name, 0) for name in {*done, *found}}
         return done
 
-    # What the service holds
+    # The state of the service
 
-    def posts(self, route: str = BOOK) -> int:
-        """How many requests of a route the sandbox has seen."""
-        method, template = route.rstrip("/").split()
+    def count_requests(self, route: str = BOOK) -> int:
+        """Return how many requests of a route the sandbox has received.
+
+        ``route`` may be a pattern, such as ``POST *``. Raises ``ValueError`` if no route matches.
+        """
+        routes = find_routes(route)
         entries = self.sandbox.request_log.entries(kind="request")
-        return sum((entry["method"], entry["route"]) == (method, template) for entry in entries)
+        return sum(f"{entry['method']} {entry['route']}" in routes for entry in entries)
 
     def appointments(self, *, active: bool = True) -> list[Any]:
-        """The sandbox's own appointments that were made since it was seeded, oldest first."""
+        """Return the sandbox's appointments that were made since it was seeded, oldest first."""
         return [
             appointment
             for appointment in self.sandbox.state.appointments.values()
@@ -191,7 +202,7 @@ class SandboxKit:
         ]
 
     def appointments_of(self, booking: Booking, *, active: bool = True) -> list[Any]:
-        """The sandbox's appointments that carry this booking's reference."""
+        """Return the sandbox's appointments that contain this booking's reference."""
         return [
             appointment
             for appointment in self.appointments(active=active)
@@ -199,7 +210,24 @@ class SandboxKit:
         ]
 
 
+def find_routes(pattern: str) -> set[str]:
+    """Return the sandbox's routes that match ``METHOD /template`` or ``*``, with any parameter names.
+
+    Raises ``ValueError`` if there is none: a count or a fault for a misspelt route would mean nothing.
+    """
+    wanted = normalize_route(pattern)
+    routes = {f"{route.method} {route.template}" for route in ROUTES}
+    found = {route for route in routes if fnmatchcase(normalize_route(route), wanted)}
+    if not found:
+        raise ValueError(f"The sandbox has no route {pattern!r}; it has {', '.join(sorted(routes))}.")
+    return found
+
+
+def normalize_route(route: str) -> str:
+    return re.sub(r"\{[^}]*\}", "{}", route.strip().rstrip("/"))
+
+
 def make_start(day: int, hour: int, minute: int = 0) -> datetime:
-    """A time on a day of the coming weeks, in UTC; for tests that need any aware datetime."""
+    """Return a time on a day of the coming weeks, in UTC."""
     base = datetime.now(UTC).replace(hour=hour, minute=minute, second=0, microsecond=0)
     return base + timedelta(days=day)

@@ -1,4 +1,4 @@
-"""Fixtures for sites that use django-meetergo. Loaded by pytest; imports nothing of Django until used."""
+"""The pytest plugin. pytest loads it in every project, so it imports Django only when it is used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REAL_HOSTS = ("https://api.meetergo.com", "https://cal.meetergo.com", "https://m
 
 @pytest.fixture
 def meetergo_sandbox(settings: Any) -> Iterator[SandboxKit]:
-    """A sandbox of the service in this process: no socket, no waiting, a clock that can be moved."""
+    """Return a sandbox of the service in this process: without sockets, with a clock that can be moved."""
     from django_meetergo.remote import transport
     from django_meetergo.sandbox.app import Sandbox
     from django_meetergo.testing.kit import SandboxKit
@@ -36,7 +36,7 @@ def meetergo_sandbox(settings: Any) -> Iterator[SandboxKit]:
 
 @pytest.fixture
 def live_meetergo_sandbox(settings: Any) -> Iterator[SandboxKit]:
-    """The same behind a real socket on 127.0.0.1."""
+    """Return a sandbox behind a real socket on 127.0.0.1."""
     from django_meetergo.sandbox import server
     from django_meetergo.sandbox.app import Sandbox
     from django_meetergo.testing.kit import SandboxKit
@@ -54,16 +54,16 @@ def live_meetergo_sandbox(settings: Any) -> Iterator[SandboxKit]:
 
 
 def use_sandbox(settings: Any, base_url: str) -> None:
-    """Point ``MEETERGO`` at a sandbox; background work runs when the test says so."""
+    """Point ``MEETERGO`` at a sandbox. Background work runs when the test calls ``run_due()``."""
     from django_meetergo.sandbox.seed import ADMIN_TOKEN
 
     settings.MEETERGO = {
         "SITE_URL": "https://site.example",
         "WEBHOOK_TOKENS": ["a-token-that-only-this-test-knows"],
         **getattr(settings, "MEETERGO", {}),
-        # No test should wait because it has asked more often than a site does in a minute.
+        # Tests send more requests in a minute than a site does.
         "REQUESTS_PER_MINUTE": 600,
-        # A test fills in forms faster, and books more often, than a person does.
+        # Tests fill in forms faster, and book more often, than visitors do.
         "MIN_FILL_SECONDS": 0,
         "MAX_BOOKINGS_PER_HOUR": 0,
         "MAX_CHANGES_PER_HOUR": 0,
@@ -76,8 +76,8 @@ def use_sandbox(settings: Any, base_url: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _meetergo_stays_at_home(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No test calls the real service, and none telephones while it holds a transaction open."""
+def _meetergo_guards(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Refuse requests to the real service, and requests that are sent inside a transaction."""
     if not is_django_ready():
         yield
         return
@@ -97,7 +97,7 @@ def _meetergo_stays_at_home(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def is_django_ready() -> bool:
-    """Whether this run has a site with our app in it; other projects have the plugin on their path too."""
+    """Whether this run has a Django project with this app. The plugin is also loaded without one."""
     import sys
 
     if "django" not in sys.modules:

@@ -1,4 +1,4 @@
-"""The wire, cut short: requests to the service end in a sandbox of this process."""
+"""Adapters that send requests to a sandbox in this process, or refuse them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RefusedHost(AssertionError):
 
 
 class SandboxAdapter(BaseAdapter):
-    """Answers like the network would, from a WSGI callable."""
+    """A transport adapter that answers from a WSGI callable, as the network would."""
 
     def __init__(self, wsgi: Any) -> None:
         super().__init__()
@@ -30,13 +30,13 @@ class SandboxAdapter(BaseAdapter):
     def send(  # type: ignore[override]
         self, request: requests.PreparedRequest, **kwargs: Any
     ) -> requests.Response:
-        """The response, or what ``requests`` raises when a server hangs up or says nothing."""
+        """Return the response, or raise what ``requests`` raises for a closed or stalled connection."""
         try:
             status, headers, body = call_wsgi(self.wsgi, request)
         except ConnectionStalled as stalled:
-            raise requests.ReadTimeout("the sandbox says nothing", request=request) from stalled
+            raise requests.ReadTimeout("the sandbox does not answer", request=request) from stalled
         except ConnectionClosed as closed:
-            aborted = ProtocolError("the sandbox hung up", ConnectionResetError())
+            aborted = ProtocolError("the sandbox closed the connection", ConnectionResetError())
             raise requests.ConnectionError(aborted, request=request) from closed
         raw = HTTPResponse(
             body=io.BytesIO(body), headers=HTTPHeaderDict(headers), status=status, preload_content=False
@@ -44,11 +44,11 @@ class SandboxAdapter(BaseAdapter):
         return self._builder.build_response(request, raw)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no connection is open."""
 
 
 class ClosedAdapter(BaseAdapter):
-    """Refuses: tests do not call real hosts."""
+    """A transport adapter that refuses every request to a real host."""
 
     def send(  # type: ignore[override]
         self, request: requests.PreparedRequest, **kwargs: Any
@@ -57,11 +57,11 @@ class ClosedAdapter(BaseAdapter):
         raise RefusedHost(f"A test was about to call {host}. Use the fixture meetergo_sandbox.")
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no connection is open."""
 
 
 def call_wsgi(wsgi: Any, request: requests.PreparedRequest) -> tuple[int, list[tuple[str, str]], bytes]:
-    """Status, headers and body that a WSGI callable answers."""
+    """Return the status, headers and body that a WSGI callable answers."""
     answered: dict[str, Any] = {}
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:

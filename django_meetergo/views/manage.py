@@ -242,6 +242,9 @@ def describe_refusal(change: AppointmentChange | None, now: datetime) -> dict[st
         text = gettext("We could not reach the calendar.")
     elif change.outcome == "needs_staff":
         text = gettext("We could not find out which place is yours. Our staff will take care of it.")
+    elif change.outcome == "unverified":
+        text = gettext("We could not find out whether your change was made. Our staff will take care of it.")
+        return {"text": text, "still_booked": ""}
     elif is_move:
         text = gettext("The appointment could not be moved.")
     else:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_meetergo import links
@@ -29,9 +31,9 @@ def test_a_confirmation_page_changes_nothing(superuser, sandbox, book):
     assert "Cancel 1 appointment?" in get_text(chosen)
     assert "Will be cancelled; meetergo notifies person0.intro-call@example.com" in get_text(chosen)
     assert AppointmentChange.objects.count() == 0
-    assert sandbox.posts(CANCEL) == 0
+    assert sandbox.count_requests(CANCEL) == 0
     superuser.run_action("appointment", "cancel", [appointment])
-    assert sandbox.posts(CANCEL) == 1
+    assert sandbox.count_requests(CANCEL) == 1
 
 
 def test_three_are_cancelled_with_a_reason_and_the_others_are_not_changed(superuser, sandbox, book):
@@ -128,12 +130,12 @@ def test_more_than_twenty_are_sent_in_the_background(superuser, sandbox):
 
     assert "0 of 25" in get_text(result)
     assert 'value="0" max="25"' in result.content.decode()
-    assert sandbox.posts(CANCEL) == 0
+    assert sandbox.count_requests(CANCEL) == 0
     for _ in range(4):
         sandbox.run_due(after=120)
     page = superuser.client.get(result.request["PATH_INFO"])
     assert "25 of 25" in get_text(page)
-    assert sandbox.posts(CANCEL) > 0
+    assert sandbox.count_requests(CANCEL) > 0
 
 
 def test_a_cancel_whose_answer_is_lost_is_checked(superuser, sandbox, book):
@@ -198,3 +200,38 @@ def test_a_row_offers_the_actions_that_would_change_it(superuser, sandbox, book)
     page = superuser.get("appointment_change", past.pk).content.decode()
     assert f"/cancel/?ids={past.pk}" not in page
     assert 'action="/admin/meetergo/appointment/fetch/"' in page
+
+
+def test_a_confirmation_page_needs_the_same_statements_for_any_number_of_rows(superuser):
+    rows = [AttendeeFactory().appointment for _ in range(30)]
+
+    def count_statements(chosen):
+        with CaptureQueriesContext(connection) as statements:
+            page = superuser.choose_action("appointment", "cancel", chosen)
+        assert f"Cancel {len(chosen)} appointments?" in get_text(page)
+        return len(statements)
+
+    assert count_statements(rows[:2]) == count_statements(rows) <= 10
+
+
+@pytest.mark.parametrize("other", ["9999-12-31T23:59", "0001-01-01T00:00"])
+def test_a_date_far_from_today_is_refused(superuser, sandbox, book, other):
+    appointment = book().attendee.appointment
+
+    result = superuser.run_action("appointment", "reschedule", [appointment], other=other)
+
+    assert result.status_code == 200
+    assert "Choose a time within the next two years." in get_text(result)
+    assert AppointmentChange.objects.count() == 0
+
+
+def test_a_refusal_is_shown_in_words(superuser, sandbox, book):
+    """The appointment is cancelled elsewhere while the confirmation page is open."""
+    appointment = book().attendee.appointment
+    superuser.choose_action("appointment", "cancel", [appointment])
+    Appointment.objects.filter(pk=appointment.pk).update(status="cancelled")
+
+    result = superuser.post("appointment_cancel", ids=appointment.pk, confirmed="yes")
+
+    assert "No change: already cancelled" in get_text(result)
+    assert sandbox.count_requests(CANCEL) == 0

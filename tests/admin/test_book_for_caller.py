@@ -81,7 +81,7 @@ def test_the_same_form_sent_twice_books_once(superuser, sandbox):
         superuser.client.post(path, {**CALLER, "token": token}, follow=True)
 
     assert Booking.objects.count() == 1
-    assert sandbox.posts() == 1
+    assert sandbox.count_requests() == 1
 
 
 def test_a_taken_time_leads_back_to_the_times(superuser, sandbox):

@@ -39,7 +39,7 @@ def test_a_dead_delivery_is_applied_again(superuser, sandbox, book):
 def test_a_booking_left_to_staff_is_reconciled_again(superuser, sandbox, book):
     """What meetergo has is adopted; nothing is sent again."""
     booking = book()
-    posts = sandbox.posts()
+    posts = sandbox.count_requests()
     Booking.objects.filter(pk=booking.pk).update(state="unknown", reason="needs_staff", attendee=None)
 
     result = superuser.run_action("booking", "reconcile", [booking])
@@ -47,7 +47,7 @@ def test_a_booking_left_to_staff_is_reconciled_again(superuser, sandbox, book):
     booking.refresh_from_db()
     assert "confirmed" in get_text(result)
     assert booking.state == "confirmed"
-    assert sandbox.posts() == posts
+    assert sandbox.count_requests() == posts
 
 
 def test_a_waiting_booking_is_sent_now(superuser, sandbox):
@@ -98,3 +98,18 @@ def test_a_waiting_change_is_sent_now(superuser, sandbox, book):
 
     change.refresh_from_db()
     assert change.state == "done"
+
+
+def test_many_rows_wake_the_workers_once(superuser, sandbox, django_capture_on_commit_callbacks):
+    deliveries = [
+        WebhookDelivery.objects.create(
+            digest=f"d{n}", remote_id="r", state="dead", received_at=timezone.now()
+        )
+        for n in range(5)
+    ]
+
+    with django_capture_on_commit_callbacks() as callbacks:
+        superuser.run_action("webhookdelivery", "replay", deliveries)
+
+    assert WebhookDelivery.objects.filter(state="pending").count() == 5
+    assert len(callbacks) == 1

@@ -1,10 +1,14 @@
 """The committed OpenAPI schema is what the views publish."""
 
+import re
+
 import pytest
 import yaml
+from drf_spectacular.generators import SchemaGenerator
 from rest_framework.serializers import CharField
 
-from django_meetergo.contrib.rest_framework.schema import FILE, build_schema
+from django_meetergo.contrib.rest_framework.problems import PROBLEM_TYPES
+from django_meetergo.contrib.rest_framework.schema import FILE, URLCONF, build_schema
 from django_meetergo.contrib.rest_framework.serializers import bookings
 from tests.api import write_schema
 
@@ -48,3 +52,70 @@ def test_a_change_without_a_new_schema_is_noticed(monkeypatch, tmp_path):
         write_schema.write()
         assert committed.read_text() == build_schema()
         assert committed.read_text() != FILE.read_text()
+
+
+def list_operations(schema):
+    return [one for path in schema["paths"].values() for one in path.values()]
+
+
+def find_component(schema, node):
+    return schema["components"]["schemas"][node["$ref"].rpartition("/")[2]]
+
+
+def get_uri(schema, problem):
+    """Return the one value that the type of this problem can have."""
+    [uri] = find_component(schema, problem["properties"]["type"])["enum"]
+    return uri
+
+
+def list_problems(schema, answer):
+    """Return the components of the problems that one answer can be."""
+    component = find_component(schema, answer["content"]["application/problem+json"]["schema"])
+    if "oneOf" not in component:
+        return [component]
+    assert component["discriminator"]["propertyName"] == "type"
+    problems = [find_component(schema, one) for one in component["oneOf"]]
+    assert set(component["discriminator"]["mapping"]) == {get_uri(schema, one) for one in problems}
+    return problems
+
+
+def test_every_problem_is_told_apart_by_its_type():
+    """Each operation lists the types that it can answer, and each type has its status."""
+    schema = yaml.safe_load(FILE.read_text())
+    found = set()
+    for operation in list_operations(schema):
+        for status, answer in operation["responses"].items():
+            if int(status) >= 400:
+                for problem in list_problems(schema, answer):
+                    assert problem["properties"]["status"]["minimum"] == int(status)
+                    found.add(get_uri(schema, problem))
+    never_described = {"method-not-allowed"}  # an operation that does not exist
+    assert found == {one.uri for one in PROBLEM_TYPES if one.name not in never_described}
+
+
+def test_every_operation_has_a_summary_and_describes_retry_after_and_rates():
+    schema = yaml.safe_load(FILE.read_text())
+    assert schema["info"]["license"]["identifier"] == "BSD-3-Clause"
+    for operation in list_operations(schema):
+        assert operation["summary"]
+        for status in ("429", "503"):
+            assert "Retry-After" in operation["responses"][status]["headers"]
+        assert "RateLimit-Remaining" in operation["responses"]["429"]["headers"]
+
+
+def test_optional_members_of_requests_have_no_default():
+    """Generators of clients make members with a default mandatory."""
+    schema = yaml.safe_load(FILE.read_text())
+    for name, component in schema["components"]["schemas"].items():
+        for member, described in component.get("properties", {}).items():
+            assert "default" not in described, (name, member)
+
+
+def test_a_sites_own_schema_has_the_same_names_for_enums(recwarn):
+    """drf-spectacular with its own settings and hooks finds nothing to rename."""
+    schema = SchemaGenerator(urlconf=URLCONF).get_schema(request=None, public=True)
+    names = set(schema["components"]["schemas"])
+    assert {"BookingState", "BookingReason", "ChangeNotAllowedReason", "Channel"} <= names
+    assert [name for name in names if re.search(r"[0-9a-f]{3}Enum$", name)] == []
+    shipped = yaml.safe_load(FILE.read_text())["components"]["schemas"]
+    assert set(shipped) <= names

@@ -13,7 +13,7 @@ from django_meetergo.contrib.rest_framework.urls import urlpatterns
 from django_meetergo.models import Appointment, Attendee, Booking, Host, MeetingType
 from django_meetergo.testing.factories import HostFactory
 from django_meetergo.visitors import normalize_address
-from tests.api.conftest import FrontEnd, get_problem_type
+from tests.api.conftest import DETAILS, FrontEnd, get_problem_type
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def low_rates(settings):
+    settings.MEETERGO = {**settings.MEETERGO, "CLIENT_IP_HEADER": "REMOTE_ADDR"}
     settings.REST_FRAMEWORK = {
         "DEFAULT_THROTTLE_RATES": {"meetergo-token": "2/min", "meetergo-read": "1/min"}
     }
@@ -55,6 +56,35 @@ def test_the_proxy_header_is_ignored_unless_the_site_names_it(front_end, low_rat
             "/api/meetergo/meeting-types/", headers={"X-Forwarded-For": f"192.0.2.{number}"}
         )
         assert answer.status_code == status
+
+
+def test_without_the_setting_addresses_are_not_counted(front_end, low_rates, settings):
+    """Behind a proxy every visitor would have the address of the proxy."""
+    settings.MEETERGO = {**settings.MEETERGO, "CLIENT_IP_HEADER": None}
+    assert [front_end.get("/meeting-types/").status_code for _ in range(3)] == [200, 200, 200]
+
+
+def test_a_valid_link_is_not_refused_because_of_wrong_ones(front_end, low_rates):
+    booked = front_end.book().json()
+    assert [front_end.get("/bookings/guess/").status_code for _ in range(3)] == [404, 404, 429]
+    assert front_end.get(booked["url"]).status_code == 200
+    assert front_end.get(booked["manage"]["url"]).status_code == 200
+
+
+def test_answers_say_how_many_requests_are_left(front_end, low_rates):
+    answers = [front_end.get("/bookings/guess/") for _ in range(3)]
+    assert [answer["RateLimit-Remaining"] for answer in answers] == ["1", "0", "0"]
+    assert {answer["RateLimit-Limit"] for answer in answers} == {"2"}
+    assert all(0 < int(answer["RateLimit-Reset"]) <= 60 for answer in answers)
+
+
+def test_too_many_bookings_are_told_apart_from_too_many_requests(front_end, settings):
+    """The limit counts bookings, not requests, and says when it ends."""
+    settings.MEETERGO = {**settings.MEETERGO, "MAX_BOOKINGS_PER_HOUR": 1}
+    starts = front_end.list_starts()
+    assert front_end.book(start=starts[0]).status_code == 201
+    answer = front_end.book(start=starts[6])
+    assert (answer.status_code, get_problem_type(answer)) == (429, "too-many-bookings")
 
 
 @pytest.mark.parametrize(
@@ -135,6 +165,38 @@ def test_meeting_links_with_other_schemes_are_left_out(front_end):
     assert front_end.get(booked["manage"]["url"]).json()["meeting_link"] is None
 
 
+# Caching and language
+
+
+@pytest.mark.parametrize("path", ["", "intro-call/", "intro-call/availability/"])
+def test_unchanged_content_is_not_sent_again(front_end, path):
+    url = f"/api/meetergo/meeting-types/{path}"
+    first = front_end.client.get(url)
+    again = front_end.client.get(url, headers={"If-None-Match": first["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    other = front_end.client.get(url, headers={"If-None-Match": '"other"'})
+    assert (other.status_code, other["ETag"]) == (200, first["ETag"])
+
+
+def test_messages_come_in_the_language_of_the_client(front_end, settings):
+    """Also where the site has no LocaleMiddleware, and for what only the services refuse."""
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "LocaleMiddleware" not in name]
+    settings.MEETERGO = {**settings.MEETERGO, "MAX_FUTURE_APPOINTMENTS": 0}
+    start = front_end.list_starts()[0]
+    answer = front_end.post(
+        "/bookings/", {"meeting_type": "intro-call", "start": start, **DETAILS}, **{"Accept-Language": "de"}
+    )
+    assert answer["Content-Language"] == "de"
+    assert answer.json()["title"] == "Einige Felder sind ungültig."
+    [error] = answer.json()["errors"]["email"]
+    assert (error["code"], error["message"][:21]) == ("limit_reached", "Diese E-Mail-Adresse ")
+
+
+def test_the_attendees_language_can_be_named(front_end):
+    assert front_end.book(language="fr").status_code == 201
+    assert Booking.objects.get().language == "fr"
+
+
 # Formats
 
 
@@ -206,6 +268,7 @@ from django.conf import settings
 settings.configure(
     SECRET_KEY="x",
     ROOT_URLCONF="django_meetergo.urls",
+    TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_meetergo"],
     MEETERGO={"API_KEY": "rgo-x"},
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},

@@ -382,7 +382,7 @@ def test_a_form_is_sent_once(service: Any, scripted: Any) -> None:
     (only,) = held
     only.continue_()
     scripted.expect_title("You are booked")
-    assert service.posts() == 1
+    assert service.count_requests() == 1
 
 
 # Polling

@@ -27,8 +27,7 @@ PEOPLE = ["Ida Sommer", "Jonas Berg", "Mia Kowalski", "Noah Lindqvist", "Olga Pe
 SCREENS = [
     # Name, viewport, colour scheme.
     (f"{width}-{scheme}", {"width": width, "height": 800}, scheme)
-    for width in (1280, 768)
-    for scheme in ("light", "dark")
+    for width, scheme in ((1280, "light"), (1280, "dark"), (768, "light"), (360, "dark"))
 ]
 MORNING = 8
 
@@ -87,7 +86,7 @@ def screenshots(receptionist: Any) -> Any:
             receptionist.page.emulate_media(color_scheme=scheme)
             if receptionist.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 faults.append(f"{name}-{screen}: scrolls sideways")
-            receptionist.shoot(f"staff-{name}-{screen}")
+            receptionist.take_screenshot(f"staff-{name}-{screen}")
         receptionist.page.set_viewport_size(SCREENS[0][1])
         receptionist.page.emulate_media(color_scheme="light")
 
@@ -105,7 +104,7 @@ def open_list(receptionist: Any, model: str = "Appointments") -> None:
 
 def show_today(receptionist: Any) -> None:
     open_list(receptionist)
-    receptionist.page.locator("#changelist-filter").get_by_role("link", name="Today").click()
+    receptionist.page.locator("#changelist-filter").get_by_role("link", name="Today", exact=True).click()
 
 
 def row(receptionist: Any, text: str) -> Any:
@@ -189,6 +188,28 @@ def test_the_progress_of_many_cancels_is_shown(
     expect(receptionist.page.locator("#content")).to_contain_text("25 of 25")
 
 
+def test_the_calendar_shows_the_day_and_leads_to_an_appointment(
+    receptionist: Any, screenshots: Screenshots
+) -> None:
+    open_list(receptionist)
+    receptionist.page.get_by_role("link", name="Calendar").click()
+    receptionist.expect_title("Calendar")
+    screenshots("calendar-week")
+    receptionist.page.get_by_role("link", name="Day", exact=True).click()
+    for name in PEOPLE:
+        expect(receptionist.page.locator(".mg-entry").filter(has_text=name)).to_have_count(1)
+    screenshots("calendar-day")
+
+    receptionist.page.locator(".mg-free a").first.click()
+    expect(receptionist.page.locator("h1")).to_have_text(re.compile("What would|When|For whom"))
+    receptionist.page.go_back()
+    receptionist.page.locator(".mg-entry").filter(has_text="Mia Kowalski").click()
+    expect(receptionist.page.locator("#content")).to_contain_text("mia.kowalski@example.com")
+
+    receptionist.open("/admin/meetergo/appointment/calendar/?view=month")
+    screenshots("calendar-month")
+
+
 def test_a_caller_is_booked(service: Any, receptionist: Any, screenshots: Screenshots) -> None:
     open_list(receptionist, "Bookings")
     screenshots("bookings")
@@ -224,7 +245,7 @@ def test_a_dead_delivery_is_applied_again(
 
     open_list(receptionist, "Webhook deliveries")
     screenshots("deliveries")
-    select_rows(receptionist, "given up")
+    select_rows(receptionist, "no usable answer")
     choose_action(receptionist, "Apply again")
     service.run_due()
 

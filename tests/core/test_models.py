@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from django_meetergo.models import Appointment, MeetingType
+from django_meetergo.exceptions import InvalidRequest
+from django_meetergo.models import Appointment, Booking, Host, MeetingType
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.testing.factories import (
     AppointmentFactory,
     AttendeeFactory,
     BookingFactory,
+    HostFactory,
     MeetingTypeFactory,
 )
 
@@ -53,6 +58,49 @@ def test_appointments_of_an_object_are_those_booked_for_it():
 
     assert list(Appointment.objects.for_subject(subject).active()) == [attendee.appointment]
     assert list(Appointment.objects.for_subject(User())) == []
+
+
+def test_identifiers_are_compared_exactly_on_every_database():
+    """MariaDB's default collations ignore case, accents and trailing spaces."""
+    ids = ["abc", "ABC", "abc ", "ábc"]
+    for remote_id in ids:
+        HostFactory(remote_id=remote_id)
+
+    for remote_id in ids:
+        assert Host.objects.get(remote_id=remote_id).remote_id == remote_id
+
+
+def book(kit, **options):
+    return book_appointment(
+        meeting_type=kit.meeting_type(),
+        start=kit.list_free_starts()[0],
+        attendee=AttendeeData(email="jane@example.com", first_name="Jane"),
+        client=kit.client(),
+        now=kit.now(),
+        **options,
+    )
+
+
+def test_the_key_of_a_subject_may_be_long_but_must_fit(meetergo_sandbox):
+    booking = book(meetergo_sandbox, subject=Session(pk="k" * 255))
+    assert Booking.objects.get(pk=booking.pk).attendee.subject_id == "k" * 255
+
+    for subject in (Session(pk="k" * 256), Session()):
+        with pytest.raises(InvalidRequest) as refusal:
+            book(meetergo_sandbox, subject=subject)
+        assert refusal.value.field == "subject"
+
+
+def test_answers_may_be_decimals_and_dates_but_not_objects(meetergo_sandbox):
+    answers = {"weight": Decimal("71.5"), "since": date(2026, 1, 31), "many": [1, 2]}
+    booking = book(meetergo_sandbox, custom_fields=answers)
+
+    booking = Booking.objects.get(pk=booking.pk)
+    assert booking.state == "confirmed"
+    assert booking.custom_fields == {"weight": "71.5", "since": "2026-01-31", "many": [1, 2]}
+    with pytest.raises(InvalidRequest, match="is a object, which cannot be stored") as refusal:
+        book(meetergo_sandbox, custom_fields={"what": object()})
+    assert refusal.value.field == "custom_fields"
 
 
 def test_bookable_meeting_types_are_enabled_and_listed_by_meetergo():

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 from cryptography.fernet import Fernet
+from django.core.management import call_command
 from django.db import connection
 
 from django_meetergo import links
@@ -27,6 +28,20 @@ def test_a_secret_is_stored_encrypted():
 
     assert "canary" not in read_column(appointment)
     assert Appointment.objects.get().secret == "canary"
+
+
+@pytest.mark.django_db
+def test_dumpdata_prints_no_secret_and_loaddata_restores_it(tmp_path):
+    appointment = AppointmentFactory(secret="canary")
+    for arguments in (["meetergo"], ["meetergo", "--natural-primary"], ["meetergo", "--format", "xml"]):
+        path = tmp_path / f"dump.{arguments[-1] if 'xml' in arguments else 'json'}"
+        call_command("dumpdata", *arguments, output=str(path), verbosity=0)
+        assert "canary" not in path.read_text()
+
+        Appointment.objects.update(secret="")
+        call_command("loaddata", str(path), verbosity=0)
+        assert Appointment.objects.get(pk=appointment.pk).secret == "canary"
+        assert "canary" not in read_column(appointment)
 
 
 @pytest.mark.django_db

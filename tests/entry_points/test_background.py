@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -77,18 +78,47 @@ def test_a_wake_up_inside_a_transaction_is_sent_after_its_commit(django_capture_
     assert received == [True]
 
 
-def test_a_second_wake_up_uses_the_same_thread(unsent, meetergo_sandbox, monkeypatch):
-    runs = []
+@pytest.fixture
+def worker(monkeypatch):
+    """A worker whose runs are only listed, with the thread of each."""
     worker = background.BackgroundWorker()
-    monkeypatch.setattr(worker, "run_once", lambda: runs.append(True) or 30)
+    worker.runs = []
+    monkeypatch.setattr(worker, "run_once", lambda: worker.runs.append(threading.current_thread()) or 30)
+    yield worker
+    worker.stop()
 
-    try:
-        worker.wake()
-        wait_for(lambda: len(runs) == 1)
-        worker.wake()
-        wait_for(lambda: len(runs) == 2)
-    finally:
-        worker.stop()
+
+def test_a_second_wake_up_uses_the_same_thread(worker):
+    worker.start()
+    wait_for(lambda: len(worker.runs) == 1)
+    worker.wake()
+    wait_for(lambda: len(worker.runs) == 2)
+
+    assert worker.runs[0] is worker.runs[1]
+
+
+def test_a_dead_thread_is_replaced(worker, monkeypatch):
+    """As in a forked process, or after an error that nothing catches."""
+    monkeypatch.setattr(worker, "run", lambda: worker.run_once())
+    worker.start()
+    wait_for(lambda: worker.runs and not worker.runs[0].is_alive())
+
+    worker.wake()
+    wait_for(lambda: len(worker.runs) == 2)
+
+
+def test_only_a_process_that_serves_requests_has_the_thread(worker, settings, monkeypatch):
+    """A management command would otherwise have a second writer in its own process."""
+    monkeypatch.setattr(background, "worker", worker)
+    settings.MEETERGO = {**settings.MEETERGO, "BACKGROUND": "inline"}
+
+    background.handle_wake_up()
+    assert worker.runs == []
+
+    background.start_with_first_request()
+    wait_for(lambda: len(worker.runs) == 1)
+    background.handle_wake_up()
+    wait_for(lambda: len(worker.runs) == 2)
 
 
 def wait_for(condition):

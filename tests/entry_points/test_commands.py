@@ -46,7 +46,7 @@ def test_registering_without_a_free_webhook_is_explained(meetergo_sandbox):
     for number in range(6):
         meetergo_sandbox.client().create_webhook(f"https://other{number}.example/hook", ["booking_created"])
 
-    with pytest.raises(CommandError, match="All 6 webhooks are in use"):
+    with pytest.raises(CommandError, match="all 6 webhooks are in use"):
         call_command("meetergo_webhooks", "ensure")
 
 
@@ -77,3 +77,45 @@ def test_a_check_that_finds_drift_exits_with_1_and_names_the_row(meetergo_sandbo
 
     assert failure.value.returncode == 1
     assert f"differs {row.remote_id}: location" in capsys.readouterr().out
+
+
+@pytest.fixture
+def two_connections(meetergo_sandbox, settings):
+    """The first connection's key is refused, the second one works."""
+    working = settings.MEETERGO["API_KEY"]
+    settings.MEETERGO = {
+        **settings.MEETERGO,
+        "API_KEY": "rgo-unknown",
+        "CONNECTIONS": {"clinic-b": {"API_KEY": working}},
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["meetergo_sync"], ["meetergo_sync", "--check"], ["meetergo_webhooks", "ensure"]],
+    ids=" ".join,
+)
+def test_a_connection_that_fails_does_not_stop_the_next_one(two_connections, capsys, arguments):
+    """The exit code says that something failed, the message says which connection."""
+    with pytest.raises(CommandError, match="default") as failure:
+        call_command(*arguments)
+
+    assert failure.value.returncode == 1
+    assert "clinic-b: " in capsys.readouterr().out + str(failure.value)
+
+
+@pytest.mark.parametrize("command", ["meetergo_sync", "meetergo_doctor"])
+def test_an_unknown_connection_is_named_with_the_known_ones(meetergo_sandbox, command):
+    """No traceback."""
+    with pytest.raises(CommandError, match=r"no connection 'nope'. Known: default"):
+        call_command(command, "--connection", "nope")
+
+
+def test_outdated_webhooks_are_listed_as_ours(meetergo_sandbox, settings, capsys):
+    """They are not called somebody else's."""
+    call_command("meetergo_webhooks", "ensure")
+    settings.MEETERGO = {**settings.MEETERGO, "SITE_URL": "https://new.example"}
+
+    call_command("meetergo_webhooks", "list")
+
+    assert "this site, outdated" in capsys.readouterr().out

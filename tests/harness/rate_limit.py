@@ -11,7 +11,7 @@ import argparse
 import random
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import count
 from typing import Any
 
@@ -27,6 +27,7 @@ from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.availability.store import WINDOW
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.clients import build_client
+from django_meetergo.services.retry import RetryPolicy
 from tests.harness import workers
 
 WORKERS = 2
@@ -136,7 +137,7 @@ def make_site(url: str, caches: dict[str, Any], minute: float, sabotage: str | N
         patches |= {
             "django_meetergo.remote.rate_limit.MINUTE_SECONDS": minute,
             "django_meetergo.remote.rate_limit.PERMIT_SECONDS": int(minute) + 2,
-            "django_meetergo.services.sync.appointments.RETRY_DELAY": timedelta(seconds=minute),
+            "django_meetergo.services.retry.SUSPENDED": RetryPolicy(delays=(minute,), jitter=False),
         }
     patches |= SABOTAGES[sabotage] if sabotage else {}
     return workers.make_site(url, caches, patches, FULL_SYNC_INTERVAL=1)

@@ -83,7 +83,7 @@ def test_a_cancel_is_carried_out_and_reported(visitor, site, lose_cache):  # noq
     answer = visitor.post(f"{path}cancel/", reason="")
 
     assert answer.status_code == 303
-    assert site.posts(CANCEL) == 1
+    assert site.count_requests(CANCEL) == 1
     assert Appointment.objects.get().is_cancelled
     assert visitor.get(answer["Location"]).status_code == 200
 
@@ -126,4 +126,4 @@ def test_the_scheduler_goes_on(visitor, site, lose_cache):  # noqa: F811
 def test_the_health_page_says_that_the_cache_does_not_answer(site, lose_cache):  # noqa: F811
     lose_cache()
     facts = {fact.name: fact for fact in collect_facts(connection="default", now=site.now())}
-    assert "the cache does not answer" in facts["budget"].text
+    assert "the cache does not answer" in facts["requests"].text

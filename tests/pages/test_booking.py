@@ -62,10 +62,10 @@ def test_a_month_costs_one_call_per_document_and_none_while_it_is_fresh(visitor,
     """At most two documents cover a month; the next visitor costs no call."""
     route = "GET /v4/booking-availability"
     visitor.get("/book/intro-call/")
-    first = site.posts(route)
+    first = site.count_requests(route)
     assert 1 <= first <= 2
     visitor.get("/book/intro-call/")
-    assert site.posts(route) == first
+    assert site.count_requests(route) == first
 
 
 def test_the_zone_in_the_query_is_used_and_handed_on(visitor):
@@ -198,14 +198,14 @@ def test_form_errors_are_listed_and_nothing_typed_is_lost(visitor, site):
     assert 'href="#mg-first_name"' in page
     assert 'value="D&quot;oe"' in page
     assert 'aria-invalid="true"' in page
-    assert site.posts() == 0
+    assert site.count_requests() == 0
 
 
 def test_the_same_form_sent_twice_books_once(visitor, site):
     form = visitor.fill_in("intro-call")
     first, second = visitor.post(DETAILS, **form), visitor.post(DETAILS, **form)
     assert first["Location"] == second["Location"]
-    assert Booking.objects.count() == site.posts() == 1
+    assert Booking.objects.count() == site.count_requests() == 1
 
 
 def test_the_same_form_with_other_content_is_refused(visitor, site):
@@ -215,7 +215,7 @@ def test_the_same_form_with_other_content_is_refused(visitor, site):
     assert answer.status_code == 409
     assert "already submitted" in read(answer)
     assert first["Location"] in answer.content.decode()
-    assert site.posts() == 1
+    assert site.count_requests() == 1
 
 
 def test_an_open_booking_is_shown_to_its_signed_in_user_in_any_browser(visitor):
@@ -354,15 +354,15 @@ def test_a_lost_answer_is_checked_and_then_confirmed(visitor, site):
     assert "Please do not book again yet" in text
     visitor.post(answer["Location"])
     assert "You are booked" in read(visitor.get(answer["Location"]))
-    assert len(site.appointments()) == site.posts() == 1
+    assert len(site.appointments()) == site.count_requests() == 1
 
 
 def test_repeated_checks_cost_one_read(visitor, site):
     answer = visitor.book("checkup")
     visitor.post(answer["Location"])
-    reads = site.posts("GET /v4/provisional-booking/paginated")
+    reads = site.count_requests("GET /v4/provisional-booking/paginated")
     visitor.post(answer["Location"])
-    assert site.posts("GET /v4/provisional-booking/paginated") == reads > 0
+    assert site.count_requests("GET /v4/provisional-booking/paginated") == reads > 0
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_a_visitor_who_signed_in_meanwhile_sends_the_form_again(strict: Any, sit
     assert refused.status_code == 403
     assert "There is a problem" in page
     assert "please send it again" in page
-    assert site.posts() == 0
+    assert site.count_requests() == 0
     again = read_form(page)
     assert (again["last_name"], again["email"], again["start"]) == ('D"oe', form["email"], form["start"])
     answer = strict.post(DETAILS, **again)
@@ -73,7 +73,7 @@ def test_a_missing_cookie_is_named(strict: Any, site: Any) -> None:
     refused = strict.post(DETAILS, **form)
     assert refused.status_code == 403
     assert "your browser sent no cookie with the form" in refused.content.decode()
-    assert site.posts() == 0
+    assert site.count_requests() == 0
 
 
 def test_a_form_of_another_site_gets_djangos_refusal(strict: Any, site: Any) -> None:
@@ -83,7 +83,7 @@ def test_a_form_of_another_site_gets_djangos_refusal(strict: Any, site: Any) -> 
     refused = strict.client.post(DETAILS, form, headers={"Origin": "https://evil.example"})
     assert refused.status_code == 403
     assert b"<form" not in refused.content
-    assert site.posts() == 0
+    assert site.count_requests() == 0
     assert strict.client.post(DETAILS, form, headers={"Origin": "http://testserver"}).status_code == 303
 
 

@@ -65,4 +65,4 @@ def test_times_that_are_not_cached_cost_one_call_per_document(
     """At most two documents cover a month."""
     with django_assert_num_queries(3):
         visitor.get("/book/intro-call/")
-    assert 1 <= site.posts("GET /v4/booking-availability") <= 2
+    assert 1 <= site.count_requests("GET /v4/booking-availability") <= 2

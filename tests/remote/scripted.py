@@ -1,4 +1,4 @@
-"""A small TCP server that does exactly what a script says, and remembers what it was sent."""
+"""A TCP server for tests that follows a script for each connection and records the requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 RECORDINGS = Path(__file__).parents[1] / "recordings" / "payloads"
 
-Script = Callable[["Visit"], None]
+Script = Callable[["Connection"], None]
 
 
 def recorded(name: str) -> bytes:
@@ -31,7 +31,7 @@ def recorded(name: str) -> bytes:
 
 @dataclass
 class Request:
-    """What one request said."""
+    """A request that the server received."""
 
     method: str
     path: str
@@ -44,14 +44,14 @@ class Request:
 
 
 @dataclass
-class Visit:
-    """One connection to the server."""
+class Connection:
+    """A connection to the server, as a script uses it."""
 
     server: Server
     sock: socket.socket
 
     def read_request(self) -> Request | None:
-        """The next request, noted by the server; None when the visitor has gone."""
+        """Return the next request, or None when the client has closed the connection."""
         data = b""
         while b"\r\n\r\n" not in data:
             chunk = self.sock.recv(65536)
@@ -72,12 +72,12 @@ class Visit:
         self.sock.sendall(data)
 
     def reset(self) -> None:
-        """Close so that the other side is told 'connection reset'."""
+        """Close the connection with a reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
-    def linger(self) -> None:
-        """Say nothing until the visitor goes or the test ends."""
+    def stay_silent(self) -> None:
+        """Send nothing until the client closes the connection or the test ends."""
         self.sock.settimeout(0.1)
         while not self.server.stopping:
             with contextlib.suppress(TimeoutError):
@@ -87,7 +87,7 @@ class Visit:
 
 @dataclass
 class Server:
-    """Runs a script for each connection, each in a thread of its own."""
+    """Run a script for each connection, in a thread of its own."""
 
     script: Script
     tls: ssl.SSLContext | None = None
@@ -98,7 +98,7 @@ class Server:
     def __post_init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.threads: list[threading.Thread] = []
-        self.visits: list[Visit] = []
+        self.opened: list[Connection] = []
 
     @property
     def url(self) -> str:
@@ -126,9 +126,9 @@ class Server:
             try:
                 if self.tls:
                     sock = self.tls.wrap_socket(sock, server_side=True)
-                visit = Visit(self, sock)
-                self.visits.append(visit)
-                self.script(visit)
+                connection = Connection(self, sock)
+                self.opened.append(connection)
+                self.script(connection)
             finally:
                 sock.close()
 
@@ -146,9 +146,9 @@ def running(script: Script, tls: ssl.SSLContext | None = None) -> Iterator[Serve
             pass
         main.join(2)
         server.listener.close()
-        for visit in server.visits:
+        for connection in server.opened:
             with contextlib.suppress(OSError):
-                visit.sock.shutdown(socket.SHUT_RDWR)
+                connection.sock.shutdown(socket.SHUT_RDWR)
         for thread in server.threads:
             thread.join(2)
 
@@ -167,12 +167,12 @@ def answering(status: str | int, body: bytes = b"", **headers: str) -> Script:
 
 
 def sending(*parts: bytes, pause: float = 0.0, again: bool = True) -> Script:
-    """Answer with these parts, resting between them; then close unless ``again``."""
+    """Answer with these parts, with pauses between them. Close the connection afterwards unless ``again``."""
 
-    def script(visit: Visit) -> None:
-        while visit.read_request():
+    def script(connection: Connection) -> None:
+        while connection.read_request():
             for part in parts:
-                visit.send(part)
+                connection.send(part)
                 if pause:
                     time.sleep(pause)
             if not again:
@@ -182,7 +182,7 @@ def sending(*parts: bytes, pause: float = 0.0, again: bool = True) -> Script:
 
 
 def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server context for 127.0.0.1, and the file to trust."""
+    """Return a TLS context for a server on 127.0.0.1, and the CA bundle that trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)

@@ -1,4 +1,4 @@
-"""What each recorded refusal means."""
+"""Classification of answers that are not 2xx."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def classify(name: str, **more) -> exceptions.RemoteError:
     return classify_answer("POST", route, int(name.split("_")[1]), recorded(name), {}, **more)
 
 
-def test_every_recorded_error_has_a_meaning():
+def test_every_recorded_error_has_an_exception():
     assert set(KINDS) == {path.name for path in RECORDINGS.glob("error_*.json")}
 
 
 @pytest.mark.parametrize(("name", "kind"), KINDS.items())
-def test_a_recorded_error_means_one_thing(name, kind):
+def test_each_recorded_error_has_one_exception(name, kind):
     error = classify(name)
     assert type(error) is kind
     assert error.status == int(name.split("_")[1])
     assert error.message
 
 
-def test_fields_are_named_as_we_name_them():
+def test_refused_fields_have_our_names():
     assert classify("error_400_validation_fields.json").fields == {"email": "Invalid email format"}
     assert set(classify("error_400_validation_list.json").fields) == {"receive_reminders", "notes"}
 
@@ -67,8 +67,8 @@ def test_an_unreadable_refusal_is_still_a_refusal(body):
     assert error.message == "answered with status 400"
 
 
-def test_their_words_are_made_fit_for_logs():
-    """The framework's own 404 repeats the path, and on one route the path holds the secret."""
+def test_messages_of_the_service_are_made_fit_for_logs():
+    """A 404 repeats the path, and on one route the path contains the secret."""
     message = (
         "Cannot POST /booking/confirm/cancel/a-1/s3cr3t\nrgo-abcdef ak_live:1:2 hush \x1b[0m" + "x" * 900
     )
@@ -92,7 +92,7 @@ def test_their_words_are_made_fit_for_logs():
         ("", None),
     ],
 )
-def test_how_long_to_wait(value, seconds):
-    """A date counts from the sender's own clock, which may differ from ours."""
+def test_retry_after_is_read_as_seconds(value, seconds):
+    """A date is relative to the sender's clock, which may differ from ours."""
     headers = {"Retry-After": value, "Date": "Fri, 23 Oct 2026 07:00:00 GMT"}
     assert read_retry_after(headers) == seconds

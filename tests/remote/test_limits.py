@@ -354,13 +354,13 @@ def test_a_client_stops_calling_a_service_that_fails(cache, clock):
         assert len(server.requests) == 4
 
 
-def test_one_row_whose_read_answers_500_closes_the_site_for_nobody(cache, clock):
-    """The calls of one id fail again and again; everything else is sent."""
+def test_one_row_whose_read_answers_500_does_not_open_the_circuit(cache, clock):
+    """All calls of one id fail; everything else is sent."""
 
-    def script(visit):
-        while request := visit.read_request():
+    def script(connection):
+        while request := connection.read_request():
             poison = "poison" in request.path
-            visit.send(answer(500) if poison else answer(200, recorded("user_me.json")))
+            connection.send(answer(500) if poison else answer(200, recorded("user_me.json")))
 
     with running(script) as server:
         client = client_for(server.url, cache, clock)
@@ -369,8 +369,8 @@ def test_one_row_whose_read_answers_500_closes_the_site_for_nobody(cache, clock)
         assert client.circuit.count_failures() == {"GET /v4/appointment/{id}": 20}
 
 
-def test_a_booking_that_nobody_else_makes_again_counts_once(cache, clock):
-    """Two bookings are two targets, because their bodies differ; one that is repeated is one."""
+def test_calls_with_different_bodies_are_different_targets(cache, clock):
+    """Bookings have no id in their route, so their bodies tell them apart."""
     with running(answering(503)) as server:
         client = client_for(server.url, cache, clock)
         for number in range(4):
@@ -378,7 +378,7 @@ def test_a_booking_that_nobody_else_makes_again_counts_once(cache, clock):
         assert client.circuit.is_open
 
 
-def test_a_refusal_is_a_sign_of_life(cache, clock):
+def test_a_refusal_is_not_a_failure(cache, clock):
     with running(answering(404)) as server:
         client = client_for(server.url, cache, clock)
         fail(client.circuit, 4)

@@ -1,4 +1,4 @@
-"""Every recorded document is read, every shape becomes one, and nothing secret is kept in sight."""
+"""Parsing of documents: every recording, every shape, wrong types and bounds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 
 from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.remote import payloads
+from django_meetergo.remote.answer import Answer
+from django_meetergo.remote.payloads import reading
 from tests.remote.scripted import RECORDINGS, recorded
 
 INDEX = json.loads(recorded("index.json"))
@@ -54,8 +56,8 @@ def test_the_index_names_every_recording():
 
 
 @pytest.mark.parametrize("entry", READABLE, ids=lambda entry: entry["file"])
-def test_every_recording_is_read_and_shows_no_secret(entry):
-    """What meetergo has been seen to say can be read, and neither repr nor raw tells its secret."""
+def test_every_recording_is_parsed_without_showing_its_secret(entry):
+    """Neither ``repr`` nor ``raw`` contains the secret."""
     found = PARSERS[entry["schema"]](load(entry["file"]))
     assert found is not None
     assert SECRET not in repr(found)
@@ -65,33 +67,33 @@ def test_every_recording_is_read_and_shows_no_secret(entry):
 
 @pytest.mark.parametrize("entry", READABLE, ids=lambda entry: entry["file"])
 @pytest.mark.parametrize("junk", [None, [], {}, "text", 7, True, [None], {"id": []}], ids=repr)
-def test_junk_is_refused_or_read_but_never_breaks(entry, junk):
-    """Whatever arrives, the answer is a document or one of our own refusals."""
+def test_junk_is_parsed_or_refused(entry, junk):
+    """A parser returns a document or raises one of the documented exceptions."""
     with contextlib.suppress(UnreadableReply, payloads.UnknownDelivery):
         PARSERS[entry["schema"]](junk)
 
 
-def every_spoiled(document, junk):
-    """The document once for each of its values, that value replaced by junk."""
+def replace_each_value(document, junk):
+    """Yield the document once for each of its values, with that value replaced by junk."""
     if isinstance(document, dict):
         for key, value in document.items():
             yield document | {key: junk}
-            yield from (document | {key: spoiled} for spoiled in every_spoiled(value, junk))
+            yield from (document | {key: changed} for changed in replace_each_value(value, junk))
     elif isinstance(document, list):
         for position, value in enumerate(document):
             before, after = document[:position], document[position + 1 :]
             yield [*before, junk, *after]
-            yield from ([*before, spoiled, *after] for spoiled in every_spoiled(value, junk))
+            yield from ([*before, changed, *after] for changed in replace_each_value(value, junk))
 
 
 @pytest.mark.parametrize("entry", READABLE, ids=lambda entry: entry["file"])
-def test_one_wrong_type_never_breaks_the_rest(entry):
-    """Each value of each recording replaced by each wrong type: read, or refused in our words."""
+def test_one_value_of_a_wrong_type_is_parsed_or_refused(entry):
+    """Each value of each recording is replaced by each wrong type."""
     document = load(entry["file"])
     for junk in (None, 5, "x\x00\ud800", [], {}, [1], {"a": 1}, 1e300, True):
-        for spoiled in every_spoiled(document, junk):
+        for changed in replace_each_value(document, junk):
             with contextlib.suppress(UnreadableReply, payloads.UnknownDelivery):
-                PARSERS[entry["schema"]](spoiled)
+                PARSERS[entry["schema"]](changed)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +107,14 @@ def test_one_wrong_type_never_breaks_the_rest(entry):
         ("availability_legacy_flat.json", 2),
     ],
 )
-def test_all_shapes_of_free_times_become_one(name, starts):
+def test_all_shapes_of_availability_become_one(name, starts):
     found = payloads.parse_availability(load(name))
     assert len(found.slots) == starts
     assert [slot.start for slot in found.slots] == sorted({slot.start for slot in found.slots})
     assert all(slot.start.tzinfo is dt.UTC for slot in found.slots)
 
 
-def test_the_offset_of_each_date_is_honoured():
+def test_the_offset_of_each_date_is_used():
     """The same wall time is another instant after the clocks change."""
     slots = payloads.parse_availability(load("availability_v4.json")).slots
     assert (slots[0].start, slots[3].start) == (utc(2026, 10, 23, 7), utc(2026, 10, 26, 8))
@@ -130,7 +132,7 @@ def test_blocked_starts_come_with_their_reasons():
     )
 
 
-def test_an_unknown_shape_is_not_taken_for_no_free_time():
+def test_availability_of_unknown_shape_is_not_read_as_empty():
     with pytest.raises(UnreadableReply):
         payloads.parse_availability({"timeframes": []})
 
@@ -143,7 +145,7 @@ def test_an_unknown_shape_is_not_taken_for_no_free_time():
         ("booking_host_confirmation.json", "host"),
     ],
 )
-def test_a_provisional_booking_says_whose_yes_is_missing(name, awaits):
+def test_a_provisional_booking_names_who_must_confirm(name, awaits):
     reply = payloads.parse_booking_reply(load(name))
     assert isinstance(reply, payloads.BookingProvisional)
     assert reply.awaits == awaits
@@ -158,13 +160,13 @@ def test_an_unknown_kind_of_booking_is_provisional(extra):
     assert isinstance(odd, payloads.BookingProvisional)
 
 
-def test_a_confirmed_booking_keeps_its_secret_to_itself():
+def test_repr_of_a_confirmed_booking_hides_its_secret():
     reply = payloads.parse_booking_reply(load("booking_confirmed.json"))
     assert isinstance(reply, payloads.BookingConfirmed)
     assert (reply.secret, SECRET in repr(reply)) == (SECRET, False)
 
 
-def test_an_appointment_is_read_whole():
+def test_every_field_of_an_appointment_is_parsed():
     found = payloads.parse_appointment(load("appointment.json"))
     assert (found.start, found.end) == (utc(2026, 10, 23, 7), utc(2026, 10, 23, 7, 30))
     assert (found.secret, found.channel, found.is_cancelled) == (SECRET, "zoom", False)
@@ -174,7 +176,7 @@ def test_an_appointment_is_read_whole():
     assert [host.name for host in found.hosts] == ["John Smith"]
 
 
-def test_cancelled_by_flag_or_by_time():
+def test_a_flag_or_a_time_marks_a_cancelled_appointment():
     document = load("appointment_cancelled.json")
     assert payloads.parse_appointment(document | {"isCancelled": False}).is_cancelled
     assert payloads.parse_appointment(document | {"cancel": None}).is_cancelled
@@ -192,7 +194,7 @@ def test_an_appointment_without_id_or_start_is_unreadable(missing):
     assert (len(page.appointments), page.unreadable, page.total) == (1, 1, 2)
 
 
-def test_the_end_follows_from_the_duration_if_it_is_not_told():
+def test_a_missing_end_is_computed_from_the_duration():
     document = load("appointment.json") | {"end": None}
     assert payloads.parse_appointment(document).end == utc(2026, 10, 23, 7, 30)
 
@@ -201,7 +203,7 @@ def test_the_end_follows_from_the_duration_if_it_is_not_told():
     "link", ["javascript:alert(1)", "data:text/html,x", "//host/x", "https://", "http://a b", "x"]
 )
 def test_only_web_links_are_kept(link):
-    """A meeting link ends up in an href, and meetergo's text is hostile text."""
+    """Pages use a meeting link as ``href``, and text of the service is untrusted."""
     document = load("appointment.json") | {"hostingInfo": {"meetingLink": link}, "location": link}
     assert payloads.parse_appointment(document).meeting_link == ""
 
@@ -232,7 +234,7 @@ def test_answers_are_merged_and_a_full_name_is_split():
     assert found.answers == {"a": "1", "b": "true", "c": "x, y", "d": ""}
 
 
-def test_both_answers_to_a_move():
+def test_both_answers_to_a_reschedule_are_parsed():
     whole = payloads.parse_reschedule_reply(load("reschedule_result.json"))
     short = payloads.parse_reschedule_reply(load("reschedule_result_legacy.json"))
     assert whole.appointment_id == short.appointment_id
@@ -240,7 +242,7 @@ def test_both_answers_to_a_move():
     assert (whole.start, short.start, short.appointment) == (utc(2026, 10, 26, 9), None, None)
 
 
-def test_a_meeting_type_says_whose_it_is_and_what_it_allows():
+def test_a_meeting_type_has_its_host_or_queue_and_options():
     single = payloads.parse_meeting_type(load("meeting_type.json"))
     queue = payloads.parse_meeting_type(load("meeting_type_queue.json"))
     (old,) = payloads.parse_meeting_types(load("meeting_types_list_legacy.json"))
@@ -265,20 +267,20 @@ def test_a_meeting_type_says_whose_it_is_and_what_it_allows():
         (None, None, "unknown"),
     ],
 )
-def test_what_is_known_about_confirmation(attendee, host, expected):
+def test_the_kind_of_confirmation_is_read_from_both_options(attendee, host, expected):
     options = {"doubleOptIn": attendee, "requireHostConfirmation": host}
     found = payloads.parse_meeting_type({"id": "mt", "meetingOptions": options})
     assert found.confirmation == expected
 
 
-def test_a_password_needs_their_own_page_and_is_not_kept():
+def test_a_type_with_a_password_needs_its_own_page_and_the_password_is_not_stored():
     options = {"bookingPagePassword": {"enable": True, "password": "hunter2"}}
     found = payloads.parse_meeting_type({"id": "mt", "meetingOptions": options})
     assert found.needs_own_page
     assert "hunter2" not in json.dumps(found.raw)
 
 
-def test_both_envelopes_of_a_delivery():
+def test_both_envelopes_of_a_delivery_are_parsed():
     flat = payloads.parse_delivery(load("event_booking_created.json"))
     assert flat == payloads.parse_delivery(load("event_legacy_envelope.json"))
     assert flat.event_type == "booking_created"
@@ -289,7 +291,7 @@ def test_both_envelopes_of_a_delivery():
 BERLIN = dt.timezone(dt.timedelta(hours=2))
 
 
-def wish(**changes) -> payloads.BookingPayload:
+def payload(**changes) -> payloads.BookingPayload:
     attendee = {
         "email": "jane.doe@example.com",
         "first_name": "Jane",
@@ -306,10 +308,10 @@ def wish(**changes) -> payloads.BookingPayload:
     return payloads.BookingPayload(**(given | changes))
 
 
-def test_a_booking_is_worded_for_both_editions():
-    """Answers go under both names as text, the two required keys are always there, the offset is kept."""
+def test_the_body_of_a_booking_suits_both_dialects():
+    """Answers are sent under both keys as text, the two required keys are present, the offset is kept."""
     answers = {"company_size": "50-200", "guests": "3", "company": "Example Consulting"}
-    assert payloads.build_booking(wish()) == {
+    assert payloads.build_booking(payload()) == {
         "meetingTypeId": "mt-1",
         "start": "2026-10-23T09:00:00+02:00",
         "hostIds": ["h-1"],
@@ -326,32 +328,120 @@ def test_a_booking_is_worded_for_both_editions():
     }
 
 
-def test_hosts_and_queue_exclude_each_other():
-    queued = payloads.build_booking(wish(queue_id="q-1"))
+def test_a_booking_names_hosts_or_a_queue():
+    queued = payloads.build_booking(payload(queue_id="q-1"))
     assert (queued["queueId"], "hostIds" in queued) == ("q-1", False)
-    assert "queueId" not in payloads.build_booking(wish())
+    assert "queueId" not in payloads.build_booking(payload())
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [("google_meet", "google"), ("teams", "teamsForBusiness2"), ("in_person", "local"), ("zoom", "zoom")],
 )
-def test_channels_are_sent_by_their_present_names(ours, theirs):
-    assert payloads.build_booking(wish(channel=ours))["channel"] == theirs
+def test_channels_are_sent_by_their_current_names(ours, theirs):
+    assert payloads.build_booking(payload(channel=ours))["channel"] == theirs
 
 
-def test_a_refused_consent_and_refused_reminders_are_sent():
+def test_declined_consent_and_reminders_are_sent():
     refused = {"receive_reminders": False, "data_policy_accepted": False, "answers": {}, "company": ""}
-    attendee = payloads.build_booking(wish(attendee=refused))["attendee"]
+    attendee = payloads.build_booking(payload(attendee=refused))["attendee"]
     assert attendee["receiveReminders"] is attendee["dataPolicyAccepted"] is False
     assert attendee["notes"] == {}
 
 
-def test_phone_instead_of_email():
-    body = payloads.build_booking(wish(phone_only=True, attendee={"phone": "+49 30 5550100"}))
+def test_a_phone_only_booking_sends_no_email():
+    body = payloads.build_booking(payload(phone_only=True, attendee={"phone": "+49 30 5550100"}))
     assert (body["phoneOnlyBooking"], "email" in body["attendee"]) == (True, False)
 
 
 def test_a_naive_start_is_refused():
     with pytest.raises(ValueError, match="naive"):
-        payloads.build_booking(wish(start=dt.datetime(2026, 10, 23, 9)))  # noqa: DTZ001 - the point
+        payloads.build_booking(payload(start=dt.datetime(2026, 10, 23, 9)))  # noqa: DTZ001 - the point
+
+
+# Bounds
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", ".", "..", "x" * 129, "a b", "line\nbreak", "\x00", "\ud800", -1, 2**70, True, None, 1.5, [], {}],
+)
+def test_an_id_that_cannot_be_stored_or_be_part_of_a_path_is_left_out(value):
+    assert reading.read_id(value) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("a-1", "a-1"), (1492, "1492"), ("x" * 128, "x" * 128), ("ü", "ü")]
+)
+def test_a_usable_id_is_kept(value, expected):
+    assert reading.read_id(value) == expected
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1, 2**31, 1.5, True, "5", None])
+def test_a_number_that_no_column_holds_is_left_out(value):
+    assert reading.read_number(value) is None
+
+
+def test_texts_are_cut_and_lose_their_control_characters():
+    assert reading.read_text("a\r\nb\x00\x1b\u2028c\td") == "a\nbc\td"
+    assert len(reading.read_text("x" * 20_000)) == reading.MAX_TEXT_LENGTH
+    assert reading.read_line("To: \r\n Bcc: x") == "To: Bcc: x"
+    assert reading.read_line("x " * 300, 10) == "x x x x x"
+
+
+@pytest.mark.parametrize("email", ["x" * 250 + "@example.com"])
+def test_an_address_that_does_not_fit_is_left_out_instead_of_cut(email):
+    """A cut address belongs to another person."""
+    assert payloads.parse_attendee({"id": "a", "email": email}).email == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "1969-12-31T00:00:00Z"]
+)
+def test_an_instant_that_overflows_in_other_zones_is_left_out(text):
+    assert reading.read_instant(text) is None
+
+
+def test_a_link_that_does_not_fit_its_column_is_left_out():
+    link = "https://video.example.com/" + "x" * 1000
+    document = load("appointment.json") | {"hostingInfo": {"meetingLink": link}, "location": "Room 1"}
+    assert payloads.parse_appointment(document).meeting_link == ""
+
+
+def test_one_unreadable_entry_never_hides_a_list():
+    """It is skipped and reported with its kind, its id or position, and the reason."""
+    types = payloads.parse_meeting_types([{"id": ".."}, load("meeting_type.json"), None])
+    assert len(types) == 1
+    assert [str(item) for item in types.skipped] == [
+        "meeting type number 0: a meeting type without a usable id",
+        "meeting type number 2: expected a meeting type, got NoneType",
+    ]
+    webhooks = payloads.parse_webhooks([load("webhook.json"), {"id": "w" * 200}])
+    assert (len(webhooks), len(webhooks.skipped)) == (1, 1)
+
+
+def test_an_attendee_that_comes_twice_is_read_once():
+    document = load("appointment.json")
+    document["attendees"] *= 2
+    attendees = payloads.parse_appointment(document).attendees
+    assert (len(attendees), len(attendees.skipped)) == (1, 1)
+
+
+def test_raw_holds_nothing_that_a_json_column_refuses():
+    odd = {"a": float("inf"), "b": 2**70, "c": "\x00x\ud800", "d": float("nan")}
+    nested = {"x": 1}
+    for _ in range(100):
+        nested = {"n": nested}
+    raw = payloads.parse_appointment(load("appointment.json") | {"odd": odd, "nested": nested}).raw
+    assert raw["odd"] == {"a": None, "b": None, "c": "x", "d": None}
+    assert json.dumps(raw).count('"n"') <= reading.MAX_DEPTH
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["1e400", "NaN", "9" * 5000, "[" * 100_000 + "]" * 100_000, '{"a":' * 5000 + "1" + "}" * 5000, '"\xff"'],
+)
+def test_one_odd_value_does_not_make_a_whole_page_unreadable(odd):
+    body = b'[{"id": "a"}, {"id": "b", "odd": %s}]' % odd.encode("latin-1")
+    answer = Answer(status=200, method="GET", route="/x", headers={}, body=body)
+    assert [entry["id"] for entry in answer.read_json()] == ["a", "b"]

@@ -1,25 +1,28 @@
-"""Headers, addresses, connections, logs: what leaves the house and what does not."""
+"""Headers, addresses, connections and logs of the HTTP client."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import ssl
 import time
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from django_meetergo.exceptions import InvalidRequest, NotFound, Unreachable
+from django_meetergo.exceptions import InvalidRequest, NotFound, RemoteError, Unreachable
 from django_meetergo.remote import pools
 from django_meetergo.remote import transport as transports
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.credential import Credential
 from django_meetergo.remote.deadline import get_current_deadline
 from django_meetergo.remote.pools import close_connections
+from django_meetergo.remote.redaction import Secret
 from django_meetergo.remote.transport import BEFORE_SEND, Transport, build_path
-from tests.remote.scripted import answer, answering, recorded, running, self_signed
+from tests.remote.scripted import answer, answering, recorded, running, self_signed, sending
 
 PERSONAL = Credential("rgo-canary0123456789canary0123456789")
 PLATFORM = Credential("ak_live:550e8400:canarysecret", user_id="user-1")
@@ -63,8 +66,8 @@ def test_the_secret_routes_carry_no_credential():
         assert not {"authorization", "x-meetergo-api-user-id"} & set(request.headers)
 
 
-def test_netrc_and_cookies_are_left_at_home(tmp_path, monkeypatch):
-    """A .netrc would replace our credential, and a cookie would tie calls together."""
+def test_netrc_and_cookies_are_not_sent(tmp_path, monkeypatch):
+    """A .netrc would replace our credential, and a cookie would link calls."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -98,7 +101,7 @@ def test_one_trailing_v4_is_stripped(base, root):
 
 
 def test_ids_are_single_segments():
-    """An id is opaque text and must not lead anywhere else."""
+    """An id is opaque text and must not change the path."""
     assert build_path("/v4/appointment/{id}", {"id": "../a?b#c%2e"}) == "/v4/appointment/..%2Fa%3Fb%23c%252e"
     for bad in ("", ".", ".."):
         with pytest.raises(InvalidRequest):
@@ -115,8 +118,8 @@ def test_queries_repeat_keys_and_keep_zero():
     ]
 
 
-def test_a_secret_that_is_no_text_stops_the_call_and_is_not_shown():
-    """Half a character, as a broken link may carry."""
+def test_a_secret_that_cannot_be_encoded_prevents_the_call_and_is_not_shown():
+    """A lone surrogate, as a broken link may contain."""
     transport = Transport(credential=PERSONAL, base_url="http://127.0.0.1:9")
     with pytest.raises(Unreachable) as caught:
         transport.send(
@@ -129,7 +132,7 @@ def test_a_secret_that_is_no_text_stops_the_call_and_is_not_shown():
 
 
 @pytest.mark.parametrize("key", ["rgo-line\nbreak", "rgo-ümlaut"])
-def test_a_malformed_key_stops_the_call_and_is_not_shown(key):
+def test_a_malformed_key_prevents_the_call_and_is_not_shown(key):
     with pytest.raises(Unreachable) as caught:
         client_for("http://127.0.0.1:1", Credential(key)).get_current_user()
     assert "rgo-" not in str(caught.value)
@@ -143,8 +146,8 @@ def test_no_repr_shows_a_secret():
     assert "canary" not in PLATFORM.fingerprint
 
 
-def test_logs_tell_the_template_and_nothing_else(caplog):
-    """One line a call; the HTTP library's own line, which prints the path, loses the secret."""
+def test_logs_contain_the_route_template_and_no_ids(caplog):
+    """One line for each call. The HTTP library's own line, which contains the path, is redacted."""
     caplog.set_level(logging.DEBUG)
     body = b'{"message": "Cannot POST /booking/confirm/cancel/a-canary/s-canary"}'
     with running(answering(404, body)) as server:
@@ -158,7 +161,42 @@ def test_logs_tell_the_template_and_nothing_else(caplog):
     assert any(record.name == "urllib3.connectionpool" for record in caplog.records)
 
 
-def test_before_send_sees_each_attempt_and_may_stop_it():
+def test_a_malformed_header_does_not_make_the_http_library_log_the_secret(caplog):
+    """It logs the whole address at WARNING, on a logger that the filter of its parent does not cover."""
+    broken = answer(200, b"{}").replace(b"\r\n\r\n", b"\r\nthis is no header\r\n\r\n", 1)
+    with running(sending(broken)) as server:
+        client_for(server.url).cancel_with_secret("a-1", "s-canary")
+    assert "Failed to parse headers" in caplog.text
+    assert "canary" not in caplog.text
+
+
+def test_no_local_variable_of_a_failed_call_shows_a_secret():
+    """Crash reporters may ignore ``sensitive_variables`` and show the variables of every frame."""
+    calls = (
+        lambda client: client.cancel_with_secret("a-1", "s-canary", reason="ill"),
+        lambda client: client.reschedule_with_secret("a-1", "s-canary", datetime(2026, 10, 26, tzinfo=UTC)),
+        lambda client: client.get_appointment("a-1"),
+    )
+    for script in (answering(500), answering(404), answering(200, b'{"secret": "s-canary"}')):
+        for call in calls:
+            with running(script) as server:
+                client = client_for(server.url, timeout=0.2)
+                try:
+                    call(client)
+                except RemoteError as error:
+                    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+                    shown = [repr(frame.f_locals) for frame in frames[1:]]
+                    assert shown
+                    assert not [text for text in shown if "canary" in text]
+
+
+def test_a_secret_is_a_text_that_repr_hides():
+    secret = Secret("s-canary")
+    assert (f"{secret}", json.dumps([secret])) == ("s-canary", '["s-canary"]')
+    assert "canary" not in repr({"secret": secret})
+
+
+def test_before_send_is_called_before_each_attempt():
     seen = []
 
     def note(method, route):
@@ -168,9 +206,9 @@ def test_before_send_sees_each_attempt_and_may_stop_it():
     try:
         parts = [answer(503), answer(200, recorded("user_me.json"))]
 
-        def script(visit):
-            while visit.read_request():
-                visit.send(parts.pop(0))
+        def script(connection):
+            while connection.read_request():
+                connection.send(parts.pop(0))
 
         with running(script) as server:
             client_for(server.url).get_current_user()
@@ -179,7 +217,7 @@ def test_before_send_sees_each_attempt_and_may_stop_it():
     assert seen == [("GET", "/v4/user/me")] * 2
 
 
-def test_the_clock_of_the_other_side_is_told():
+def test_the_clock_skew_and_the_request_id_are_read():
     with running(answering(200, b"{}", Date="Fri, 23 Oct 2026 07:00:00 GMT", X_Request_Id="r-1")) as server:
         reply = Transport(credential=PERSONAL, base_url=server.url).send("GET", "/v4/user/me")
     moment = datetime(2026, 10, 23, 7, tzinfo=UTC).timestamp()
@@ -196,7 +234,7 @@ def trusted(tmp_path, monkeypatch):
 
 @pytest.fixture
 def loads(monkeypatch):
-    """Counts how often certificates are loaded."""
+    """Count how often certificates are loaded."""
     counted = []
     real = ssl.SSLContext.load_verify_locations
 
@@ -241,7 +279,7 @@ def open_handles() -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts handles where Linux lists them")
-def test_a_watch_leaves_no_handle_behind():
+def test_a_deadline_leaves_no_handle_open():
     with running(answering(200, recorded("user_me.json"))) as server:
         client = client_for(server.url)
         client.get_current_user()

@@ -179,8 +179,8 @@ def test_faults_skip_count_and_can_be_cleared(call):
 
 
 def test_every_fault_has_a_test():
-    """Every kind is named in this file."""
-    text = Path(__file__).read_text(encoding="utf-8")
+    """Every kind is named in a test of this folder."""
+    text = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
     assert [kind for kind in KINDS if f'"{kind}"' not in text] == []
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from django_meetergo.sandbox import seed
 
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 CHECKUP_AT = "2026-10-06T09:00:00+02:00"
 OPINION_AT = "2026-10-08T09:00:00+02:00"
 
@@ -75,7 +76,7 @@ def test_the_dashboard_shows_and_ends_provisional_bookings(call):
     page = call("GET", "/", token=None)
     assert "nothing here leaves this computer" in page.body.decode()
     assert f"/_sandbox/provisional/{made}/confirm" in page.body.decode()
-    pressed = call("POST", f"/_sandbox/provisional/{made}/confirm", headers={"Accept": "text/html"})
+    pressed = call("POST", f"/_sandbox/provisional/{made}/confirm", headers=FORM)
     assert (pressed.status, pressed.headers["Location"]) == (303, "/")
     after = call("GET", "/", token=None).body.decode()
     assert "&lt;b&gt;x&lt;/b&gt;" in after

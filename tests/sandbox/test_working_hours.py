@@ -66,7 +66,7 @@ def test_buffers_keep_neighbours_apart(call):
     assert "11:00" in spots
 
 
-def test_a_longer_wish_needs_a_longer_gap(call):
+def test_a_longer_duration_needs_a_longer_gap(call):
     """Availability and booking agree about durations."""
     hour = call.free(seed.CONSULTATION, meetingDuration=60)
     quarter = call.free(seed.CONSULTATION, meetingDuration=15)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import transaction
 
 from django_meetergo.exceptions import (
     BookingAlreadyOpen,
@@ -15,8 +16,11 @@ from django_meetergo.exceptions import (
 )
 from django_meetergo.models import Appointment, Booking, BookingAttempt, Event
 from django_meetergo.services.booking.book import AttendeeData
+from django_meetergo.visitors import Visitor
 
 pytestmark = pytest.mark.django_db
+
+BROWSER = Visitor(person="a browser")
 
 
 def test_a_confirmed_booking_has_one_appointment_here_and_at_meetergo(meetergo_sandbox, book):
@@ -27,7 +31,7 @@ def test_a_confirmed_booking_has_one_appointment_here_and_at_meetergo(meetergo_s
     [remote] = meetergo_sandbox.appointments_of(booking)
     assert booking.attendee.appointment.remote_id == remote.id
     assert booking.attendee.appointment.start == booking.start
-    assert meetergo_sandbox.posts() == 1
+    assert meetergo_sandbox.count_requests() == 1
 
 
 def test_the_first_reread_fills_in_what_the_answer_left_out(meetergo_sandbox, book):
@@ -56,7 +60,7 @@ def test_a_lost_answer_is_reconciled_by_reading_and_never_sent_again(meetergo_sa
 
     booking.refresh_from_db()
     assert booking.state == "confirmed"
-    assert meetergo_sandbox.posts() == 1
+    assert meetergo_sandbox.count_requests() == 1
     assert len(meetergo_sandbox.appointments_of(booking)) == 1
 
 
@@ -74,7 +78,7 @@ def test_a_lost_request_is_closed_as_not_booked_after_two_complete_reads(meeterg
     booking.refresh_from_db()
     assert (booking.state, booking.reason) == ("closed", "not_booked")
     assert booking.open_booking_key is None
-    assert meetergo_sandbox.posts() == 1
+    assert meetergo_sandbox.count_requests() == 1
     assert meetergo_sandbox.appointments() == []
 
 
@@ -90,7 +94,7 @@ def test_an_unreadable_answer_is_reconciled(meetergo_sandbox, book, kind):
 
     booking.refresh_from_db()
     assert booking.state == "confirmed"
-    assert meetergo_sandbox.posts() == 1
+    assert meetergo_sandbox.count_requests() == 1
 
 
 def test_incomplete_reads_are_left_to_staff_and_never_called_not_booked(meetergo_sandbox, book):
@@ -127,7 +131,7 @@ def test_a_second_visitor_of_a_booked_slot_costs_no_request(meetergo_sandbox, bo
     second = book(start=first.start, attendee=AttendeeData(email="john@example.com", first_name="John"))
 
     assert (second.state, second.reason) == ("closed", "slot_taken")
-    assert kit.posts() == 1
+    assert kit.count_requests() == 1
 
 
 def test_the_same_form_twice_is_one_booking(meetergo_sandbox, book):
@@ -137,7 +141,7 @@ def test_the_same_form_twice_is_one_booking(meetergo_sandbox, book):
     second = book(start=start, idempotency_key="one-form")
 
     assert first.pk == second.pk
-    assert meetergo_sandbox.posts() == 1
+    assert meetergo_sandbox.count_requests() == 1
 
 
 def test_the_same_key_with_other_content_is_refused(meetergo_sandbox, book):
@@ -149,19 +153,19 @@ def test_the_same_key_with_other_content_is_refused(meetergo_sandbox, book):
         book(start=starts[5], idempotency_key="one-form")
 
     assert refusal.value.booking == first
-    assert meetergo_sandbox.posts() == 1
+    assert meetergo_sandbox.count_requests() == 1
 
 
 def test_a_person_has_one_open_booking_per_meeting_type(meetergo_sandbox, book):
     """While the first is unknown, another choice is refused before anything is sent."""
     meetergo_sandbox.fail_next(kind="drop_after")
-    first = book()
+    first = book(visitor=BROWSER)
 
     with pytest.raises(BookingAlreadyOpen) as refusal:
-        book(start=meetergo_sandbox.list_free_starts()[7])
+        book(start=meetergo_sandbox.list_free_starts()[7], visitor=BROWSER)
 
     assert refusal.value.booking == first
-    assert meetergo_sandbox.posts() == 1
+    assert meetergo_sandbox.count_requests() == 1
 
 
 def test_a_request_that_was_not_carried_out_is_sent_twice_and_then_closed(meetergo_sandbox, book):
@@ -265,7 +269,7 @@ def test_answers_and_length_reach_the_service(meetergo_sandbox, book):
                 "attendee": AttendeeData(
                     first_name="Jane",
                     email="j@example.com",
-                    other_emails=["a@b.example"] * 6,
+                    other_emails=[f"guest{number}@b.example" for number in range(6)],
                 )
             },
             "other_emails",
@@ -283,7 +287,7 @@ def test_what_cannot_be_right_is_refused_by_name_before_anything_is_stored(
         book(**change)
 
     assert refusal.value.field == field
-    assert Booking.objects.count() == meetergo_sandbox.posts() == 0
+    assert Booking.objects.count() == meetergo_sandbox.count_requests() == 0
 
 
 def test_an_unlisted_start_is_refused(meetergo_sandbox, book):
@@ -293,7 +297,7 @@ def test_an_unlisted_start_is_refused(meetergo_sandbox, book):
     with pytest.raises(StartNotOffered):
         book(start=start)
 
-    assert Booking.objects.count() == meetergo_sandbox.posts() == 0
+    assert Booking.objects.count() == meetergo_sandbox.count_requests() == 0
 
 
 def test_a_disabled_meeting_type_cannot_be_booked(meetergo_sandbox, book):
@@ -338,3 +342,63 @@ def test_one_address_has_a_limited_number_of_future_appointments(meetergo_sandbo
 
     assert refusal.value.field == "email"
     assert first.state == "confirmed"
+
+
+def test_a_booking_inside_a_transaction_is_refused_in_one_sentence(meetergo_sandbox, book):
+    """It would send a request while rows are locked; the error names both ways out."""
+    start = meetergo_sandbox.list_free_starts()[0]
+    with transaction.atomic(), pytest.raises(InvalidRequest, match="send=False") as refusal:
+        book(start=start)
+
+    assert refusal.value.field == "send"
+    assert meetergo_sandbox.count_requests() == 0
+
+
+def test_an_unsent_booking_joins_the_transaction_and_is_sent_after_its_commit(meetergo_sandbox, book):
+    """Rolled back with it or sent after it; no request leaves inside it."""
+    start = meetergo_sandbox.list_free_starts()[0]
+    meetergo_sandbox.clear_availability()
+    with transaction.atomic():
+        book(start=start, send=False)
+        transaction.set_rollback(True)
+    assert not Booking.objects.exists()
+
+    with transaction.atomic():
+        booking = book(start=start, send=False)
+    meetergo_sandbox.run_due()
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+
+
+def test_the_losers_of_a_slot_cost_no_request(meetergo_sandbox, book):
+    """The slot is known to be booked, so neither availability nor the booking is requested."""
+    kit = meetergo_sandbox
+    first = book()
+    before = len(kit.sandbox.request_log.entries(kind="request"))
+
+    for number in range(5):
+        person = AttendeeData(email=f"loser{number}@example.com", first_name="Jo")
+        booking = book(start=first.start, attendee=person)
+        assert (booking.state, booking.reason) == ("closed", "slot_taken")
+
+    assert len(kit.sandbox.request_log.entries(kind="request")) == before
+
+
+def test_a_booking_of_a_connection_with_a_webhook_costs_one_post_and_one_read(meetergo_sandbox, book):
+    """The read that the delivery causes makes the re-read of the booking needless."""
+    kit = meetergo_sandbox
+    kit.register_webhook()
+    start = kit.list_free_starts()[0]
+    before = len(kit.sandbox.request_log.entries(kind="request"))
+
+    booking = book(start=start)
+    kit.run_due()
+    kit.deliver()
+    for seconds in (3, 3):
+        kit.run_due(after=seconds)
+
+    booking.refresh_from_db()
+    assert booking.attendee.remote_id
+    assert booking.next_at is None
+    assert len(kit.sandbox.request_log.entries(kind="request")) == before + 2

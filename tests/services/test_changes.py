@@ -70,7 +70,7 @@ def test_a_host_cancels(meetergo_sandbox, booked, cancel):
     assert reload(booked).status == "cancelled"
     assert reload(booked).cancellation_reason == "Room closed"
     assert meetergo_sandbox.appointments() == []
-    assert meetergo_sandbox.posts(CANCEL_AS_HOST) == 1
+    assert meetergo_sandbox.count_requests(CANCEL_AS_HOST) == 1
 
 
 def test_an_attendee_cancels_with_the_secret(meetergo_sandbox, booked, cancel):
@@ -78,7 +78,7 @@ def test_an_attendee_cancels_with_the_secret(meetergo_sandbox, booked, cancel):
     change = cancel(booked, attendee=booked, by="attendee")
 
     assert change.state == "done"
-    assert meetergo_sandbox.posts(CANCEL_AS_ATTENDEE) == 1
+    assert meetergo_sandbox.count_requests(CANCEL_AS_ATTENDEE) == 1
     assert reload(booked).is_cancelled
 
 
@@ -88,7 +88,7 @@ def test_cancelling_twice_is_one_cancel(meetergo_sandbox, booked, cancel):
     second = cancel(booked)
 
     assert first.pk == second.pk
-    assert meetergo_sandbox.posts(CANCEL_AS_HOST) == 1
+    assert meetergo_sandbox.count_requests(CANCEL_AS_HOST) == 1
 
 
 @pytest.mark.parametrize("by", ["host", "attendee"])
@@ -104,7 +104,7 @@ def test_a_reschedule_keeps_the_duration_and_the_id(meetergo_sandbox, booked, mo
     assert (after.start, after.duration) == (target, before.duration)
     assert after.remote_id == before.remote_id
     assert after.previous_start == before.start
-    assert meetergo_sandbox.posts(MOVE_AS_HOST if by == "host" else MOVE_AS_ATTENDEE) == 1
+    assert meetergo_sandbox.count_requests(MOVE_AS_HOST if by == "host" else MOVE_AS_ATTENDEE) == 1
 
 
 def test_a_reschedule_that_loses_its_slot_keeps_the_old_time(meetergo_sandbox, booked, move):
@@ -135,7 +135,7 @@ def test_a_cancel_with_a_lost_answer_is_sent_again_only_when_it_was_not_carried_
     change.refresh_from_db()
     assert change.state == "done"
     assert reload(booked).is_cancelled
-    assert meetergo_sandbox.posts(CANCEL_AS_HOST) == (1 if kind == "drop_after" else 2)
+    assert meetergo_sandbox.count_requests(CANCEL_AS_HOST) == (1 if kind == "drop_after" else 2)
 
 
 def test_a_reschedule_is_refused_while_a_cancel_is_in_progress(meetergo_sandbox, booked, cancel, move):
@@ -147,19 +147,19 @@ def test_a_reschedule_is_refused_while_a_cancel_is_in_progress(meetergo_sandbox,
         move(booked, meetergo_sandbox.list_free_starts()[4])
 
     assert refusal.value.reason == "change_in_progress"
-    assert meetergo_sandbox.posts(MOVE_AS_HOST) == 0
+    assert meetergo_sandbox.count_requests(MOVE_AS_HOST) == 0
 
 
-@pytest.mark.parametrize("kind", ["drop_after", "drop_before", "steal_slot"])
+@pytest.mark.parametrize("kind", ["drop_after", "drop_before", "occupy_slot"])
 def test_a_cancel_that_is_requested_during_a_reschedule_is_carried_out_after_it(
     meetergo_sandbox, booked, cancel, move, kind
 ):
     """Whatever becomes of the reschedule, the appointment ends cancelled, with one cancel sent."""
     kit = meetergo_sandbox
-    kit.fail_next(MOVE_AS_HOST, "drop_before" if kind == "steal_slot" else kind)
+    kit.fail_next(MOVE_AS_HOST, "drop_before" if kind == "occupy_slot" else kind)
     rescheduling = move(booked, kit.list_free_starts()[4])
     assert rescheduling.state == "unknown"
-    if kind == "steal_slot":
+    if kind == "occupy_slot":
         kit.occupy_slot(rescheduling.target_start)
 
     cancelling = cancel(booked, attendee=booked, by="attendee")
@@ -173,7 +173,7 @@ def test_a_cancel_that_is_requested_during_a_reschedule_is_carried_out_after_it(
     assert cancelling.state == "done"
     assert not rescheduling.is_open
     assert reload(booked).is_cancelled
-    assert kit.posts(CANCEL_AS_ATTENDEE) == 1
+    assert kit.count_requests(CANCEL_AS_ATTENDEE) == 1
 
 
 def test_a_repeated_reschedule_returns_the_first_and_another_target_is_refused(
@@ -315,7 +315,7 @@ def test_a_cancel_in_a_group_must_name_the_attendee_or_everybody(meetergo_sandbo
     with pytest.raises(InvalidRequest):
         cancel(attendee)
 
-    assert meetergo_sandbox.posts(CANCEL_AS_HOST) == 0
+    assert meetergo_sandbox.count_requests(CANCEL_AS_HOST) == 0
 
 
 def test_a_cancelled_appointment_cannot_be_rescheduled(meetergo_sandbox, booked, cancel, move):

@@ -40,7 +40,7 @@ def test_the_nearest_free_time_is_booked_and_named(kit, book):
     finish(kit, booking)
     assert booking.state == "confirmed"
     assert 0 < abs((booking.start - start).total_seconds()) <= 3600
-    assert kit.posts() == 2
+    assert kit.count_requests() == 2
     assert len(kit.appointments_of(booking)) == 1
     [message] = mail.outbox
     assert "another time" in message.subject
@@ -54,7 +54,7 @@ def test_after_three_attempts_the_booking_is_closed(kit, book):
     booking = finish(kit, book(start=kit.list_free_starts()[4], rebook={}))
 
     assert (booking.state, booking.reason) == ("closed", "slot_taken")
-    assert kit.posts() == booking.attempts.count() == 3
+    assert kit.count_requests() == booking.attempts.count() == 3
     assert "not booked" in mail.outbox[0].subject
 
 
@@ -63,7 +63,7 @@ def test_without_consent_nothing_else_is_booked(kit, book):
     kit.fail_next(kind="occupy_slot")
 
     assert book().reason == "slot_taken"
-    assert kit.posts() == 1
+    assert kit.count_requests() == 1
 
 
 def test_without_the_sites_offer_a_consent_has_no_effect(meetergo_sandbox, book):
@@ -107,7 +107,7 @@ def test_no_second_attempt_while_the_first_is_unknown(kit, book):
     finish(kit, booking)
 
     assert booking.state == "confirmed"
-    assert kit.posts() == 2
+    assert kit.count_requests() == 2
 
 
 def test_a_booking_that_loses_to_another_of_this_site_gets_another_slot(kit, book):

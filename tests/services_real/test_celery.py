@@ -22,19 +22,19 @@ from tests.services_real.conftest import wait_for
 
 
 @pytest.fixture(autouse=True)
-def _no_grudge():
+def _reset_broker_pause():
     tasks.reset_broker_pause()
     yield
     tasks.reset_broker_pause()
 
 
 @pytest.fixture
-def wish(live_meetergo_sandbox, transactional_db):
-    """Put a booking on paper that has not been sent."""
+def store_booking(live_meetergo_sandbox, transactional_db):
+    """Store a booking without sending it."""
     kit = live_meetergo_sandbox
     starts = kit.list_free_starts()
 
-    def wish(number=0):
+    def store_booking(number=0):
         return book_appointment(
             meeting_type=kit.meeting_type(),
             start=starts[number * 2],
@@ -44,29 +44,31 @@ def wish(live_meetergo_sandbox, transactional_db):
             send=False,
         )
 
-    return wish
+    return store_booking
 
 
 def state_of(booking):
     return Booking.objects.values_list("state", "reason").get(pk=booking.pk)
 
 
-def test_a_worker_does_what_is_due(worker, celery_app, wish, live_meetergo_sandbox):
-    """One ring, and the booking is made and its event told by another process."""
-    booking = wish()
+def test_a_worker_does_what_is_due(worker, celery_app, store_booking, live_meetergo_sandbox):
+    """After one wake-up another process sends the booking and dispatches its event."""
+    booking = store_booking()
     tasks.publish_wake_up()
 
     wait_for(lambda: state_of(booking) == ("confirmed", ""))
     tasks.publish_wake_up()
     wait_for(lambda: not Event.objects.filter(dispatched_at=None).exists())
-    assert live_meetergo_sandbox.posts() == 1
+    assert live_meetergo_sandbox.count_requests() == 1
 
 
-def test_a_worker_that_is_killed_in_the_middle_loses_nothing(worker, celery_app, wish, live_meetergo_sandbox):
-    """The request was on its way; whoever looks next finds what became of it."""
+def test_a_worker_killed_while_sending_loses_nothing(
+    worker, celery_app, store_booking, live_meetergo_sandbox
+):
+    """The next run reconciles the booking whose request had left."""
     kit = live_meetergo_sandbox
     kit.fail_next(kind="hang_after", seconds=20)
-    booking = wish()
+    booking = store_booking()
     tasks.publish_wake_up()
     wait_for(lambda: len(kit.appointments()) == 1)
     assert state_of(booking)[0] == "sending"
@@ -79,14 +81,14 @@ def test_a_worker_that_is_killed_in_the_middle_loses_nothing(worker, celery_app,
         return state_of(booking) == ("confirmed", "")
 
     wait_for(tick)
-    assert kit.posts() <= 1  # the request that hangs is noted when it ends
+    assert kit.count_requests() <= 1  # a hanging request is logged when it ends
     assert len(kit.appointments_of(booking)) == 1
 
 
 @pytest.mark.parametrize("broker_port", ["closed", "silent"])
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
-def test_a_broker_that_does_not_answer_never_holds_up_a_page(wish, settings, scheme, broker_port):
-    """One short wait, then none for a while; the tick does the work."""
+def test_a_broker_that_does_not_answer_never_holds_up_a_page(store_booking, settings, scheme, broker_port):
+    """The first call waits briefly, the next ones not at all; the periodic run does the work."""
     settings.MEETERGO = {**settings.MEETERGO, "BACKGROUND": "celery"}
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -95,25 +97,25 @@ def test_a_broker_that_does_not_answer_never_holds_up_a_page(wish, settings, sch
         app = make_app(f"{scheme}://127.0.0.1:{port}", "nowhere")
         app.set_current()
         started = time.monotonic()
-        booking = wish()
+        booking = store_booking()
         first = time.monotonic() - started
         started = time.monotonic()
         background.handle_wake_up()
         second = time.monotonic() - started
         app.close()
 
-    assert first < tasks.PUBLISH_SECONDS + 1.5  # the booking itself reads free times
+    assert first < tasks.PUBLISH_SECONDS + 1.5  # the booking itself reads the availability
     assert second < 0.1
     call_command("meetergo_tick", verbosity=0)
     assert state_of(booking) == ("confirmed", "")
 
 
-#: What meets the second, third and fourth request. One that waits behind another ending does not count it.
+#: The faults of the second, third and fourth request.
 FAULTS = (("occupy_slot", 1), ("drop_after", 2), ("status_before", 2))
 
 
 def start(work, end):
-    """Run something in a thread; what is returned ends it."""
+    """Run ``work`` in a thread and return a function that ends it."""
 
     def run():
         try:
@@ -128,11 +130,11 @@ def start(work, end):
 
 @pytest.fixture
 def modes(request):
-    """How the three ways of working do what is due, each until nothing is left to do."""
+    """Return, by name, what starts each kind of background work."""
 
     def run_inline():
-        ticker = background.BackgroundWorker()
-        return start(ticker.run, ticker.stop)
+        worker = background.BackgroundWorker()
+        return start(worker.run, worker.stop)
 
     def run_cron():
         stopped = threading.Event()
@@ -160,12 +162,14 @@ def modes(request):
 
 @pytest.mark.parametrize("mode", ["inline", "cron", "celery"])
 @pytest.mark.parametrize("broker", ["redis"], indirect=True)
-def test_all_ways_of_working_end_in_the_same_state(mode, modes, broker, wish, live_meetergo_sandbox):
-    """Booked, taken, found and refused: whoever does the work."""
+def test_every_kind_of_background_work_ends_in_the_same_rows(
+    mode, modes, broker, store_booking, live_meetergo_sandbox
+):
+    """Confirmed, slot taken, reconciled and refused, whatever process does the work."""
     kit = live_meetergo_sandbox
     for fault, after in FAULTS:
         kit.fail_next(kind=fault, status=400, after=after)
-    bookings = [wish(number) for number in range(4)]
+    bookings = [store_booking(number) for number in range(4)]
     stop = modes[mode]()
     try:
         wait_for(lambda: not Booking.objects.open().exists(), seconds=40)
@@ -178,11 +182,10 @@ def test_all_ways_of_working_end_in_the_same_state(mode, modes, broker, wish, li
         ("confirmed", ""),
         ("closed", "refused"),
     ]
-    assert kit.posts() == 4
+    assert kit.count_requests() == 4
 
 
-def test_beat_is_told_to_call_tasks_that_exist():
-    """What the schedule names is what workers know."""
+def test_the_beat_schedule_names_existing_tasks():
     known = {tasks.run_due.name, tasks.poll_availability.name}
 
     assert {entry["task"] for entry in tasks.beat_schedule().values()} == known

@@ -1,4 +1,4 @@
-"""How many statements things cost, counted where it matters: on PostgreSQL."""
+"""Numbers of SQL statements, counted on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def kit(meetergo_sandbox, settings):
     return meetergo_sandbox
 
 
-def check_circuit(kit, **body):
+def deliver(kit, **body):
     receive_delivery(connection="default", body=json.dumps(body).encode(), now=kit.now())
 
 
 def read_hundred(kit):
-    """The first hundred appointments of everybody's lists."""
+    """Return the first hundred appointments of all hosts' lists."""
     lists = [
         kit.client("sync").list_appointments(user_id=owner).appointments for owner in list_owners("default")
     ]
@@ -40,7 +40,7 @@ def read_hundred(kit):
 
 
 def test_a_page_of_a_hundred_costs_a_dozen_statements(kit, django_assert_max_num_queries):
-    """14 when new, 2 when unchanged, 14 when ten of them changed; the savepoint apart."""
+    """14 when new, 2 when unchanged, 14 when ten of them changed, plus the savepoint."""
     add_appointments(kit.sandbox.state, 120)
     documents = read_hundred(kit)
     assert len(documents) == 100
@@ -60,33 +60,33 @@ def test_a_page_of_a_hundred_costs_a_dozen_statements(kit, django_assert_max_num
     assert recorded.written == 10
 
 
-def test_a_hundred_deliveries_cost_sixteen_statements_or_one_look(kit, django_assert_max_num_queries):
-    """Of a hundred appointments: 16 in all, the savepoint apart. Of one: one look."""
+def test_a_hundred_deliveries_cost_sixteen_statements_or_one_read(kit, django_assert_max_num_queries):
+    """Of a hundred appointments: 16 in all, plus the savepoint. Of one appointment: one read."""
     add_appointments(kit.sandbox.state, 100)
     ids = [remote.id for remote in kit.appointments()]
     for remote_id in ids:
-        check_circuit(kit, webhookType="booking_created", id=remote_id)
+        deliver(kit, webhookType="booking_created", id=remote_id)
     kit.travel(seconds=3)
     with django_assert_max_num_queries(16 + 2):
-        settled = apply_deliveries(connection="default", client=kit.client("reread"), now=kit.now())
-    assert settled == 100
+        applied = apply_deliveries(connection="default", client=kit.client("reread"), now=kit.now())
+    assert applied == 100
 
     kit.clear_availability()
-    looks = kit.posts("GET /v4/appointment/{id}")
+    reads = kit.count_requests("GET /v4/appointment/{id}")
     for number in range(100):
-        check_circuit(kit, webhookType="booking_created", id=ids[0], nonce=number)
+        deliver(kit, webhookType="booking_created", id=ids[0], nonce=number)
     kit.run_due(after=3)
-    assert kit.posts("GET /v4/appointment/{id}") == looks + 1
+    assert kit.count_requests("GET /v4/appointment/{id}") == reads + 1
 
 
-def test_the_letterbox_costs_two_statements_and_no_call(kit, django_assert_max_num_queries):
-    """New or repeated, the answer waits for nothing else."""
-    letterbox = build_endpoint("default").removeprefix("https://clinic.example")
+def test_a_webhook_delivery_costs_two_statements_and_no_call(kit, django_assert_max_num_queries):
+    """Whether the delivery is new or repeated."""
+    endpoint = build_endpoint("default").removeprefix("https://clinic.example")
     body = json.dumps({"webhookType": "booking_created", "id": "some-id"})
     calls = len(kit.sandbox.request_log.entries())
 
     for _ in range(2):
         with django_assert_max_num_queries(2):
-            Client().post(letterbox, body, content_type="application/json")
+            Client().post(endpoint, body, content_type="application/json")
 
     assert len(kit.sandbox.request_log.entries()) == calls

@@ -67,11 +67,36 @@ def test_launchers_have_their_own_options_and_forward_no_query(site_page):
     floating = {"link": address, "text": "Book", "position": "top-left", "animation": "none"}
     sidebar = {"link": URL, "buttonText": "Talk to us", "position": "right", "width": "400px"}
     assert read_options(text) == [
-        {"ns": "floatingButton", "forwardQueryParams": False, "floatingButton": floating},
-        {"ns": "sidebar", "forwardQueryParams": False, "sidebar": sidebar},
+        {
+            "ns": "floatingButton-1",
+            "forwardQueryParams": False,
+            "prerender": False,
+            "floatingButton": floating,
+        },
+        {"ns": "sidebar-1", "forwardQueryParams": False, "sidebar": sidebar},
         {"forwardQueryParams": False},
     ]
     assert text.count(f'<noscript><a href="{URL}"') == 2
+
+
+def test_no_detail_of_the_visitor_is_in_a_page_that_is_loaded_before_a_click(site_page):
+    """meetergo's script loads the page of a sidebar at once, and that of a button unless told not to."""
+    text = site_page.render(
+        '{% meetergo_floating_button url "Book" email="a@b.example" %}'
+        '{% meetergo_sidebar url "Book" email="a@b.example" %}',
+        url=URL,
+    )
+    button, sidebar = read_options(text)
+    assert button["prerender"] is False
+    assert sidebar["sidebar"]["link"] == URL
+    assert sidebar["prefilledLink"] == f"{URL}?email=a%40b.example"
+
+
+@pytest.mark.parametrize("tag", ["meetergo_floating_button", "meetergo_sidebar"])
+def test_two_launchers_of_a_kind_do_not_replace_each_other(site_page, tag):
+    text = site_page.render(f'{{% {tag} url "Book" %}}{{% {tag} url "Call" %}}', url=URL)
+
+    assert len({options["ns"] for options in read_options(text)}) == 2
 
 
 def test_the_script_of_meetergo_comes_after_ours_and_both_have_the_nonce(site_page):

@@ -89,12 +89,12 @@ def test_the_chosen_zone_is_used_in_every_widget(site_page, visitor):
 @pytest.mark.parametrize("tag", [WIDGET, NEXT])
 def test_a_cached_tag_costs_no_query_and_no_call(site_page, site, movable_clock, tag):
     shown = site_page.render(tag)
-    calls = site.posts("GET /v4/booking-availability")
+    calls = site.count_requests("GET /v4/booking-availability")
     another = Page()
     with CaptureQueriesContext(connection) as queries:
         assert another.render(tag) == shown
     assert len(queries) == 0
-    assert site.posts("GET /v4/booking-availability") == calls
+    assert site.count_requests("GET /v4/booking-availability") == calls
 
 
 def test_pages_with_a_widget_vary_on_the_zone_cookie(site, settings):
@@ -124,12 +124,12 @@ def test_tags_render_with_an_incomplete_request(site, settings, tag):
 def test_a_widget_with_cached_times_costs_three_queries_and_no_call(site_page, visitor, site, movable_clock):
     """If the widget itself is not cached."""
     visitor.get("/book/intro-call/")
-    calls = site.posts("GET /v4/booking-availability")
+    calls = site.count_requests("GET /v4/booking-availability")
     for tag, most in ((WIDGET, 3), (NEXT, 2)):
         with CaptureQueriesContext(connection) as queries:
             site_page.render(tag)
         assert len(queries) == most
-    assert site.posts("GET /v4/booking-availability") == calls
+    assert site.count_requests("GET /v4/booking-availability") == calls
 
 
 def test_a_widget_with_a_subject_is_not_cached(site_page, site, movable_clock):

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.models import Exists, Model, OuterRef, Prefetch, QuerySet
 from django.utils import timezone as clock
+from django.utils.translation import gettext as _
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotFound, PermissionDenied
@@ -19,13 +20,13 @@ from django_meetergo.contrib.rest_framework.base import StaffView
 from django_meetergo.contrib.rest_framework.changes import request_cancel, request_reschedule
 from django_meetergo.contrib.rest_framework.filters import ORDERING, AppointmentFilter, AppointmentOrdering
 from django_meetergo.contrib.rest_framework.operations import (
+    CHANGE,
+    FOR_STAFF,
     WITH_BODY,
-    build_responses,
-    build_retry_after,
     describe_operation,
 )
 from django_meetergo.contrib.rest_framework.pagination import PARAMETERS, AppointmentPagination
-from django_meetergo.contrib.rest_framework.problems import build_invalid
+from django_meetergo.contrib.rest_framework.problems import INVALID, NOT_FOUND, SLOT_TAKEN, build_invalid
 from django_meetergo.contrib.rest_framework.serializers.appointments import (
     AppointmentSerializer,
     AttendeeSerializer,
@@ -115,10 +116,13 @@ class AppointmentList(AppointmentView, GenericAPIView):  # type: ignore[misc]
     filterset_class = AppointmentFilter
 
     @describe_operation(
-        operation_id="list_appointments",
+        "list_appointments",
+        "List appointments",
+        {200: AppointmentSerializer(many=True)},
+        *FOR_STAFF,
+        INVALID,
         parameters=[*PARAMETERS, ORDERING],
         filters=True,
-        responses=build_responses({200: AppointmentSerializer(many=True)}, 403, 422),
     )
     def get(self, request: Any) -> Response:
         """List appointments, the latest start first by default."""
@@ -133,9 +137,12 @@ class AppointmentList(AppointmentView, GenericAPIView):  # type: ignore[misc]
 
 class AppointmentDetail(AppointmentView):
     @describe_operation(
-        operation_id="get_appointment",
+        "get_appointment",
+        "Show an appointment",
+        {200: AppointmentSerializer},
+        *FOR_STAFF,
+        NOT_FOUND,
         parameters=[ID],
-        responses=build_responses({200: AppointmentSerializer}, 403, 404),
     )
     def get(self, request: Any, id: str) -> Response:  # noqa: A002 - the parameter's name in the URL
         """Show one appointment."""
@@ -154,12 +161,16 @@ class AppointmentAction(AppointmentView):
 
 class AppointmentCancel(AppointmentAction):
     @describe_operation(
-        operation_id="cancel_appointment",
-        parameters=[ID, build_retry_after(202)],
+        "cancel_appointment",
+        "Cancel an appointment",
+        {200: AppointmentSerializer, 202: AppointmentSerializer},
+        *WITH_BODY,
+        *FOR_STAFF,
+        NOT_FOUND,
+        *CHANGE,
+        parameters=[ID],
+        retry_after=[202],
         request=StaffCancelSerializer,
-        responses=build_responses(
-            {200: AppointmentSerializer, 202: AppointmentSerializer}, *WITH_BODY, 403, 404, 409
-        ),
     )
     def post(self, request: Any, id: str) -> Response:  # noqa: A002
         """Cancel as the host. For a group, name the attendee who leaves or set `cancel_all`."""
@@ -168,8 +179,8 @@ class AppointmentCancel(AppointmentAction):
         change = request_cancel(
             row,
             attendee=self.find_attendee(row, data.get("attendee")),
-            cancel_all=data["cancel_all"],
-            reason=data["reason"],
+            cancel_all=data.get("cancel_all", False),
+            reason=data.get("reason", ""),
             user=request.user,
         )
         return self.show_changed(row, 202 if change.is_open else 200)
@@ -179,18 +190,23 @@ class AppointmentCancel(AppointmentAction):
             return None
         attendee = row.attendees.filter(public_id=public_id).first()
         if attendee is None:
-            raise build_invalid("attendee", "This appointment has no such attendee.")
+            raise build_invalid("attendee", _("This appointment has no such attendee."), "unknown")
         return attendee
 
 
 class AppointmentReschedule(AppointmentAction):
     @describe_operation(
-        operation_id="reschedule_appointment",
-        parameters=[ID, build_retry_after(202)],
+        "reschedule_appointment",
+        "Reschedule an appointment",
+        {200: AppointmentSerializer, 202: AppointmentSerializer},
+        *WITH_BODY,
+        *FOR_STAFF,
+        NOT_FOUND,
+        SLOT_TAKEN,
+        *CHANGE,
+        parameters=[ID],
+        retry_after=[202],
         request=RescheduleSerializer,
-        responses=build_responses(
-            {200: AppointmentSerializer, 202: AppointmentSerializer}, *WITH_BODY, 403, 404, 409
-        ),
     )
     def post(self, request: Any, id: str) -> Response:  # noqa: A002
         """Reschedule as the host; the duration stays. If the new time is taken, the present one stays."""
@@ -202,10 +218,13 @@ class AppointmentReschedule(AppointmentAction):
 
 class AppointmentResync(AppointmentAction):
     @describe_operation(
-        operation_id="resync_appointment",
+        "resync_appointment",
+        "Read an appointment from meetergo",
+        {200: AppointmentSerializer},
+        *FOR_STAFF,
+        NOT_FOUND,
         parameters=[ID],
         request=None,
-        responses=build_responses({200: AppointmentSerializer}, 403, 404),
     )
     def post(self, request: Any, id: str) -> Response:  # noqa: A002
         """Read the appointment from meetergo now, and show it."""

@@ -15,9 +15,10 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 
+from django_meetergo.contrib.rest_framework import problems
 from django_meetergo.contrib.rest_framework.base import PublicView
 from django_meetergo.contrib.rest_framework.meeting_types import SLUG, ensure_bookable, find_meeting_type
-from django_meetergo.contrib.rest_framework.operations import build_responses, describe_operation
+from django_meetergo.contrib.rest_framework.operations import ETAG, describe_operation
 from django_meetergo.contrib.rest_framework.problems import build_invalid, build_unavailable
 from django_meetergo.contrib.rest_framework.serializers.meeting_types import (
     AvailabilitySerializer,
@@ -176,11 +177,17 @@ def list_alternative_slots(
 
 class Availability(PublicView):
     throttle_scope = "meetergo-availability"
+    cache_control = "no-cache"
 
     @describe_operation(
-        operation_id="list_free_times",
-        parameters=[SLUG, *DAY_RANGE, DURATION],
-        responses=build_responses({200: AvailabilitySerializer}, 404, 409, 410, 422),
+        "list_free_times",
+        "List free times",
+        {200: AvailabilitySerializer},
+        problems.NOT_FOUND,
+        problems.BOOKED_ELSEWHERE,
+        problems.GONE,
+        problems.INVALID,
+        parameters=[SLUG, *DAY_RANGE, DURATION, ETAG],
     )
     def get(self, request: Any, slug: str) -> Response:
         """List free times, from the cache while it is fresh; `as_of` and `stale` say how old they are."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings as django_settings
 from django.db import models, transaction
+from django.utils import translation
+from django.utils.cache import get_conditional_response, patch_vary_headers
+from django.utils.http import quote_etag
+from django.utils.translation import get_language_from_request
 from drf_spectacular.openapi import AutoSchema
 from rest_framework.authentication import BasicAuthentication, RemoteUserAuthentication, SessionAuthentication
 from rest_framework.exceptions import NotFound, ParseError
@@ -61,11 +67,30 @@ class MeetergoView(APIView):  # type: ignore[misc]
     def get_exception_handler(self) -> Any:
         return handle_exception
 
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Answer in the language that the client prefers, also on a site without ``LocaleMiddleware``."""
+        language = get_language_from_request(request, check_path=True)
+        with translation.override(language):
+            response = super().dispatch(request, *args, **kwargs)
+        response.setdefault("Content-Language", language)
+        patch_vary_headers(response, ["Accept-Language"])
+        return response
+
+    def get_throttles(self) -> list[Any]:
+        throttles: list[Any] = super().get_throttles()
+        self.throttles = throttles
+        return throttles
+
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
-        response.setdefault(
-            "Cache-Control", self.cache_control if response.status_code == 200 else "no-store"
-        )
+        is_cacheable = response.status_code == 200 and self.cache_control != "no-store"
+        response.setdefault("Cache-Control", self.cache_control if is_cacheable else "no-store")
+        for throttle in getattr(self, "throttles", ()):
+            if isinstance(throttle, SchedulingThrottle):
+                for name, value in throttle.get_headers().items():
+                    response[name] = value
+        if is_cacheable:
+            response.add_post_render_callback(partial(add_etag, request))
         return response
 
     def validate_body(self, serializer_class: Any) -> dict[str, Any]:
@@ -80,6 +105,12 @@ class MeetergoView(APIView):  # type: ignore[misc]
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {"request": self.request, "view": self}
+
+
+def add_etag(request: Any, response: Any) -> Any:
+    """Add an ``ETag`` of the content; return 304 where the client has that content already."""
+    response["ETag"] = etag = quote_etag(hashlib.sha256(response.content).hexdigest()[:32])
+    return get_conditional_response(request._request, etag=etag, response=response)
 
 
 class PublicView(MeetergoView):

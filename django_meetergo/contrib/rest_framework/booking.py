@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any, NoReturn
 
 from django.db.models import Model
 from django.utils import timezone as clock
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter
-from rest_framework.exceptions import Throttled
 from rest_framework.response import Response
 
 from django_meetergo import links
@@ -22,8 +22,8 @@ from django_meetergo.contrib.rest_framework.booking_form import (
     IDEMPOTENCY_PATTERN,
     ApiBookingForm,
     build_form,
+    hash_content,
     hash_idempotency_key,
-    list_form_errors,
     read_idempotency_key,
     validate_form,
 )
@@ -32,8 +32,6 @@ from django_meetergo.contrib.rest_framework.operations import (
     TOKEN,
     WITH_BODY,
     build_header,
-    build_responses,
-    build_retry_after,
     describe_operation,
 )
 from django_meetergo.contrib.rest_framework.problems import Problem, build_invalid, build_unavailable
@@ -51,6 +49,7 @@ from django_meetergo.exceptions import (
     TooManyBookings,
 )
 from django_meetergo.models import Booking, MeetingType
+from django_meetergo.presentation.forms import FIELDS_BY_REMOTE_NAME, NOT_ACCEPTED, REFUSALS
 from django_meetergo.services import polling
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.clients import build_client
@@ -58,6 +57,8 @@ from django_meetergo.visitors import identify_visitor
 
 State, Reason = Booking.State, Booking.Reason
 
+#: What the serializer shows of a booking besides its own columns.
+SHOWN_RELATIONS = ("meeting_type", "attendee__appointment__meeting_type", "replaced_by")
 KEY_SCHEMA = {"type": "string", "pattern": IDEMPOTENCY_PATTERN}
 
 
@@ -78,8 +79,26 @@ class BookingView(PublicView):
 class BookingList(BookingView):
     throttle_scope = "meetergo-book"
 
+    def check_throttles(self, request: Any) -> None:
+        """Count a repeated request like a read of its booking, so that its answer is not lost to a limit."""
+        header = request.headers.get(IDEMPOTENCY_HEADER, "")
+        if header and find_by_key(header.strip('"')):
+            self.throttle_scope = "meetergo-token"
+        super().check_throttles(request)
+
     @describe_operation(
-        operation_id="book",
+        "book",
+        "Book a free time",
+        {201: BookingSerializer, 202: BookingSerializer},
+        *WITH_BODY,
+        problems.KEY_INVALID,
+        problems.SLOT_TAKEN,
+        problems.ALREADY_OPEN,
+        problems.KEY_REUSED,
+        problems.BOOKING_CLOSED,
+        problems.BOOKED_ELSEWHERE,
+        problems.GONE,
+        problems.TOO_MANY_BOOKINGS,
         parameters=[
             OpenApiParameter(
                 IDEMPOTENCY_HEADER,
@@ -88,32 +107,93 @@ class BookingList(BookingView):
                 description="Identifies this submission: the same key sent again never books twice. "
                 "If left out, the server makes one and returns it.",
             ),
-            build_header(IDEMPOTENCY_HEADER, "The key of this submission.", 201, 202, 409, 410, 422, 503),
-            build_header("Location", "The address of the booking.", 201, 202),
-            build_retry_after(202),
+            build_header(
+                IDEMPOTENCY_HEADER, "The key of this submission.", 201, 202, 409, 410, 422, 503, kind=str
+            ),
+            build_header("Location", "The address of the booking.", 201, 202, kind=str),
         ],
+        retry_after=[201, 202],
         request=BookingRequestSerializer,
-        responses=build_responses({201: BookingSerializer, 202: BookingSerializer}, *WITH_BODY, 409, 410),
     )
     def post(self, request: Any) -> Response:
         """Book a free time.
 
         201: the booking is confirmed. 202: it is being checked, or waits for a confirmation or for meetergo;
-        read its address again after `Retry-After`. The same key with the same body returns the first booking
-        in its present state.
+        read its address again after `Retry-After`. The same key with the same body shows the first booking
+        in its present state, whatever has changed since.
         """
         key = read_idempotency_key(request.headers.get(IDEMPOTENCY_HEADER))
         self.headers[IDEMPOTENCY_HEADER] = key
         data = self.validate_body(BookingRequestSerializer)
+        if first := find_by_key(key):
+            if first.content_digest != hash_content(data):
+                raise Problem(problems.KEY_REUSED)
+            return self.show_result(first)
         meeting_type = find_meeting_type(data["meeting_type"])
         if meeting_type is None:
             raise build_invalid("meeting_type", _("There is no such meeting type."))
         ensure_bookable(meeting_type)
-        return Submission(self, meeting_type, data, key).send()
+        return self.show_result(Submission(self, meeting_type, data, key).send())
+
+    # The answer
+
+    def show_result(self, booking: Booking) -> Response:
+        """Show an open or confirmed booking. Raises a problem for a closed one."""
+        if booking.state == State.CLOSED:
+            self.raise_closed(booking)
+        status = 201 if booking.state == State.CONFIRMED else 202
+        return self.show_booking(booking, status, Location=self.get_booking_url(booking))
+
+    def raise_closed(self, booking: Booking) -> NoReturn:
+        """Raise the problem of a closed booking, with what the client can do next."""
+        url = self.get_booking_url(booking)
+        if booking.reason == Reason.SLOT_TAKEN:
+            raise Problem(problems.SLOT_TAKEN, alternatives=list_alternatives_to(booking), booking=url)
+        if booking.reason == Reason.UNREACHABLE:
+            raise build_unavailable(booking=url)
+        if booking.reason == Reason.REFUSED:
+            raise Problem(problems.INVALID, errors=list_refused_fields(booking), booking=url)
+        members: dict[str, Any] = {"reason": booking.reason, "booking": url}
+        if booking.reason == Reason.NOT_BOOKED:
+            members["alternatives"] = list_alternatives_to(booking)
+        raise Problem(problems.BOOKING_CLOSED, **members)
+
+
+def find_by_key(key: str) -> Booking | None:
+    """Return the booking that a request with this key has stored."""
+    rows = Booking.objects.select_related(*SHOWN_RELATIONS)
+    return rows.filter(idempotency_key=hash_idempotency_key(key)).order_by("pk").first()
+
+
+def list_alternatives_to(booking: Booking) -> list[Any]:
+    """Return free times near the one that was not booked; none where its type cannot be booked any more."""
+    meeting_type = booking.meeting_type
+    if not meeting_type.enabled or meeting_type.missing_since:
+        return []
+    zone = read_zone(booking.timezone)
+    return list_alternative_slots(meeting_type, booking.start, booking.duration, zone, clock.now())
+
+
+def list_refused_fields(booking: Booking) -> dict[str, Any]:
+    """Return the fields that meetergo refused by the names that clients use, without meetergo's messages."""
+    errors: dict[str, Any] = {}
+    for remote_name in booking.field_errors:
+        last = remote_name.rpartition(".")[2]
+        own = FIELDS_BY_REMOTE_NAME.get(last.lower(), "")
+        name = f"answers.{last}" if last in booking.custom_fields else own
+        if last == "duration":
+            errors["duration"] = build_errors("not_offered", _("This length is no longer offered."))
+        elif name:
+            errors[name] = build_errors("refused", REFUSALS.get(name, NOT_ACCEPTED))
+    return errors or {"": build_errors("refused", _("These details were not accepted. Please check them."))}
+
+
+def build_errors(code: str, message: Any) -> list[dict[str, str]]:
+    return [{"code": code, "message": str(message)}]
 
 
 class Submission:
-    """One validated request to book, and the answer to it."""
+    """One request to book that was not sent before."""
 
     def __init__(
         self, view: BookingView, meeting_type: MeetingType, data: Mapping[str, Any], key: str
@@ -127,27 +207,38 @@ class Submission:
     def duration(self) -> int:
         return int(self.data.get("duration") or self.meeting_type.duration)
 
-    def send(self) -> Response:
-        """Book and return the answer. Raises a problem for a request that leads to no open booking."""
+    def send(self) -> Booking:
+        """Return the stored booking. Raises a problem for a request that is refused before it is stored."""
         form = build_form(self.meeting_type, self.data)
         validate_form(form, self.data)
-        if self.data["start"] > self.now + HORIZON:
-            raise build_invalid("start", _("This is too far in the future."))
+        self.validate_time()
         replaces = self.find_replaced()
         try:
-            booking = self.book(form, replaces)
+            return self.book(form, replaces)
         except StartNotOffered:
-            raise self.build_slot_taken() from None
+            alternatives = list_alternative_slots(
+                self.meeting_type, self.data["start"], self.duration, self.zone, clock.now()
+            )
+            raise Problem(problems.SLOT_TAKEN, alternatives=alternatives) from None
         except BookingAlreadyOpen as error:
             raise self.build_already_open(error.booking, replaces) from None
         except IdempotencyKeyReused:
             raise Problem(problems.KEY_REUSED) from None
         except TooManyBookings as error:
-            raise Throttled(wait=error.retry_after) from None
+            raise build_too_many(error) from None
         except InvalidRequest as error:
-            field = "answers" if error.field == "custom_fields" else error.field
-            raise build_invalid(field, error) from None
-        return self.show_result(booking, form)
+            raise build_invalid_booking(error) from None
+
+    def validate_time(self) -> None:
+        """Raise a problem for a start or a duration that cannot be offered."""
+        if self.data["start"] <= self.now:
+            raise build_invalid("start", _("This time has passed. Choose a later one."), "past")
+        if self.data["start"] > self.now + HORIZON:
+            raise build_invalid("start", _("This is too far in the future."), "too_late")
+        if self.duration not in self.meeting_type.durations:
+            offered = ", ".join(str(minutes) for minutes in self.meeting_type.durations)
+            message = _("Choose one of: %(offered)s.") % {"offered": offered}
+            raise build_invalid("duration", message, "not_offered")
 
     def book(self, form: ApiBookingForm, replaces: Booking | None) -> Booking:
         details = form.cleaned_data
@@ -163,16 +254,17 @@ class Submission:
                 last_name=details["last_name"],
                 phone=details["phone"],
                 timezone=self.zone.key,
-                language=get_language() or "",
+                language=self.data.get("language") or get_language() or "",
                 receive_reminders=details["receive_reminders"],
                 other_emails=details.get("other_emails", ()),
             ),
             custom_fields=form.answers,
             user=self.user,
             subject=self.find_subject(),
-            defer_consent=self.data["defer_consent"],
+            defer_consent=self.data.get("defer_consent", False),
             replaces=replaces if replaces and replaces.state == State.PENDING else None,
             idempotency_key=hash_idempotency_key(self.key),
+            content_digest=hash_content(self.data),
             visitor=identify_visitor(self.user, self.view.request.META),
             client=build_client(self.meeting_type.connection, "write"),
             now=self.now,
@@ -187,7 +279,8 @@ class Submission:
         rows = Booking.objects.filter(meeting_type=self.meeting_type)
         booking = rows.filter(public_id=public_id).first() if public_id else None
         if booking is None:
-            raise build_invalid("replaces", _("There is no such booking of this meeting type."))
+            message = _("There is no such booking of this meeting type.")
+            raise build_invalid("replaces", message, "unknown")
         return booking
 
     def find_subject(self) -> Model | None:
@@ -195,42 +288,9 @@ class Submission:
         token = self.data.get("subject")
         subject = links.find_subject(token) if token else None
         if token and subject is None:
-            raise build_invalid(
-                "subject",
-                _("This value was not signed by this site, or its object no longer exists."),
-                "unknown",
-            )
+            message = _("This value was not signed by this site, or its object no longer exists.")
+            raise build_invalid("subject", message, "unknown")
         return subject
-
-    # The answer
-
-    def show_result(self, booking: Booking, form: ApiBookingForm) -> Response:
-        if booking.state == State.CLOSED:
-            self.raise_closed(booking, form)
-        status = 201 if booking.state == State.CONFIRMED else 202
-        return self.view.show_booking(booking, status, Location=self.view.get_booking_url(booking))
-
-    def raise_closed(self, booking: Booking, form: ApiBookingForm) -> NoReturn:
-        """Raise the problem of a closed booking, with what the client can do next."""
-        url = self.view.get_booking_url(booking)
-        if booking.reason == Reason.SLOT_TAKEN:
-            raise self.build_slot_taken(booking=url)
-        if booking.reason == Reason.UNREACHABLE:
-            raise build_unavailable(booking=url)
-        if booking.reason == Reason.REFUSED:
-            raise Problem(problems.INVALID, errors=list_refused_fields(booking, form), booking=url)
-        members: dict[str, Any] = {"reason": booking.reason, "booking": url}
-        if booking.reason == Reason.NOT_BOOKED:
-            members["alternatives"] = self.list_alternatives()
-        raise Problem(problems.BOOKING_CLOSED, **members)
-
-    def build_slot_taken(self, **members: Any) -> Problem:
-        return Problem(problems.SLOT_TAKEN, alternatives=self.list_alternatives(), **members)
-
-    def list_alternatives(self) -> list[Any]:
-        return list_alternative_slots(
-            self.meeting_type, self.data["start"], self.duration, self.zone, clock.now()
-        )
 
     def build_already_open(self, booking: Booking, replaces: Booking | None) -> Problem:
         """Return the conflict. The other booking is named only to its owner or token holder."""
@@ -240,23 +300,37 @@ class Submission:
         return Problem(problems.ALREADY_OPEN, **members)
 
 
-def list_refused_fields(booking: Booking, form: ApiBookingForm) -> dict[str, Any]:
-    """Return the fields that meetergo refused by the names that clients use, without meetergo's messages."""
-    form.add_refusals(booking.field_errors)
-    errors: dict[str, Any] = list_form_errors(form)
-    if "duration" in booking.field_errors:
-        errors["duration"] = [{"code": "invalid", "message": _("This length is no longer offered.")}]
-    whole = [{"code": "refused", "message": _("These details were not accepted. Please check them.")}]
-    return errors or {"": whole}
+#: What a client shows where the service refuses an argument, by its field.
+INVALID_TEXTS = {
+    "channel": ("not_offered", gettext_lazy("This is no longer offered. Choose another one.")),
+    "email": (
+        "limit_reached",
+        gettext_lazy("This e-mail address has as many future appointments as one person may have."),
+    ),
+}
+
+
+def build_invalid_booking(error: InvalidRequest) -> Problem:
+    """Return the problem of a refused argument at its member, with a text in the client's language."""
+    field = "answers" if error.field == "custom_fields" else error.field
+    code, message = INVALID_TEXTS.get(field, ("invalid", NOT_ACCEPTED))
+    return build_invalid(field, message, code)
+
+
+def build_too_many(error: TooManyBookings) -> Problem:
+    """Return 429, with ``Retry-After`` where it is known when the next booking is allowed."""
+    seconds = getattr(error, "retry_after", None)
+    headers = {"Retry-After": str(ceil(seconds))} if seconds else {}
+    return Problem(problems.TOO_MANY_BOOKINGS, headers=headers)
 
 
 # Following a booking
 
 
 def get_booking(token: str) -> Booking:
-    rows = Booking.objects.select_related(
-        "meeting_type", "attendee__appointment__meeting_type", "replaced_by"
-    ).defer("meeting_type__raw", "attendee__raw", "attendee__appointment__raw")
+    rows = Booking.objects.select_related(*SHOWN_RELATIONS).defer(
+        "meeting_type__raw", "attendee__raw", "attendee__appointment__raw"
+    )
     return get_by_token(rows, token, salt=links.BOOKING_SALT)
 
 
@@ -264,9 +338,12 @@ class BookingDetail(BookingView):
     throttle_scope = "meetergo-token"
 
     @describe_operation(
-        operation_id="get_booking",
-        parameters=[TOKEN, build_retry_after(200)],
-        responses=build_responses({200: BookingSerializer}, 404),
+        "get_booking",
+        "Show a booking",
+        {200: BookingSerializer},
+        problems.NOT_FOUND,
+        parameters=[TOKEN],
+        retry_after=[200],
     )
     def get(self, request: Any, token: str) -> Response:
         """Show a booking. While it is open, `Retry-After` says when to read it again."""
@@ -277,10 +354,13 @@ class BookingCheck(BookingView):
     throttle_scope = "meetergo-token"
 
     @describe_operation(
-        operation_id="check_booking",
-        parameters=[TOKEN, build_retry_after(200)],
+        "check_booking",
+        "Read a booking from meetergo",
+        {200: BookingSerializer},
+        problems.NOT_FOUND,
+        parameters=[TOKEN],
+        retry_after=[200],
         request=None,
-        responses=build_responses({200: BookingSerializer}, 404),
     )
     def post(self, request: Any, token: str) -> Response:
         """Read an open booking from meetergo, at most every few seconds, and show it."""

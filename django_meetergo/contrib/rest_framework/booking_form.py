@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.exceptions import NON_FIELD_ERRORS
 from django.utils.translation import gettext as _
 
-from django_meetergo.contrib.rest_framework.problems import INVALID, KEY_INVALID, Problem
+from django_meetergo.contrib.rest_framework.inputs import AnswerInput, get_public_name
+from django_meetergo.contrib.rest_framework.problems import INVALID, KEY_INVALID, Problem, get_error_code
 from django_meetergo.models import MeetingType
 from django_meetergo.models.bookings import make_idempotency_key
 from django_meetergo.presentation.forms import BookingForm
@@ -39,18 +40,30 @@ def hash_idempotency_key(key: str) -> str:
 
 
 class ApiBookingForm(BookingForm):
-    """The pages' form without its token and its honeypot, which only pages need."""
+    """The pages' form for JSON: without the fields of pages only, and with answers of their JSON types."""
+
+    #: The token and the honeypot of the page, and the consent to another time, which the API does not offer.
+    LEFT_OUT = (*BookingForm.HIDDEN, "rebook", *BookingForm.REBOOK_RESTRICTIONS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in self.HIDDEN:
+        for name in self.LEFT_OUT:
             self.fields.pop(name, None)
+        if self.questions is not None and self.is_bound:
+            for field in self.questions.fields.values():
+                field.widget = AnswerInput(field)
+
+
+def hash_content(data: Mapping[str, Any]) -> str:
+    """Return a digest of a request's members: two requests with the same digest are the same submission."""
+    return hashlib.sha256(json.dumps(data, default=str, sort_keys=True).encode()).hexdigest()
 
 
 def build_form(meeting_type: MeetingType, data: Mapping[str, Any]) -> ApiBookingForm:
     """Return the form bound to the request's data, as if a browser had sent it."""
     answers = {name_question(name): answer for name, answer in data.get("answers", {}).items()}
-    form_data = {**data, **answers, "other_emails": "\n".join(data.get("other_emails", ()))}
+    defaults = {"receive_reminders": True}
+    form_data = {**defaults, **data, **answers, "other_emails": "\n".join(data.get("other_emails", ()))}
     return ApiBookingForm(form_data, meeting_type=meeting_type)
 
 
@@ -73,15 +86,7 @@ def list_form_errors(form: ApiBookingForm) -> dict[str, list[dict[str, str]]]:
     found = form.errors.get_json_data()
     return {
         get_public_name(name): [
-            {"code": one["code"] or "invalid", "message": one["message"]} for one in errors
+            {"code": get_error_code(one["code"]), "message": one["message"]} for one in errors
         ]
         for name, errors in found.items()
     }
-
-
-def get_public_name(name: str) -> str:
-    """Return the name that clients use for a form field: ``answers.x`` for a question, empty for the form."""
-    prefix = name_question("")
-    if name.startswith(prefix):
-        return f"answers.{name.removeprefix(prefix)}"
-    return "" if name == NON_FIELD_ERRORS else name

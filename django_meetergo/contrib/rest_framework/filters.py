@@ -87,6 +87,6 @@ class AppointmentOrdering(OrderingFilter):  # type: ignore[misc]
 
 ORDERING = OpenApiParameter(
     "ordering",
-    {"type": "string", "enum": list(AppointmentOrdering.ORDERS), "default": "-start"},
-    description="The column to order by; a minus sign reverses the order.",
+    {"type": "string", "enum": list(AppointmentOrdering.ORDERS)},
+    description="The column to order by, `-start` if left out; a minus sign reverses the order.",
 )

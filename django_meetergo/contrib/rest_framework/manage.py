@@ -19,19 +19,18 @@ from django_meetergo.contrib.rest_framework.availability import (
 )
 from django_meetergo.contrib.rest_framework.base import PublicView, get_by_token, get_user
 from django_meetergo.contrib.rest_framework.changes import (
+    build_not_allowed,
     build_slot_taken,
     choose_zone,
     request_cancel,
     request_reschedule,
 )
 from django_meetergo.contrib.rest_framework.operations import (
+    CHANGE,
     TOKEN,
     WITH_BODY,
-    build_responses,
-    build_retry_after,
     describe_operation,
 )
-from django_meetergo.contrib.rest_framework.problems import Problem
 from django_meetergo.contrib.rest_framework.serializers.appointments import (
     CancelSerializer,
     ManagedSerializer,
@@ -48,6 +47,7 @@ from django_meetergo.models import AppointmentChange, Attendee, MeetingType
 from django_meetergo.services import polling
 from django_meetergo.services.availability.slots import is_offered
 from django_meetergo.services.changes.policy import apply_policy, is_group
+from django_meetergo.services.changes.requests import find_finished_reschedule
 from django_meetergo.services.clients import build_client
 
 Kind, Actor = AppointmentChange.Kind, AppointmentChange.Actor
@@ -130,9 +130,12 @@ class ManageView(PublicView):
 
 class ManageDetail(ManageView):
     @describe_operation(
-        operation_id="get_own_appointment",
-        parameters=[TOKEN, build_retry_after(200)],
-        responses=build_responses({200: ManagedSerializer}, 404),
+        "get_own_appointment",
+        "Show the attendee's appointment",
+        {200: ManagedSerializer},
+        problems.NOT_FOUND,
+        parameters=[TOKEN],
+        retry_after=[200],
     )
     def get(self, request: Any, token: str) -> Response:
         """Show the appointment, and which changes are allowed until when."""
@@ -141,10 +144,13 @@ class ManageDetail(ManageView):
 
 class ManageCheck(ManageView):
     @describe_operation(
-        operation_id="check_own_appointment",
-        parameters=[TOKEN, build_retry_after(200)],
+        "check_own_appointment",
+        "Read a change in progress from meetergo",
+        {200: ManagedSerializer},
+        problems.NOT_FOUND,
+        parameters=[TOKEN],
+        retry_after=[200],
         request=None,
-        responses=build_responses({200: ManagedSerializer}, 404),
     )
     def post(self, request: Any, token: str) -> Response:
         """Read a change in progress from meetergo, at most every few seconds, and show the appointment."""
@@ -157,16 +163,20 @@ class ManageAvailability(ManageView):
     throttle_scope = "meetergo-availability"
 
     @describe_operation(
-        operation_id="list_free_times_to_move_to",
+        "list_free_times_to_move_to",
+        "List times to reschedule to",
+        {200: AvailabilitySerializer},
+        problems.NOT_FOUND,
+        problems.CHANGE_NOT_ALLOWED,
+        problems.INVALID,
         parameters=[TOKEN, *DAY_RANGE],
-        responses=build_responses({200: AvailabilitySerializer}, 404, 409, 422),
     )
     def get(self, request: Any, token: str) -> Response:
         """List times to which the appointment can be rescheduled. Its own time does not block them."""
         attendee, now = get_attendee(token), clock.now()
         meeting_type = find_bookable_type(attendee)
         if meeting_type is None:
-            raise Problem(problems.CHANGE_NOT_ALLOWED, reason="unavailable")
+            raise build_not_allowed("unavailable")
         appointment = attendee.appointment
         days = read_day_range(request.query_params, now)
         shown = describe_availability(
@@ -183,19 +193,24 @@ class ManageCancel(ManageView):
     throttle_scope = "meetergo-change"
 
     @describe_operation(
-        operation_id="cancel_own_appointment",
-        parameters=[TOKEN, build_retry_after(200, 202)],
+        "cancel_own_appointment",
+        "Cancel the attendee's appointment",
+        {200: ManagedSerializer, 202: ManagedSerializer},
+        *WITH_BODY,
+        problems.NOT_FOUND,
+        *CHANGE,
+        parameters=[TOKEN],
+        retry_after=[200, 202],
         request=CancelSerializer,
-        responses=build_responses({200: ManagedSerializer, 202: ManagedSerializer}, *WITH_BODY, 404, 409),
     )
     def post(self, request: Any, token: str) -> Response:
-        """Cancel the appointment. Sent again, it answers the same. 202: in progress, read it again later."""
+        """Cancel the appointment. 202: in progress, read it again. Sent again, it shows the present state."""
         attendee = get_attendee(token)
         data = self.validate_body(CancelSerializer)
         change = request_cancel(
             attendee.appointment,
             attendee=attendee,
-            reason=data["reason"],
+            reason=data.get("reason", ""),
             by=Actor.ATTENDEE,
             user=get_user(request),
         )
@@ -206,15 +221,26 @@ class ManageReschedule(ManageView):
     throttle_scope = "meetergo-change"
 
     @describe_operation(
-        operation_id="reschedule_own_appointment",
-        parameters=[TOKEN, build_retry_after(200, 202)],
+        "reschedule_own_appointment",
+        "Reschedule the attendee's appointment",
+        {200: ManagedSerializer, 202: ManagedSerializer},
+        *WITH_BODY,
+        problems.NOT_FOUND,
+        problems.SLOT_TAKEN,
+        *CHANGE,
+        parameters=[TOKEN],
+        retry_after=[200, 202],
         request=RescheduleSerializer,
-        responses=build_responses({200: ManagedSerializer, 202: ManagedSerializer}, *WITH_BODY, 404, 409),
     )
     def post(self, request: Any, token: str) -> Response:
-        """Reschedule the appointment; the duration stays. If the new time is taken, the present one stays."""
+        """Reschedule the appointment; the duration stays. If the new time is taken, the present one stays.
+
+        Sent again after it was done, it shows the present state.
+        """
         attendee = get_attendee(token)
         start = self.validate_body(RescheduleSerializer)["start"]
+        if find_finished_reschedule(attendee.appointment, start):
+            return self.show_attendee(attendee)
         ensure_can_reschedule(attendee, start, clock.now())
         change = request_reschedule(
             attendee.appointment, start, attendee=attendee, by=Actor.ATTENDEE, user=get_user(request)
@@ -226,8 +252,10 @@ def ensure_can_reschedule(attendee: Attendee, start: datetime, now: datetime) ->
     """Raise a problem if the policy, the meeting type or the free times forbid this reschedule."""
     appointment, meeting_type = attendee.appointment, find_bookable_type(attendee)
     decision = apply_policy(Kind.RESCHEDULE, attendee, now)
-    if not decision.allowed or meeting_type is None:
-        raise Problem(problems.CHANGE_NOT_ALLOWED, reason=decision.reason or "unavailable")
+    if not decision.allowed:
+        raise build_not_allowed(decision.reason, getattr(decision, "message", ""))
+    if meeting_type is None:
+        raise build_not_allowed("unavailable")
     if not now < start <= now + HORIZON or start == appointment.start:
         return  # request_reschedule refuses it and names the field
     offered = is_offered(

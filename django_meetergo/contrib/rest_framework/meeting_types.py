@@ -10,9 +10,15 @@ from rest_framework.response import Response
 
 from django_meetergo.conf import get_settings
 from django_meetergo.contrib.rest_framework.base import PublicView
-from django_meetergo.contrib.rest_framework.operations import build_responses, describe_operation
+from django_meetergo.contrib.rest_framework.operations import ETAG, describe_operation
 from django_meetergo.contrib.rest_framework.pagination import PARAMETERS, SlugPagination
-from django_meetergo.contrib.rest_framework.problems import BOOKED_ELSEWHERE, GONE, Problem
+from django_meetergo.contrib.rest_framework.problems import (
+    BOOKED_ELSEWHERE,
+    GONE,
+    INVALID,
+    NOT_FOUND,
+    Problem,
+)
 from django_meetergo.contrib.rest_framework.serializers.meeting_types import (
     MeetingTypeDetailSerializer,
     MeetingTypeSerializer,
@@ -46,9 +52,12 @@ class MeetingTypeList(PublicView):
     serializer_class = MeetingTypeSerializer
 
     @describe_operation(
-        operation_id="list_meeting_types",
-        parameters=PARAMETERS,
-        responses=build_responses({200: MeetingTypeSerializer(many=True)}, 404, 422),
+        "list_meeting_types",
+        "List meeting types",
+        {200: MeetingTypeSerializer(many=True)},
+        NOT_FOUND,
+        INVALID,
+        parameters=[*PARAMETERS, ETAG],
     )
     def get(self, request: Any) -> Response:
         """List the bookable meeting types by slug. 404 where the site hides the list (`SHOW_INDEX`)."""
@@ -68,9 +77,12 @@ class MeetingTypeDetail(PublicView):
     cache_control = "max-age=60"
 
     @describe_operation(
-        operation_id="get_meeting_type",
-        parameters=[SLUG],
-        responses=build_responses({200: MeetingTypeDetailSerializer}, 404, 410),
+        "get_meeting_type",
+        "Show a meeting type and its inputs",
+        {200: MeetingTypeDetailSerializer},
+        NOT_FOUND,
+        GONE,
+        parameters=[SLUG, ETAG],
     )
     def get(self, request: Any, slug: str) -> Response:
         """Show one meeting type, with the inputs to ask an attendee for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import Cursor, CursorPagination
@@ -25,7 +26,7 @@ class SlugPagination(CursorPagination):  # type: ignore[misc]
         if text is None:
             return self.page_size
         if not text.isdecimal() or not 1 <= int(text[:9] or 0) <= self.max_page_size:
-            message = f"Choose a number from 1 to {self.max_page_size}."
+            message = _("Choose a number from 1 to %(limit)s.") % {"limit": self.max_page_size}
             raise build_invalid(self.page_size_query_param, message)
         return int(text)
 
@@ -75,8 +76,7 @@ PARAMETERS = [
             "type": "integer",
             "minimum": 1,
             "maximum": SlugPagination.max_page_size,
-            "default": SlugPagination.page_size,
         },
-        description="Rows per page.",
+        description=f"Rows per page; {SlugPagination.page_size} if left out.",
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,7 +17,9 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from django_meetergo.exceptions import MeetingTypeUnavailable, RemoteError
-from django_meetergo.transactions import DATABASE_LOST
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
+
+logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 TYPE = "urn:problem-type:django-meetergo:"
@@ -36,6 +39,11 @@ class ProblemType:
     @property
     def uri(self) -> str:
         return TYPE + self.name
+
+    @property
+    def schema_name(self) -> str:
+        """The name of its component in the schema, such as ``SlotTakenProblem``."""
+        return f"{self.name.title().replace('-', '')}Problem"
 
 
 MALFORMED = ProblemType(
@@ -93,6 +101,11 @@ MEDIA_TYPE = ProblemType(
 INVALID = ProblemType(
     "invalid-fields", HTTPStatus.UNPROCESSABLE_ENTITY, gettext_noop("Some fields are invalid.")
 )
+TOO_MANY_BOOKINGS = ProblemType(
+    "too-many-bookings",
+    HTTPStatus.TOO_MANY_REQUESTS,
+    gettext_noop("There have been too many bookings; nothing was booked."),
+)
 THROTTLED = ProblemType(
     "throttled", HTTPStatus.TOO_MANY_REQUESTS, gettext_noop("Too many requests; try again later.")
 )
@@ -124,7 +137,41 @@ class Problem(exceptions.APIException):
 
 def build_invalid(field: str, message: Any, code: str = "invalid") -> Problem:
     """Return the problem of one invalid field."""
-    return Problem(INVALID, errors={field: [{"code": code, "message": replace_surrogates(message)}]})
+    return Problem(
+        INVALID, errors={field: [{"code": get_error_code(code), "message": replace_surrogates(message)}]}
+    )
+
+
+#: Codes of field errors. Other codes, such as those of a site's own validators, are shown as ``invalid``.
+ERROR_CODES = (
+    "invalid",
+    "required",
+    "blank",
+    "null",
+    "invalid_choice",
+    "invalid_list",
+    "max_length",
+    "min_length",
+    "max_value",
+    "min_value",
+    "max_digits",
+    "max_decimal_places",
+    "max_whole_digits",
+    "step_size",
+    "line_break",
+    "too_many",
+    "unknown",
+    "past",
+    "too_late",
+    "unchanged",
+    "not_offered",
+    "limit_reached",
+    "refused",
+)
+
+
+def get_error_code(code: Any) -> str:
+    return str(code) if code in ERROR_CODES else "invalid"
 
 
 def build_unavailable(seconds: float | None = None, **members: Any) -> Problem:
@@ -140,6 +187,9 @@ def build_problem(error: Exception) -> Problem | None:
         return error
     if isinstance(error, exceptions.ValidationError):
         return Problem(INVALID, errors=dict(flatten_errors(error.get_full_details())))
+    if isinstance(error, DATABASE_ERRORS) and is_database_away(error):
+        logger.error("The database is away; answering 503.", exc_info=error)
+        return Problem(DATABASE)
     if isinstance(error, RemoteError):
         return build_unavailable(error.retry_after)
     if isinstance(error, exceptions.Throttled):
@@ -153,7 +203,6 @@ def build_problem(error: Exception) -> Problem | None:
 #: Problem types of exceptions whose class is all the information there is.
 SIMPLE_PROBLEMS: tuple[tuple[tuple[type[Exception], ...], ProblemType], ...] = (
     ((MeetingTypeUnavailable,), GONE),
-    (DATABASE_LOST, DATABASE),
     ((exceptions.ParseError,), MALFORMED),
     ((exceptions.PermissionDenied, PermissionDenied), FORBIDDEN),
     ((exceptions.NotFound, Http404), NOT_FOUND),
@@ -180,7 +229,11 @@ def flatten_errors(details: Any, path: str = "") -> Iterator[tuple[str, list[dic
     found = [details] if isinstance(details, Mapping) else details
     yield (
         path,
-        [{"code": str(one["code"]), "message": replace_surrogates(one["message"])} for one in found if one],
+        [
+            {"code": get_error_code(one["code"]), "message": replace_surrogates(one["message"])}
+            for one in found
+            if one
+        ],
     )
 
 

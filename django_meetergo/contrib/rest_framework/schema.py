@@ -18,7 +18,8 @@ CONTENT_TYPE = "application/yaml"
 
 SETTINGS: dict[str, Any] = {
     "TITLE": "Scheduling",
-    "DESCRIPTION": "Free times, bookings, reschedules and cancellations, with the guarantees of the pages.",
+    "DESCRIPTION": "Free times, bookings, reschedules and cancellations, with the guarantees of the pages. "
+    "Version 1 can gain members, problem types and enum values; nothing is removed or changes its meaning.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVERS": [{"url": "/api/meetergo", "description": "Wherever the site includes the URLs."}],
@@ -37,6 +38,7 @@ SETTINGS: dict[str, Any] = {
         }
     },
     "ENUM_NAME_OVERRIDES": {},
+    "LICENSE": {"name": "BSD-3-Clause", "identifier": "BSD-3-Clause"},
 }
 
 

@@ -10,18 +10,27 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from django_meetergo.conf import list_connection_names
+from django_meetergo.management.connections import choose_connections
 from django_meetergo.models import Connection, MeetingType
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.doctor import check_service, explain_day, probe
-from django_meetergo.services.health import BAD, FAIR, GOOD, UNTOLD, Fact, collect_facts, get_verdict
+from django_meetergo.services.health import (
+    BAD,
+    FAIR,
+    GOOD,
+    UNKNOWN,
+    Fact,
+    collect_facts,
+    get_verdict,
+    list_reported_connections,
+)
 
-MARKS = {GOOD: "ok", FAIR: "look", BAD: "BAD", UNTOLD: "?"}
-VERDICTS = {GOOD: "All is well.", FAIR: "It works; look at the lines marked “look”."}
+MARKS = {GOOD: "ok", FAIR: "warn", BAD: "BAD", UNKNOWN: "?"}
+VERDICTS = {GOOD: "All is well.", FAIR: "It works; see the lines marked “warn”."}
 
 
 class Command(BaseCommand):
-    help = "Say how things stand with meetergo and what to do. Exit code 1 when something must be done."
+    help = "Report the state of each connection and what to do. Exit code 1 when something must be done."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="the same facts for programs")
@@ -33,7 +42,7 @@ class Command(BaseCommand):
             help="explain a day of a meeting type",
         )
         parser.add_argument(
-            "--probe", metavar="TYPE", help="book and cancel one time of this type, and report what was seen"
+            "--probe", metavar="TYPE", help="book and cancel one slot of this type, and report what happened"
         )
         parser.add_argument("--email", help="with --probe: the address to book for")
 
@@ -43,22 +52,23 @@ class Command(BaseCommand):
         elif options["probe"]:
             self.probe(options["probe"], options["email"], as_json=options["json"])
         else:
-            names = [options["connection"]] if options["connection"] else list_connection_names()
-            self.examine(names, as_json=options["json"])
+            chosen = options["connection"]
+            names = choose_connections(chosen) if chosen else list_reported_connections()
+            self.report(names, as_json=options["json"])
 
-    def examine(self, names: Iterable[str], *, as_json: bool) -> None:
+    def report(self, names: Iterable[str], *, as_json: bool) -> None:
         now = timezone.now()
         found: dict[str, list[Fact]] = {}
         for name in names:
-            # The answers come first: what they show about clock and key is among the facts.
-            answers = self.ask(name, now)
+            # The calls come first: what they show about clock and key is among the facts.
+            answers = self.check_service(name, now)
             found[name] = collect_facts(connection=name, now=now) + answers
         if not found:
             raise CommandError("No connection has a credential. Set MEETERGO['API_KEY'].")
         verdict = get_verdict([fact for facts in found.values() for fact in facts])
         if as_json:
-            told = {name: [asdict(fact) for fact in facts] for name, facts in found.items()}
-            self.stdout.write(json.dumps({"level": verdict, "connections": told}, indent=2))
+            connections = {name: [asdict(fact) for fact in facts] for name, facts in found.items()}
+            self.stdout.write(json.dumps({"level": verdict, "connections": connections}, indent=2))
         else:
             self.print_facts(found)
         if verdict == BAD:
@@ -66,11 +76,11 @@ class Command(BaseCommand):
         if not as_json:
             self.stdout.write(self.style.SUCCESS(VERDICTS[verdict]))
 
-    def ask(self, name: str, now: datetime) -> list[Fact]:
+    def check_service(self, name: str, now: datetime) -> list[Fact]:
         try:
             client = build_client(name, "sync")
         except ImproperlyConfigured:
-            return []  # the facts say so
+            return []  # the fact “Credential” reports it
         return check_service(connection=name, client=client, now=now)
 
     def print_facts(self, found: dict[str, list[Fact]]) -> None:
@@ -109,9 +119,9 @@ class Command(BaseCommand):
         if report.error:
             raise CommandError(report.error)
         self.stdout.write(f"{meeting_type.name}, {asked:%A, %d %B %Y}, by the clock of {zone}:")
-        self.stdout.write(f"  {say_starts(report.free, 'free', zone)}")
+        self.stdout.write(f"  {describe_starts(report.free, 'free', zone)}")
         for reason, starts in report.blocked.items():
-            self.stdout.write(f"  {say_starts(starts, 'blocked', zone)}: {reason}")
+            self.stdout.write(f"  {describe_starts(starts, 'blocked', zone)}: {reason}")
         if report.nothing_offered:
             self.stdout.write("meetergo names no time at all: the day lies outside the hosts' working hours.")
 
@@ -142,8 +152,8 @@ class Command(BaseCommand):
         return str(chosen.email)
 
 
-def say_starts(starts: list[datetime], what: str, zone: tzinfo) -> str:
-    """How many, and from when to when."""
+def describe_starts(starts: list[datetime], what: str, zone: tzinfo) -> str:
+    """Return how many starts there are, and the first and the last one."""
     times = [f"{start.astimezone(zone):%H:%M}" for start in starts]
     if len(times) < 2:
         return f"1 {what}, {times[0]}" if times else f"none {what}"

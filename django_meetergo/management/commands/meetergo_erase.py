@@ -38,8 +38,9 @@ class Command(BaseCommand):
             raise CommandError("Cancelled: nothing was erased.")
         report = erase_person(email=email, now=timezone.now())
         self.stdout.write(
-            f"{report.attendees} attendees, {report.bookings} bookings and {report.log_entries} log entries "
-            "were blanked."
+            f"{report.attendees} attendees, {report.bookings} bookings, {report.invitations} invitations and "
+            f"{report.log_entries} log entries were blanked, under these addresses: "
+            f"{', '.join(report.addresses)}."
         )
         self.stdout.write(
             "The data at meetergo is not touched: delete the person there as well. Backups and mails "

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django_meetergo.sandbox import changes
-from django_meetergo.sandbox.booking_requests import MAX_GUESTS, is_email, read_start
+from django_meetergo.sandbox.booking_requests import MAX_GUESTS, find_type_problems, is_email, read_start
 from django_meetergo.sandbox.clock import print_instant
 from django_meetergo.sandbox.errors import Refused
 from django_meetergo.sandbox.http import Response, json_response
@@ -86,6 +86,8 @@ def get_appointment(call: Call) -> Response:
 
 def cancel_appointment(call: Call) -> Response:
     appointment, body = call.get_appointment(), call.request.json()
+    if problems := find_type_problems(body, booleans=("cancelAll", "cancelEntireSeries")):
+        raise Refused(400, problems)
     cancel_for_host(call, appointment, body, reason=read_text(body, "reason", limit=500))
     return json_response(call.build_document(appointment))
 
@@ -107,6 +109,8 @@ def cancel_for_host(
 
 def reschedule_appointment(call: Call) -> Response:
     appointment, body = call.get_appointment(), call.request.json()
+    if problems := find_type_problems(body, booleans=("ignoreAvailability",)):
+        raise Refused(400, problems)
     previous_start = changes.move(
         call.state,
         appointment,

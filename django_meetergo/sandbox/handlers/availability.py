@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -13,8 +14,8 @@ from django_meetergo.sandbox.bookings import list_spots
 from django_meetergo.sandbox.clock import print_instant
 from django_meetergo.sandbox.errors import Refused
 from django_meetergo.sandbox.http import Request, Response, json_response
-from django_meetergo.sandbox.records import MeetingType
-from django_meetergo.sandbox.routing import Call, read_bound
+from django_meetergo.sandbox.records import CHANNELS, MeetingType, Queue
+from django_meetergo.sandbox.routing import Call, read_bound, read_choice
 from django_meetergo.sandbox.working_hours import SlotQuery, Spot, to_epoch
 
 
@@ -32,9 +33,19 @@ def get_availability(call: Call) -> Response:
     kind = call.state.meeting_types.get(request.get("meetingTypeId") or "")
     if kind is None:
         raise Refused(400, "Meeting type not found")
-    host_ids, queue = choose_hosts(call.state, kind, request.get_list("hostIds"), request.get("queueId"))
+    read_choice(request, "channel", CHANNELS)
+    request.get_flag("refreshCache")  # accepted and without effect: the sandbox caches nothing
+    moved = call.state.appointments.get(request.get("existingAppointmentId") or "")
+    host_ids, queue = choose_hosts(
+        call.state,
+        kind,
+        request.get_list("hostIds"),
+        request.get("queueId"),
+        former_host_ids=() if moved is None else moved.host_ids,
+    )
+    if not request.get_list("hostIds") and call.settings.queue_availability == "next_host":
+        host_ids = host_ids[:1]
     zone = _read_zone(request.get("timezone") or call.state.users[host_ids[0]].timezone)
-    needs_all_hosts = _needs_all_hosts(request, default=queue.method if queue is not None else "anyone")
     duration = _read_duration(kind, request.get("meetingDuration"))
     query = SlotQuery(
         meeting_type=kind,
@@ -42,19 +53,31 @@ def get_availability(call: Call) -> Response:
         earliest=_read_bound(request, "start", zone),
         latest=_read_bound(request, "end", zone),
         host_ids=tuple(host_ids),
-        needs_all_hosts=needs_all_hosts,
+        needs_all_hosts=_needs_all_hosts(call, queue),
         ignored_key=request.get("existingAppointmentId"),
         hide_groups=request.get_flag("hideGroupAppointments"),
         troubleshoot=request.get_flag("troubleshoot"),
     )
+    if call.settings.untidy_availability:
+        query = _widen_to_whole_days(query, zone)
     spots = list_spots(call.state, query, skip_notice=request.get_flag("skipEarliestBookingCalculation"))
+    if call.settings.untidy_availability:
+        spots = [*reversed(spots), *spots]
     return json_response(_print_spots(call, query, spots, zone))
 
 
-def _needs_all_hosts(request: Request, *, default: str) -> bool:
-    method = request.get("calculationMethod") or default
-    if method not in {"anyone", "everyone"}:
-        raise Refused(400, ["calculationMethod must be one of the following values: anyone, everyone"])
+def _widen_to_whole_days(query: SlotQuery, zone: ZoneInfo) -> SlotQuery:
+    first = datetime.fromtimestamp(query.earliest, zone).replace(hour=0, minute=0, second=0)
+    last = datetime.fromtimestamp(query.latest, zone).replace(hour=0, minute=0, second=0) + timedelta(days=1)
+    return replace(query, earliest=to_epoch(first), latest=to_epoch(last))
+
+
+def _needs_all_hosts(call: Call, queue: Queue | None) -> bool:
+    method = read_choice(call.request, "calculationMethod", ("anyone", "everyone"))
+    if method is None and queue is not None and call.settings.default_calculation == "queue":
+        method = queue.method
+    if method is None and not call.request.get("queueId") and call.settings.hosts_availability == "common":
+        method = "everyone"
     return method == "everyone"
 
 

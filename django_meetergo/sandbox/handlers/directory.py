@@ -88,10 +88,8 @@ def list_workspace_queues(call: Call) -> Response:
 
 
 def create_one_time_link(call: Call) -> Response:
-    kind, link_id = _get_meeting_type(call), call.state.new_id()
-    return json_response(
-        {"id": link_id, "url": f"{documents.booking_url(kind)}?oneTimeLinkId={link_id}"}, 201
-    )
+    _get_meeting_type(call)
+    return json_response(documents.one_time_link_document(call.state.new_id()), 201)
 
 
 def list_data_fields(call: Call) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django_meetergo.sandbox import documents
 from django_meetergo.sandbox.deliveries import is_loopback
@@ -73,6 +74,8 @@ def _check_webhook(body: dict[str, Any], *, required: tuple[str, ...]) -> None:
             problems.append("eventTypes should not be empty")
         elif any(name not in EVENT_TYPES for name in wanted):
             problems.append(f"each value in eventTypes must be one of: {', '.join(EVENT_TYPES)}")
+    if body.get("description") is not None and not isinstance(body["description"], str):
+        problems.append("description must be a string")
     if problems:
         raise Refused(400, problems)
 
@@ -81,6 +84,10 @@ def _is_endpoint(value: object) -> bool:
     if not isinstance(value, str):
         return False
     try:
-        return value.startswith("https://") or (value.startswith("http://") and is_loopback(value))
+        address = urlsplit(value)
+        _ = address.port  # raises ValueError for a malformed one
     except ValueError:
         return False
+    if address.scheme == "http":
+        return is_loopback(value)
+    return address.scheme == "https" and bool(address.hostname)

@@ -56,12 +56,12 @@ def remove_spans(*, connection: str, taken: Sequence[TakenSpan]) -> None:
             if row.only_host_id == span.host_id:
                 for window in list_overlapping_windows(row, span):
                     affected.setdefault(window.key, (window, []))[1].append(span)
-    changed = {
-        key: add_stamp(
-            {**stored, "times": pack(remove_overlapping(unpack(stored), *affected[key])), "outdated": True}
-        )
-        for key, stored in (cache.get_many(affected) or {}).items()
-    }
+    changed = {}
+    for key, stored in (cache.get_many(affected) or {}).items():
+        times = unpack(stored)
+        free = remove_overlapping(times, *affected[key])
+        if free != times:  # otherwise the document is newer than the booking that took the span
+            changed[key] = add_stamp({**stored, "times": pack(free), "outdated": True})
     if changed:
         cache.set_many(changed, KEEP_FOR.total_seconds())
 

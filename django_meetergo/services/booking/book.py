@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, models
 
 from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
@@ -35,7 +35,12 @@ from django_meetergo.services.booking.outcomes import close_booking
 from django_meetergo.services.booking.rebooking import build_agreement
 from django_meetergo.services.booking.sending import is_slot_booked, send_booking
 from django_meetergo.services.events import record_booking_event
-from django_meetergo.transactions import DATABASE_LOST, is_in_transaction
+from django_meetergo.transactions import (
+    DATABASE_ERRORS,
+    is_database_away,
+    is_in_transaction,
+    write_transaction,
+)
 from django_meetergo.visitors import Visitor
 from django_meetergo.wakeup import wake_workers
 
@@ -80,6 +85,7 @@ def book_appointment(
     replaces: Booking | None = None,
     send: bool = True,
     visitor: Visitor | None = None,
+    content_digest: str = "",
 ) -> Booking:
     """Book a slot and return the stored booking, whose state and reason say how it went.
 
@@ -89,6 +95,8 @@ def book_appointment(
     - ``defer_consent``: the attendee agrees that the request waits while meetergo cannot be reached.
     - ``rebook``: the attendee's consent to another slot, ``{"weekdays": [0, 1], "hours": [9, 12],
       "words": "the text they agreed to"}``; every key is optional.
+    - ``content_digest``: identifies the content of the caller's own request, where it is compared instead of
+      the arguments when an ``idempotency_key`` is used again.
     - ``replaces``: a pending booking of the same person that this one replaces.
     - ``send=False``: store the booking only; a worker sends it. Inside a transaction the booking is stored
       with it and sent after its commit, and its slot is not compared with the free times.
@@ -127,13 +135,15 @@ def book_appointment(
     if subject is not None:
         booking.subject = subject
     validation.validate_call(booking, client, is_sent=send)
-    validation.validate_request(booking, now)
-    booking.content_digest = digest_content(booking)
+    booking.content_digest = content_digest or digest_content(booking)
     if first := find_by_idempotency_key(booking):
         return first
-    if visitor:
+    validation.validate_request(booking, now)
+    if visitor is not None:
         validation.check_visitor_limits(booking, visitor)
-        booking.open_booking_key = booking.hash_open_booking_key(visitor.person)
+    # Staff and the site's own code know the attendee, so they all share one key for each.
+    booked_by = visitor.person if visitor is not None else "site"
+    booking.open_booking_key = booking.hash_open_booking_key(booked_by)
     stopwatch = Stopwatch(now)
     offered = can_skip_availability(booking) or is_offered(
         meeting_type=meeting_type, start=start, duration=booking.duration, client=client, now=now
@@ -177,7 +187,9 @@ def send_now(booking: Booking, client: MeetergoClient, now: datetime) -> Booking
     """
     try:
         return send_booking(booking=booking, client=client, now=now, is_interactive=True)
-    except DATABASE_LOST:
+    except DATABASE_ERRORS as error:
+        if not is_database_away(error):
+            raise
         logger.exception(
             "The database went away while booking %s was being sent. It is reconciled when "
             "its lease expires.",
@@ -223,7 +235,7 @@ def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = 
     """
     booking.slot_hold_key = booking.hash_slot_hold_key()
     try:
-        with transaction.atomic():
+        with write_transaction():
             if replaces is not None:
                 supersede_booking(replaces, now)
             booking.save()
@@ -271,7 +283,7 @@ def store_without_slot(booking: Booking, now: datetime) -> Booking:
     if not booking.rebook_consent:
         booking.open_booking_key = None
     try:
-        with transaction.atomic():
+        with write_transaction():
             booking.save(force_insert=True)
             if not booking.rebook_consent:
                 return close_booking(booking, Reason.SLOT_TAKEN, now=now)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.models import Appointment, Attendee, Booking, BookingAttempt, Connection, Event
@@ -30,7 +30,7 @@ from django_meetergo.services.matching import (
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.confirmations import record_attendee_of_booking, record_confirmation
 from django_meetergo.services.retry import BOOKING_PENDING, BOOKING_SEARCH
-from django_meetergo.transactions import run_with_retries
+from django_meetergo.transactions import run_with_retries, write_transaction
 
 logger = logging.getLogger(__name__)
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
@@ -51,7 +51,7 @@ def adopt(*, booking: Booking, document: BookingResult, now: datetime) -> Bookin
     def store() -> Booking:
         lock_appointment(booking.connection, document)
         # No lease is needed: a success that arrives late is still a success.
-        rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+        rows = Booking.objects.select_for_update()
         stored = rows.get(pk=booking.pk)
         if isinstance(document, BookingProvisional | ProvisionalDocument):
             return mark_pending(stored, document, now)
@@ -141,15 +141,33 @@ def mark_pending(
 
 
 def reclaim_open_key(booking: Booking) -> bool:
-    """Make a closed booking the open one of its attendee again. Returns False when there is another."""
-    booking.open_booking_key = booking.hash_open_booking_key()
+    """Make a closed booking the open one of its attendee again. Returns False when there is a newer one."""
+    if has_newer_booking(booking):
+        return False
+    booking.open_booking_key = booking.hash_open_booking_key(
+        f"user {booking.user_id}" if booking.user_id else ""
+    )
     try:
-        with transaction.atomic():
+        with write_transaction():
             Booking.objects.filter(pk=booking.pk).update(open_booking_key=booking.open_booking_key)
     except IntegrityError:
         booking.open_booking_key = None
         return False
     return True
+
+
+def has_newer_booking(booking: Booking) -> bool:
+    """Whether the attendee has chosen again since: an open or confirmed booking of the same type."""
+    newer = Booking.objects.filter(
+        connection=booking.connection,
+        meeting_type=booking.meeting_type,
+        email_folded=booking.email_folded,
+        phone=booking.phone,
+        user=booking.user_id,
+        created_at__gt=booking.created_at,
+        state__in=[*Booking.OPEN, State.CONFIRMED],
+    )
+    return newer.exists()
 
 
 def choose_pending_reason(booking: Booking, awaits: str) -> str:
@@ -176,8 +194,8 @@ def close_booking(booking: Booking, reason: str, *, now: datetime, message: str 
 
 def give_up_search(booking: Booking, now: datetime) -> None:
     """Leave an open booking to staff that cannot be looked for."""
-    with transaction.atomic():
-        rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+    with write_transaction():
+        rows = Booking.objects.select_for_update()
         stored = rows.filter(pk=booking.pk, state__in=[State.SENDING, State.UNKNOWN, State.PENDING]).first()
         if stored is not None:
             leave_to_staff(stored, now)

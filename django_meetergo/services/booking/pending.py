@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db import transaction
-
 from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import (
@@ -27,6 +25,7 @@ from django_meetergo.services.booking.search import (
 )
 from django_meetergo.services.matching import match_documents
 from django_meetergo.services.retry import BOOKING_PENDING
+from django_meetergo.transactions import write_transaction
 
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
 #: A request that meetergo neither confirms nor ends is closed so long after its start.
@@ -54,7 +53,7 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
             status = None
         elif status == "confirmed" and match_documents(booking, appointments).count:
             status = "ambiguous"
-    with transaction.atomic():
+    with write_transaction():
         stored = Booking.objects.select_for_update().filter(pk=booking.pk, lease_token=lease.token).first()
         if stored is None:
             return Booking.objects.get(pk=booking.pk)
@@ -112,7 +111,7 @@ def decline_booking(*, booking: Booking, client: MeetergoClient, now: datetime, 
     if booking.state != State.PENDING or booking.reason not in {Reason.HOST, Reason.BOTH}:
         raise ChangeNotAllowed("This booking does not wait for a host.", reason="not_waiting")
     stopwatch = Stopwatch(now)
-    with transaction.atomic(durable=True):
+    with write_transaction(durable=True):
         pending = Booking.objects.filter(state=State.PENDING)
         lease = pending.claim(booking.pk, now=now, lease=get_settings().lease)
     if lease is None:
@@ -126,7 +125,7 @@ def decline_booking(*, booking: Booking, client: MeetergoClient, now: datetime, 
     except RemoteError:
         Booking.objects.finish(lease)
         raise
-    with transaction.atomic():
+    with write_transaction():
         stored = Booking.objects.select_for_update().filter(pk=booking.pk, lease_token=lease.token).first()
         if stored is None:
             return Booking.objects.get(pk=booking.pk)

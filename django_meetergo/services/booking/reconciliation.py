@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from django.db import transaction
-
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import Booking, BookingAttempt, Connection, Event, Lease
@@ -24,12 +22,14 @@ from django_meetergo.services.booking.search import (
     search_lists,
     search_moved_appointments,
 )
+from django_meetergo.services.booking.watching import needs_watching
 from django_meetergo.services.clients import CALLS_SUSPENDED
 from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.matching import list_references, match_documents, parse_stored
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.attendees import record_remote_ids
-from django_meetergo.services.retry import BOOKING_OUTCOME, BOOKING_REREAD
+from django_meetergo.services.retry import BOOKING_OUTCOME, BOOKING_REREAD, BOOKING_WATCH
+from django_meetergo.transactions import write_transaction
 
 logger = logging.getLogger(__name__)
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
@@ -64,8 +64,8 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
         is_complete = moved.is_complete
         # What may be the booking's keeps it from being called not booked.
         is_ambiguous |= bool(matches.count or match_documents(booking, moved.documents).count)
-    with transaction.atomic():
-        held = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+    with write_transaction():
+        held = Booking.objects.select_for_update()
         held = held.filter(lease_token=lease.token, state=State.UNKNOWN)
         stored = held.filter(pk=booking.pk).first()
         if stored is None:
@@ -76,7 +76,7 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
 def mark_interrupted(booking: Booking, now: datetime) -> bool:
     """Mark a booking unknown whose process died while sending it. Returns whether it was one."""
     interrupted = Booking.objects.filter(pk=booking.pk, state=State.SENDING, lease_until__lt=now)
-    with transaction.atomic():
+    with write_transaction():
         changed = interrupted.update(state=State.UNKNOWN, lease_token=None, lease_until=None, next_at=now)
         if changed:
             end_last_attempt(booking, Outcome.UNKNOWN, now)
@@ -92,7 +92,12 @@ def record_no_match(booking: Booking, *, is_ambiguous: bool, is_complete: bool, 
         return leave_to_staff(booking, now)
     if is_complete and is_proven_absent(booking, now):
         end_last_attempt(booking, Outcome.ABSENT, now)
-        return close_booking(booking, Reason.NOT_BOOKED, now=now)
+        close_booking(booking, Reason.NOT_BOOKED, now=now)
+        if needs_watching(booking):
+            booking.polls, booking.failing_since = 0, None
+            booking.next_at = BOOKING_WATCH.find_next(0, now)
+            booking.save()
+        return booking
     if is_complete and booking.first_absent_at is None:
         booking.first_absent_at = now
     booking.polls, booking.failing_since = booking.polls + 1, None
@@ -132,7 +137,7 @@ def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -
             raise
         except RemoteError as error:
             return postpone_reread(booking, lease, error, now)
-    with transaction.atomic():
+    with write_transaction():
         record_document(booking, document, now)
         Booking.objects.finish(lease, next_at=None, tries=0, polls=0)
     booking.refresh_from_db()
@@ -152,7 +157,7 @@ def record_document(booking: Booking, document: AppointmentDocument, now: dateti
 
 def postpone_reread(booking: Booking, lease: Lease, error: RemoteError, now: datetime) -> Booking:
     """Read the appointment later, a limited number of times. Sync and webhooks bring it if it can be read."""
-    plan = BOOKING_REREAD.plan(booking, now)
+    plan = BOOKING_REREAD.plan(booking, now, error)
     logger.warning(
         "Appointment of booking %s could not be read (%s); %s.",
         booking.reference,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
@@ -39,6 +39,7 @@ from django_meetergo.services.retry import (
     BOOKING_OUTCOME,
     BOOKING_SEND,
 )
+from django_meetergo.transactions import write_transaction
 from django_meetergo.wakeup import wake_workers
 
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
@@ -92,8 +93,8 @@ def close_if_expired(booking: Booking, now: datetime) -> bool:
 
 def close_unsent(booking: Booking, now: datetime) -> bool:
     """Close a booking as unreachable that has not been sent. Return whether that was done."""
-    with transaction.atomic():
-        rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+    with write_transaction():
+        rows = Booking.objects.select_for_update()
         stored = rows.filter(pk=booking.pk, state=State.RECEIVED).first()
         if stored is not None:
             close_booking(stored, Reason.UNREACHABLE, now=now)
@@ -126,7 +127,7 @@ def begin_attempt(
     Returns None when another worker has the booking. A crash from here on is found by the expired lease.
     """
     settings = get_settings()
-    with transaction.atomic(durable=True):
+    with write_transaction(durable=True):
         lease = Booking.objects.filter(state=State.RECEIVED).claim(
             booking.pk,
             now=now,
@@ -204,7 +205,7 @@ def build_payload(booking: Booking) -> BookingPayload:
 
 def lock_result(booking: Booking, lease: Lease) -> Booking | None:
     """Return the stored booking, locked, or None when the lease has been lost."""
-    rows = Booking.objects.select_for_update(of=("self",)).select_related("meeting_type")
+    rows = Booking.objects.select_for_update()
     return rows.filter(pk=booking.pk, lease_token=lease.token).first()
 
 
@@ -217,7 +218,7 @@ def end_attempt(booking: Booking, outcome: str, error: RemoteError, now: datetim
 
 def mark_unknown(booking: Booking, lease: Lease, error: RemoteError, now: datetime) -> None:
     """Store that the answer was lost and schedule the first search."""
-    with transaction.atomic():
+    with write_transaction():
         end_attempt(booking, Outcome.UNKNOWN, error, now)
         stored = lock_result(booking, lease)
         if stored is None:
@@ -244,7 +245,7 @@ def mark_slot_taken(
         return
     remove_slot(meeting_type=booking.meeting_type, start=booking.start, duration=booking.duration)
     next_starts = list_next_starts(booking, client=client, now=now)
-    with transaction.atomic():
+    with write_transaction():
         end_attempt(booking, Outcome.SLOT_TAKEN, error, now)
         stored = lock_result(booking, lease)
         if stored is not None and not any(try_next_slot(stored, start, now) for start in next_starts):
@@ -255,12 +256,8 @@ def mark_slot_taken(
 def reserve_other_slot(booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
     """Reserve the nearest agreed slot for a booking whose slot another booking of this site holds."""
     next_starts = list_next_starts(booking, client=client, now=now)
-    with transaction.atomic():
-        stored = (
-            Booking.objects.select_for_update(of=("self",))
-            .filter(pk=booking.pk, state=State.RECEIVED)
-            .first()
-        )
+    with write_transaction():
+        stored = Booking.objects.select_for_update().filter(pk=booking.pk, state=State.RECEIVED).first()
         if stored is not None and not any(try_next_slot(stored, start, now) for start in next_starts):
             close_booking(stored, Reason.SLOT_TAKEN, now=now)
     wake_workers()
@@ -277,7 +274,7 @@ def try_next_slot(booking: Booking, start: datetime, now: datetime) -> bool:
     if booking.slot_hold_key and is_slot_booked(booking):
         return False
     try:
-        with transaction.atomic():
+        with write_transaction():
             booking.save()
     except IntegrityError:
         return False
@@ -288,7 +285,7 @@ def try_next_slot(booking: Booking, start: datetime, now: datetime) -> bool:
 
 def mark_refused(booking: Booking, lease: Lease, error: Refused, now: datetime) -> None:
     """Close a booking that meetergo refused, with the messages for its fields."""
-    with transaction.atomic():
+    with write_transaction():
         end_attempt(booking, Outcome.REFUSED, error, now)
         if stored := lock_result(booking, lease):
             stored.field_errors = dict(error.fields)
@@ -301,7 +298,7 @@ def requeue_booking(
     booking: Booking, lease: Lease, error: RemoteError, *, now: datetime, give_up: bool
 ) -> None:
     """Store an attempt that was certainly not carried out: send again later, or close as unreachable."""
-    with transaction.atomic():
+    with write_transaction():
         end_attempt(booking, Outcome.NOT_SENT, error, now)
         stored = lock_result(booking, lease)
         if stored is None:

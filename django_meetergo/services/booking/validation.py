@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ValidationError
+from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import validate_email
 
 from django_meetergo.conf import get_settings
@@ -70,6 +72,7 @@ def validate_request(booking: Booking, now: datetime) -> None:
     validate_timezone(booking.timezone)
     validate_attendee(booking)
     validate_answers(booking.custom_fields)
+    validate_subject(booking)
     validate_future_appointments(booking, now)
 
 
@@ -182,12 +185,33 @@ def check_visitor_limits(booking: Booking, visitor: Visitor) -> None:
         limit.count(who)
 
 
+def validate_subject(booking: Booking) -> None:
+    """Check that the linked object is saved, and that its key fits into the column."""
+    if booking.subject_type_id is None:
+        return
+    limit = Booking._meta.get_field("subject_id").max_length or 0
+    if booking.subject_id in {None, ""}:
+        raise InvalidRequest("subject is not saved; save it before it is linked.", field="subject")
+    if len(str(booking.subject_id)) > limit:
+        raise InvalidRequest(
+            f"The primary key of subject is longer than {limit} characters; link another object.",
+            field="subject",
+        )
+
+
 def validate_answers(answers: Mapping[str, Any]) -> None:
     if len(answers) > MAX_ANSWERS:
         raise InvalidRequest(
             f"More than {MAX_ANSWERS} answers; send at most that many.", field="custom_fields"
         )
     for key, answer in answers.items():
+        try:
+            json.dumps(answer, cls=DjangoJSONEncoder)
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(
+                f"The answer to {key!r} is a {type(answer).__name__}, which cannot be stored: send a text.",
+                field="custom_fields",
+            ) from error
         if len(str(answer)) > MAX_ANSWER_LENGTH:
             raise InvalidRequest(
                 f"The answer to {key!r} is longer than {MAX_ANSWER_LENGTH} characters; shorten it.",

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Count
 
 from django_meetergo.clock import Stopwatch
@@ -18,6 +17,7 @@ from django_meetergo.services.changes.policy import is_group
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
 from django_meetergo.services.changes.sending import send_change
 from django_meetergo.services.clients import build_client
+from django_meetergo.transactions import write_transaction
 
 State = AppointmentChange.State
 
@@ -104,7 +104,7 @@ def store_changes(
 ) -> BatchResult:
     """Store the changes in one transaction, so that the workers are woken once, after its commit."""
     result = BatchResult()
-    with transaction.atomic():
+    with write_transaction():
         for appointment in appointments:
             try:
                 result.changes.append(request(appointment))

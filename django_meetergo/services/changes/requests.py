@@ -6,7 +6,7 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, models
 
 from django_meetergo.exceptions import InvalidRequest
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
@@ -19,7 +19,7 @@ from django_meetergo.services.changes.queue import (
     refuse_second_change,
 )
 from django_meetergo.services.changes.sending import send_change
-from django_meetergo.transactions import DATABASE_LOST
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away, write_transaction
 from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
@@ -90,6 +90,8 @@ def reschedule_appointment(
     """
     if start.tzinfo is None:
         raise InvalidRequest("start has no time zone; pass an aware datetime.", field="start")
+    if done := find_finished_reschedule(appointment, start):
+        return done
     if start <= now:
         raise InvalidRequest(f"start {start.isoformat()} has passed; choose a later one.", field="start")
     if start == appointment.start:
@@ -107,6 +109,16 @@ def reschedule_appointment(
         next_at=now,
     )
     return store_change(change, client=client, now=now, send=send)
+
+
+def find_finished_reschedule(appointment: Appointment, start: datetime) -> AppointmentChange | None:
+    """Return the reschedule that gave the appointment its present start, if that is ``start``.
+
+    A client that lost the answer sends the same request again, and must not be told that it was refused.
+    """
+    if appointment.start != start:
+        return None
+    return appointment.changes.filter(kind=Kind.RESCHEDULE, state=State.DONE, target_start=start).first()
 
 
 def find_finished_cancel(appointment: Appointment, attendee: Attendee | None) -> AppointmentChange | None:
@@ -131,7 +143,7 @@ def store_change(
     check_change_limit(change, now)
     change.open_change_key = hash_open_change_key(change)
     try:
-        with transaction.atomic(durable=send):
+        with write_transaction(durable=send):
             change.save()
     except IntegrityError:
         first = AppointmentChange.objects.filter(open_change_key=change.open_change_key).first()
@@ -145,7 +157,9 @@ def store_change(
         return change
     try:
         return send_change(change=change, client=client, now=now)
-    except DATABASE_LOST:
+    except DATABASE_ERRORS as error:
+        if not is_database_away(error):
+            raise
         # The call may have been carried out. The stored row is reconciled when its lease expires.
         logger.exception("The database was lost while change %s was sent; it will be reconciled.", change.pk)
         return change

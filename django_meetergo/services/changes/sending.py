@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db import models, transaction
+from django.db import models
 
 from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
@@ -23,6 +23,7 @@ from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.mirror.appointments import record_appointment, record_missing, record_secret
 from django_meetergo.services.mirror.attendees import record_remote_ids
 from django_meetergo.services.retry import CHANGE_POLL, CHANGE_SEND, RetryPolicy
+from django_meetergo.transactions import write_transaction
 from django_meetergo.wakeup import wake_workers
 
 Kind, State, Actor = AppointmentChange.Kind, AppointmentChange.State, AppointmentChange.Actor
@@ -38,7 +39,7 @@ def send_change(*, change: AppointmentChange, client: MeetergoClient, now: datet
     if find_blocking_change(change) is not None:
         wait_for_turn(change, now)
         return fetch_change(change)
-    with transaction.atomic(durable=True):
+    with write_transaction(durable=True):
         lease = AppointmentChange.objects.filter(state=State.RECEIVED).claim(
             change.pk,
             now=now,
@@ -263,7 +264,8 @@ def invalidate_slots(change: AppointmentChange) -> None:
     """Mark the cached availability of the times that a change freed or took as outdated."""
     meeting_type = change.appointment.meeting_type
     if meeting_type is not None:
-        for start in {change.previous_start, change.target_start, change.appointment.start} - {None}:
+        starts = {change.previous_start, change.target_start, change.appointment.start}
+        for start in filter(None, starts):
             invalidate(meeting_type=meeting_type, start=start)
 
 

@@ -113,7 +113,7 @@ def is_changed(row: Appointment | None, document: AppointmentDocument) -> bool:
         return True
     if document.updated_at and row.remote_updated_at and document.updated_at < row.remote_updated_at:
         return False
-    if row.missing_since is not None:
+    if row.missing_since is not None or (document.secret and not row.secret):
         return True
     return row.digest not in {document.digest, hash_erasure_digest(document.digest)}
 

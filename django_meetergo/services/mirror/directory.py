@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from django.db import transaction
 from django.utils.text import slugify
 
 from django_meetergo.models import (
@@ -20,6 +19,7 @@ from django_meetergo.remote.payloads import (
 )
 from django_meetergo.services.mirror.fitting import MAX_ID, fit_link, fit_number
 from django_meetergo.services.mirror.rows import find_by_remote_id, save_rows
+from django_meetergo.transactions import write_transaction
 
 MAX_TYPE_LINK = MeetingType._meta.get_field("booking_url").max_length or 0
 #: First parts of this app's own URLs, which a slug must not hide.
@@ -93,7 +93,7 @@ def record_meeting_types(
         row.slug = row.slug or choose_slug(document, used_slugs)
         copy_meeting_type(row, document, now)
         rows.append(row)
-    with transaction.atomic():
+    with write_transaction():
         save_rows(MeetingType, rows, MEETING_TYPE_COLUMNS)
         for row in rows:
             row.hosts.set(hosts_of.get(row.remote_id, []))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,11 @@ from django_meetergo.remote.payloads import (
     AttendeeDocument,
 )
 from django_meetergo.services.matching import REFERENCE_KEY
+
+#: An address within a text.
+ADDRESS = re.compile(r"""[^\s<>(),;:"']+@[^\s<>(),;:"']+""")
+#: Digests are looked up in batches of this size.
+MAX_DIGESTS = 500
 
 #: The columns of an erased person. meetergo's id stays, so that the row is found again.
 BLANK_PERSON: dict[str, Any] = {
@@ -47,32 +53,55 @@ def hash_erasure_digest(digest: str) -> str:
 
 def find_erased(connection: str, emails: Iterable[str]) -> set[str]:
     """Return those of these addresses, folded, that were erased. One statement while nobody was erased."""
-    folded = {fold_email(email) for email in emails} - {""}
-    if not folded:
-        return set()
     any_erased = Exists(ErasedPerson.objects.all())
     salts = Connection.objects.filter(any_erased, connection=connection).values_list("salt", flat=True)
     salt = salts.first()
     if salt is None:
         return set()
+    folded = {fold_email(email) for email in emails} - {""}
     digests = {digest_person(salt, email): email for email in folded}
-    known = ErasedPerson.objects.filter(digest__in=digests).values_list("digest", flat=True)
-    return {digests[digest] for digest in known}
+    erased: set[str] = set()
+    for batch in split(sorted(digests), MAX_DIGESTS):
+        known = ErasedPerson.objects.filter(digest__in=batch).values_list("digest", flat=True)
+        erased |= {digests[digest] for digest in known}
+    return erased
+
+
+def split(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def list_texts(document: Any) -> Iterator[str]:
+    """Yield every text in a JSON document."""
+    if isinstance(document, str):
+        yield document
+    elif isinstance(document, dict):
+        yield from list_texts(list(document.values()))
+    elif isinstance(document, list):
+        for item in document:
+            yield from list_texts(item)
+
+
+def list_addresses(document: AppointmentDocument) -> Iterator[str]:
+    """Yield the addresses of the attendees, of their guests, and of anybody else in the document."""
+    yield from (attendee.email for attendee in document.attendees)
+    for text in list_texts(document.raw):
+        yield from ADDRESS.findall(text)
 
 
 def remove_erased_people(
     connection: str, documents: Sequence[AppointmentDocument]
 ) -> list[AppointmentDocument]:
     """Return the documents without the data of erased people."""
-    people = (attendee.email for document in documents for attendee in document.attendees)
-    erased = find_erased(connection, people)
+    addresses = (address for document in documents for address in list_addresses(document))
+    erased = find_erased(connection, addresses)
     return [remove_people(document, erased) for document in documents] if erased else list(documents)
 
 
 def remove_people(document: AppointmentDocument, erased: set[str]) -> AppointmentDocument:
-    """Blank the erased attendees and the texts that may name them; the raw document is not kept."""
+    """Blank erased attendees and the texts that may be about them; drop a raw document that names them."""
     blanked = [attendee for attendee in document.attendees if fold_email(attendee.email) in erased]
-    if not blanked:
+    if not blanked and erased.isdisjoint(map(fold_email, list_addresses(document))):
         return document
     attendees = tuple(blank_attendee(one) if one in blanked else one for one in document.attendees)
     location = "" if len(blanked) == len(document.attendees) else document.location

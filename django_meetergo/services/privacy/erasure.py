@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
-from django.db import models, transaction
+from django.db import models
 
 from django_meetergo.conf import list_connection_names
 from django_meetergo.models import (
@@ -23,6 +23,7 @@ from django_meetergo.models import (
     Booking,
     Connection,
     ErasedPerson,
+    WebhookDelivery,
     fold_email,
 )
 from django_meetergo.services.mirror.erasure import (
@@ -31,6 +32,8 @@ from django_meetergo.services.mirror.erasure import (
     digest_person,
     hash_erasure_digest,
 )
+from django_meetergo.services.privacy.people import find_person, mentions_any
+from django_meetergo.transactions import write_transaction
 
 BATCH_SIZE = 500
 
@@ -48,8 +51,11 @@ BLANK_COLUMNS: dict[str, Any] = {
 class ErasureReport:
     """How many rows were blanked, and which could not be yet."""
 
+    #: Every address (folded) that the person has used.
+    addresses: list[str] = field(default_factory=list)
     attendees: int = 0
     bookings: int = 0
+    invitations: int = 0
     log_entries: int = 0
     #: References of open bookings. ``finish_erasures`` blanks them when they have ended.
     still_open: list[str] = field(default_factory=list)
@@ -58,33 +64,38 @@ class ErasureReport:
 def erase_person(*, email: str, now: datetime) -> ErasureReport:
     """Blank everything about the person with this address. An interrupted run can be repeated.
 
-    The digest is stored first, so that a sync in the meantime does not store the person again. The data at
-    meetergo is not touched: it has to be deleted there.
+    The digests are stored first, so that a sync in the meantime does not store the person again. The data
+    at meetergo is not touched: it has to be deleted there.
     """
-    folded = fold_email(email)
-    record_erasure(folded, now)
-    report = ErasureReport()
-    for attendee in list(Attendee.objects.filter(email_folded=folded).order_by("pk")):
-        with transaction.atomic():
+    person = find_person(email)
+    record_erasure(person.addresses, now)
+    report = ErasureReport(addresses=sorted(person.addresses))
+    for attendee in person.attendees:
+        with write_transaction():
             report.log_entries += erase_attendee(attendee)
         report.attendees += 1
-    for booking in list(Booking.objects.filter(email_folded=folded).order_by("pk")):
+    for booking in person.bookings:
         if booking.is_open:
             report.still_open.append(booking.reference)
             continue
-        with transaction.atomic():
+        with write_transaction():
             report.log_entries += erase_booking(booking)
         report.bookings += 1
-    erase_invitations(folded)
+    for booking in person.invitations:
+        erase_invitation(booking, person.addresses)
+    for appointment in person.mentions:
+        erase_mentions(appointment, person.addresses)
+    report.invitations = len(person.invitations)
     return report
 
 
-def record_erasure(folded: str, now: datetime) -> None:
-    """Store one digest per connection: each has a salt of its own, so digests cannot be compared."""
+def record_erasure(addresses: Iterable[str], now: datetime) -> None:
+    """Store digests for each connection: each has a salt of its own, so digests cannot be compared."""
     for connection in list_connection_names():
         Connection.objects.get_or_create(connection=connection)
     salts = Connection.objects.values_list("salt", flat=True)
-    rows = [ErasedPerson(digest=digest_person(salt, folded), erased_at=now) for salt in salts]
+    digests = [digest_person(salt, address) for salt in salts for address in addresses]
+    rows = [ErasedPerson(digest=digest, erased_at=now) for digest in digests]
     ErasedPerson.objects.bulk_create(rows, ignore_conflicts=True)
 
 
@@ -107,6 +118,8 @@ def erase_attendee(attendee: Attendee) -> int:
     changes = appointment.changes.all() if is_only_attendee else appointment.changes.filter(attendee=attendee)
     rows = [appointment, attendee, *changes]
     changes.update(reason="", message="")
+    deliveries = WebhookDelivery.objects.filter(connection=appointment.connection)
+    deliveries.filter(remote_id=appointment.remote_id).update(message="")
     return erase_log(rows)
 
 
@@ -132,11 +145,22 @@ def erase_booking(booking: Booking) -> int:
     return erase_log([booking])
 
 
-def erase_invitations(folded: str) -> None:
-    """Remove the address from the guests of other people's bookings."""
-    for booking in Booking.objects.filter(other_emails__icontains=folded).iterator():
-        kept = [address for address in booking.other_emails if fold_email(address) != folded]
-        Booking.objects.filter(pk=booking.pk).update(other_emails=kept)
+def erase_invitation(booking: Booking, addresses: set[str]) -> None:
+    """Remove the addresses from the guests of somebody else's booking."""
+    kept = [address for address in booking.other_emails if fold_email(address) not in addresses]
+    Booking.objects.filter(pk=booking.pk).update(other_emails=kept)
+
+
+def erase_mentions(appointment: Appointment, addresses: set[str]) -> None:
+    """Remove the last document of somebody else's appointment, and the texts that contain an address."""
+    blank: dict[str, Any] = {
+        "raw": build_erasure_digest(appointment.digest),
+        "digest": hash_erasure_digest(appointment.digest),
+    }
+    for column in ("location", "note", "cancellation_reason"):
+        if mentions_any(getattr(appointment, column), addresses):
+            blank[column] = ""
+    Appointment.objects.filter(pk=appointment.pk).update(**blank)
 
 
 def erase_log(rows: Iterable[models.Model]) -> int:
@@ -164,7 +188,7 @@ def finish_erasures() -> int:
     for booking in ended.iterator(chunk_size=BATCH_SIZE):
         salt = salts.get(booking.connection)
         if salt and digest_person(salt, booking.email_folded) in digests:
-            with transaction.atomic():
+            with write_transaction():
                 erase_booking(booking)
             erased += 1
     return erased

@@ -4,43 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography.fernet import Fernet, InvalidToken
-from django.db import models, transaction
+from django.db import models
 from django.db.models import F, TextField
 from django.db.models.functions import Cast
 
-from django_meetergo.fields import UnreadableText, get_encryption_keys
+from django_meetergo.fields import UnreadableText, build_cipher, get_encryption_keys
 from django_meetergo.models import Appointment, Connection
+from django_meetergo.models.connections import CANARY_TEXT
+from django_meetergo.transactions import write_transaction
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 BATCH_SIZE = 500
 
-#: Every encrypted column.
-ENCRYPTED_COLUMNS: tuple[tuple[type[models.Model], str], ...] = (
-    (Connection, "canary"),
-    (Appointment, "secret"),
+#: Every encrypted column, and what replaces a value that is lost. A sync reads lost secrets again.
+ENCRYPTED_COLUMNS: tuple[tuple[type[models.Model], str, str], ...] = (
+    (Connection, "canary", CANARY_TEXT),
+    (Appointment, "secret", ""),
 )
 
 
 @dataclass(kw_only=True)
 class Rotation:
-    """How many secrets were re-encrypted, had the first key already, and fit no key."""
+    """How many secrets were re-encrypted, had the first key already, fit no key, and were discarded."""
 
     rotated: int = 0
     current: int = 0
     unreadable: int = 0
+    discarded: int = 0
 
 
-def rotate_keys(*, on_batch: Callable[[Rotation], None] | None = None) -> Rotation:
-    """Re-encrypt every secret that has another key than the first. An interrupted run can be repeated."""
+def rotate_keys(*, discard: bool = False, on_batch: Callable[[Rotation], None] | None = None) -> Rotation:
+    """Re-encrypt every secret that has another key than the first. An interrupted run can be repeated.
+
+    ``discard`` replaces secrets that no key decrypts; without it they are left alone.
+    """
     report = Rotation()
-    newest = Fernet(get_encryption_keys()[0])
-    for model, column in ENCRYPTED_COLUMNS:
+    newest = build_cipher(get_encryption_keys()[:1])
+    for model, column, replacement in ENCRYPTED_COLUMNS:
         last = 0
         while batch := read_batch(model, column, after=last):
-            rotate_batch(model, column, batch, newest, report)
             last = batch[-1].pk
+            lost = [row for row in batch if isinstance(getattr(row, column), UnreadableText)]
+            if discard:
+                for row in lost:
+                    setattr(row, column, replacement)
+                report.discarded += len(lost)
+            else:
+                batch = [row for row in batch if row not in lost]
+                report.unreadable += len(lost)
+            rotate_batch(model, column, batch, newest, report)
             if on_batch:
                 on_batch(report)
     return report
@@ -54,19 +70,17 @@ def read_batch(model: type[models.Model], column: str, *, after: int) -> list[An
 
 
 def rotate_batch(
-    model: type[models.Model], column: str, batch: list[Any], newest: Fernet, report: Rotation
+    model: type[models.Model], column: str, batch: list[Any], newest: MultiFernet, report: Rotation
 ) -> None:
     outdated = []
     for row in batch:
-        if isinstance(getattr(row, column), UnreadableText):
-            report.unreadable += 1
-        elif is_encrypted_with(newest, row.stored):
+        if is_encrypted_with(newest, row.stored):
             report.current += 1
         else:
             outdated.append(row)
     if not outdated:
         return
-    with transaction.atomic():
+    with write_transaction():
         # A secret that has changed since it was read is encrypted with the first key already.
         stored = dict(
             model._default_manager.select_for_update()
@@ -79,9 +93,17 @@ def rotate_batch(
     report.rotated += len(outdated)
 
 
-def is_encrypted_with(key: Fernet, token: str) -> bool:
+def is_encrypted_with(key: MultiFernet, token: str) -> bool:
+    from cryptography.fernet import InvalidToken
+
     try:
         key.decrypt(token.encode())
     except InvalidToken:
         return False
     return True
+
+
+def needs_rotation() -> bool:
+    """Return whether secrets were stored under another key than the first, as the canaries show."""
+    newest = build_cipher(get_encryption_keys()[:1])
+    return any(not is_encrypted_with(newest, row.stored) for row in read_batch(Connection, "canary", after=0))

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
-from django.db import transaction
 from django.db.models import F
 
 from django_meetergo.clock import Stopwatch
@@ -43,7 +42,7 @@ from django_meetergo.services.sync.runs import (
     open_run,
     release_when_stopped,
 )
-from django_meetergo.transactions import run_with_retries
+from django_meetergo.transactions import run_with_retries, write_transaction
 
 Kind, State = SyncRun.Kind, SyncRun.State
 PAGE_SIZE = 100
@@ -113,6 +112,8 @@ class AppointmentSync:
     hosts_not_found: list[str] = field(default_factory=list)
     is_whole: bool = True
     has_read: bool = False
+    #: The last failure of a list that was skipped.
+    failure: RemoteError | None = None
 
     def __post_init__(self) -> None:
         held = SyncRun.objects.filter(pk=self.run.pk, lease_token=self.lease.token)
@@ -122,12 +123,16 @@ class AppointmentSync:
         """Read every list that is left, then the rows that no list showed."""
         # Of a resumed run only the rest is known: the lists read before are not compared again.
         self.is_whole = not (self.run.page or self.run.owner)
-        for owner in self.list_remaining():
+        remaining = self.list_remaining()
+        for owner in remaining:
             is_complete = self.read_list(owner)
             self.renew_lease()
             if is_complete and owner:
                 self.verify_unseen(list_unseen(self.run, self.seen, owner))
             self.is_whole = self.is_whole and is_complete
+        if self.failure is not None and not self.has_read and not (self.run.owner and len(remaining) == 1):
+            # Every list failed: this is the service, not one host.
+            raise self.failure
         if self.is_whole:
             self.verify_unseen(list_unseen(self.run, self.seen))
         finish_run(self.run, self.lease, self.watch.now())
@@ -160,6 +165,7 @@ class AppointmentSync:
                 if not owner or not concerns_one_item(error) or self.run.tries < TRIES_BEFORE_SKIP:
                     raise
                 note_skipped(self.run, "host", owner, error)
+                self.failure = error
                 return False
             page = 0
         return False
@@ -277,8 +283,8 @@ class AppointmentSync:
                 ),
                 what="appointments",
             )
-            for _document, error in failed:
-                note_skipped(self.run, "appointment", appointment.remote_id, error)
+            for _document, failure in failed:
+                note_skipped(self.run, "appointment", appointment.remote_id, failure)
 
 
 def concerns_one_item(error: Exception) -> bool:
@@ -302,7 +308,7 @@ def sync_appointment(*, appointment: Appointment, client: MeetergoClient, now: d
     except NotFound:
         record_missing(appointment=appointment, now=watch.now())
     else:
-        with transaction.atomic():
+        with write_transaction():
             record_appointment(connection=appointment.connection, document=document, now=watch.now())
             adopt_documents(connection=appointment.connection, documents=[document], now=watch.now())
         # An unchanged document is not written, but the time of the read is.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
@@ -16,6 +16,7 @@ from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import Lease, SyncRun
 from django_meetergo.remote.payloads import SkippedItem
 from django_meetergo.services.retry import SYNC
+from django_meetergo.transactions import write_transaction
 from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def find_open_run(connection: str, kind: str, now: datetime) -> SyncRun:
     key = f"{connection}|{kind}"
     is_near = kind == Kind.NEAR
     try:
-        with transaction.atomic():
+        with write_transaction():
             return SyncRun.objects.create(
                 connection=connection,
                 kind=kind,

@@ -66,8 +66,8 @@ def apply_deliveries(*, connection: str, client: MeetergoClient, now: datetime) 
         lambda batch: applied.append(apply_documents(connection, batch, held, watch.now())),
         what="appointments of webhook deliveries",
     )
-    for document, error in failed:
-        postpone_deliveries(held.filter(remote_id=document.id), DELIVERY, error, watch.now())
+    for document, failure in failed:
+        postpone_deliveries(held.filter(remote_id=document.id), DELIVERY, failure, watch.now())
     return sum(applied)
 
 

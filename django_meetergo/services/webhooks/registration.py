@@ -40,9 +40,11 @@ def find_own_connection(hook: WebhookDocument) -> str | None:
     An entry is ours when we remember its id or its path ends with one of our tokens, also one that is being
     rotated out, whatever its host was then.
     """
-    remembered = Connection.objects.filter(webhook_remote_id=hook.id).first()
+    remembered: str | None = (
+        Connection.objects.filter(webhook_remote_id=hook.id).values_list("connection", flat=True).first()
+    )
     if remembered is not None:
-        return remembered.connection
+        return remembered
     last = urlsplit(hook.endpoint).path.rstrip("/").rpartition("/")[2]
     return dict(list_tokens()).get(last)
 

@@ -1,6 +1,6 @@
-/* Prepares meetergo's official embed, whose own script comes from meetergo after this one. What it is to show
-   stands in the page as data. An event from the frame is only a hint: anybody can send one, so nothing may be
-   recorded because of it, and the appointment's secret goes no further than here. */
+/* Prepares meetergo's official embed; its own script is loaded after this one. The settings are in the page as
+   JSON. Any frame can send the events of the embed, so nothing may be recorded because of one, and the secret
+   of an appointment is not passed on. */
 
 (() => {
   const meetergo = (window.meetergo ||= function () {
@@ -8,8 +8,28 @@
   });
   meetergo.version ||= "4";
   for (const given of document.querySelectorAll('script[id^="meetergo-init-"]')) {
-    window.meetergo("init", JSON.parse(given.textContent));
+    const { prefilledLink, ...options } = JSON.parse(given.textContent);
+    window.meetergo("init", options);
+    if (prefilledLink) {
+      // The sidebar loads its page before anybody opens it: the visitor's details are added only then.
+      const callback = () => prefill(options.sidebar.link, prefilledLink);
+      window.meetergo("once", { action: "sidebarOpened", ns: options.ns, callback });
+    }
   }
+
+  function prefill(link, prefilledLink) {
+    for (const frame of document.querySelectorAll("iframe")) {
+      const isInline = frame.closest(".meetergo-iframe");
+      if (!isInline && frame.src.split("?")[0] === link.split("?")[0]) {
+        const url = new URL(prefilledLink);
+        for (const [name, value] of new URL(frame.src).searchParams) {
+          if (!url.searchParams.has(name)) url.searchParams.append(name, value);
+        }
+        frame.src = url.href;
+      }
+    }
+  }
+
   window.meetergo("on", {
     action: "bookingSuccessful",
     callback({ data }) {

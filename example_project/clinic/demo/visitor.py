@@ -106,7 +106,7 @@ class Visitor:
 
     def move(self) -> str:
         self.send(self.find_form("csrfmiddlewaretoken", "start"))
-        self.expect("Your appointment")
+        self.expect("Your appointment has been moved")
         return f"Moved: {self.describe()}"
 
     def cancel(self) -> str:

@@ -1,6 +1,6 @@
-"""Right day, right instant, both clocks: whatever the zones and whenever the clocks change.
+"""Each time is shown on the right day, at the right local time and in both zones, in all zones and years.
 
-What is right is worked out here in a way of its own: from UTC, by adding the distance that the zone has then.
+The expected values are computed independently: from UTC, by adding the offset of the zone at that instant.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ zones = st.sampled_from(ZONES).map(ZoneInfo)
 
 
 def wall(instant: datetime, zone: ZoneInfo) -> datetime:
-    """What a clock there shows, as a naive datetime."""
+    """Return the local time in a zone as a naive datetime."""
     distance = instant.astimezone(zone).utcoffset()
     assert distance is not None
     return instant.replace(tzinfo=None) + distance
 
 
 def choose(times: list[datetime], zone: ZoneInfo, **asked: date) -> TimeChoice:
-    """The first step for somebody who looks a minute before the first of the times."""
+    """Return the first step of booking, a minute before the first of the times."""
     free = [Slot(start=time) for time in times]
 
     def read_slots(start: datetime, end: datetime) -> SlotList:
@@ -71,7 +71,7 @@ def list_slots(choice: TimeChoice) -> list[SlotChoice]:
 
 
 def quarter_hours(zone: str, day: date) -> list[datetime]:
-    """Every quarter of an hour of a day by the host's clock: 92, 96 or 100 of them."""
+    """Return every quarter of an hour of a day in a zone: 92, 96 or 100 of them."""
     start = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
     after = day + timedelta(days=1)
     end = datetime(after.year, after.month, after.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
@@ -99,7 +99,7 @@ def test_on_the_day_of_a_clock_change_each_time_is_on_its_day_once(
 
 @pytest.mark.parametrize(("host", "day"), CHANGES)
 @pytest.mark.parametrize("visitor", VISITORS)
-def test_on_the_day_of_a_clock_change_both_clocks_are_told(host: str, day: date, visitor: str) -> None:
+def test_on_the_day_of_a_clock_change_both_local_times_are_shown(host: str, day: date, visitor: str) -> None:
     here, there = ZoneInfo(visitor), ZoneInfo(host)
     for start in quarter_hours(host, day):
         when = describe_when(start, start + timedelta(minutes=30), here, host_zone=there)
@@ -110,7 +110,7 @@ def test_on_the_day_of_a_clock_change_both_clocks_are_told(host: str, day: date,
             assert f"{wall(start, there):%A}" in when.there
 
 
-def test_the_hour_that_comes_twice_is_told_apart() -> None:
+def test_times_of_the_repeated_hour_have_different_labels() -> None:
     choice = choose(quarter_hours("Europe/Berlin", date(2026, 10, 25)), ZoneInfo("Europe/Berlin"))
     labels = [slot.label for slot in list_slots(choice)]
 

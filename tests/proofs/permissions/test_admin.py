@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db
 LOGIN, NO, YES, ELSEWHERE = "login", "no", "yes", "elsewhere"
 
 MODELS = [
-    "connection", "appointment", "appointmentchange", "booking", "erasedperson", "event", "host",
+    "connection", "appointment", "appointmentchange", "attendee", "booking", "erasedperson", "event", "host",
     "meetingtype", "syncrun", "webhookdelivery",
 ]  # fmt: skip
 
@@ -42,12 +42,15 @@ MODELS = [
 ACTIONS = {
     "appointment_cancel": "cancel_appointment",
     "appointment_reschedule": "reschedule_appointment",
+    "appointment_came": "change_appointment",
+    "appointment_no_show": "change_appointment",
     "appointment_fetch": "sync_appointment",
     "appointment_link": "link_appointment",
     "booking_retry": "retry_booking",
     "booking_reconcile": "reconcile_booking",
     "booking_decline": "decline_booking",
     "appointmentchange_retry": "retry_appointmentchange",
+    "event_retry": "retry_event",
     "webhookdelivery_replay": "replay_webhookdelivery",
     "connection_sync": "sync_connection",
 }
@@ -57,6 +60,8 @@ PAGES = {
     "connection_health": "health_connection",
     "booking_call": "add_booking",
     "appointment_batch": "view_appointment",
+    "appointment_calendar": "view_appointment",
+    "appointment_export": "export_appointment",
 }
 
 
@@ -73,6 +78,7 @@ def rows(meetergo_sandbox: Any) -> dict[str, Any]:
             appointment=appointment, kind="cancel", requested_by="host", previous_start=appointment.start,
             created_at=now, batch=uuid4(), next_at=now + timedelta(days=1),
         ),
+        "attendee": attendee,
         "booking": BookingFactory(),
         "erasedperson": ErasedPerson.objects.create(digest="d", erased_at=now),
         "event": Event.objects.create(kind="booking_received", key="k", created_at=now),
@@ -99,7 +105,8 @@ def list_urls(rows: dict[str, Any]) -> dict[str, str]:
         model = name.partition("_")[0]
         found[name] = reverse(f"admin:meetergo_{name}") + f"?ids={rows[model].pk}"
     found["connection_health"] = reverse("admin:meetergo_connection_health")
-    found["booking_call"] = reverse("admin:meetergo_booking_call")
+    for name in ("booking_call", "appointment_calendar", "appointment_export"):
+        found[name] = reverse(f"admin:meetergo_{name}")
     found["appointment_batch"] = reverse(
         "admin:meetergo_appointment_batch", args=[rows["appointmentchange"].batch]
     )
@@ -112,10 +119,15 @@ def expect(name: str, held: set[str] | None) -> str:
         return LOGIN
     model, _, view = name.partition("_")
     sees = bool({f"view_{model}", f"change_{model}"} & held)
+    if model == "attendee":
+        # Whoever may see appointments may see their attendees.
+        sees = sees or bool({"view_appointment", "change_appointment"} & held)
     if name in ACTIONS:
         return YES if sees and ACTIONS[name] in held else NO
     if name in PAGES:
-        return YES if PAGES[name] in held or (name == "appointment_batch" and sees) else NO
+        if name in {"appointment_batch", "appointment_calendar"}:
+            return YES if sees else NO
+        return YES if PAGES[name] in held and (sees or name != "appointment_export") else NO
     if view == "add":
         return ELSEWHERE if model == "booking" else NO
     if view == "delete":
@@ -180,7 +192,7 @@ def test_every_role_gets_exactly_what_the_policy_allows(rows):
     for kind in ("add_", "change_", "delete_"):
         held = [name for name in everything if name.startswith(kind)]
         roles.append((f"{kind}*", make_staff(*held), set(held)))
-    for codename in [*ACTIONS.values(), "health_connection"]:
+    for codename in sorted({*ACTIONS.values(), *PAGES.values()}):
         roles.append((codename, make_staff(codename), {codename}))
         roles.append((f"sees all, {codename}", make_staff(*views, codename), {*views, codename}))
 
@@ -194,10 +206,10 @@ def test_every_role_gets_exactly_what_the_policy_allows(rows):
 def test_the_matrix_detects_a_wrong_permission_check(rows, monkeypatch, answered):
     monkeypatch.setattr(MeetergoAdmin, "is_permitted", lambda *args: answered)
     views = [f"view_{model}" for model in MODELS]
-    superuser = [*views, *ACTIONS.values(), "health_connection", "add_booking"]
+    everything = [*views, *ACTIONS.values(), *PAGES.values()]
 
     wrong = list_mismatches(make_staff(*views), set(views), rows, "sees all")
-    wrong += list_mismatches(make_staff(*superuser), set(superuser), rows, "does all")
+    wrong += list_mismatches(make_staff(*everything), set(everything), rows, "does all")
 
     assert {line.partition(":")[0] for line in wrong} == {"sees all" if answered else "does all"}
 
@@ -219,7 +231,10 @@ def test_an_action_without_permission_does_nothing(rows, name, meetergo_sandbox)
     before = type(rows[model]).objects.filter(pk=rows[model].pk).values().get()
     requests = len(meetergo_sandbox.sandbox.request_log.entries(kind="request"))
 
-    for client in (Client(), make_staff(), make_staff(*views), make_staff(ACTIONS[name])):
+    clients = [Client(), make_staff(), make_staff(*views)]
+    if expect(name, {ACTIONS[name]}) == NO:
+        clients.append(make_staff(ACTIONS[name]))
+    for client in clients:
         data = {"ids": str(rows[model].pk), "confirmed": "yes", "days": "1"}
         response = client.post(reverse(f"admin:meetergo_{name}"), data)
         assert response.status_code in {302, 403}

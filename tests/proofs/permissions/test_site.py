@@ -23,7 +23,7 @@ from django_meetergo.contrib.rest_framework.urls import urlpatterns as rest_patt
 from django_meetergo.models import Appointment, Booking
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.urls import urlpatterns
-from django_meetergo.views import common
+from django_meetergo.views import decorators
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -72,7 +72,7 @@ class Role:
 @pytest.fixture
 def site(meetergo_sandbox: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     # Six roles at one network address guess more links than the limit allows.
-    monkeypatch.setattr(common, "WRONG_LINK_LIMIT", replace(common.WRONG_LINK_LIMIT, times=10_000))
+    monkeypatch.setattr(decorators, "WRONG_LINK_LIMIT", replace(decorators.WRONG_LINK_LIMIT, times=10_000))
     settings.ROOT_URLCONF = "tests.api.urls"
     settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": dict.fromkeys(RATES)}
     meetergo_sandbox.sync_directory()

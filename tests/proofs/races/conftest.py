@@ -1,4 +1,4 @@
-"""Concurrent calls on PostgreSQL. A missing database is a failure, never a skip."""
+"""Concurrent calls, on PostgreSQL and MariaDB. A missing database server is a failure, not a skip."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from django.db import connection, connections
 
 
 @pytest.fixture(autouse=True)
-def _on_postgresql(transactional_db):
-    assert connection.vendor == "postgresql", (
-        "The races run on PostgreSQL: set DATABASE_URL, for example "
-        "postgres://postgres@127.0.0.1:5432/postgres."
+def _on_a_database_server(transactional_db):
+    assert connection.vendor in {"postgresql", "mysql"}, (
+        "The races need a database server: set DATABASE_URL, for example "
+        "postgres://postgres@127.0.0.1:5432/postgres or mysql://root@127.0.0.1:3306/test."
     )
 
 

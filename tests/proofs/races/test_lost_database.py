@@ -30,9 +30,12 @@ class Outage:
         if call != self.call:
             return
         self.cuts += 1
-        session = connection.connection.info.backend_pid
+        if connection.vendor == "postgresql":
+            session, statement = connection.connection.info.backend_pid, "SELECT pg_terminate_backend(%s)"
+        else:
+            session, statement = connection.connection.thread_id(), "KILL %s"
         with closing(connection.copy("default")) as admin, admin.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(%s)", [session])
+            cursor.execute(statement, [session])
         if self.down:
             connection.settings_dict["PORT"] = 1
 

@@ -51,7 +51,7 @@ def test_one_of_sixteen_visitors_gets_the_slot(live_meetergo_sandbox, at_once):
     results = Counter(at_once(describe_result(make_booker(kit, start)), range(VISITORS)))
 
     assert results == {("confirmed", ""): 1, ("closed", "slot_taken"): VISITORS - 1}
-    assert kit.posts() == 1
+    assert kit.count_requests() == 1
     assert len(kit.appointments()) == Appointment.objects.count() == 1
     others = list_alternatives(
         meeting_type=kit.meeting_type(),
@@ -74,7 +74,7 @@ def test_one_form_submitted_by_several_tabs_is_one_booking(live_meetergo_sandbox
 
     assert len({booking.pk for booking in bookings}) == 1
     assert Booking.objects.count() == 1
-    assert kit.posts() == 1
+    assert kit.count_requests() == 1
 
 
 def test_a_group_is_booked_up_to_its_last_seat(live_meetergo_sandbox, at_once):
@@ -110,7 +110,7 @@ def test_several_workers_send_each_booking_once(live_meetergo_sandbox, at_once):
     at_once(lambda _: scheduler.run_due(kit.now(), periodic=False), range(4))
 
     assert set(Booking.objects.values_list("state", flat=True)) == {"confirmed"}
-    assert kit.posts() == 6
+    assert kit.count_requests() == 6
 
 
 def test_a_link_used_many_times_at_once_cancels_once(live_meetergo_sandbox, at_once):
@@ -124,7 +124,7 @@ def test_a_link_used_many_times_at_once_cancels_once(live_meetergo_sandbox, at_o
     )
 
     assert len({change.pk for change in changes}) == 1
-    assert kit.posts("POST /v4/appointment/{id}/cancel") == 1
+    assert kit.count_requests("POST /v4/appointment/{id}/cancel") == 1
 
 
 def test_answer_and_webhook_at_once_store_one_attendee(live_meetergo_sandbox, at_once, settings):

@@ -249,7 +249,7 @@ class Clinic(RuleBasedStateMachine):
     def deliver(self, duplicate, shuffle, accident):
         """Webhooks arrive, perhaps twice, in any order, or never."""
         if not duplicate:
-            self.world.sandbox.deliveries.drop_waiting()
+            self.world.sandbox.deliveries.drop_pending()
         self.world.act(self.world.kit.deliver, accident, duplicate=duplicate, shuffle=shuffle)
 
     @rule(number=which, event=st.sampled_from(BOOKING_EVENTS), start=starts)

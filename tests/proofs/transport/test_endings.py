@@ -1,6 +1,6 @@
-"""Every way a call can end, on a real socket: what is raised, how soon, and how often it was sent.
+"""Every way a call can end, on a real socket: the exception, the duration, and how often it was sent.
 
-Letters are those of the caller's question: D a definite answer, N certainly not applied, U unknown.
+Each ending has a class: D a definite answer, N certainly not carried out, U unknown.
 """
 
 from __future__ import annotations
@@ -35,7 +35,16 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.credential import Credential
 from django_meetergo.remote.pools import close_connections
 from django_meetergo.remote.transport import ADAPTERS, Transport
-from tests.remote.scripted import Script, Visit, answer, answering, recorded, running, self_signed, sending
+from tests.remote.scripted import (
+    Connection,
+    Script,
+    answer,
+    answering,
+    recorded,
+    running,
+    self_signed,
+    sending,
+)
 
 DEADLINE = 0.4
 GOOD = recorded("booking_confirmed.json")
@@ -48,67 +57,67 @@ def _no_connection_outlives_a_test():
     close_connections()
 
 
-def close_before_reading(visit: Visit) -> None:
-    visit.sock.close()
+def close_before_reading(connection: Connection) -> None:
+    connection.sock.close()
 
 
-def close_after_request(visit: Visit) -> None:
-    visit.read_request()
+def close_after_request(connection: Connection) -> None:
+    connection.read_request()
 
 
-def reset_after_request(visit: Visit) -> None:
-    visit.read_request()
-    visit.reset()
+def reset_after_request(connection: Connection) -> None:
+    connection.read_request()
+    connection.reset()
 
 
-def reset_mid_headers(visit: Visit) -> None:
-    visit.read_request()
-    visit.send(b"HTTP/1.1 201 Created\r\nContent-Ty")
+def reset_mid_headers(connection: Connection) -> None:
+    connection.read_request()
+    connection.send(b"HTTP/1.1 201 Created\r\nContent-Ty")
     time.sleep(0.05)
-    visit.reset()
+    connection.reset()
 
 
-def silent(visit: Visit) -> None:
-    visit.read_request()
-    visit.linger()
+def silent(connection: Connection) -> None:
+    connection.read_request()
+    connection.stay_silent()
 
 
 def drip(data: bytes, pause: float = 0.05) -> Script:
-    def script(visit: Visit) -> None:
-        visit.read_request()
+    def script(connection: Connection) -> None:
+        connection.read_request()
         for position in range(len(data)):
-            visit.send(data[position : position + 1])
+            connection.send(data[position : position + 1])
             time.sleep(pause)
-            if visit.server.stopping:
+            if connection.server.stopping:
                 return
 
     return script
 
 
-def stall_in_body(visit: Visit) -> None:
-    visit.read_request()
-    visit.send(answer(201, GOOD, Content_Length=str(len(GOOD) + 10)))
-    visit.linger()
+def stall_in_body(connection: Connection) -> None:
+    connection.read_request()
+    connection.send(answer(201, GOOD, Content_Length=str(len(GOOD) + 10)))
+    connection.stay_silent()
 
 
-def endless_body(visit: Visit) -> None:
-    """No length, dripping for ever: the shut socket must not pass for its end."""
-    visit.read_request()
-    visit.send(b"HTTP/1.1 201 Created\r\nConnection: close\r\n\r\n" + GOOD)
-    visit.linger()
+def endless_body(connection: Connection) -> None:
+    """A body without a length that never ends: a socket shut at the deadline must not look like its end."""
+    connection.read_request()
+    connection.send(b"HTTP/1.1 201 Created\r\nConnection: close\r\n\r\n" + GOOD)
+    connection.stay_silent()
 
 
-def oversized(visit: Visit) -> None:
-    visit.read_request()
-    visit.send(b"HTTP/1.1 201 Created\r\nConnection: close\r\n\r\n")
+def oversized(connection: Connection) -> None:
+    connection.read_request()
+    connection.send(b"HTTP/1.1 201 Created\r\nConnection: close\r\n\r\n")
     with contextlib.suppress(OSError):
         for _ in range(80):
-            visit.send(b" " * 65536)
+            connection.send(b" " * 65536)
 
 
-def garbage_handshake(visit: Visit) -> None:
-    visit.sock.recv(1)
-    visit.send(b"this is not TLS at all\r\n\r\n")
+def garbage_handshake(connection: Connection) -> None:
+    connection.sock.recv(1)
+    connection.send(b"this is not TLS at all\r\n\r\n")
 
 
 def error(status: int, name: str, **headers: str) -> Script:
@@ -121,7 +130,7 @@ def json_error(status: int, message: str = "no", **headers: str) -> Script:
 
 SOON = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(minutes=5), usegmt=True)
 
-# name, script, exception (None: a yes), letter
+# name, script, exception (None: success), class
 ENDINGS: list[tuple[str, Script, type[MeetergoError] | None, str]] = [
     ("201 with an id", answering(201, GOOD), None, "D"),
     ("200 with an id", answering(200, GOOD), None, "D"),
@@ -212,11 +221,13 @@ def client_for(url: str, deadline: float = DEADLINE) -> MeetergoClient:
 def book(url: str) -> payloads.BookingConfirmed | payloads.BookingProvisional:
     attendee = payloads.AttendeePayload(email="jane.doe@example.com", first_name="Jane", last_name="Doe")
     start = dt.datetime(2026, 10, 23, 7, tzinfo=dt.UTC)
-    wish = payloads.BookingPayload(meeting_type_id="mt-1", start=start, attendee=attendee, host_ids=("h-1",))
-    return client_for(url).create_booking(wish)
+    payload = payloads.BookingPayload(
+        meeting_type_id="mt-1", start=start, attendee=attendee, host_ids=("h-1",)
+    )
+    return client_for(url).create_booking(payload)
 
 
-def letter_of(raised: MeetergoError | None) -> str:
+def get_class(raised: MeetergoError | None) -> str:
     if isinstance(raised, Unreachable | RateLimited):
         return "N"
     return "U" if isinstance(raised, OutcomeUnknown) else "D"
@@ -232,15 +243,15 @@ def ending_of(action, url: str) -> tuple[MeetergoError | None, float]:
 
 
 @pytest.mark.parametrize(
-    ("script", "expected", "letter"), [row[1:] for row in ENDINGS], ids=[row[0] for row in ENDINGS]
+    ("script", "expected", "outcome_class"), [row[1:] for row in ENDINGS], ids=[row[0] for row in ENDINGS]
 )
-def test_a_write_ends_as_the_table_says_and_is_sent_once(script, expected, letter):
-    """Whatever happens to a booking, its ending has one class, comes in time, and nothing is sent twice."""
+def test_a_write_is_classified_as_the_table_says_and_sent_once(script, expected, outcome_class):
+    """Every ending of a booking has one class and comes within the deadline, and nothing is sent twice."""
     with running(script) as server:
         raised, seconds = ending_of(book, server.url)
         time.sleep(0.01)
         assert type(raised) is (expected or type(None))
-        assert letter_of(raised) == letter
+        assert get_class(raised) == outcome_class
         assert seconds <= DEADLINE + 1.0
         assert len(server.requests) <= 1
     if raised:
@@ -254,8 +265,8 @@ def read(url: str) -> object:
 
 
 @pytest.mark.parametrize(("name", "script"), [row[:2] for row in ENDINGS], ids=[row[0] for row in ENDINGS])
-def test_a_read_never_ends_unknown_and_is_sent_three_times_at_most(name, script):
-    """A read has no outcome: it gives an answer, a no, or nothing, within its deadline."""
+def test_a_read_never_has_an_unknown_outcome_and_is_sent_three_times_at_most(name, script):
+    """A read is answered, refused or unreachable, within its deadline."""
     with running(script) as server:
         raised, seconds = ending_of(read, server.url)
         assert isinstance(raised, MeetergoError)
@@ -271,7 +282,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def full_backlog() -> Iterator[str]:
-    """A listener that takes no further connection: its queue is full and nobody empties it."""
+    """Yield the address of a listener that accepts no connection, because its backlog is full."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -311,14 +322,14 @@ NEVER_SENT = {
     "connect timeout": full_backlog,
     "TLS answered with garbage": lambda: tls_over(garbage_handshake),
     "TLS closed": lambda: tls_over(close_before_reading),
-    "TLS never answered": lambda: tls_over(lambda visit: visit.linger()),
+    "TLS never answered": lambda: tls_over(lambda connection: connection.stay_silent()),
     "malformed address": malformed_address,
 }
 
 
 @pytest.mark.parametrize("place", NEVER_SENT.values(), ids=NEVER_SENT.keys())
-def test_a_write_that_never_left_may_be_sent_again(place, monkeypatch):
-    """What failed before the request began to leave is certainly not applied."""
+def test_a_write_that_was_never_sent_may_be_sent_again(place, monkeypatch):
+    """A failure before the request was sent proves that it was not carried out."""
     real = socket.getaddrinfo
 
     def resolve(host, *args, **kwargs):
@@ -330,11 +341,11 @@ def test_a_write_that_never_left_may_be_sent_again(place, monkeypatch):
     with place() as url:
         raised, seconds = ending_of(book, url)
     assert type(raised) is Unreachable
-    assert letter_of(raised) == "N"
+    assert get_class(raised) == "N"
     assert seconds <= DEADLINE + 1.0
 
 
-def test_an_untrusted_certificate_is_refused_before_anything_leaves(tmp_path):
+def test_an_untrusted_certificate_is_refused_before_anything_is_sent(tmp_path):
     """The certificate is checked, and a failed check means that nothing was sent."""
     context, _bundle = self_signed(tmp_path)
     with running(answering(201, GOOD), tls=context) as server:
@@ -344,7 +355,7 @@ def test_an_untrusted_certificate_is_refused_before_anything_leaves(tmp_path):
 
 
 class Breaking(BaseAdapter):
-    """A wire that is not ours and breaks in its own way."""
+    """A transport adapter that raises an error of its own."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -356,8 +367,8 @@ class Breaking(BaseAdapter):
     def close(self) -> None: ...
 
 
-def test_an_exception_nobody_expected_leaves_the_outcome_open():
-    """Only what is known to be harmless is called harmless."""
+def test_an_unexpected_exception_leaves_the_outcome_unknown():
+    """Only errors that prove that nothing was sent are treated so."""
     for failure in (RuntimeError("?"), MemoryError(), requests.ConnectionError("?"), OSError("?")):
         ADAPTERS["http://strange"] = Breaking(failure)
         try:
@@ -395,13 +406,13 @@ def test_no_post_is_ever_sent_twice(script):
     "first", [answer(503), answer(429, Retry_After="0"), answer(502), answer(504), b""], ids=repr
 )
 def test_a_read_is_repeated_until_it_succeeds(first):
-    """Reads change nothing, so a passing disturbance is not shown to anybody."""
+    """Reads change nothing, so a passing failure is retried."""
     parts = [first, first, answer(200, recorded("webhooks_list.json"))]
 
-    def script(visit: Visit) -> None:
-        while visit.read_request():
-            visit.send(parts[len(visit.server.requests) - 1])
-            if not first and len(visit.server.requests) < 3:
+    def script(connection: Connection) -> None:
+        while connection.read_request():
+            connection.send(parts[len(connection.server.requests) - 1])
+            if not first and len(connection.server.requests) < 3:
                 return
 
     with running(script) as server:
@@ -410,8 +421,8 @@ def test_a_read_is_repeated_until_it_succeeds(first):
         assert server.count("GET") == 3
 
 
-def test_a_read_waits_as_long_as_it_is_asked_to_but_not_beyond_its_deadline():
-    """``Retry-After`` is honoured; a wait that does not fit ends the call at once."""
+def test_a_read_obeys_retry_after_within_its_deadline():
+    """A wait that exceeds the deadline ends the call at once."""
     with running(json_error(429, Retry_After="5")) as server:
         raised, seconds = ending_of(read, server.url)
         assert isinstance(raised, RateLimited)
@@ -420,8 +431,8 @@ def test_a_read_waits_as_long_as_it_is_asked_to_but_not_beyond_its_deadline():
         assert server.count("GET") == 1
 
 
-def test_a_write_takes_a_fresh_connection_and_leaves_none_behind():
-    """An idle connection that dies under a write would leave its outcome open."""
+def test_a_write_uses_a_new_connection_that_is_closed_afterwards():
+    """A reused connection that breaks during a write would leave its outcome unknown."""
     with running(answering(201, GOOD)) as server:
         for _ in range(3):
             book(server.url)

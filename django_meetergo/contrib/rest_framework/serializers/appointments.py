@@ -7,10 +7,11 @@ from uuid import UUID
 
 from rest_framework import serializers
 
-from django_meetergo.contrib.rest_framework.fields import FlagField, InstantField, TextField
+from django_meetergo.contrib.rest_framework.fields import EnumField, FlagField, InstantField, TextField
 from django_meetergo.contrib.rest_framework.serializers.base import (
     ApiSerializer,
     HostNameSerializer,
+    build_channel_field,
     build_url,
     count_minutes,
 )
@@ -24,8 +25,8 @@ PLACEHOLDER_ID = str(UUID(int=0))
 
 
 class ChangeSerializer(ApiSerializer):
-    kind = serializers.ChoiceField(choices=AppointmentChange.Kind.values)
-    state = serializers.ChoiceField(choices=AppointmentChange.State.values)
+    kind = EnumField("ChangeKind", AppointmentChange.Kind.values)
+    state = EnumField("ChangeState", AppointmentChange.State.values)
     outcome = serializers.CharField(help_text="Why it was refused; empty otherwise.")
     start = InstantField(source="target_start", allow_null=True, help_text="The new start of a reschedule.")
     requested_at = InstantField(source="created_at")
@@ -34,14 +35,14 @@ class ChangeSerializer(ApiSerializer):
 class ManagedSerializer(ApiSerializer):
     """An appointment as its attendee sees it."""
 
-    state = serializers.ChoiceField(choices=("upcoming", "past", "changing", "cancelled", "missing"))
+    state = EnumField("ManagedState", ("upcoming", "past", "changing", "cancelled", "missing"))
     meeting_type = serializers.CharField(allow_null=True, help_text="The slug.")
     name = serializers.CharField()
     start = InstantField()
     end = InstantField()
     duration = serializers.IntegerField(help_text="Minutes.")
     timezone = serializers.CharField(help_text="The attendee's.")
-    channel = serializers.CharField()
+    channel = build_channel_field()
     location = serializers.CharField()
     meeting_link = serializers.CharField(allow_null=True)
     hosts = HostNameSerializer(many=True)
@@ -57,7 +58,7 @@ class ManagedSerializer(ApiSerializer):
 
 
 class CancelSerializer(ApiSerializer):
-    reason = TextField(required=False, default="", allow_blank=True, max_length=MAX_REASON)
+    reason = TextField(required=False, allow_blank=True, max_length=MAX_REASON)
 
 
 class RescheduleSerializer(ApiSerializer):
@@ -69,9 +70,7 @@ class RescheduleSerializer(ApiSerializer):
 
 class StaffCancelSerializer(CancelSerializer):
     attendee = serializers.UUIDField(required=False, help_text="The attendee who leaves a group appointment.")
-    cancel_all = FlagField(
-        required=False, default=False, help_text="Cancel a group appointment for every attendee."
-    )
+    cancel_all = FlagField(required=False, help_text="Cancel a group appointment for every attendee.")
 
 
 class HostSerializer(ApiSerializer):
@@ -89,7 +88,7 @@ class AttendeeSerializer(ApiSerializer):
     company = serializers.CharField()
     timezone = serializers.CharField()
     language = serializers.CharField()
-    status = serializers.ChoiceField(choices=Attendee.Status.values)
+    status = EnumField("AttendeeStatus", Attendee.Status.values)
     answers = serializers.SerializerMethodField()
 
     def get_answers(self, row: Attendee) -> dict[str, str]:
@@ -103,9 +102,9 @@ class AppointmentSerializer(ApiSerializer):
     start = InstantField()
     end = InstantField()
     duration = serializers.SerializerMethodField(help_text="Minutes.")
-    status = serializers.ChoiceField(choices=Appointment.Status.values)
+    status = EnumField("AppointmentStatus", Appointment.Status.values)
     is_changing = serializers.BooleanField(help_text="A cancellation or a reschedule is in progress.")
-    channel = serializers.CharField()
+    channel = build_channel_field()
     location = serializers.CharField()
     meeting_link = serializers.CharField()
     cancelled_at = InstantField(allow_null=True)

@@ -9,6 +9,7 @@ from django.urls import NoReverseMatch
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from django_meetergo.contrib.rest_framework.fields import EnumField
 from django_meetergo.models import Appointment, Host
 
 
@@ -39,6 +40,45 @@ def describe_hosts(hosts: Iterable[Host]) -> list[dict[str, str]]:
 
 def count_minutes(appointment: Appointment) -> int:
     return round(appointment.duration.total_seconds() / 60)
+
+
+#: The channels that meetergo documents, the two older names that it also sends, none, and any other.
+CHANNELS = (
+    "local",
+    "in_person",
+    "local-attendee",
+    "google",
+    "google_meet",
+    "zoom",
+    "phone",
+    "phone-incoming",
+    "whatsapp",
+    "connect",
+    "webex",
+    "skypeForConsumer",
+    "skypeForBusiness",
+    "teams",
+    "teamsForBusiness",
+    "teamsForBusiness2",
+    "teamsForExchange",
+    "teams2ForExchange",
+    "custom",
+    "resource",
+    "whereby",
+    "kmeet",
+    "zava",
+    "jitsi",
+    "nextcloudTalk",
+    "openTalk",
+    "alfaview",
+    "other",
+    "",
+)
+
+
+def build_channel_field(**options: Any) -> EnumField:
+    """Return a field that shows a channel; ``other`` for one that this version does not know."""
+    return EnumField("Channel", CHANNELS, other="other", **options)
 
 
 class HostNameSerializer(ApiSerializer):

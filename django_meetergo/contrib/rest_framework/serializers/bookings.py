@@ -9,10 +9,17 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from django_meetergo import links
-from django_meetergo.contrib.rest_framework.fields import FlagField, InstantField, NumberField, TextField
+from django_meetergo.contrib.rest_framework.fields import (
+    EnumField,
+    FlagField,
+    InstantField,
+    NumberField,
+    TextField,
+)
 from django_meetergo.contrib.rest_framework.serializers.base import (
     ApiSerializer,
     HostNameSerializer,
+    build_channel_field,
     build_page_url,
     build_url,
     describe_hosts,
@@ -29,39 +36,65 @@ POLL_INTERVALS: dict[tuple[str, str], int] = {
     (Booking.State.PENDING, Booking.Reason.HOST): 60,
     (Booking.State.PENDING, Booking.Reason.BOTH): 60,
 }
+#: The state of a booking whose appointment was cancelled later.
+CANCELLED = "cancelled"
 #: The same for every other open booking, and for a change that is in progress.
 POLL_SOON = 5
 
 
 def get_poll_interval(booking: Booking) -> int | None:
-    """Return the seconds until the booking should be read again; None when it has ended."""
-    return POLL_INTERVALS.get((booking.state, booking.reason), POLL_SOON) if booking.is_open else None
+    """Return the seconds until the booking should be read again; None when nothing will change.
+
+    After the confirmation its appointment is read once more, which brings the join link.
+    """
+    if booking.is_open:
+        return POLL_INTERVALS.get((booking.state, booking.reason), POLL_SOON)
+    is_read_again = booking.state == Booking.State.CONFIRMED and booking.next_at is not None
+    return POLL_SOON if is_read_again and not is_cancelled(booking) else None
+
+
+def is_cancelled(booking: Booking) -> bool:
+    """Whether the appointment of a confirmed booking, or the attendee's place in it, has been cancelled."""
+    attendee = booking.attendee
+    if attendee is None:
+        return False
+    return attendee.status == Attendee.Status.REMOVED or attendee.appointment.is_cancelled
+
+
+#: One answer, or one item of a list of answers.
+SCALAR_SCHEMAS: list[dict[str, Any]] = [
+    {"type": "string", "maxLength": MAX_ANSWER_LENGTH},
+    {"type": "boolean"},
+    {"type": "number"},
+    {"type": "null"},
+]
 
 
 @extend_schema_field(
     {
         "oneOf": [
-            {"type": "string", "maxLength": MAX_ANSWER_LENGTH},
-            {"type": "boolean"},
-            {
-                "type": "array",
-                "items": {"type": "string", "maxLength": MAX_ANSWER_LENGTH},
-                "maxItems": MAX_ANSWERS,
-            },
+            *SCALAR_SCHEMAS,
+            {"type": "array", "items": {"oneOf": SCALAR_SCHEMAS}, "maxItems": MAX_ANSWERS},
         ]
     }
 )
 class AnswerField(serializers.Field):  # type: ignore[misc]
-    """A text, a boolean, or a list of texts: what HTML inputs can send."""
+    """A text, number or boolean, or a list of them, as the `inputs` of the meeting type describe it."""
 
-    default_error_messages = {"invalid": _("Write a text, true or false, or a list of texts.")}
+    default_error_messages = {"invalid": _("Write a text, a number, true or false, or a list of them.")}
     text = TextField(allow_blank=True, max_length=MAX_ANSWER_LENGTH)
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_null=True, **options)
+
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, bool):
-            return data
         if isinstance(data, list) and len(data) <= MAX_ANSWERS:
-            return [self.text.run_validation(one) for one in data]
+            return [self.read_scalar(item) for item in data]
+        return self.read_scalar(data)
+
+    def read_scalar(self, data: Any) -> Any:
+        if data is None or isinstance(data, bool | int | float):
+            return data
         if isinstance(data, str):
             return self.text.run_validation(data)
         return self.fail("invalid")
@@ -73,7 +106,7 @@ class AnswersField(serializers.DictField):  # type: ignore[misc]
     child = AnswerField()
     default_error_messages = {"too_many": _("Send at most {limit} answers.")}
 
-    def to_internal_value(self, data: Any) -> dict[str, str]:
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, dict) and len(data) > MAX_ANSWERS:
             self.fail("too_many", limit=MAX_ANSWERS)
         return dict(super().to_internal_value(data))
@@ -97,13 +130,19 @@ class BookingRequestSerializer(ApiSerializer):
     other_emails = serializers.ListField(
         child=TextField(min_length=1, max_length=LIMITS["email"]), required=False, max_length=MAX_GUESTS
     )
-    receive_reminders = FlagField(required=False, default=True)
+    receive_reminders = FlagField(required=False, help_text="True if left out.")
     privacy = FlagField(
         required=False,
         help_text="The attendee has read the privacy notice. Required where the site sets `PRIVACY_URL`.",
     )
     timezone = TextField(
         required=False, allow_blank=True, max_length=64, help_text="The attendee's, like Europe/Berlin."
+    )
+    language = TextField(
+        required=False,
+        max_length=16,
+        help_text="The language of mails to the attendee, like `de` or `pt-br`; that of `Accept-Language` if "
+        "left out.",
     )
     answers = AnswersField(
         required=False,
@@ -117,7 +156,6 @@ class BookingRequestSerializer(ApiSerializer):
     )
     defer_consent = FlagField(
         required=False,
-        default=False,
         help_text="The attendee agrees that the request is sent later if meetergo does not answer now. "
         "Only where the site sets `DEFER_WHEN_DOWN`.",
     )
@@ -132,10 +170,10 @@ class BookingRequestSerializer(ApiSerializer):
 class BookedSerializer(ApiSerializer):
     """The appointment of a confirmed booking."""
 
-    status = serializers.ChoiceField(choices=Appointment.Status.values)
+    status = EnumField("AppointmentStatus", Appointment.Status.values)
     start = InstantField()
     end = InstantField()
-    channel = serializers.CharField()
+    channel = build_channel_field()
     location = serializers.CharField()
     meeting_link = serializers.CharField(allow_null=True)
     hosts = HostNameSerializer(many=True)
@@ -178,15 +216,15 @@ class BookingSerializer(ApiSerializer):
     url = serializers.SerializerMethodField()
     page = serializers.SerializerMethodField(help_text="The page of this booking; null without the pages.")
     reference = serializers.CharField()
-    state = serializers.ChoiceField(choices=Booking.State.values)
-    reason = serializers.ChoiceField(choices=Booking.Reason.values)
+    state = serializers.SerializerMethodField(help_text="`cancelled` after a cancelled confirmation.")
+    reason = EnumField("BookingReason", Booking.Reason.values)
     is_open = serializers.BooleanField(help_text="The state can still change without another request.")
     look_again_in = serializers.SerializerMethodField(
         help_text="Seconds until this address should be read again; null when nothing will change."
     )
     meeting_type = serializers.CharField(source="meeting_type.slug")
-    start = InstantField()
-    end = InstantField()
+    start = serializers.SerializerMethodField(help_text="That of the appointment, once there is one.")
+    end = serializers.SerializerMethodField()
     duration = serializers.IntegerField(help_text="Minutes.")
     timezone = serializers.CharField()
     email = serializers.CharField(help_text="Where mail about this booking goes.")
@@ -197,6 +235,18 @@ class BookingSerializer(ApiSerializer):
     replaced_by = serializers.SerializerMethodField(
         help_text="The address of the booking that replaced this one."
     )
+
+    @extend_schema_field(EnumField("BookingState", [*Booking.State.values, CANCELLED]))
+    def get_state(self, row: Booking) -> str:
+        return CANCELLED if is_cancelled(row) else row.state
+
+    @extend_schema_field(InstantField())
+    def get_start(self, row: Booking) -> str:
+        return (row.attendee.appointment if row.attendee else row).start.isoformat()
+
+    @extend_schema_field(InstantField())
+    def get_end(self, row: Booking) -> str:
+        return (row.attendee.appointment if row.attendee else row).end.isoformat()
 
     def get_token(self, row: Booking) -> str:
         return links.sign(row.public_id, salt=links.BOOKING_SALT)

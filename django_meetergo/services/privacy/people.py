@@ -1,0 +1,80 @@
+"""Find every row about one person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast, Lower
+
+from django_meetergo.models import Appointment, Attendee, Booking, fold_email
+from django_meetergo.services.mirror.erasure import list_texts
+
+
+@dataclass(kw_only=True)
+class PersonRows:
+    """The rows about a person, and all addresses (folded) that they have used."""
+
+    addresses: set[str]
+    attendees: list[Attendee] = field(default_factory=list)
+    bookings: list[Booking] = field(default_factory=list)
+    #: Bookings of other people who have invited the person.
+    invitations: list[Booking] = field(default_factory=list)
+    #: Appointments of other people whose last document names the person, for example as a guest.
+    mentions: list[Appointment] = field(default_factory=list)
+
+
+def find_person(email: str) -> PersonRows:
+    """Return everything about the person with this address.
+
+    An address may have been changed at meetergo since the booking. Bookings and attendees are therefore
+    followed both ways, and rows with the addresses found there belong to the person as well.
+    """
+    addresses, known = {fold_email(email)}, set[str]()
+    while addresses != known:
+        known = set(addresses)
+        own = Q(email_folded__in=known)
+        attendees = list(Attendee.objects.filter(own | Q(booking__email_folded__in=known)).order_by("pk"))
+        bookings = list(Booking.objects.filter(own | Q(attendee__in=attendees)).order_by("pk"))
+        addresses |= {row.email_folded for row in (*attendees, *bookings)} - {""}
+    own_appointments = {attendee.appointment_id for attendee in attendees}
+    return PersonRows(
+        addresses=addresses,
+        attendees=attendees,
+        bookings=bookings,
+        invitations=[
+            booking
+            for booking in search(Booking.objects.all(), "other_emails", addresses)
+            if addresses & set(map(fold_email, booking.other_emails))
+        ],
+        mentions=[
+            appointment
+            for appointment in search(Appointment.objects.exclude(pk__in=own_appointments), "raw", addresses)
+            if mentions_any(appointment.raw, addresses)
+        ],
+    )
+
+
+def mentions_any(document: Any, addresses: set[str]) -> bool:
+    """Return whether a text in a JSON document contains one of the addresses."""
+    texts = [fold_email(text) for text in list_texts(document)]
+    return any(address in text for text in texts for address in addresses)
+
+
+def search(rows: QuerySet[Any], column: str, addresses: set[str]) -> Iterator[Any]:
+    """Return rows whose JSON column may contain one of the addresses: a superset, to be checked in Python.
+
+    The database compares what is written alike everywhere: the longest part of the domain in ASCII letters.
+    Databases fold and escape other letters in different ways.
+    """
+    parts = Q()
+    for address in addresses:
+        domain = address.rpartition("@")[2]
+        longest = max(re.findall(r"[a-z0-9.-]+", domain), key=len, default="")
+        parts |= Q(text__contains=longest) if longest else Q(pk__isnull=False)
+    text = Lower(Cast(column, TextField()))
+    found: Iterator[Any] = rows.annotate(text=text).filter(parts).order_by("pk").iterator(chunk_size=500)
+    return found

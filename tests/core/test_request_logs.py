@@ -1,0 +1,64 @@
+"""Django's own request logs contain no token of our links and webhooks."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from django.test import Client
+
+from django_meetergo import links, request_logs
+from django_meetergo.models import Booking
+from tests.pages.conftest import site, visitor  # noqa: F401 - fixtures
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _keep_logs(caplog):
+    caplog.set_level(logging.INFO, "django")
+
+
+def test_a_refused_delivery_does_not_log_the_token(meetergo_sandbox, settings, caplog):
+    [token] = settings.MEETERGO["WEBHOOK_TOKENS"]
+    for body in (b"no JSON", b"x" * 300_000):
+        assert (
+            Client().post(f"/book/webhooks/{token}/", body, content_type="application/json").status_code
+            >= 400
+        )
+    assert "/book/webhooks/[token]/" in caplog.text
+    assert token not in caplog.text
+
+
+def test_a_refused_change_does_not_log_the_link(visitor, caplog):  # noqa: F811
+    visitor.book()
+    path = links.get_manage_path(Booking.objects.get().attendee)
+    strict = Client(enforce_csrf_checks=True)
+    assert strict.post(f"{path}cancel/").status_code >= 400
+    assert strict.put(path).status_code == 405
+    token = path.strip("/").split("/")[-1]
+    assert "[token]" in caplog.text
+    assert token not in caplog.text
+
+
+def test_the_log_of_runserver_shows_no_signed_link(visitor, caplog):  # noqa: F811
+    visitor.book()
+    path = links.get_manage_path(Booking.objects.get().attendee)
+    logging.getLogger("django.server").info('"GET %s HTTP/1.1" 200 5', path)
+    assert '"GET /book/manage/[token]/ HTTP/1.1" 200 5' in caplog.text
+
+
+def test_other_paths_are_logged_as_they_are(client, caplog):
+    client.get("/webhooks/not-ours/")
+    assert "/webhooks/not-ours/" in caplog.text
+
+
+def test_installing_the_filters_twice_adds_one():
+    request_logs.install_filters()
+    request_logs.install_filters()
+    found = [
+        item
+        for item in logging.getLogger("django.request").filters
+        if isinstance(item, request_logs.MaskTokens)
+    ]
+    assert len(found) == 1

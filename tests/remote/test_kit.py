@@ -1,0 +1,64 @@
+"""The test kit: it refuses what would make a test meaningless, and leaves the site's own cache alone."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.cache import cache as site_cache
+
+from django_meetergo.exceptions import CircuitOpen, RateLimitReached
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("route", ["PATCH /v4/appointment/{id}/cancel", "POST /v4/bookings", "POST"])
+def test_a_route_that_does_not_exist_is_refused(meetergo_sandbox, route):
+    """A count of requests that can never be sent is always 0, and a fault for them never applies."""
+    with pytest.raises(ValueError, match="The sandbox has no route"):
+        meetergo_sandbox.count_requests(route)
+    with pytest.raises(ValueError, match="The sandbox has no route"):
+        meetergo_sandbox.fail_next(route)
+
+
+def test_a_fault_that_does_not_exist_is_refused(meetergo_sandbox):
+    with pytest.raises(ValueError, match="statsu_before"):
+        meetergo_sandbox.fail_next(kind="statsu_before")
+
+
+def test_requests_are_counted_by_route_and_by_pattern(meetergo_sandbox):
+    client = meetergo_sandbox.client()
+    client.get_current_user()
+    client.list_webhooks()
+    assert meetergo_sandbox.count_requests("GET /v4/user/me") == 1
+    assert meetergo_sandbox.count_requests("GET *") == 2
+    assert meetergo_sandbox.count_requests("POST *") == 0
+    assert meetergo_sandbox.count_requests("POST /v4/appointment/{appointment}/cancel") == 0
+
+
+def test_clearing_availability_leaves_the_entries_of_the_site(meetergo_sandbox):
+    site_cache.set("site", "theirs", 60)
+    meetergo_sandbox.list_free_starts()
+    meetergo_sandbox.clear_availability()
+    assert site_cache.get("site") == "theirs"
+    before = meetergo_sandbox.count_requests("GET /v4/booking-availability")
+    meetergo_sandbox.list_free_starts()
+    assert meetergo_sandbox.count_requests("GET /v4/booking-availability") > before
+
+
+def test_resetting_the_rate_limit_frees_the_permits_and_closes_the_circuit(meetergo_sandbox, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 2}
+    client = meetergo_sandbox.client("sync")
+    client.rate_limiter.acquire("write")
+    client.rate_limiter.block(10)
+    client.circuit.record_refusal()
+    with pytest.raises(CircuitOpen):
+        client.get_current_user()
+    client.circuit.reset()
+    with pytest.raises(RateLimitReached):
+        client.get_current_user()
+
+    client.circuit.record_refusal()
+    meetergo_sandbox.reset_rate_limit()
+
+    client.rate_limiter.acquire("write")
+    client.rate_limiter.acquire("write")
+    assert not client.circuit.is_open

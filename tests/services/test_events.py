@@ -1,0 +1,184 @@
+"""What dispatching events promises to the receivers of a site."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import pytest
+from django.core import mail
+
+from django_meetergo import signals
+from django_meetergo.models import Booking, Event
+from django_meetergo.services import events
+from django_meetergo.services.booking.outcomes import give_up_search
+
+pytestmark = pytest.mark.django_db
+
+
+@contextmanager
+def connected(*receivers, signal=signals.appointment_booked):
+    for receiver in receivers:
+        signal.connect(receiver)
+    try:
+        yield
+    finally:
+        for receiver in receivers:
+            signal.disconnect(receiver)
+
+
+class Receiver:
+    """A receiver that counts its calls and fails while it has an error."""
+
+    def __init__(self, error=None):
+        self.calls, self.error = 0, error
+        self.__qualname__ = self.__name__ = f"receiver_{id(self)}"
+
+    def __call__(self, **kwargs):
+        self.calls += 1
+        if self.error:
+            raise self.error
+
+
+def run_for_days(kit, days):
+    for _ in range(days * 6):
+        kit.run_due(after=4 * 3600)
+
+
+@pytest.mark.parametrize("error", [ValueError("broken"), SystemExit(1)], ids=["error", "exit"])
+def test_only_the_receiver_that_failed_is_called_again(meetergo_sandbox, book, error):
+    """The others have their event already; whatever is raised, the worker goes on."""
+    broken, healthy = Receiver(error), Receiver()
+    with connected(broken, healthy):
+        book()
+        meetergo_sandbox.run_due()
+        assert (broken.calls, healthy.calls) == (1, 1)
+        broken.error = None
+        meetergo_sandbox.run_due(after=5)
+
+    assert (broken.calls, healthy.calls) == (2, 1)
+    event = Event.objects.get(kind="appointment_booked")
+    assert event.dispatched_at
+    assert event.receivers == {}
+
+
+def test_a_receiver_that_always_fails_is_given_up_and_named(meetergo_sandbox, book):
+    """After three days it is dead: its path and its error are stored, and it is not called any more."""
+    broken, healthy = Receiver(ValueError("no such table")), Receiver()
+    with connected(broken, healthy):
+        book()
+        run_for_days(meetergo_sandbox, 4)
+        calls = broken.calls
+        run_for_days(meetergo_sandbox, 1)
+
+    assert (broken.calls, healthy.calls) == (calls, 1)
+    assert calls < 40
+    event = Event.objects.get(kind="appointment_booked")
+    [dead] = [result for result in event.receivers.values() if result["state"] == "dead"]
+    assert (dead["tries"], dead["error"]) == (calls, "ValueError: no such table")
+    assert (event.dispatched_at, event.next_at) == (None, None)
+
+
+def test_an_event_that_was_given_up_can_be_tried_again(meetergo_sandbox, book):
+    """Only the dead receiver is called, and the event is dispatched then."""
+    broken, healthy = Receiver(ValueError("broken")), Receiver()
+    with connected(broken, healthy):
+        book()
+        run_for_days(meetergo_sandbox, 4)
+        broken.error = None
+        event = Event.objects.get(kind="appointment_booked")
+        assert events.retry_event(event=event, now=meetergo_sandbox.now())
+        meetergo_sandbox.run_due()
+
+    event.refresh_from_db()
+    assert event.dispatched_at
+    assert healthy.calls == 1
+
+
+def test_an_async_receiver_is_called_too(meetergo_sandbox, book):
+    """As by ``Signal.send``."""
+    called = []
+
+    async def receive(**kwargs):
+        called.append(kwargs["event_key"])
+
+    with connected(receive):
+        book()
+        meetergo_sandbox.run_due()
+
+    assert len(called) == 1
+
+
+def test_a_mail_server_that_is_away_repeats_no_receiver(meetergo_sandbox, book, settings):
+    """The mail is one receiver among the others."""
+    receiver = Receiver()
+    settings.EMAIL_BACKEND = "no.such.backend"
+    with connected(receiver, signal=signals.booking_closed):
+        booking = book(send=False)
+        Booking.objects.filter(pk=booking.pk).update(defer_consent=True)
+        meetergo_sandbox.fail_next(kind="status_before", status=429, times=-1)
+        for _ in range(4):
+            meetergo_sandbox.clear_availability()
+            meetergo_sandbox.run_due(after=400)
+        settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+        meetergo_sandbox.run_due(after=3600)
+
+    assert receiver.calls == 1
+    assert len(mail.outbox) == 1
+
+
+# Alerts
+
+
+@pytest.fixture
+def alerts(settings):
+    settings.MEETERGO = {**settings.MEETERGO, "ALERT_EMAILS": ["desk@site.example"]}
+    return mail.outbox
+
+
+def test_staff_are_mailed_once_for_a_booking_that_is_left_to_them(meetergo_sandbox, book, alerts):
+    """The signal is sent once as well."""
+    meetergo_sandbox.fail_next(kind="drop_before")
+    booking = book()
+    receiver = Receiver()
+    with connected(receiver, signal=signals.booking_needs_staff):
+        for _ in range(2):
+            give_up_search(booking, meetergo_sandbox.now())
+            meetergo_sandbox.run_due()
+
+    assert receiver.calls == 1
+    [message] = alerts
+    assert message.to == ["desk@site.example"]
+    assert booking.reference in message.subject + message.body
+    assert booking.email not in message.body
+
+
+def test_a_refused_key_is_mailed_once(meetergo_sandbox, alerts):
+    """Not with every round of the workers."""
+    meetergo_sandbox.expire_key()
+    for _ in range(4):
+        meetergo_sandbox.run_due(after=600, periodic=True)
+
+    assert len(alerts) == 1
+    assert "API key" in alerts[0].subject
+
+
+def test_an_outage_is_mailed_once_when_it_has_lasted_long(meetergo_sandbox, alerts):
+    """A short one is not worth a mail; the next long one is."""
+    kit = meetergo_sandbox
+
+    def fail_for(minutes):
+        kit.fail_next("*", "status_before", status=503, times=-1)
+        for _ in range(minutes // 10):
+            kit.clear_availability()
+            kit.run_due(after=600, periodic=True)
+        kit.sandbox.faults.clear()
+        for _ in range(3):
+            kit.clear_availability()
+            kit.run_due(after=1000, periodic=True)
+
+    fail_for(20)
+    assert alerts == []
+    fail_for(90)
+    assert len(alerts) == 1
+    fail_for(90)
+    assert len(alerts) == 2

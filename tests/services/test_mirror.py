@@ -1,0 +1,147 @@
+"""The mirror: documents that no column can hold, relations that come late, moves that nobody counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from django_meetergo.models import Appointment, Event, MeetingType
+from django_meetergo.services.mirror import appointments as mirror
+from django_meetergo.services.mirror.appointments import record_appointment, record_appointments
+from django_meetergo.services.sync.appointments import sync_appointments
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def documents(meetergo_sandbox):
+    """Three appointments as meetergo shows them."""
+    kit = meetergo_sandbox
+    kit.sync_directory()
+    for start in kit.list_free_starts()[:3]:
+        kit.occupy_slot(start)
+    return [kit.client().get_appointment(one.id) for one in kit.appointments()]
+
+
+def record(kit, documents):
+    return record_appointments(connection="default", documents=documents, now=kit.now())
+
+
+def twice(attendees):
+    return (*attendees, *attendees)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"attendees": twice}, "named twice"),
+        ({"attendees": lambda old: tuple(replace(one, id="") for one in twice(old))}, "without an id"),
+        ({"attendees": lambda old: (replace(old[0], id="x" * 129),)}, "attendee id longer than 128"),
+        ({"meeting_link": lambda _: f"https://example.com/{'x' * 1000}"}, "meeting link longer than 1000"),
+        ({"reschedule_count": lambda _: 10**30}, "out of range"),
+    ],
+)
+def test_a_part_that_no_column_holds_is_left_out_and_reported(meetergo_sandbox, documents, changes, reason):
+    """The appointment and its neighbours are stored without it."""
+    odd, *others = documents
+    changed = {name: change(getattr(odd, name)) for name, change in changes.items()}
+
+    recorded = record(meetergo_sandbox, [replace(odd, **changed), *others])
+
+    assert set(recorded.appointments) == {one.id for one in documents}
+    [skipped] = recorded.skipped[:1]
+    assert skipped.remote_id == odd.id
+    assert reason in skipped.reason
+
+
+def test_an_appointment_that_cannot_be_stored_is_skipped_and_its_neighbours_are_not(
+    meetergo_sandbox, documents
+):
+    """An id longer than its column, or a value that no database takes."""
+    first, second, third = documents
+    odd = replace(second, id="x" * 129)
+    impossible = replace(third, raw={"at": object()})
+
+    recorded = record(meetergo_sandbox, [first, odd, impossible])
+
+    assert set(recorded.appointments) == {first.id}
+    assert [one.remote_id for one in recorded.skipped] == ["x" * 128, third.id]
+    assert Appointment.objects.get().remote_id == first.id
+
+
+def test_an_appointment_that_another_process_stores_meanwhile_is_returned(
+    meetergo_sandbox, documents, monkeypatch
+):
+    """Between the first read of the rows and the write, a second process stores the same document."""
+    write = mirror.write_appointments
+
+    def write_after_another(connection, chosen, **options):
+        monkeypatch.setattr(mirror, "write_appointments", write)
+        write(connection, chosen, **options)
+        return write(connection, chosen, **options)
+
+    monkeypatch.setattr(mirror, "write_appointments", write_after_another)
+
+    row = record_appointment(connection="default", document=documents[0], now=meetergo_sandbox.now())
+
+    assert row == Appointment.objects.get()
+
+
+def test_an_appointment_of_an_unknown_type_is_linked_when_the_type_is_known(meetergo_sandbox, documents):
+    """The document has not changed meanwhile, so the directory completes the relation."""
+    kit = meetergo_sandbox
+    MeetingType.objects.all().delete()
+    record(kit, documents)
+    assert Appointment.objects.filter(meeting_type=None).count() == 3
+
+    kit.sync_directory()
+
+    assert set(Appointment.objects.values_list("meeting_type__slug", flat=True)) == {"intro-call"}
+
+
+def test_a_host_that_is_named_by_its_id_only_is_linked_and_named_later(meetergo_sandbox, documents):
+    """The relation is complete at once; the directory brings the name."""
+    kit = meetergo_sandbox
+    document = documents[0]
+    [host_id] = document.host_ids
+    kit.meeting_type().hosts.model.objects.filter(remote_id=host_id).delete()
+
+    record(kit, [replace(document, hosts=())])
+    host = Appointment.objects.get().hosts.get()
+    assert (host.remote_id, host.name) == (host_id, "")
+
+    kit.sync_directory()
+    host.refresh_from_db()
+    assert host.name
+
+
+def test_every_move_is_an_event_though_meetergo_does_not_count_them(meetergo_sandbox, documents):
+    """A→B→A→B→A without ``rescheduleCount`` are four moves."""
+    kit = meetergo_sandbox
+    there, back = documents[0].start, documents[1].start
+    for start in (there, back, there, back, there):
+        now = kit.travel(seconds=1)
+        moved = replace(documents[0], start=start, reschedule_count=1, updated_at=now, raw={"at": str(now)})
+        row = record_appointment(connection="default", document=moved, now=now)
+
+    assert Event.objects.filter(kind="appointment_rescheduled").count() == 4
+    assert row.reschedule_count == 5
+
+
+def test_a_sync_gets_past_an_appointment_that_cannot_be_stored(meetergo_sandbox):
+    """The page is stored without it, and the run names it with its reason."""
+    kit = meetergo_sandbox
+    kit.sync_directory()
+    for start in kit.list_free_starts()[:3]:
+        kit.occupy_slot(start)
+    odd, *others = kit.appointments()
+    odd.attendees[0].id = "x" * 129
+
+    run = sync_appointments(connection="default", client=kit.client("sync"), now=kit.now())
+
+    assert run.state == "done"
+    assert Appointment.objects.filter(remote_id__in=[one.id for one in others]).count() == 2
+    assert {"kind": "appointment", "id": odd.id} == {
+        key: value for key, value in run.skipped[0].items() if key != "reason"
+    }
