@@ -131,3 +131,13 @@ def test_a_new_public_id_revokes_the_token(front_end, managed):
 
     Attendee.objects.update(public_id=uuid.uuid4())
     assert get_problem_type(front_end.get(managed)) == "not-found"
+
+
+def test_too_many_changes_are_429_and_say_when(front_end, managed, settings):
+    """The limit of the pages; the answer names the time after which a change is accepted again."""
+    settings.MEETERGO = {**settings.MEETERGO, "MAX_CHANGES_PER_HOUR": 1}
+    starts = list_new_starts(front_end, managed)
+    assert front_end.post(managed + "reschedule/", {"start": starts[5]}).status_code == 200
+    answer = front_end.post(managed + "reschedule/", {"start": starts[9]})
+    assert (answer.status_code, get_problem_type(answer)) == (429, "too-many-changes")
+    assert 0 < int(answer["Retry-After"]) <= 3600

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil
 from typing import Any, NoReturn
 
 from django.db.models import Model
@@ -34,7 +33,12 @@ from django_meetergo.contrib.rest_framework.operations import (
     build_header,
     describe_operation,
 )
-from django_meetergo.contrib.rest_framework.problems import Problem, build_invalid, build_unavailable
+from django_meetergo.contrib.rest_framework.problems import (
+    Problem,
+    build_invalid,
+    build_limited,
+    build_unavailable,
+)
 from django_meetergo.contrib.rest_framework.serializers.base import build_url
 from django_meetergo.contrib.rest_framework.serializers.bookings import (
     BookingRequestSerializer,
@@ -225,7 +229,7 @@ class Submission:
         except IdempotencyKeyReused:
             raise Problem(problems.KEY_REUSED) from None
         except TooManyBookings as error:
-            raise build_too_many(error) from None
+            raise build_limited(problems.TOO_MANY_BOOKINGS, error.retry_after) from None
         except InvalidRequest as error:
             raise build_invalid_booking(error) from None
 
@@ -315,13 +319,6 @@ def build_invalid_booking(error: InvalidRequest) -> Problem:
     field = "answers" if error.field == "custom_fields" else error.field
     code, message = INVALID_TEXTS.get(field, ("invalid", NOT_ACCEPTED))
     return build_invalid(field, message, code)
-
-
-def build_too_many(error: TooManyBookings) -> Problem:
-    """Return 429, with ``Retry-After`` where it is known when the next booking is allowed."""
-    seconds = getattr(error, "retry_after", None)
-    headers = {"Retry-After": str(ceil(seconds))} if seconds else {}
-    return Problem(problems.TOO_MANY_BOOKINGS, headers=headers)
 
 
 # Following a booking

@@ -14,10 +14,15 @@ from django.utils.translation import gettext_lazy
 from django_meetergo import timezones
 from django_meetergo.contrib.rest_framework import problems
 from django_meetergo.contrib.rest_framework.availability import HORIZON, list_alternative_slots
-from django_meetergo.contrib.rest_framework.problems import Problem, build_invalid, build_unavailable
+from django_meetergo.contrib.rest_framework.problems import (
+    Problem,
+    build_invalid,
+    build_limited,
+    build_unavailable,
+)
 from django_meetergo.contrib.rest_framework.serializers.base import count_minutes
 from django_meetergo.contrib.rest_framework.serializers.problems import CHANGE_REASONS
-from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest
+from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest, TooManyChanges
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
 from django_meetergo.presentation.forms import NOT_ACCEPTED
 from django_meetergo.services.changes.requests import (
@@ -98,6 +103,8 @@ def raise_refused(error: ChangeNotAllowed | InvalidRequest) -> NoReturn:
     """Raise the problem of a change that the site refuses before anything is sent."""
     if isinstance(error, InvalidRequest):
         raise build_invalid_change(error) from None
+    if isinstance(error, TooManyChanges):
+        raise build_limited(problems.TOO_MANY_CHANGES, error.retry_after) from None
     if error.reason == "change_in_progress":
         raise Problem(problems.CHANGE_IN_PROGRESS) from None
     is_plain = str(error) == f"The appointment cannot be changed: {error.reason}."

@@ -198,6 +198,7 @@ class ManageCancel(ManageView):
         {200: ManagedSerializer, 202: ManagedSerializer},
         *WITH_BODY,
         problems.NOT_FOUND,
+        problems.TOO_MANY_CHANGES,
         *CHANGE,
         parameters=[TOKEN],
         retry_after=[200, 202],
@@ -227,6 +228,7 @@ class ManageReschedule(ManageView):
         *WITH_BODY,
         problems.NOT_FOUND,
         problems.SLOT_TAKEN,
+        problems.TOO_MANY_CHANGES,
         *CHANGE,
         parameters=[TOKEN],
         retry_after=[200, 202],
@@ -253,7 +255,7 @@ def ensure_can_reschedule(attendee: Attendee, start: datetime, now: datetime) ->
     appointment, meeting_type = attendee.appointment, find_bookable_type(attendee)
     decision = apply_policy(Kind.RESCHEDULE, attendee, now)
     if not decision.allowed:
-        raise build_not_allowed(decision.reason, getattr(decision, "message", ""))
+        raise build_not_allowed(decision.reason, decision.message)
     if meeting_type is None:
         raise build_not_allowed("unavailable")
     if not now < start <= now + HORIZON or start == appointment.start:

@@ -106,6 +106,11 @@ TOO_MANY_BOOKINGS = ProblemType(
     HTTPStatus.TOO_MANY_REQUESTS,
     gettext_noop("There have been too many bookings; nothing was booked."),
 )
+TOO_MANY_CHANGES = ProblemType(
+    "too-many-changes",
+    HTTPStatus.TOO_MANY_REQUESTS,
+    gettext_noop("This appointment has been changed too often; try again later."),
+)
 THROTTLED = ProblemType(
     "throttled", HTTPStatus.TOO_MANY_REQUESTS, gettext_noop("Too many requests; try again later.")
 )
@@ -179,6 +184,11 @@ def build_unavailable(seconds: float | None = None, **members: Any) -> Problem:
     return Problem(
         UNAVAILABLE, headers={"Retry-After": str(ceil(seconds or DEFAULT_RETRY_SECONDS))}, **members
     )
+
+
+def build_limited(kind: ProblemType, seconds: float) -> Problem:
+    """Return 429 of a limit that ends after these seconds."""
+    return Problem(kind, headers={"Retry-After": str(ceil(seconds))})
 
 
 def build_problem(error: Exception) -> Problem | None:
