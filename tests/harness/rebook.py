@@ -103,6 +103,8 @@ def make_site(url: str, caches: dict[str, Any], sabotage: str | None) -> workers
         REBOOK={"days": 7, "attempts": MOST_ATTEMPTS, "minutes": 10},
         OUTCOME_DEADLINE=2,
         LEASE=10,
+        TIMEOUT=2,
+        TIMEOUT_BACKGROUND=2,
     )
 
 
