@@ -97,7 +97,7 @@ def absence_deletes(patch: pytest.MonkeyPatch) -> None:
 
 def no_open_key(patch: pytest.MonkeyPatch) -> None:
     """Let a person have several open bookings of one type."""
-    patch.setattr(Booking, "hash_open_booking_key", lambda booking: uuid4().hex)
+    patch.setattr(Booking, "hash_open_booking_key", lambda booking, booked_by: uuid4().hex)
 
 
 def no_fencing(patch: pytest.MonkeyPatch) -> None:

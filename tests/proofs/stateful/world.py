@@ -41,7 +41,8 @@ from django_meetergo.services import clients, events, scheduler
 from django_meetergo.services.availability import refresh
 from django_meetergo.services.matching import REFERENCE_KEY
 from django_meetergo.services.sync.appointments import sync_appointments
-from django_meetergo.services.webhooks.receive import BOOKING_EVENTS, find_connection, receive_delivery
+from django_meetergo.services.webhooks import receive
+from django_meetergo.services.webhooks.receive import BOOKING_EVENTS, find_connection
 from django_meetergo.testing.guards import OpenTransaction
 from django_meetergo.testing.kit import BOOK, SandboxKit
 from django_meetergo.testing.sandbox_adapter import SandboxAdapter
@@ -306,7 +307,7 @@ class World:
         token = urlsplit(endpoint).path.split("/")[2]
         found = find_connection(token)
         assert found is not None
-        receive_delivery(connection=found, body=body, now=self.kit.now())
+        receive.receive_delivery(connection=found, body=body, now=self.kit.now())
         document = json.loads(body)
         if document.get("updatedAt"):
             known = self.delivered.get(document["id"], "")
