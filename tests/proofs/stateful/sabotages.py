@@ -44,7 +44,7 @@ def retry_on_timeout(patch: pytest.MonkeyPatch) -> None:
 def send_before_commit(patch: pytest.MonkeyPatch) -> None:
     """Store the attempt after the request instead of before it."""
 
-    def begin_attempt(booking: Booking, now: Any) -> Any:
+    def begin_attempt(booking: Booking, now: Any, known_attendee_ids: Any = None) -> Any:
         lease = Booking.objects.filter(state="received").claim(
             booking.pk, now=now, lease=get_settings().lease
         )
