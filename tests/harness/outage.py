@@ -177,8 +177,8 @@ class Visitor:
         form = self.send("get", f"{path}details/", start=start).content.decode()
         given = {"first_name": "Jane", "last_name": self.name, "email": f"{self.name}@example.com"}
         response = self.send("post", f"{path}details/", **given, **read_hidden(form))
-        if response.status_code == 200 and 'name="queue"' in (page := response.content.decode()):
-            response = self.send("post", f"{path}details/", **given, **read_hidden(page), queue="1")
+        if response.status_code == 200 and 'name="defer"' in (page := response.content.decode()):
+            response = self.send("post", f"{path}details/", **given, **read_hidden(page), defer="1")
         if response.status_code == 303:
             self.send("get", response["Location"])
 
