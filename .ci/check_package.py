@@ -38,7 +38,10 @@ settings.configure(
         "django.contrib.messages", "django.contrib.sessions", "django_meetergo",
     ],
     MEETERGO={"API_KEY": "rgo-sandbox0000000000000000000000000", "SANDBOX": True, "BASE_URL": URL},
-    SILENCED_SYSTEM_CHECKS=["admin.E403", "admin.E408", "admin.E409", "admin.E410"],
+    TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
+    SILENCED_SYSTEM_CHECKS=[
+        "admin.E402", "admin.E403", "admin.E404", "admin.E408", "admin.E409", "admin.E410",
+    ],
 )
 import django
 django.setup()
