@@ -20,6 +20,8 @@ from django_meetergo.testing.factories import MeetingTypeFactory
 
 VALID = {"API_KEY": "rgo-sandbox0000000000000000000000000", "SANDBOX": True}
 
+pytestmark = pytest.mark.django_db  # newer Djangos run database checks each time
+
 
 def check(settings, *, deploy=False, **changes):
     """Return the messages for valid settings with these changes, by id."""

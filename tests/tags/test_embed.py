@@ -142,6 +142,7 @@ def test_only_https_urls_of_allowed_hosts_are_embedded(site_page, settings, url)
         site_page.render(TAGS[0], url=url)
 
 
+@pytest.mark.django_db
 def test_a_site_can_allow_a_host_of_its_own(settings):
     settings.MEETERGO = {**settings.MEETERGO, "EMBED_HOSTS": ["book.clinic.example"]}
     assert validate_embed_url("https://book.clinic.example/anna")
