@@ -9,7 +9,6 @@ from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import connection
 
 from django_meetergo import tasks
 from django_meetergo.cache import cache
@@ -203,16 +202,6 @@ def test_a_cancelled_time_comes_back_with_the_next_refresh(kit, book):
 
 
 @pytest.mark.django_db(transaction=True)
-def close_connection_after(act):
-    """Run in a thread and close its connection: Django leaves one to a database in memory open."""
-    try:
-        act()
-    finally:
-        if connection.connection is not None:
-            connection.connection.close()
-            connection.connection = None
-
-
 def test_fifty_views_of_a_missing_document_cost_one_call(kit):
     """One fetches it; the others wait a short time for the result."""
     meeting_type, now = kit.meeting_type(), kit.now()
@@ -229,7 +218,7 @@ def test_fifty_views_of_a_missing_document_cost_one_call(kit):
         )
         waited.append(time.monotonic() - started)
 
-    threads = [threading.Thread(target=close_connection_after, args=[ask]) for _ in range(50)]
+    threads = [threading.Thread(target=ask) for _ in range(50)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -428,7 +417,7 @@ def test_fifty_who_lose_one_slot_share_one_call_with_the_priority_of_a_view(kit,
             )
         )  # fmt: skip
 
-    threads = [threading.Thread(target=close_connection_after, args=[lose]) for _ in range(50)]
+    threads = [threading.Thread(target=lose) for _ in range(50)]
     for thread in threads:
         thread.start()
     for thread in threads:

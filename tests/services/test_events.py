@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-import django
 import pytest
 from django.core import mail
 
@@ -109,17 +108,10 @@ def test_an_async_receiver_is_called_too(meetergo_sandbox, book):
     assert len(called) == 1
 
 
-def set_mail_backend(settings, path):
-    if django.VERSION >= (6, 1):
-        settings.MAILERS = {"default": {"BACKEND": path}}
-    else:
-        settings.EMAIL_BACKEND = path
-
-
 def test_a_mail_server_that_is_away_repeats_no_receiver(meetergo_sandbox, book, settings):
     """The mail is one receiver among the others."""
     receiver = Receiver()
-    set_mail_backend(settings, "no.such.backend")
+    settings.EMAIL_BACKEND = "no.such.backend"
     with connected(receiver, signal=signals.booking_closed):
         booking = book(send=False)
         Booking.objects.filter(pk=booking.pk).update(defer_consent=True)
@@ -127,7 +119,7 @@ def test_a_mail_server_that_is_away_repeats_no_receiver(meetergo_sandbox, book, 
         for _ in range(4):
             meetergo_sandbox.clear_availability()
             meetergo_sandbox.run_due(after=400)
-        set_mail_backend(settings, "django.core.mail.backends.locmem.EmailBackend")
+        settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
         meetergo_sandbox.run_due(after=3600)
 
     assert receiver.calls == 1
