@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cache
 from types import NoneType, UnionType
@@ -106,7 +106,6 @@ class RetentionKeys(TypedDict, total=False):
     events: int
 
 
-KNOWN_KEYS = frozenset(item.name for item in fields(Settings))
 #: Numbers that must be greater than 0; all others must be 0 or greater.
 POSITIVE = frozenset({
     "REQUESTS_PER_MINUTE", "TIMEOUT", "TIMEOUT_BACKGROUND", "OUTCOME_DEADLINE", "LEASE", "SYNC_INTERVAL",
@@ -117,11 +116,6 @@ POSITIVE = frozenset({
 def get_raw_settings() -> Any:
     """Return ``MEETERGO`` as the site wrote it, unchecked."""
     return getattr(django_settings, SETTING_NAME, {})
-
-
-def list_unknown_keys() -> list[str]:
-    """Return the keys of ``MEETERGO`` that do not exist, sorted."""
-    return sorted(set(get_raw_settings()) - KNOWN_KEYS)
 
 
 # Types

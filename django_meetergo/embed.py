@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from django_meetergo.conf import get_settings
 
 SCRIPT = "https://cdn.meetergo.com/v4/integration.js"
-ORIGIN = "https://cdn.meetergo.com"
 
 UNSAFE = re.compile(r"[\s\\\x00-\x1f\x7f]")
 

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--restarts", type=int, default=20, help="how often the database is restarted")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
-    return workers.try_alone(run, parser, arguments, SABOTAGES)
+    return workers.run_from_command_line(run, parser, arguments, SABOTAGES)
 
 
 def run(

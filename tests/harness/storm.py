@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--share", type=float, default=0.3)
     parser.add_argument("--variation", choices=VARIATIONS, default="plain")
     parser.add_argument("--seed", type=int, default=1)
-    return workers.try_alone(run, parser, arguments, SABOTAGES)
+    return workers.run_from_command_line(run, parser, arguments, SABOTAGES)
 
 
 def run(
@@ -147,10 +147,5 @@ def reload_pages(url: str, visits: list[Visit], clients: int) -> None:
 SABOTAGES: dict[str, dict[str, str]] = {
     "retry-on-timeout": {
         "django_meetergo.services.booking.sending.mark_unknown": "tests.harness.storm_sabotage.send_again"
-    },
-    "no-reconciliation": {
-        "django_meetergo.services.booking.reconciliation.search_lists": (
-            "tests.harness.storm_sabotage.find_nothing"
-        )
     },
 }

@@ -12,23 +12,16 @@ def send_again(booking: Any, lease: Any, error: Any, now: Any) -> None:
     requeue_booking(booking, lease, error, now=now, give_up=False)
 
 
-def find_nothing(booking: Any, client: Any) -> Any:
-    """Report a complete read in which nothing was found."""
-    from django_meetergo.services.booking.search import Found
-
-    return Found((), complete=True)
-
-
 class FragileRateLimiter:
     """A rate limiter that needs the cache for every call."""
 
     def __init__(self, fingerprint: str, per_minute: int, cache: Any, **options: Any) -> None:
         self.cache, self.fingerprint = cache, fingerprint
 
-    def take(self, priority: str) -> None:
+    def acquire(self, priority: str) -> None:
         from django.core.cache import cache
 
         cache.set(f"harness:{self.fingerprint}", priority)
 
     def block(self, seconds: float) -> None:
-        """Do nothing: only ``take`` matters here."""
+        """Do nothing: only ``acquire`` matters here."""

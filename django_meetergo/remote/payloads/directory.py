@@ -29,7 +29,6 @@ from django_meetergo.remote.payloads.reading import (
 ENABLED_WORDS = frozenset({"enabled", "enable", "always", "on", "true", "yes"})
 MAX_PAGE_LINK_LENGTH = 500
 MAX_LOCATION_LENGTH = 500
-LOCATION_KEYS = ("location", "address", "name", "label", "value")
 DISABLED_WORDS = frozenset({"disabled", "disable", "never", "off", "false", "no"})
 
 
