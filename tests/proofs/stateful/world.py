@@ -25,7 +25,7 @@ from django.dispatch import Signal
 from django_meetergo import clock as site_clock
 from django_meetergo.exceptions import MeetergoError, RemoteError
 from django_meetergo.models import AppointmentChange, Booking, Connection, Event, WebhookDelivery
-from django_meetergo.models.leases import Leased
+from django_meetergo.models.leases import Lease, Leased, LeasedQuerySet
 from django_meetergo.remote import circuit_breaker, rate_limit, transport
 from django_meetergo.remote.circuit_breaker import CircuitBreaker
 from django_meetergo.remote.rate_limit import RateLimiter
@@ -121,6 +121,7 @@ class World:
         self.sandbox.deliveries.transport = self.deliver_to_site
         self.patch_time(patch)
         self.skip_empty_reads(patch)
+        self.watch_claims(patch)
         patch.setitem(transport.ADAPTERS, BASE_URL, SandboxAdapter(self.wsgi))
         patch.setattr(self.sandbox, "apply_later", self.apply_later)
         connection.execute_wrappers.append(self.on_statement)
@@ -174,6 +175,18 @@ class World:
             return 0 if is_idle else run_rows(kind, watch)
 
         patch.setattr(scheduler, "run_due_rows", run_rows_if_any)
+
+    def watch_claims(self, patch: pytest.MonkeyPatch) -> None:
+        """Forget a lost lease when its row is claimed again: what follows is new work."""
+        claim = LeasedQuerySet.claim
+
+        def claim_and_forget(rows: LeasedQuerySet[Any], pk: int, **given: Any) -> Lease | None:
+            lease = claim(rows, pk, **given)
+            if lease is not None and not self.stalled:
+                self.lost_leases.pop((rows.model, pk), None)
+            return lease
+
+        patch.setattr(LeasedQuerySet, "claim", claim_and_forget)
 
     # Examples
 
