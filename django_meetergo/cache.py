@@ -23,8 +23,9 @@ from django_meetergo.conf import get_settings
 
 logger = logging.getLogger(__name__)
 
-#: A call that takes longer suspends the cache, as a failure does.
+#: So many answers in a row that took longer suspend the cache, as a failure does. One may be a busy machine.
 SLOW_SECONDS = 0.5
+SLOW_ANSWERS = 2
 #: How long the cache is not used after a failure. Doubles with each further failure.
 FIRST_PAUSE_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 60.0
@@ -36,7 +37,7 @@ ENTRY_ERRORS = (ValueError, TypeError, AttributeError, LookupError, EOFError, pi
 class SafeCache:
     """A cache whose methods return ``default`` whenever the cache cannot answer.
 
-    After a failure or a slow answer this process does not use the cache for a while. Then one caller tests
+    After a failure or slow answers this process does not use the cache for a while. Then one caller tests
     it, and the others go on without it until the test has succeeded.
     """
 
@@ -47,7 +48,7 @@ class SafeCache:
 
     def reset(self) -> None:
         """Use the cache again at once, as a new process would."""
-        self._pause, self._suspended_until = 0.0, 0.0
+        self._pause, self._suspended_until, self._slow_answers = 0.0, 0.0, 0
 
     def forget_entries(self) -> None:
         """Make this process ignore all entries stored so far. For tests: entries of the site stay."""
@@ -110,8 +111,9 @@ class SafeCache:
             self._suspend(f"{type(error).__name__}: {error}")
             return default
         seconds = time.monotonic() - started
-        if seconds > SLOW_SECONDS:
-            self._suspend(f"an answer took {seconds:.1f} s")
+        self._slow_answers = self._slow_answers + 1 if seconds > SLOW_SECONDS else 0
+        if self._slow_answers >= SLOW_ANSWERS:
+            self._suspend(f"{self._slow_answers} answers in a row were slow, the last took {seconds:.1f} s")
         elif self._pause:
             logger.info("The cache answers again.")
             self.reset()

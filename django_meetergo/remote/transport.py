@@ -38,6 +38,9 @@ ADAPTERS: dict[str, BaseAdapter] = {}
 #: Called with (method, route) before each attempt. An exception prevents the attempt.
 BEFORE_SEND: list[Callable[[str, str], None]] = []
 
+#: Waits before a retry. The test kit moves the sandbox's clock instead.
+sleep: Callable[[float], object] = time.sleep
+
 READ_ATTEMPTS = 3
 RETRY_STATUSES = frozenset({429, 502, 503, 504})
 BACKOFF_SECONDS = 0.5
@@ -88,7 +91,7 @@ class Transport:
             attempt += 1
             if not _can_retry(outcome, attempt) or time.monotonic() + pause >= ends:
                 raise outcome
-            time.sleep(pause)
+            sleep(pause)
 
     def _prepare(
         self,

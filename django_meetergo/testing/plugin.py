@@ -25,11 +25,13 @@ def meetergo_sandbox(settings: Any) -> Iterator[SandboxKit]:
     sandbox = Sandbox(rate_limit=False)
     use_sandbox(settings, BASE_URL)
     transport.ADAPTERS[BASE_URL] = SandboxAdapter(sandbox.wsgi)
+    kit = SandboxKit(sandbox, base_url=BASE_URL)
+    sleep, transport.sleep = transport.sleep, lambda seconds: kit.travel(seconds=seconds)
     try:
-        kit = SandboxKit(sandbox, base_url=BASE_URL)
         kit.clear_availability()
         yield kit
     finally:
+        transport.sleep = sleep
         del transport.ADAPTERS[BASE_URL]
         sandbox.close()
 

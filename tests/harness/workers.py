@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any
+from unittest import mock
 from uuid import uuid4
 
 REDIS = os.environ.get("HARNESS_REDIS_URL", "redis://127.0.0.1:6379/5")
 BOOT_TIMEOUT = 120  # seconds until every process must be ready
+#: The cache is healthy here, however slowly a busy machine answers.
+HEALTHY_CACHE = {"SLOW_SECONDS": 60.0}
 
 gate: Any = None
 stop: Any = None
@@ -118,8 +121,10 @@ def make_site(url: str, caches: Mapping[str, Any], patches: Mapping[str, Any], *
                 **meetergo,
             },
         },
-        # The cache is healthy here, however slowly a busy machine starts the processes.
-        patches={"django_meetergo.cache.SLOW_SECONDS": 60.0, **patches},
+        patches={
+            **{f"django_meetergo.cache.{name}": value for name, value in HEALTHY_CACHE.items()},
+            **patches,
+        },
     )
 
 
@@ -188,7 +193,13 @@ def run_from_command_line(
 
 @contextmanager
 def shared_cache(kind: str = "redis") -> Iterator[dict[str, Any]]:
-    """Yield ``CACHES`` for all processes, and remove the cache's entries afterwards."""
+    """Yield ``CACHES`` for all processes, this one included, and remove the cache's entries afterwards."""
+    with make_cache(kind) as caches, mock.patch.multiple("django_meetergo.cache", **HEALTHY_CACHE):
+        yield caches
+
+
+@contextmanager
+def make_cache(kind: str) -> Iterator[dict[str, Any]]:
     from django.core.cache.backends.redis import RedisCache
     from django.core.management import call_command
     from django.db import connection

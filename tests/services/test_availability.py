@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from datetime import timedelta
 from urllib.parse import parse_qs
@@ -30,6 +29,7 @@ from django_meetergo.services.availability.refresh import (
 )
 from django_meetergo.services.availability.slots import is_offered, list_slots
 from django_meetergo.services.availability.store import find_window, store_document
+from tests.threads import run_at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -218,11 +218,7 @@ def test_fifty_views_of_a_missing_document_cost_one_call(kit):
         )
         waited.append(time.monotonic() - started)
 
-    threads = [threading.Thread(target=ask) for _ in range(50)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_at_once(ask, 50)
 
     assert kit.count_requests(GET) <= 2  # a window's edge may lie within the three days
     assert all(one.times for one in found)
@@ -417,11 +413,7 @@ def test_fifty_who_lose_one_slot_share_one_call_with_the_priority_of_a_view(kit,
             )
         )  # fmt: skip
 
-    threads = [threading.Thread(target=lose) for _ in range(50)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_at_once(lose, 50)
 
     assert len(found) == 50
     assert all(found)

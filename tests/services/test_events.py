@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from django.core import mail
+from django.core.mail.backends.locmem import EmailBackend
 
 from django_meetergo import signals
 from django_meetergo.models import Booking, Event
@@ -108,18 +109,22 @@ def test_an_async_receiver_is_called_too(meetergo_sandbox, book):
     assert len(called) == 1
 
 
-def test_a_mail_server_that_is_away_repeats_no_receiver(meetergo_sandbox, book, settings):
+def test_a_mail_server_that_is_away_repeats_no_receiver(meetergo_sandbox, book, monkeypatch):
     """The mail is one receiver among the others."""
+
+    def refuse(backend, messages):
+        raise ConnectionRefusedError("no mail server")
+
     receiver = Receiver()
-    settings.EMAIL_BACKEND = "no.such.backend"
     with connected(receiver, signal=signals.booking_closed):
         booking = book(send=False)
         Booking.objects.filter(pk=booking.pk).update(defer_consent=True)
         meetergo_sandbox.fail_next(kind="status_before", status=429, times=-1)
-        for _ in range(4):
-            meetergo_sandbox.clear_availability()
-            meetergo_sandbox.run_due(after=400)
-        settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+        with monkeypatch.context() as outage:
+            outage.setattr(EmailBackend, "send_messages", refuse)
+            for _ in range(4):
+                meetergo_sandbox.clear_availability()
+                meetergo_sandbox.run_due(after=400)
         meetergo_sandbox.run_due(after=3600)
 
     assert receiver.calls == 1

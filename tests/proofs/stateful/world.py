@@ -158,9 +158,7 @@ class World:
         fake_time = SimpleNamespace(monotonic=self.time, time=self.time, sleep=self.sleep)
         patch.setattr(site_clock, "time", fake_time)
         patch.setattr(refresh, "time", fake_time)
-        patch.setattr(
-            transport, "time", SimpleNamespace(monotonic=transport.time.monotonic, sleep=self.sleep)
-        )
+        patch.setattr(transport, "sleep", self.sleep)
         patch.setattr(clients, "RateLimiter", partial(UnlimitedRateLimiter, now=self.time, sleep=self.sleep))
         patch.setattr(clients, "CircuitBreaker", partial(CircuitBreaker, now=self.time))
         patch.setattr(VirtualCache, "clock", staticmethod(self.time))
