@@ -64,5 +64,9 @@ class AppointmentChange(Leased):
         return f"{self.get_kind_display()}: {self.get_state_display()}"
 
     @property
+    def connection(self) -> str:
+        return self.appointment.connection
+
+    @property
     def is_open(self) -> bool:
         return self.state in self.OPEN

@@ -52,7 +52,7 @@ def refresh_change_status(*, change: AppointmentChange | None, now: datetime) ->
     if not may_poll("change", change.pk):
         return
     try:
-        client = build_client(change.appointment.connection, "reread")
+        client = build_client(change.connection, "reread")
         if change.state == AppointmentChange.State.RECEIVED:
             send_change(change=change, client=client, now=now)
         else:

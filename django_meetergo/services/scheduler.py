@@ -68,34 +68,13 @@ def send_booking(booking: Booking, now: datetime) -> None:
         booking_sending.send_booking(booking=booking, client=client, now=now)
 
 
-def reconcile_booking(booking: Booking, now: datetime) -> None:
-    client = build_client(booking.connection, "reread")
-    reconciliation.reconcile_booking(booking=booking, client=client, now=now)
+def with_client(do: Callable[..., object], row_name: str, priority: str) -> Callable[[Any, datetime], object]:
+    """Return a handler that calls a service with the row, a client of the row's connection, and the time."""
 
+    def handle(row: Any, now: datetime) -> object:
+        return do(**{row_name: row}, client=build_client(row.connection, priority), now=now)
 
-def check_pending(booking: Booking, now: datetime) -> None:
-    client = build_client(booking.connection, "reread")
-    pending.check_pending(booking=booking, client=client, now=now)
-
-
-def watch_closed_booking(booking: Booking, now: datetime) -> None:
-    client = build_client(booking.connection, "reread")
-    watching.watch_closed_booking(booking=booking, client=client, now=now)
-
-
-def reread_booking(booking: Booking, now: datetime) -> None:
-    client = build_client(booking.connection, "reread")
-    reconciliation.reread_booking(booking=booking, client=client, now=now)
-
-
-def send_change(change: AppointmentChange, now: datetime) -> None:
-    client = build_client(change.appointment.connection, "write")
-    change_sending.send_change(change=change, client=client, now=now)
-
-
-def reconcile_change(change: AppointmentChange, now: datetime) -> None:
-    client = build_client(change.appointment.connection, "reread")
-    change_sending.reconcile_change(change=change, client=client, now=now)
+    return handle
 
 
 def apply_deliveries(delivery: WebhookDelivery, now: datetime) -> None:
@@ -128,14 +107,14 @@ DUE_TABLE = (
     DueRows(
         name="reconcile bookings",
         rows=booking_rows("sending", "unknown"),
-        handler=reconcile_booking,
+        handler=with_client(reconciliation.reconcile_booking, "booking", "reread"),
         policy=retry.BOOKING_SEARCH,
         give_up=lambda booking, now, error: outcomes.give_up_search(booking, now),
     ),
     DueRows(
         name="send changes",
         rows=change_rows(Change.RECEIVED),
-        handler=send_change,
+        handler=with_client(change_sending.send_change, "change", "write"),
         policy=retry.CHANGE_SEND,
         give_up=lambda change, now, error: change_sending.give_up_unclaimed(
             change, retry.CHANGE_SEND, now, error
@@ -144,7 +123,7 @@ DUE_TABLE = (
     DueRows(
         name="reconcile changes",
         rows=change_rows(Change.SENDING, Change.UNKNOWN),
-        handler=reconcile_change,
+        handler=with_client(change_sending.reconcile_change, "change", "reread"),
         policy=retry.CHANGE_POLL,
         give_up=lambda change, now, error: change_sending.give_up_unclaimed(
             change, retry.CHANGE_POLL, now, error
@@ -161,7 +140,7 @@ DUE_TABLE = (
     DueRows(
         name="re-read bookings",
         rows=booking_rows("confirmed"),
-        handler=reread_booking,
+        handler=with_client(reconciliation.reread_booking, "booking", "reread"),
         policy=retry.BOOKING_REREAD,
         give_up=lambda booking, now, error: Booking.objects.filter(pk=booking.pk, state="confirmed").update(
             **retry.BOOKING_REREAD.then
@@ -170,14 +149,14 @@ DUE_TABLE = (
     DueRows(
         name="check pending bookings",
         rows=booking_rows("pending"),
-        handler=check_pending,
+        handler=with_client(pending.check_pending, "booking", "reread"),
         policy=retry.BOOKING_PENDING_UNREAD,
         give_up=lambda booking, now, error: outcomes.give_up_search(booking, now),
     ),
     DueRows(
         name="watch closed bookings",
         rows=booking_rows("closed"),
-        handler=watch_closed_booking,
+        handler=with_client(watching.watch_closed_booking, "booking", "reread"),
         policy=retry.BOOKING_PENDING_UNREAD,
         give_up=lambda booking, now, error: Booking.objects.filter(pk=booking.pk, state="closed").update(
             next_at=None

@@ -122,7 +122,7 @@ def test_a_change_with_a_lost_answer_costs_few_reads(meetergo_sandbox, booked, r
     assert kit.count_requests(READ) - reads <= 20
     assert kit.count_requests(route) == 1
     kit.sandbox.faults.clear()
-    run_for(kit, 1800, step=600)
+    run_for(kit, 3600 + 600, step=600)  # the pause between two reads is an hour at most
     change.refresh_from_db()
     assert change.state == "done"
 

@@ -126,7 +126,7 @@ def send_batch(*, batch: UUID, now: datetime) -> Progress:
     for change in waiting.select_related("appointment__meeting_type").order_by("pk"):
         if (watch.now() - now).total_seconds() > SEND_SECONDS:
             break
-        client = build_client(change.appointment.connection, "write")
+        client = build_client(change.connection, "write")
         client.transport.timeout = min(client.transport.timeout, CALL_SECONDS)
         send_change(change=change, client=client, now=watch.now())
     return count_batch(batch=batch)
