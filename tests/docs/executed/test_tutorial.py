@@ -1,0 +1,31 @@
+"""The tutorial and the README do what they say: every command, every file, every printed line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.documents import DOCS, ROOT
+from tests.docs.executed.reader import Reader
+
+PARTS = ("first-booking", "own-page", "signal-and-test", "going-live")
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    reader = Reader(tmp_path)
+    yield reader
+    reader.stop()
+
+
+def test_the_tutorial_works(reader: Reader) -> None:
+    for part in PARTS:
+        reader.follow(DOCS / "tutorial" / f"{part}.rst")
+
+
+def test_the_readme_works(reader: Reader) -> None:
+    """Its steps add the app to a project that exists."""
+    reader.run("django-admin startproject mysite .")
+    reader.follow(ROOT / "README.rst")
