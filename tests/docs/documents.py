@@ -47,7 +47,7 @@ def read_blocks(path: Path) -> Iterator[Block]:
 def read_block(lines: list[str], number: int, indent: int, place: str, language: str) -> Block:
     caption = ""
     while number < len(lines) and (option := OPTION.match(lines[number])):
-        caption = option[2] if option[1] == "caption" else caption
+        caption = option[2] if option[1] in {"caption", "class"} else caption
         number += 1
     body = []
     for line in lines[number:]:
