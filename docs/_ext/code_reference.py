@@ -56,29 +56,38 @@ def get_summary(thing: Any) -> str:
 
 def list_checks() -> list[tuple[str, str, str]]:
     """Return (id, message, hint) of every system check, in the order of the ids."""
-    tree = ast.parse((PACKAGE / "checks.py").read_text())
-    found = {}
-    for call in ast.walk(tree):
-        if not isinstance(call, ast.Call):
-            continue
-        keywords = {keyword.arg: keyword.value for keyword in call.keywords}
-        if "id" in keywords and isinstance(keywords["id"], ast.Constant):
-            found[keywords["id"].value] = (read_text(call.args[0]), read_text(keywords["hint"]))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == 2:
-            number, hint = node.value.elts
-            if isinstance(number, ast.Constant) and re.fullmatch(r"[EW]\d{3}", str(number.value)):
-                found[f"meetergo.{number.value}"] = (PROBLEMS[number.value], read_text(hint))
+    found: dict[str, tuple[str, str]] = {}
+    for path in [*PACKAGE.glob("checks.py"), *PACKAGE.glob("checks/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                found |= read_call(node)
+            elif isinstance(node, ast.Tuple) and len(node.elts) == 2:
+                found |= read_hint(*node.elts)
     return [(name, *found[name]) for name in sorted(found)]
 
 
-#: The checks of keys and values share one message, which is put together from the setting.
-PROBLEMS = {
-    "E001": "MEETERGO must be a dictionary.",
-    "E002": "MEETERGO has no key …; its keys are ….",
-    "E016": 'MEETERGO["KEY_EXPIRES"] must be a datetime.date or None, not ….',
-    "E018": 'MEETERGO["…"] must be …, not ….',
-}
+def read_call(call: ast.Call) -> dict[str, tuple[str, str]]:
+    """Return the check that a call makes: ``Error(text, hint=…, id="meetergo.E001")``."""
+    keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+    number = keywords.get("id")
+    if call.args and isinstance(call.args[0], ast.Constant) and CHECK.fullmatch(str(call.args[0].value)):
+        # make_error("E001", text, hint)
+        return {f"meetergo.{call.args[0].value}": (read_text(call.args[1]), read_text(call.args[2]))}
+    if isinstance(number, ast.Constant):
+        return {str(number.value): (read_text(call.args[0]), read_text(keywords["hint"]))}
+    return {}
+
+
+def read_hint(number: ast.expr, hint: ast.expr) -> dict[str, tuple[str, str]]:
+    """Return a check of keys and values. All share one message, which is put together from the setting."""
+    if not isinstance(number, ast.Constant) or not CHECK.fullmatch(str(number.value)):
+        return {}
+    text = PROBLEMS.get(str(number.value), 'MEETERGO["…"] must be …, not ….')
+    return {f"meetergo.{number.value}": (text, read_text(hint))}
+
+
+CHECK = re.compile(r"[EW]\d{3}")
+PROBLEMS = {"E001": "MEETERGO must be a dictionary.", "E002": "MEETERGO has no key …; its keys are …."}
 
 
 def read_text(node: ast.AST) -> str:
@@ -92,15 +101,9 @@ def read_text(node: ast.AST) -> str:
     return "…"
 
 
-def generate_checks() -> Iterator[str]:
-    """A table of ids and messages; each id links to its entry in the page on troubleshooting."""
-    rows = [(f":ref:`{name} <{name}>`", f"``{message}``") for name, message, _ in list_checks()]
-    return build_table(("id", "message"), rows, "20 80")
-
-
 def generate_check_help() -> Iterator[str]:
     for name, message, hint in list_checks():
-        yield from (f".. _{name}:", "", f"``{name}``", f"   ``{message}``", "", f"   {escape(hint)}", "")
+        yield from (f".. _fix-{name}:", "", f"``{name}``", f"   ``{message}``", "", f"   {escape(hint)}", "")
 
 
 def escape(text: str) -> str:
@@ -280,7 +283,6 @@ def generate_tasks() -> Iterator[str]:
 
 
 GENERATORS: dict[str, Callable[..., Iterator[str]]] = {
-    "checks": generate_checks,
     "check-help": generate_check_help,
     "command": generate_command,
     "exceptions": generate_exceptions,

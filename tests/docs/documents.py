@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"( *)\.\. code-block:: *(\w+)$")
 OPTION = re.compile(r" *:(\w+): *(.*)$")
-COMMENT = re.compile(r"\.\. (visit|book|environment): *(.*)$")
+COMMENT = re.compile(r"\.\. (visit|book|environment|run): *(.*)$")
 #: The first line of a block that names its file where there is no caption.
 FILE_COMMENT = re.compile(r"(?:#|\{#) (\S+\.\w+(?:, at the end)?)(?: #\})?$")
 

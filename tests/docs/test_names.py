@@ -139,4 +139,3 @@ def test_each_reason_of_a_refused_change_has_an_entry() -> None:
 def test_the_page_on_troubleshooting_lists_the_checks() -> None:
     """Their entries are generated from the code when the documentation is built."""
     assert ".. from-code:: check-help" in read(TROUBLE)
-    assert ".. from-code:: checks" in read(REFERENCE / "checks.rst")

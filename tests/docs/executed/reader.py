@@ -3,7 +3,7 @@
 - A block with a file name as its caption is written to that file; “, at the end” appends it.
 - The commands of a console block are run; what is printed is compared, and ``...`` stands for anything.
 - A console block for another terminal runs until the page is finished.
-- Comments (``.. visit:``, ``.. book:``, ``.. environment:``) say what the reader does besides.
+- Comments (``.. visit:``, ``.. book:``, ``.. run:``, ``.. environment:``) say what the reader does besides.
 
 ``pip install`` and the virtual environment are not repeated: the tests run in an environment that has the
 package, and check that everything named is installed.

@@ -10,7 +10,9 @@ import pytest
 from tests.docs.documents import DOCS, ROOT
 from tests.docs.executed.reader import Reader
 
-PARTS = ("first-booking", "own-page", "signal-and-test", "going-live")
+PARTS = ("first-booking", "own-page", "signal-and-test")
+#: Guides that continue with the site of the tutorial.
+GUIDES = ("testing", "own-code", "reminders", "front-desk")
 
 
 @pytest.fixture
@@ -20,9 +22,12 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     reader.stop()
 
 
-def test_the_tutorial_works(reader: Reader) -> None:
+def test_the_tutorial_and_the_guides_work(reader: Reader) -> None:
     for part in PARTS:
         reader.follow(DOCS / "tutorial" / f"{part}.rst")
+    for guide in GUIDES:
+        reader.follow(DOCS / "howto" / f"{guide}.rst")
+    reader.follow(DOCS / "tutorial" / "going-live.rst")
 
 
 def test_the_readme_works(reader: Reader) -> None:
