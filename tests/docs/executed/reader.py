@@ -173,7 +173,8 @@ class Reader:
         assert expected in answer.text, f"{path} does not show {expected!r}"
 
     def book(self, text: str) -> None:
-        """``/path/ as person@example.com with name=value``: book the first free time of a page."""
+        """``/path/ as person@example.com with name=value shows some text``: book a time on a page."""
+        text, _, expected = text.partition(" shows ")
         path, email, answers = re.fullmatch(r"(\S+) as (\S+)(?: with (.+))?", text).groups()  # type: ignore[union-attr]
         self.reload()
         visitor = Visitor(self.site)
@@ -187,6 +188,7 @@ class Reader:
         typed = {names.get(name, name): value for name, value in typed.items()}
         visitor.send(form, first_name="A", last_name="Reader", email=email, **typed)
         assert visitor.page.heading == "You are booked", f"the page says {visitor.page.heading!r}"
+        assert expected in visitor.text, f"the page does not show {expected!r}"
 
     @property
     def site(self) -> str:

@@ -12,7 +12,7 @@ from tests.docs.executed.reader import Reader
 
 PARTS = ("first-booking", "own-page", "signal-and-test")
 #: Guides that continue with the site of the tutorial.
-GUIDES = ("testing", "own-code", "reminders", "front-desk")
+GUIDES = ("testing", "own-code", "reminders", "front-desk", "templates", "translate", "monitor", "privacy")
 
 
 @pytest.fixture

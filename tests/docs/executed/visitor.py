@@ -31,7 +31,7 @@ class Visitor:
         self.address = site
         self.browser = requests.Session()
         self.browser.headers["Accept-Language"] = "en"
-        self.page = Page("")
+        self.text, self.page = "", Page("")
 
     def open(self, path: str) -> None:
         self.read(self.browser.get(urljoin(self.address, path), timeout=30))
@@ -46,7 +46,7 @@ class Visitor:
             self.read(self.browser.get(address, params=values, headers=headers, timeout=30))
 
     def read(self, response: requests.Response) -> None:
-        self.address, self.page = response.url, Page(response.text)
+        self.address, self.text, self.page = response.url, response.text, Page(response.text)
         answered = f"{response.url} answered {response.status_code}: {self.page.heading}"
         assert response.status_code == 200, answered
 
