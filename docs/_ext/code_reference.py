@@ -151,7 +151,10 @@ def generate_model(name: str) -> Iterator[str]:
 
     model = apps.get_model("meetergo", name)
     rows = []
-    for field in model._meta.get_fields():
+    # Columns first, then what other models point here with.
+    for field in sorted(
+        model._meta.get_fields(), key=lambda field: field.auto_created and not field.concrete
+    ):
         if field.auto_created and not field.concrete:
             kind, text = f"reverse: ``{field.related_model.__name__}``", ""
             name_shown = field.get_accessor_name()
@@ -207,7 +210,8 @@ def generate_operations() -> Iterator[str]:
             if method == "parameters":
                 continue
             answers = ", ".join(sorted(operation["responses"]))
-            yield from (f"``{method.upper()} {path}``", f"   {escape(operation.get('description', ''))}", "")
+            text = operation.get("description", "").replace("`", "``")
+            yield from (f"``{method.upper()} {path}``", f"   {text}", "")
             if parameters := [one["name"] for one in operation.get("parameters", []) if one["in"] == "query"]:
                 yield from (f"   Query: {', '.join(f'``{name}``' for name in parameters)}.", "")
             if reference := get_body_schema(operation):
