@@ -18,7 +18,7 @@ from django_meetergo.contrib.rest_framework.throttling import RATES
 from django_meetergo.models import Booking
 from tests.browser.policy import CorsMiddleware
 
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "rest-api.rst"
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "howto" / "headless.rst"
 MAX_LINES = 40
 
 

@@ -116,8 +116,8 @@ def read_secrets():
 
 
 def test_the_documented_way_to_the_first_key_loses_no_secret(site, use_keys, settings):
-    """Every step as it is written in docs/admin.rst."""
-    docs = " ".join((Path(__file__).parents[2] / "docs" / "admin.rst").read_text("utf-8").split())
+    """Every step as it is written in docs/howto/rotate.rst."""
+    docs = " ".join((Path(__file__).parents[2] / "docs" / "howto" / "rotate.rst").read_text("utf-8").split())
     before = read_secrets()
     assert read_doctor().level == GOOD
 

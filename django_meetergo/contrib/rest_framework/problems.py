@@ -30,7 +30,7 @@ DEFAULT_RETRY_SECONDS = 30
 
 @dataclass(frozen=True)
 class ProblemType:
-    """One row of the table in ``docs/rest-api.rst``."""
+    """A problem type, as the schema and the reference list it."""
 
     name: str
     status: HTTPStatus

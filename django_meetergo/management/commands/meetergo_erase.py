@@ -16,7 +16,7 @@ class Command(BaseCommand):
     help = "Erase a person: blank everything this site stores about an e-mail address. This cannot be undone."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("email")
+        parser.add_argument("email", help="an address of the person")
         parser.add_argument(
             "--no-input",
             "--noinput",

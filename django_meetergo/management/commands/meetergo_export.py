@@ -19,7 +19,7 @@ class Command(BaseCommand):
     help = "Export everything this site stores about the person with an e-mail address, as JSON."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("email")
+        parser.add_argument("email", help="an address of the person")
         parser.add_argument("--output", metavar="FILE", help="write to this file, not to the terminal")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -23,7 +23,11 @@ class Command(BaseCommand):
     help = "List, register or remove this site's webhooks at meetergo. Other webhooks are not touched."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=["list", "ensure", "remove"])
+        parser.add_argument(
+            "action",
+            choices=["list", "ensure", "remove"],
+            help="list all; register this site's address, or correct it; remove it",
+        )
         parser.add_argument("--connection", help="only this connection (default: all)")
 
     def handle(self, *args: Any, **options: Any) -> None:
