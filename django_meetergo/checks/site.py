@@ -102,7 +102,9 @@ def list_blocks(template: DjangoTemplate) -> set[str] | None:
     found = {node.name for node in nodes.get_nodes_by_type(BlockNode)}
     for node in nodes.get_nodes_by_type(ExtendsNode):
         parent = node.parent_name.var if not node.parent_name.filters else None
-        blocks = list_blocks(get_template(parent)) if isinstance(parent, str) else None
+        parent = None if node.parent_name.filters else node.parent_name.var
+        loaded = get_template(parent) if isinstance(parent, str) else None
+        blocks = list_blocks(loaded) if isinstance(loaded, DjangoTemplate) else None
         if blocks is None:
             return None
         found |= blocks
