@@ -53,6 +53,7 @@ call_command("makemigrations", "--check", "--dry-run", verbosity=0)
 # Every module can be imported except those that need an extra; each of these names the missing package.
 EXTRAS = {
     "celery": ["django_meetergo.tasks"],
+    "django_tasks": ["django_meetergo.framework_tasks"],
     "factory": ["django_meetergo.testing.factories"],
     "pytest": ["django_meetergo.testing.plugin"],
     "rest_framework": ["django_meetergo.contrib.rest_framework."],

@@ -2,7 +2,8 @@
 background worker.
 """
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 
@@ -11,6 +12,15 @@ class MeetergoConfig(AppConfig):
     label = "meetergo"
     verbose_name = _("Appointments")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def import_models(self) -> None:
+        if not apps.is_installed("django.contrib.contenttypes"):
+            # The models cannot be loaded without it, so no system check would run.
+            raise ImproperlyConfigured(
+                'django_meetergo links appointments to models of the site: add "django.contrib.contenttypes" '
+                "to INSTALLED_APPS."
+            )
+        super().import_models()
 
     def ready(self) -> None:
         from django_meetergo import background, checks, request_logs  # noqa: F401 - registers the checks

@@ -1,4 +1,5 @@
-"""Run due work in the background: in a thread of this process or in Celery, as ``BACKGROUND`` says.
+"""Run due work in the background: in a thread of this process, in Celery or in the workers of Django's task
+framework, as ``BACKGROUND`` says.
 
 With ``"cron"`` nothing in here runs; ``manage.py meetergo_tick`` does the work.
 """
@@ -96,7 +97,7 @@ def connect_wake_ups() -> None:
 
 
 def handle_wake_up(*, skip_broker: bool = False, **kwargs: Any) -> None:
-    """Wake the thread of this process if it has one, or publish a Celery task, as ``BACKGROUND`` says."""
+    """Wake the thread of this process if it has one, or publish a task, as ``BACKGROUND`` says."""
     match get_settings().BACKGROUND:
         case "inline":
             worker.wake()
@@ -104,6 +105,10 @@ def handle_wake_up(*, skip_broker: bool = False, **kwargs: Any) -> None:
             from django_meetergo import tasks
 
             tasks.publish_wake_up()
+        case "tasks" if not skip_broker:
+            from django_meetergo import framework_tasks
+
+            framework_tasks.publish_wake_up()
 
 
 def start_with_first_request(**kwargs: Any) -> None:

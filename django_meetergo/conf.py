@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypedDict, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
@@ -37,7 +37,7 @@ class Settings:
     # Secrets at rest
     ENCRYPTION_KEYS: Sequence[str] = field(default=(), repr=False)
     # Background work and calls
-    BACKGROUND: str = "inline"
+    BACKGROUND: Literal["inline", "celery", "tasks", "cron"] = "inline"
     CACHE: str = "default"
     REQUESTS_PER_MINUTE: int = 90
     TIMEOUT: float = 12
@@ -62,7 +62,7 @@ class Settings:
     MIN_FILL_SECONDS: float = 2
     SEND_MAIL: bool = True
     ALERT_EMAILS: Sequence[str] = ()  # mailed when a booking needs staff or a connection stops working
-    COLOR_SCHEME: str = "inherit"  # or "light", "dark", "auto" (follow the visitor's system)
+    COLOR_SCHEME: Literal["inherit", "light", "dark", "auto"] = "inherit"  # auto: the visitor's system
     EMBED_HOSTS: Sequence[str] = ("cal.meetergo.com",)
     CLIENT_IP_HEADER: str | None = None
     RETENTION_DAYS: Mapping[str, int] = field(
@@ -133,6 +133,8 @@ def has_type(value: Any, hint: Any) -> bool:
         return True
     if origin is UnionType:
         return any(has_type(value, each) for each in args)
+    if origin is Literal:
+        return isinstance(value, str) and value in args
     if origin is Mapping:
         return isinstance(value, Mapping) and all(
             has_type(key, args[0]) and has_type(item, args[1]) for key, item in value.items()
@@ -153,6 +155,8 @@ def describe_type(hint: Any) -> str:
     origin, args = get_origin(hint), get_args(hint)
     if origin is UnionType:
         return " or ".join(describe_type(each) for each in args)
+    if origin is Literal:
+        return " or ".join(f'"{each}"' for each in args)
     if origin is Sequence:
         return f"a list of {'texts' if args[0] is str else 'whole numbers'}"
     if origin is Mapping:
@@ -192,7 +196,9 @@ def list_key_problems(given: Mapping[str, Any], keys: type, where: str = "") -> 
         place = f'{where}["{name}"]'
         value = given[name]
         if not has_type(value, hint):
-            yield place, f"must be {describe_type(hint)}, not {describe_value(value)}"
+            # The values of a choice are no secrets.
+            found = repr(value) if get_origin(hint) is Literal else describe_value(value)
+            yield place, f"must be {describe_type(hint)}, not {found}"
         elif hint in {int, float} and not value >= 0:
             yield place, "must not be negative"
         elif name in POSITIVE and not value:

@@ -27,7 +27,7 @@ from django_meetergo.presentation.page_cache import (
 )
 from django_meetergo.presentation.page_urls import PageUrl, describe_widget, parse_link
 from django_meetergo.presentation.slots import list_next_slots
-from django_meetergo.presentation.tag_errors import report_tag_error
+from django_meetergo.presentation.tag_arguments import report_tag_error
 from django_meetergo.presentation.time_choice import TimeQuery, choose_time
 from django_meetergo.services.availability.store import SlotList, Source
 from django_meetergo.timezones import choose_zone
@@ -63,9 +63,7 @@ def build_widget_context(
     rows = MeetingType.objects.defer("raw")
     meeting_type = (rows.prefetch_related("hosts") if with_hosts else rows).filter(slug=slug).first()
     if meeting_type is None:
-        report_tag_error(
-            f"{{% {tag} %}}: no meeting type has the slug {slug!r}. Run manage.py meetergo_sync first."
-        )
+        report_tag_error(tag, f"no meeting type has the slug {slug!r}. Run manage.py meetergo_sync first.")
         return None
     return WidgetContext(
         request=request,

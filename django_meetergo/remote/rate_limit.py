@@ -56,7 +56,7 @@ class RateLimiter:
         ends = self.now() + self.max_wait
         while not self._try_acquire(reserved):
             if max(self.now() + POLL_SECONDS, _local_blocks.get(self.fingerprint, 0.0)) > ends:
-                raise RateLimitReached("our share of meetergo's request limit is used up for the moment")
+                raise RateLimitReached(self._describe_limit())
             self.sleep(POLL_SECONDS)
 
     def block(self, seconds: float) -> None:
@@ -75,6 +75,14 @@ class RateLimiter:
         new_keys = [self._make_new_key(key) for key in self._permit_keys]
         self.cache.delete_many([self._block_key, *self._permit_keys, *new_keys])
         reset_local_state()
+
+    def _describe_limit(self) -> str:
+        if self.cache.is_suspended:
+            return (
+                f"the cache does not answer, so this process may use a {LOCAL_SHARE}th of meetergo's request "
+                "limit only, and that is used up for the moment"
+            )
+        return "our share of meetergo's request limit is used up for the moment"
 
     @property
     def _permit_keys(self) -> list[str]:

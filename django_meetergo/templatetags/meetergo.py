@@ -1,7 +1,8 @@
 """``{% load meetergo %}``: the booking widget for the site's pages, and meetergo's official embed.
 
-No tag raises because meetergo does not answer: it shows what the booking page shows in that state. A wrong
-argument raises TagUsageError with ``DEBUG``; otherwise the tag renders nothing and logs the error.
+No tag raises because meetergo does not answer: it shows what the booking page shows in that state. Nor does
+an undefined variable or an anonymous user break a page: the tag does without it, and logs what is undefined.
+A wrong argument raises TagUsageError, a TemplateSyntaxError, with ``DEBUG``, and is logged otherwise.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from datetime import date, datetime
 from typing import Any
 
 from django import template
-from django.db import models
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
@@ -21,9 +21,19 @@ from django.utils.safestring import SafeString
 from django_meetergo import embed, links
 from django_meetergo.conf import get_settings
 from django_meetergo.formatting import format_day, format_full_day, format_time, name_channel
-from django_meetergo.models import Attendee, MeetingType
+from django_meetergo.models import MeetingType
 from django_meetergo.presentation import widgets
-from django_meetergo.presentation.tag_errors import report_tag_error
+from django_meetergo.presentation.tag_arguments import (
+    is_missing,
+    read_attendee,
+    read_number,
+    read_prefill,
+    read_slug,
+    read_subject,
+    read_user,
+    report_missing_urls,
+    report_tag_error,
+)
 
 register = template.Library()
 
@@ -32,6 +42,8 @@ STYLESHEETS = ("meetergo/meetergo.css", "meetergo/pages.css")
 #: The same rules in the cascade layer ``meetergo``.
 LAYERED_STYLESHEETS = ("meetergo/meetergo-layered.css", "meetergo/pages-layered.css")
 SCRIPT = "meetergo/meetergo.js"
+#: A page with more times has the booking widget.
+MAX_NEXT_SLOTS = 50
 #: Pages whose URL is a secret: no script of another site may run there.
 TOKEN_PAGES = frozenset({"outcome", "manage", "reschedule", "cancel", "ics"})
 
@@ -80,71 +92,89 @@ def get_nonce(request: Any) -> str:
 
 
 @register.filter
-def meetergo_day(day: date) -> str:
+def meetergo_day(day: object) -> str:
     """Return, for example, “Thursday 3 December”."""
-    return format_day(day)
+    return format_day(day) if isinstance(day, date) else ""
 
 
 @register.filter
-def meetergo_full_day(day: date) -> str:
+def meetergo_full_day(day: object) -> str:
     """Return, for example, “Thursday 3 December 2026”."""
-    return format_full_day(day)
+    return format_full_day(day) if isinstance(day, date) else ""
 
 
 @register.filter
-def meetergo_time(moment: datetime) -> str:
+def meetergo_time(moment: object) -> str:
     """Return, for example, “09:30”; the datetime must already be in the right zone."""
-    return format_time(moment)
+    return format_time(moment) if isinstance(moment, datetime) else ""
 
 
 @register.filter
 def meetergo_channel(channel: str) -> str:
     """Return, for example, “Video call”."""
-    return name_channel(channel)
+    return name_channel(channel) if channel else ""
 
 
 # The booking widget, the next free times, a user's appointments
 
 
 @register.simple_tag(takes_context=True)
+@report_missing_urls
 def meetergo_booking_widget(
-    context: template.Context, slug: str, *, subject: models.Model | None = None, heading_level: int = 2
+    context: template.Context, meeting_type: Any, *, subject: Any = None, heading_level: Any = 2
 ) -> str:
     """Render step 1, the choice of a time; the form and the outcome are pages of the package.
 
-    ``subject`` links the booking to an object of the site. ``heading_level`` is that of the widget's title.
+    ``meeting_type`` is an instance or a slug. ``subject`` links the booking to an object of the site.
+    ``heading_level`` is that of the widget's title.
     """
-    return widgets.render_booking_widget(
+    tag = "meetergo_booking_widget"
+    slug = read_slug(tag, meeting_type)
+    return slug and widgets.render_booking_widget(
         context.get("request"),
         slug,
-        subject=subject,
+        subject=read_subject(tag, subject),
         number=count_on_page(context, "widgets"),
-        heading_level=int(heading_level),
+        heading_level=read_number(tag, "heading_level", heading_level, default=2, highest=6),
     )
 
 
 @register.simple_tag(takes_context=True)
+@report_missing_urls
 def meetergo_next_slots(
-    context: template.Context, slug: str, count: int = 3, *, subject: models.Model | None = None
+    context: template.Context, meeting_type: Any, count: Any = 3, *, subject: Any = None
 ) -> str:
     """Render the next free times, each as a link to the booking form."""
-    return widgets.render_next_slots(context.get("request"), slug, int(count), subject=subject)
+    tag = "meetergo_next_slots"
+    slug = read_slug(tag, meeting_type)
+    return slug and widgets.render_next_slots(
+        context.get("request"),
+        slug,
+        read_number(tag, "count", count, default=3, highest=MAX_NEXT_SLOTS),
+        subject=read_subject(tag, subject),
+    )
 
 
 @register.simple_tag
-def meetergo_manage_link(attendee: Attendee, *, absolute: bool = False) -> str:
+@report_missing_urls
+def meetergo_manage_link(attendee: Any, *, absolute: bool = False) -> str:
     """Return the secret URL on which the attendee sees, moves and cancels the appointment."""
-    path = links.get_manage_path(attendee)
+    found = read_attendee("meetergo_manage_link", attendee)
+    if found is None:
+        return ""
+    path = links.get_manage_path(found)
     return links.build_absolute_url(path) if absolute else path
 
 
 @register.simple_tag(takes_context=True)
+@report_missing_urls
 def meetergo_upcoming(context: template.Context, user: Any) -> str:
     """Render the upcoming appointments of a signed-in user; nothing for other visitors."""
-    if user is None or not user.is_authenticated:
+    found = read_user("meetergo_upcoming", user)
+    if found is None:
         return ""
     request = context.get("request")
-    appointments = widgets.list_upcoming(user, widgets.find_zone(request))
+    appointments = widgets.list_upcoming(found, widgets.find_zone(request))
     return render(request, "tags/upcoming", {"appointments": appointments})
 
 
@@ -181,20 +211,23 @@ def find_target(
     context: template.Context,
     tag: str,
     given: Any,
-    prefill: Mapping[str, Any] | None,
+    prefill: Any,
     known: Mapping[str, Any],
 ) -> Target | None:
-    """Return the page to embed; None on token pages and for a URL that is not allowed."""
+    """Return the page to embed; None on token pages and for a URL that is undefined or not allowed."""
     if is_token_page(context.get("request")):
         return None
-    url = given.booking_url if isinstance(given, MeetingType) else str(given or "")
+    if not given:
+        is_missing(tag, "the URL", given)
+        return None
+    url = given.booking_url if isinstance(given, MeetingType) else str(given)
     try:
         return Target(
             url=embed.validate_embed_url(url),
-            address=embed.build_embed_url(url, {**(prefill or {}), **known}),
+            address=embed.build_embed_url(url, {**read_prefill(tag, prefill), **known}),
         )
     except embed.EmbedUrlNotAllowed as error:
-        report_tag_error(f"{{% {tag} %}}: {error}")
+        report_tag_error(tag, str(error))
         return None
 
 
@@ -209,9 +242,7 @@ def meetergo_script(context: template.Context) -> str:
 
 
 @register.simple_tag(takes_context=True)
-def meetergo_inline(
-    context: template.Context, url: Any, prefill: Mapping[str, Any] | None = None, **known: Any
-) -> str:
+def meetergo_inline(context: template.Context, url: Any, prefill: Any = None, **known: Any) -> str:
     """Render a meetergo booking page in a frame."""
     target = find_target(context, "meetergo_inline", url, prefill, known)
     if target is None:
@@ -225,7 +256,7 @@ def meetergo_button(
     context: template.Context,
     url: Any,
     text: Any,
-    prefill: Mapping[str, Any] | None = None,
+    prefill: Any = None,
     *,
     css_class: str = "",
     **known: Any,
@@ -243,7 +274,7 @@ def meetergo_floating_button(
     context: template.Context,
     url: Any,
     text: Any,
-    prefill: Mapping[str, Any] | None = None,
+    prefill: Any = None,
     *,
     position: str = "bottom-right",
     background: str = "",
@@ -274,7 +305,7 @@ def meetergo_sidebar(
     context: template.Context,
     url: Any,
     text: Any,
-    prefill: Mapping[str, Any] | None = None,
+    prefill: Any = None,
     *,
     position: str = "right",
     width: str = "",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.db import DatabaseError, InterfaceError, transaction
+import logging
+
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -10,13 +12,18 @@ from django.views.decorators.http import require_POST
 
 from django_meetergo.exceptions import InvalidRequest
 from django_meetergo.services.webhooks.receive import MAX_BODY, find_connection, receive_delivery
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
+
+logger = logging.getLogger(__name__)
 
 
 @transaction.non_atomic_requests
 @csrf_exempt
 @require_POST
 def receive(request: HttpRequest, token: str) -> HttpResponse:
-    """Answer 200 once the delivery is stored, and 503 when it could not be, so that meetergo sends it again.
+    """Answer 200 once the delivery is stored.
+
+    503: the database is away, so meetergo sends the delivery again. Other database errors are raised.
 
     404: unknown token; 413: more than ``MAX_BODY`` bytes; 415: not JSON; 400: not a delivery; 411: a chunked
     body that the web server does not decode.
@@ -38,7 +45,11 @@ def receive(request: HttpRequest, token: str) -> HttpResponse:
         receive_delivery(connection=connection, body=body, now=timezone.now())
     except InvalidRequest:
         return build_response(400)
-    except (DatabaseError, InterfaceError):
+    except DATABASE_ERRORS as error:
+        if not is_database_away(error):
+            raise
+        # The path is not logged: it contains a token.
+        logger.exception("The database is away; a webhook delivery is answered with 503.")
         return build_response(503)
     return build_response(200)
 

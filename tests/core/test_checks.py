@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import fields
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
+import django
 import pytest
+from celery import Celery
 from cryptography.fernet import Fernet
+from django import forms
 from django.conf import settings as django_settings
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
@@ -15,10 +21,21 @@ from django.core.management import call_command
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
+from django_meetergo import DOCS_URL, checks
 from django_meetergo.conf import Settings, get_settings
 from django_meetergo.testing.factories import MeetingTypeFactory
 
 VALID = {"API_KEY": "rgo-sandbox0000000000000000000000000", "SANDBOX": True}
+#: A site in production, without the sandbox.
+REAL = {"SANDBOX": False, "SITE_URL": "https://clinic.example"}
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "checks.rst"
+
+
+class TooManyQuestions(forms.Form):
+    """Fifty questions and a file."""
+
+    locals().update({f"q{number}": forms.CharField() for number in range(50)}, document=forms.FileField())
+
 
 pytestmark = pytest.mark.django_db  # newer Djangos run database checks each time
 
@@ -26,41 +43,96 @@ pytestmark = pytest.mark.django_db  # newer Djangos run database checks each tim
 def check(settings, *, deploy=False, **changes):
     """Return the messages for valid settings with these changes, by id."""
     settings.MEETERGO = {**VALID, **changes}
-    return {
-        message.id: message for message in run_checks(tags=["meetergo"], include_deployment_checks=deploy)
-    }
+    return run(deploy=deploy)
+
+
+def run(*, deploy=False):
+    found = run_checks(tags=["meetergo"], include_deployment_checks=deploy)
+    return {message.id: message for message in found}
 
 
 def test_the_settings_of_the_sandbox_are_valid(settings):
     assert check(settings) == {}
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"APY_KEY": "x"}, "meetergo.E002"),
-        ({"API_KEY": ""}, "meetergo.W008"),
-        ({"CONNECTIONS": {"b": {}}}, "meetergo.W008"),
-        ({"API_KEY": "something"}, "meetergo.E004"),
-        ({"USER_ID": "u1"}, "meetergo.E005"),
-        ({"API_KEY": "ak_live:a:b"}, "meetergo.E006"),
-        ({"BACKGROUND": "magic"}, "meetergo.E007"),
-        ({"WEBHOOK_TOKENS": ["a-token/with-a-slash-in-the-middle"]}, "meetergo.E008"),
-        ({"SITE_URL": "clinic.example"}, "meetergo.E024"),
-        ({"CACHE": "nowhere"}, "meetergo.E009"),
-        ({"POLICY": "shop.policies.missing"}, "meetergo.E019"),
-        ({"POLICY": "django_meetergo.conf.SETTING_NAME"}, "meetergo.E019"),
-        ({"BASE_TEMPLATE": "missing.html"}, "meetergo.E020"),
-        ({"CONNECTIONS": {"b": {"API_KEY": "rgo-x", "USERID": "u"}}}, "meetergo.E002"),
-        ({"REBOOK": {"day": 3}}, "meetergo.E002"),
-        ({"RETENTION_DAYS": {"delivery": 3}}, "meetergo.E002"),
-        ({"WEBHOOK_TOKENS": ["short"]}, "meetergo.W001"),
-        ({"SITE_URL": "http://clinic.example", "SANDBOX": False}, "meetergo.W002"),
-        ({"SANDBOX": False}, "meetergo.W003"),
-    ],
-)
+#: What breaks a setting, and the ids that report it. Other tests break what is not a setting of ours.
+MISTAKES = [
+    ([], "E001"),
+    ({"APY_KEY": "x"}, "E002"),
+    ({"CONNECTIONS": {"b": {"API_KEY": "rgo-x", "USERID": "u"}}}, "E002"),
+    ({"REBOOK": {"day": 3}}, "E002"),
+    ({"RETENTION_DAYS": {"delivery": 3}}, "E002"),
+    ({"API_KEY": "something"}, "E004"),
+    ({"API_KEY": "rgo-sandbox0000000000000000000000000\n"}, "E004"),
+    ({"USER_ID": "u1"}, "E005"),
+    ({"API_KEY": "ak_live:a:b"}, "E006"),
+    ({"BACKGROUND": "magic"}, "E007"),
+    ({"WEBHOOK_TOKENS": ["a-token/with-a-slash-in-the-middle"]}, "E008"),
+    ({"CACHE": "nowhere"}, "E009"),
+    ({"FORMS": {"intro": "shop.forms.Missing"}}, "E012"),
+    ({"FORMS": {"intro": "django_meetergo.conf.Settings"}}, "E013"),
+    ({"FORMS": {"intro": "tests.core.test_checks.TooManyQuestions"}}, "E014"),
+    ({"FORMS": {"intro": "tests.core.test_checks.TooManyQuestions"}}, "E015"),
+    ({"KEY_EXPIRES": "2027-01-31"}, "E016"),
+    ({"ENCRYPTION_KEYS": ["x"]}, "E017"),
+    ({"TIMEOUT": "20"}, "E018"),
+    ({"COLOR_SCHEME": "blue"}, "E018"),
+    ({"POLICY": "shop.policies.missing"}, "E019"),
+    ({"POLICY": "django_meetergo.conf.SETTING_NAME"}, "E019"),
+    ({"BASE_TEMPLATE": "missing.html"}, "E020"),
+    ({"BASE_TEMPLATE": "meetergo/includes/times.html"}, "E020"),
+    ({"SITE_URL": "clinic.example"}, "E024"),
+    ({"SITE_URL": "https://clinic.example/?a=b"}, "E024"),
+    ({"BASE_URL": "api.meetergo.com"}, "E025"),
+    ({"BASE_URL": "http://[::1"}, "E025"),
+    ({"ALERT_EMAILS": ["Desk <desk@clinic.example>"]}, "E026"),
+    ({"CONNECTIONS": {"default": {"API_KEY": "rgo-b"}}}, "E027"),
+    ({"CONNECTIONS": {"clinic/b": {"API_KEY": "rgo-b"}}}, "E027"),
+    ({"CLIENT_IP_HEADER": "X-Forwarded-For: 1"}, "E028"),
+    ({"WEBHOOK_TOKENS": ["short"]}, "W001"),
+    ({"SITE_URL": "http://clinic.example", "SANDBOX": False}, "W002"),
+    ({"SANDBOX": False}, "W003"),
+    ({"EMBED_HOSTS": ["https://cal.meetergo.com"]}, "W004"),
+    ({"KEY_EXPIRES": date(2020, 1, 1)}, "W005"),
+    ({"API_KEY": ""}, "W008"),
+    ({"CONNECTIONS": {"b": {}}}, "W008"),
+    ({"SANDBOX": False}, "W012"),
+    ({**REAL, "REQUESTS_PER_MINUTE": 200}, "W018"),
+]
+DEPLOYMENT_MISTAKES = [
+    ({"SANDBOX": True}, "E010"),
+    ({"BASE_URL": "https://elsewhere.example"}, "E011"),
+    ({"BASE_URL": "http://api.meetergo.com"}, "E011"),
+    (REAL, "W014"),
+    (REAL, "W015"),
+]
+#: Ids that tests of their own see: they report other settings than ``MEETERGO``.
+SEEN_ELSEWHERE = {
+    "E021", "E022", "E023", "E029", "E030", "E031",
+    "W006", "W007", "W009", "W010", "W011", "W013", "W016", "W017",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "expected"), MISTAKES)
 def test_each_mistake_is_reported_under_an_id_of_its_own(settings, change, expected):
-    assert expected in check(settings, **change)
+    settings.MEETERGO = {**VALID, **change} if isinstance(change, dict) else change
+
+    assert f"meetergo.{expected}" in run()
+
+
+@pytest.mark.parametrize(("change", "expected"), DEPLOYMENT_MISTAKES)
+def test_the_deployment_check_reports_what_only_matters_in_production(settings, change, expected):
+    assert f"meetergo.{expected}" in check(settings, deploy=True, **{"SANDBOX": False, **change})
+
+
+def test_every_id_has_a_row_in_the_reference_and_a_test():
+    """The rows are the targets of the links in the hints."""
+    sources = (Path(path).read_text() for path in checks.__path__ for path in Path(path).glob("*.py"))
+    ids = {found for text in sources for found in re.findall(r'"([EW]\d{3})"', text)}
+    rows = set(re.findall(r"^_`meetergo\.([EW]\d{3})`", REFERENCE.read_text(), re.MULTILINE))
+
+    assert ids == rows
+    assert ids == {expected for _, expected in (*MISTAKES, *DEPLOYMENT_MISTAKES)} | SEEN_ELSEWHERE
 
 
 WRONG_VALUES = [
@@ -106,19 +178,39 @@ def test_the_error_for_a_secret_does_not_contain_it(settings):
 def test_every_key_accepts_its_default_and_refuses_an_object(settings):
     for key in fields(Settings):
         assert "meetergo.E018" not in check(settings, **{key.name: getattr(Settings(), key.name)})
-        assert {"meetergo.E018", "meetergo.E016"} & set(check(settings, **{key.name: object()}))
+        assert {"meetergo.E018", "meetergo.E016", "meetergo.E007"} & set(
+            check(settings, **{key.name: object()})
+        )
 
 
 def test_a_text_may_be_translated(settings):
     assert check(settings, CONTACT=gettext_lazy("Anna")) == {}
 
 
-@pytest.mark.django_db
-def test_without_a_credential_migrations_are_still_possible(settings):
-    """Images are built where no credential is at hand."""
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["makemigrations", "--check", "--dry-run"],
+        ["migrate"],
+        ["collectstatic", "--no-input", "--dry-run"],
+    ],
+)
+def test_without_a_credential_an_image_can_be_built(settings, tmp_path, command):
     settings.MEETERGO = {}
+    settings.STATIC_ROOT = tmp_path
 
-    call_command("makemigrations", "--check", "--dry-run", verbosity=0, skip_checks=False)
+    call_command(*command, verbosity=0, skip_checks=False)
+
+
+def test_a_missing_app_of_django_is_named_instead_of_its_model():
+    """The models are loaded before any check runs."""
+    program = (
+        "import django; from django.conf import settings;"
+        "settings.configure(INSTALLED_APPS=['django_meetergo']); django.setup()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert 'add "django.contrib.contenttypes" to INSTALLED_APPS' in done.stderr.splitlines()[-1]
 
 
 def test_what_the_app_needs_of_the_site_is_reported(settings, monkeypatch):
@@ -128,6 +220,77 @@ def test_what_the_app_needs_of_the_site_is_reported(settings, monkeypatch):
     assert "meetergo.E022" in check(settings)
     settings.USE_TZ = False
     assert "meetergo.E021" in check(settings)
+    monkeypatch.setattr("django.apps.apps.is_installed", lambda name: name != "django.contrib.auth")
+    assert "meetergo.E031" in check(settings)
+
+
+def test_urls_are_missing_where_there_is_no_urlconf(settings):
+    del settings.ROOT_URLCONF
+
+    assert "meetergo.W010" in check(settings)
+
+
+def test_a_host_that_django_refuses_is_reported(settings):
+    settings.ALLOWED_HOSTS = ["www.clinic.example"]
+
+    assert "meetergo.W013" in check(settings, **REAL)
+    assert "meetergo.W013" not in check(settings, SANDBOX=False, SITE_URL="https://www.clinic.example")
+
+
+def test_templates_without_the_request_are_reported(settings):
+    engine = {"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}
+    settings.TEMPLATES = [engine]
+
+    assert "meetergo.W016" in check(settings)
+
+
+def test_what_the_proxy_says_about_a_request_is_not_asked_for_twice(settings):
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+    found = check(settings, deploy=True, CLIENT_IP_HEADER="X-Forwarded-For", **REAL)
+    assert not {"meetergo.W014", "meetergo.W015"} & set(found)
+
+
+def test_celery_that_is_missing_or_has_no_broker_is_reported(settings, monkeypatch):
+    monkeypatch.setattr("celery.current_app", Celery("default", set_as_current=False))
+    assert "meetergo.W017" in check(settings, BACKGROUND="celery")
+    monkeypatch.setattr("celery.current_app", Celery("clinic", broker="redis://", set_as_current=False))
+    assert check(settings, BACKGROUND="celery") == {}
+    monkeypatch.setattr("django_meetergo.checks.infrastructure.find_spec", lambda name: None)
+    assert "meetergo.E023" in check(settings, BACKGROUND="celery")
+    assert "meetergo.E029" in check(settings, BACKGROUND="tasks")
+
+
+PACKAGE = "django.tasks" if django.VERSION >= (6, 0) else "django_tasks"
+
+
+@pytest.mark.parametrize(
+    ("backend", "text"),
+    [
+        ({"BACKEND": f"{PACKAGE}.backends.immediate.ImmediateBackend"}, "inside the request"),
+        ({"BACKEND": f"{PACKAGE}.backends.dummy.DummyBackend"}, "runs no tasks"),
+        ({"BACKEND": "shop.tasks.Missing"}, "cannot be loaded"),
+        ({"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["mails"]}, "no queue"),
+        ({"BACKEND": "django_tasks_db.DatabaseBackend"}, ""),
+    ],
+)
+def test_a_task_backend_without_workers_is_reported(settings, backend, text):
+    settings.TASKS = {"default": backend}
+    found = check(settings, BACKGROUND="tasks")
+
+    assert set(found) == ({"meetergo.E030"} if text else set())
+    assert not text or text in found["meetergo.E030"].msg
+
+
+def test_a_base_template_may_inherit_its_blocks(settings, tmp_path):
+    (tmp_path / "child.html").write_text('{% extends "meetergo/base.html" %}')
+    (tmp_path / "any.html").write_text("{% extends layout %}")
+    (tmp_path / "bare.html").write_text("{% block main %}{% endblock %}")
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+
+    assert check(settings, BASE_TEMPLATE="child.html") == {}
+    assert check(settings, BASE_TEMPLATE="any.html") == {}
+    assert 'no block "content"' in check(settings, BASE_TEMPLATE="bare.html")["meetergo.E020"].msg
 
 
 def test_a_base_template_of_another_engine_is_reported(settings, tmp_path):
@@ -175,23 +338,13 @@ def test_sqlite_that_is_not_set_up_for_several_writers_is_reported(
         {"API_KEY": ""},
     ],
 )
-def test_every_message_has_a_hint(settings, change):
+def test_every_message_has_a_hint_with_a_link_to_its_row(settings, change):
     found = check(settings, **change)
 
     assert found
-    assert all(message.hint for message in found.values())
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"SANDBOX": True}, "meetergo.E010"),
-        ({"BASE_URL": "https://elsewhere.example"}, "meetergo.E011"),
-        ({"BASE_URL": "http://api.meetergo.com"}, "meetergo.E011"),
-    ],
-)
-def test_the_deployment_check_refuses_the_sandbox_and_other_hosts(settings, change, expected):
-    assert expected in check(settings, deploy=True, **{"SANDBOX": False, **change})
+    for message in found.values():
+        anchor = message.id.replace(".", "-").lower()
+        assert re.fullmatch(rf".+\. See {re.escape(DOCS_URL)}reference/checks\.html#{anchor}", message.hint)
 
 
 @pytest.mark.parametrize(("days", "is_reported"), [(60, False), (14, True), (-3, True)])
@@ -226,9 +379,7 @@ def test_an_invalid_encryption_key_is_reported_without_its_value(settings):
     ],
 )
 def test_a_new_database_connection_per_request_is_reported(settings, monkeypatch, database, is_reported):
-    monkeypatch.setattr("django_meetergo.checks.django_settings", type("S", (), {
-        "DATABASES": {"default": database}, "DEBUG": False, "CACHES": settings.CACHES, "USE_TZ": True,
-    }))  # fmt: skip
+    monkeypatch.setattr(django_settings, "DATABASES", {"default": database})
 
     assert ("meetergo.W006" in check(settings, SANDBOX=False)) is is_reported
 
@@ -244,8 +395,6 @@ def test_a_new_database_connection_per_request_is_reported(settings, monkeypatch
     ],
 )
 def test_a_cache_that_is_too_small_is_reported(settings, monkeypatch, cache, is_reported):
-    monkeypatch.setattr("django_meetergo.checks.django_settings", type("S", (), {
-        "CACHES": {"default": cache}, "DATABASES": {}, "DEBUG": False, "USE_TZ": True,
-    }))  # fmt: skip
+    monkeypatch.setattr(django_settings, "CACHES", {"default": cache})
 
     assert ("meetergo.W007" in check(settings)) is is_reported

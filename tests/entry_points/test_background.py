@@ -8,7 +8,7 @@ import time
 import pytest
 from django.core.management import call_command
 
-from django_meetergo import background, tasks
+from django_meetergo import background, framework_tasks, tasks
 from django_meetergo.models import Booking
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.wakeup import wake_workers, work_due
@@ -51,11 +51,12 @@ def test_a_wake_up_starts_the_thread_with_the_inline_setting_only(settings, monk
         assert len(woken) == expected
 
 
-def test_the_webhook_endpoint_never_calls_a_broker(settings, monkeypatch):
+@pytest.mark.parametrize(("mode", "module"), [("celery", tasks), ("tasks", framework_tasks)])
+def test_the_webhook_endpoint_never_calls_a_broker(settings, monkeypatch, mode, module):
     """meetergo waits for the answer; the schedule finds the row."""
     published = []
-    monkeypatch.setattr(tasks, "publish_wake_up", lambda: published.append(True))
-    settings.MEETERGO = {**settings.MEETERGO, "BACKGROUND": "celery"}
+    monkeypatch.setattr(module, "publish_wake_up", lambda: published.append(True))
+    settings.MEETERGO = {**settings.MEETERGO, "BACKGROUND": mode}
 
     background.handle_wake_up(skip_broker=True)
     assert published == []

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import DatabaseError
+from django.db.migrations.recorder import MigrationRecorder
 
-from django_meetergo.models import Appointment, MeetingType
+from django_meetergo.models import Appointment, Booking, Connection, MeetingType
 
 pytestmark = pytest.mark.django_db
 
@@ -119,3 +121,19 @@ def test_outdated_webhooks_are_listed_as_ours(meetergo_sandbox, settings, capsys
     call_command("meetergo_webhooks", "list")
 
     assert "this site, outdated" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["meetergo_tick", "meetergo_sync", "meetergo_doctor", "meetergo_prune", "meetergo_export j@x.de"],
+)
+def test_a_missing_migration_is_named(meetergo_sandbox, monkeypatch, command):
+    """Instead of the SQL that failed."""
+    for model in (Booking, MeetingType, Connection):
+        monkeypatch.setattr(model._meta, "db_table", "no_such_table")
+    with pytest.raises(DatabaseError, match="no_such_table"):
+        call_command(*command.split())
+
+    monkeypatch.setattr(MigrationRecorder, "applied_migrations", lambda recorder: {})
+    with pytest.raises(CommandError, match=r"run manage\.py migrate. .*no_such_table"):
+        call_command(*command.split())

@@ -4,7 +4,7 @@ import json
 from io import BytesIO
 
 import pytest
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError
 from django.test import Client
 
 from django_meetergo.models import WebhookDelivery
@@ -55,12 +55,21 @@ def test_only_json_posts_are_accepted():
     assert Client().get(URL).status_code == 405
 
 
-def test_a_lost_database_answers_503_so_that_the_delivery_is_repeated(monkeypatch):
+def test_a_lost_database_answers_503_so_that_the_delivery_is_repeated(monkeypatch, caplog):
     def raise_lost(**kwargs):
         raise OperationalError("gone")
 
     monkeypatch.setattr("django_meetergo.views.webhook.receive_delivery", raise_lost)
     assert deliver().status_code == 503
+    assert "The database is away" in caplog.text
+    assert URL not in caplog.text
+
+
+def test_a_missing_table_is_an_error_and_not_a_lost_database(monkeypatch):
+    monkeypatch.setattr(WebhookDelivery._meta, "db_table", "no_such_table")
+
+    with pytest.raises(DatabaseError, match="no_such_table"):
+        deliver()
 
 
 def deliver_chunked(body, **environ):

@@ -159,6 +159,16 @@ def test_without_a_cache_a_process_uses_an_eighth_of_the_limit(clock):
     assert acquire_all(limiter, "write") == 0
 
 
+def test_a_refused_request_names_the_cache_that_is_away(cache, clock):
+    away, shared = (RateLimiter("f", 8, each, now=clock) for each in (make_broken_cache(), cache))
+    away.acquire("write")
+    with pytest.raises(exceptions.RateLimitReached, match="the cache does not answer"):
+        away.acquire("write")
+    assert acquire_all(shared, "write") == 8
+    with pytest.raises(exceptions.RateLimitReached, match="our share"):
+        shared.acquire("write")
+
+
 def test_a_cache_that_fails_between_read_and_add_leaves_the_local_share(clock):
     class HalfBroken(LocMemCache):
         def add(self, *args, **kwargs):

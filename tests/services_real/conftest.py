@@ -1,4 +1,4 @@
-"""Real brokers and a real worker process. What is missing is a failure, never a skip."""
+"""Real brokers and real worker processes. What is missing is a failure, never a skip."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 from django.db import connection
+
+from django_meetergo import framework_tasks, tasks
 
 BROKERS = {
     "redis": os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0"),
@@ -17,59 +22,88 @@ BROKERS = {
 }
 
 
-@pytest.fixture(params=sorted(BROKERS))
-def broker(request):
-    """The address of a real broker."""
-    return BROKERS[request.param]
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A worker process, and the function that wakes it."""
+
+    process: subprocess.Popen[bytes]
+    publish: Callable[[], None]
 
 
 @pytest.fixture
-def queue():
-    return f"meetergo-{uuid.uuid4().hex[:8]}"
-
-
-@pytest.fixture
-def celery_app(broker, queue):
-    """The application of this process, speaking to the real broker."""
-    from tests.celery_app import make_app
-
-    app = make_app(broker, queue)
-    app.set_current()
-    yield app
-    app.close()
-
-
-@pytest.fixture
-def worker(broker, queue, transactional_db, live_meetergo_sandbox, tmp_path):
-    """A worker process on the same database and the same sandbox as the test."""
+def site_env(transactional_db, live_meetergo_sandbox):
+    """The environment of another process on the same database and the same sandbox as the test."""
     assert connection.vendor == "postgresql", "Set DATABASE_URL to a PostgreSQL database."
     database = connection.settings_dict
     address = f"{database['HOST']}:{database['PORT'] or 5432}"
     user = database["USER"] + (f":{database['PASSWORD']}" if database["PASSWORD"] else "")
-    env = {
+    return {
         **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
         "DATABASE_URL": f"postgres://{user}@{address}/{database['NAME']}",
         "MEETERGO_BASE_URL": live_meetergo_sandbox.base_url,
-        "CELERY_BROKER_URL": broker,
-        "CELERY_QUEUE": queue,
         # A killed worker's rows are free again soon.
         "MEETERGO_LEASE": "2",
         "MEETERGO_OUTCOME_DEADLINE": "4",
     }
-    log = tmp_path / "worker.log"
+
+
+@contextmanager
+def run_celery(broker: str, env: dict[str, str], log) -> Iterator[Worker]:
+    from tests.celery_app import make_app
+
+    queue = f"meetergo-{uuid.uuid4().hex[:8]}"
+    app = make_app(BROKERS[broker], queue)
+    app.set_current()
+    command = ["celery", "-A", "tests.celery_app", "worker", "--pool=solo", "-l", "INFO"]
+    env = {**env, "CELERY_BROKER_URL": BROKERS[broker], "CELERY_QUEUE": queue}
+
+    def publish():
+        app.set_current()  # the current application is kept per thread
+        tasks.publish_wake_up()
+
+    with run_process(command, env, log, b"ready.") as process:
+        yield Worker(process=process, publish=publish)
+    app.close()
+
+
+@contextmanager
+def run_framework(env: dict[str, str], log) -> Iterator[Worker]:
+    """Run a worker of the database backend of Django's task framework."""
+    command = ["django", "db_worker", "--interval", "0.1", "--no-startup-delay"]
+    with run_process(command, env, log, b"Starting worker") as process:
+        yield Worker(process=process, publish=framework_tasks.publish_wake_up)
+
+
+@contextmanager
+def run_process(command, env, log, ready):
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "tests.celery_app", "worker", "--pool=solo", "-l", "INFO"],
-            env=env,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            [sys.executable, "-m", *command], env=env, stdout=output, stderr=subprocess.STDOUT
         )
         try:
-            wait_for(lambda: b"ready." in log.read_bytes(), log)
+            wait_for(lambda: ready in log.read_bytes(), log)
             yield process
         finally:
             process.terminate()
             process.wait(20)
+
+
+@pytest.fixture
+def start_worker(site_env, tmp_path):
+    """Return a context manager that runs a worker: of Celery with a broker, or of the task framework."""
+
+    def start_worker(kind):
+        log = tmp_path / "worker.log"
+        return run_framework(site_env, log) if kind == "tasks" else run_celery(kind, site_env, log)
+
+    return start_worker
+
+
+@pytest.fixture(params=[*sorted(BROKERS), "tasks"])
+def worker(request, start_worker):
+    with start_worker(request.param) as worker:
+        yield worker
 
 
 def wait_for(condition, log=None, seconds=30):

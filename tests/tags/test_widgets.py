@@ -15,7 +15,7 @@ from django.urls import include, path
 
 from django_meetergo import links
 from django_meetergo.models import Attendee, Booking, MeetingType
-from django_meetergo.presentation.tag_errors import TagUsageError
+from django_meetergo.presentation.tag_arguments import TagUsageError
 from tests.pages.conftest import Visitor
 from tests.tags.conftest import Page
 

@@ -7,9 +7,10 @@ from datetime import date, datetime, tzinfo
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
+from django_meetergo.management.base import DatabaseCommand
 from django_meetergo.management.connections import choose_connections
 from django_meetergo.models import Connection, MeetingType
 from django_meetergo.services.clients import build_client
@@ -29,7 +30,7 @@ MARKS = {GOOD: "ok", FAIR: "warn", BAD: "BAD", UNKNOWN: "?"}
 VERDICTS = {GOOD: "All is well.", FAIR: "It works; see the lines marked “warn”."}
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Report the state of each connection and what to do. Exit code 1 when something must be done."
 
     def add_arguments(self, parser: CommandParser) -> None:

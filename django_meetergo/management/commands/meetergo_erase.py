@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.core.validators import validate_email
 from django.forms import ValidationError
 from django.utils import timezone
 
+from django_meetergo.management.base import DatabaseCommand
 from django_meetergo.services.privacy.erasure import erase_person
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Erase a person: blank everything this site stores about an e-mail address. This cannot be undone."
 
     def add_arguments(self, parser: CommandParser) -> None:

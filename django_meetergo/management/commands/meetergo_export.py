@@ -6,16 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import validate_email
 from django.forms import ValidationError
 from django.utils import timezone
 
+from django_meetergo.management.base import DatabaseCommand
 from django_meetergo.services.privacy.export import export_person
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Export everything this site stores about the person with an e-mail address, as JSON."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.utils import timezone
 
+from django_meetergo.management.base import DatabaseCommand
 from django_meetergo.services.privacy.retention import prune
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Delete or blank what is older than RETENTION_DAYS. An interrupted run can be repeated."
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from django_meetergo.management.base import DatabaseCommand
 from django_meetergo.services.privacy.key_rotation import Rotation, rotate_keys
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Re-encrypt every secret with the first key in ENCRYPTION_KEYS. An interrupted run can be repeated."
     )

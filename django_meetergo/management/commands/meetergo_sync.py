@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from django_meetergo.exceptions import RemoteError
+from django_meetergo.management.base import DatabaseCommand
 from django_meetergo.management.connections import choose_connections, run_for_each
 from django_meetergo.models import SyncRun
 from django_meetergo.services.clients import build_client
@@ -16,7 +17,7 @@ from django_meetergo.services.sync.appointments import sync_appointments
 from django_meetergo.services.sync.drift import find_drift
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Synchronise meeting types, hosts and appointments from meetergo."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.db import close_old_connections
 from django.utils import timezone
 
+from django_meetergo.management.base import DatabaseCommand
 from django_meetergo.services import scheduler
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Run everything that is due: bookings, changes, webhooks, events, syncs. Runs may overlap."
 
     def add_arguments(self, parser: CommandParser) -> None:

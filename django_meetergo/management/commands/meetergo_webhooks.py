@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from django_meetergo.exceptions import InvalidRequest, PermissionRefused, WebhookLimitReached
+from django_meetergo.management.base import DatabaseCommand
 from django_meetergo.management.connections import choose_connections, run_for_each
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.webhooks.registration import (
@@ -19,7 +20,7 @@ from django_meetergo.services.webhooks.registration import (
 MAX_WEBHOOKS = 6
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "List, register or remove this site's webhooks at meetergo. Other webhooks are not touched."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,0 +1,186 @@
+"""Checks of the site around the app: time zones, apps, URLs, templates, policy and forms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django import forms
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection
+from django.template import TemplateDoesNotExist, TemplateSyntaxError, engines
+from django.template.backends.django import DjangoTemplates
+from django.template.backends.django import Template as DjangoTemplate
+from django.template.loader import get_template
+from django.template.loader_tags import BlockNode, ExtendsNode
+from django.urls import NoReverseMatch, reverse
+from django.utils.module_loading import import_string
+
+from django_meetergo.checks.messages import make_error, make_warning
+from django_meetergo.conf import SETTING_NAME, Settings, get_settings
+
+MAX_QUESTIONS = 49  # meetergo accepts 50 answers, and our reference is one of them
+#: The app of Django that the models and the signed-in user need.
+AUTH_APP = "django.contrib.auth"
+REQUEST_PROCESSOR = "django.template.context_processors.request"
+#: Without this block in the base template, the pages would be empty.
+CONTENT_BLOCK = "content"
+
+
+def check_project(settings: Settings) -> Iterator[CheckMessage]:
+    """Check what the app needs of the project's own settings."""
+    if not django_settings.USE_TZ:
+        yield make_error(
+            "E021",
+            "USE_TZ is False: appointments would be stored without a time zone.",
+            "Set USE_TZ = True.",
+        )
+    if not apps.is_installed(AUTH_APP):
+        yield make_error(
+            "E031",
+            f"{AUTH_APP} is not installed: appointments belong to users.",
+            f'Add "{AUTH_APP}" to INSTALLED_APPS.',
+        )
+    if not has_urls():
+        yield make_warning(
+            "W010",
+            "The URLs of django-meetergo are not included.",
+            'Add path("book/", include("django_meetergo.urls")) to the URLconf.',
+        )
+
+
+def has_urls() -> bool:
+    try:
+        reverse("meetergo:index")
+    except (NoReverseMatch, AttributeError):  # AttributeError: there is no ROOT_URLCONF
+        return False
+    return True
+
+
+# Templates
+
+
+def check_templates(settings: Settings) -> Iterator[CheckMessage]:
+    if problem := find_template_problem(settings.BASE_TEMPLATE):
+        yield make_error(
+            "E020",
+            f'{SETTING_NAME}["BASE_TEMPLATE"] {problem}.',
+            'Name a Django template that has the blocks of "meetergo/base.html".',
+        )
+    for engine in engines.all():
+        # The processors of any engine serve: a site without one cannot render a widget for a visitor.
+        if isinstance(engine, DjangoTemplates) and REQUEST_PROCESSOR not in engine.engine.context_processors:
+            yield make_warning(
+                "W016",
+                f"The template engine {engine.name!r} does not give the request to templates.",
+                f'Add "{REQUEST_PROCESSOR}" to its context processors: without it, widgets show '
+                "the site's time zone to every visitor and are not cached.",
+            )
+
+
+def find_template_problem(name: str) -> str:
+    """Return what is wrong with the base template; "" if it can be used."""
+    try:
+        template = get_template(name)
+        if not isinstance(template, DjangoTemplate):
+            return "is not a template of Django's own engine"
+        blocks = list_blocks(template)
+    except TemplateDoesNotExist as error:
+        return f"is not found: {error}"
+    except TemplateSyntaxError as error:
+        return f"has an error: {error}"
+    if blocks is not None and CONTENT_BLOCK not in blocks:
+        return f'has no block "{CONTENT_BLOCK}", so the pages would be empty'
+    return ""
+
+
+def list_blocks(template: DjangoTemplate) -> set[str] | None:
+    """Return the blocks of a template and its parents; None if a parent is chosen when it is rendered."""
+    nodes: Any = template.template.nodelist
+    found = {node.name for node in nodes.get_nodes_by_type(BlockNode)}
+    for node in nodes.get_nodes_by_type(ExtendsNode):
+        parent = node.parent_name.var if not node.parent_name.filters else None
+        parent = None if node.parent_name.filters else node.parent_name.var
+        loaded = get_template(parent) if isinstance(parent, str) else None
+        blocks = list_blocks(loaded) if isinstance(loaded, DjangoTemplate) else None
+        if blocks is None:
+            return None
+        found |= blocks
+    return found
+
+
+# The policy and the forms
+
+
+def check_policy(settings: Settings) -> Iterator[CheckMessage]:
+    problem = ""
+    try:
+        policy = import_string(settings.POLICY)
+    except ImportError as error:
+        problem = f"cannot be imported: {error}"
+    else:
+        if not callable(policy):
+            problem = "is not a function"
+    if problem:
+        yield make_error(
+            "E019",
+            f'{SETTING_NAME}["POLICY"] {problem}.',
+            'Use the dotted path of a function, for example "shop.policies.may_change".',
+        )
+
+
+def check_forms(settings: Settings) -> Iterator[CheckMessage]:
+    for slug, path in settings.FORMS.items():
+        place = f'{SETTING_NAME}["FORMS"]["{slug}"]'
+        try:
+            form = import_string(path)
+        except ImportError as error:
+            yield make_error(
+                "E012",
+                f"{place} cannot be imported: {error}.",
+                'Use the dotted path of a form, for example "shop.forms.IntroForm".',
+            )
+            continue
+        if not (isinstance(form, type) and issubclass(form, forms.Form)):
+            yield make_error(
+                "E013",
+                f"{place} is not a form.",
+                "Use a subclass of django.forms.Form; model forms are not supported.",
+            )
+            continue
+        yield from check_questions(place, form)
+
+
+def check_questions(place: str, form: type[forms.Form]) -> Iterator[CheckMessage]:
+    questions = form.base_fields
+    if len(questions) > MAX_QUESTIONS:
+        yield make_error(
+            "E014", f"{place} has more than {MAX_QUESTIONS} questions.", "meetergo accepts no more."
+        )
+    if files := [name for name, field in questions.items() if isinstance(field, forms.FileField)]:
+        yield make_error(
+            "E015",
+            f"{place} asks for files: {', '.join(files)}.",
+            "meetergo stores answers as text. Request files on a page of your own.",
+        )
+
+
+def check_form_slugs() -> Iterator[CheckMessage]:
+    """Warn about forms for meeting types that do not exist. Queries the database."""
+    from django_meetergo.models import MeetingType
+
+    try:
+        if MeetingType._meta.db_table not in connection.introspection.table_names():
+            return
+        known = set(MeetingType.objects.using(DEFAULT_DB_ALIAS).values_list("slug", flat=True))
+    except DatabaseError:
+        return  # images are built where no database is at hand
+    for slug in get_settings().FORMS:
+        if known and slug not in known:
+            yield make_warning(
+                "W011",
+                f'{SETTING_NAME}["FORMS"]["{slug}"] is for a meeting type that this site does not have.',
+                f"The slugs are: {', '.join(sorted(known))}.",
+            )

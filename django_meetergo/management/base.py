@@ -1,0 +1,33 @@
+"""The base of the commands that use the tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+
+class DatabaseCommand(BaseCommand):
+    """A command that names a missing migration instead of the SQL that failed because of it."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except DatabaseError as error:
+            if not lacks_migrations():
+                raise
+            raise CommandError(
+                f"The database lacks migrations of django-meetergo: run manage.py migrate. ({error})"
+            ) from error
+
+
+def lacks_migrations() -> bool:
+    """Return whether a migration of this app is not applied; False if the database cannot say."""
+    try:
+        executor = MigrationExecutor(connection)
+        targets = [key for key in executor.loader.graph.leaf_nodes() if key[0] == "meetergo"]
+        return bool(executor.migration_plan(targets))
+    except DatabaseError:
+        return False
