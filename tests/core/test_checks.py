@@ -57,6 +57,8 @@ def test_the_settings_of_the_sandbox_are_valid(settings):
         ({"WEBHOOK_TOKENS": ["short"]}, "meetergo.W001"),
         ({"SITE_URL": "http://clinic.example", "SANDBOX": False}, "meetergo.W002"),
         ({"SANDBOX": False}, "meetergo.W003"),
+        ({"COLOR_SCHEME": "drak"}, "meetergo.E025"),
+        ({"MEETING_TYPES": "intro-call"}, "meetergo.E018"),
     ],
 )
 def test_each_mistake_is_reported_under_an_id_of_its_own(settings, change, expected):
@@ -226,7 +228,7 @@ def test_an_invalid_encryption_key_is_reported_without_its_value(settings):
     ],
 )
 def test_a_new_database_connection_per_request_is_reported(settings, monkeypatch, database, is_reported):
-    monkeypatch.setattr("django_meetergo.checks.django_settings", type("S", (), {
+    monkeypatch.setattr("django_meetergo.checks.settings.django_settings", type("S", (), {
         "DATABASES": {"default": database}, "DEBUG": False, "CACHES": settings.CACHES, "USE_TZ": True,
     }))  # fmt: skip
 
@@ -244,8 +246,54 @@ def test_a_new_database_connection_per_request_is_reported(settings, monkeypatch
     ],
 )
 def test_a_cache_that_is_too_small_is_reported(settings, monkeypatch, cache, is_reported):
-    monkeypatch.setattr("django_meetergo.checks.django_settings", type("S", (), {
+    monkeypatch.setattr("django_meetergo.checks.settings.django_settings", type("S", (), {
         "CACHES": {"default": cache}, "DATABASES": {}, "DEBUG": False, "USE_TZ": True,
     }))  # fmt: skip
 
     assert ("meetergo.W007" in check(settings)) is is_reported
+
+
+@pytest.mark.parametrize("scheme", ["inherit", "light", "dark", "auto"])
+def test_each_color_scheme_that_the_stylesheet_knows_is_accepted(settings, scheme):
+    assert "meetergo.E025" not in check(settings, COLOR_SCHEME=scheme)
+
+
+def test_another_address_of_a_connection_is_refused_in_production(settings):
+    """Not only that of the default one."""
+    real = "https://api.meetergo.com"
+    others = {"b": {"API_KEY": "rgo-b", "BASE_URL": "https://elsewhere.example"}}
+
+    found = check(settings, deploy=True, BASE_URL=real, CONNECTIONS=others)
+
+    assert '["CONNECTIONS"]["b"]["BASE_URL"]' in found["meetergo.E011"].msg
+    assert "meetergo.E011" not in check(settings, deploy=True, BASE_URL=real, CONNECTIONS={})
+
+
+@pytest.mark.django_db
+def test_a_removed_connection_with_rows_is_named(settings):
+    """Its types are not offered any more, so ``check`` says why."""
+    from django_meetergo.checks.database import check_removed_connections
+
+    assert check_removed_connections(None, databases=["default"]) == []
+    MeetingTypeFactory(connection="clinic-b")
+
+    found = check_removed_connections(None, databases=["default"])
+
+    assert [(message.id, "'clinic-b'" in message.msg) for message in found] == [("meetergo.W012", True)]
+    settings.MEETERGO = {**settings.MEETERGO, "CONNECTIONS": {"clinic-b": {"API_KEY": "rgo-b"}}}
+    assert check_removed_connections(None, databases=["default"]) == []
+    assert check_removed_connections(None) == []
+
+
+@pytest.mark.django_db
+def test_a_form_for_an_unknown_type_is_answered_with_the_names_of_types(settings):
+    """Also with the slug at meetergo, since that is what people write."""
+    from django_meetergo.checks.database import check_slugs
+
+    MeetingTypeFactory(slug="talk-b", connection="clinic-b", raw={"slug": "talk"})
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"talk": "django.forms.Form"}}
+
+    (found,) = check_slugs(None, databases=["default"])
+
+    assert found.id == "meetergo.W011"
+    assert "talk-b (clinic-b: talk)" in found.hint

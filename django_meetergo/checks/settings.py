@@ -13,7 +13,7 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, router
+from django.db import DEFAULT_DB_ALIAS, router
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.backends.django import Template as DjangoTemplate
 from django.template.loader import get_template
@@ -21,7 +21,13 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 from django.utils.timezone import localdate
 
-from django_meetergo.conf import SETTING_NAME, Settings, get_raw_settings, get_settings, list_problems
+from django_meetergo.conf import (
+    SETTING_NAME,
+    Settings,
+    get_raw_settings,
+    get_settings,
+    list_problems,
+)
 
 PERSONAL, PLATFORM = "rgo-", "ak_live:"
 MIN_TOKEN_LENGTH = 24
@@ -29,6 +35,7 @@ EXPIRES_SOON_DAYS = 14
 REAL_HOST = "api.meetergo.com"
 DEFAULT_MAX_ENTRIES = 300
 RESERVED_CACHE_ENTRIES = 1000  # availability documents, locks and limits; the site's own entries come on top
+COLOR_SCHEMES = ("inherit", "light", "dark", "auto")
 MAX_QUESTIONS = 49  # meetergo accepts 50 answers, and our reference is one of them
 
 
@@ -67,42 +74,21 @@ def check_deployment(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
                 id="meetergo.E010",
             )
         )
-    parts = urlsplit(settings.BASE_URL)
-    if parts.scheme != "https" or parts.hostname != REAL_HOST:
-        found.append(
-            Error(
-                f'{SETTING_NAME}["BASE_URL"] is not https://{REAL_HOST}.',
-                hint="API keys and personal data would be sent to that host.",
-                id="meetergo.E011",
+    addresses = {f'{SETTING_NAME}["BASE_URL"]': settings.BASE_URL}
+    for name, given in settings.CONNECTIONS.items():
+        place = f'{SETTING_NAME}["CONNECTIONS"]["{name}"]["BASE_URL"]'
+        addresses |= {place: given["BASE_URL"]} if "BASE_URL" in given else {}
+    for place, address in addresses.items():
+        parts = urlsplit(address)
+        if parts.scheme != "https" or parts.hostname != REAL_HOST:
+            found.append(
+                Error(
+                    f"{place} is not https://{REAL_HOST}.",
+                    hint="API keys and personal data would be sent to that host.",
+                    id="meetergo.E011",
+                )
             )
-        )
     return found
-
-
-@register("meetergo", Tags.database)
-def check_slugs(
-    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
-) -> list[CheckMessage]:
-    """Warn about forms for meeting types that do not exist. Runs in ``migrate`` and ``check --database``."""
-    if DEFAULT_DB_ALIAS not in (databases or ()) or any(list_problems(get_raw_settings())):
-        return []
-    from django_meetergo.models import MeetingType
-
-    try:
-        if MeetingType._meta.db_table not in connection.introspection.table_names():
-            return []
-        known = set(MeetingType.objects.values_list("slug", flat=True))
-    except DatabaseError:
-        return []  # images are built where no database is at hand
-    return [
-        checks.Warning(
-            f'{SETTING_NAME}["FORMS"]["{slug}"] is for a meeting type that this site does not have.',
-            hint=f"The slugs are: {', '.join(sorted(known))}.",
-            id="meetergo.W011",
-        )
-        for slug in get_settings().FORMS
-        if known and slug not in known
-    ]
 
 
 def check_credentials(settings: Settings) -> Iterator[CheckMessage]:
@@ -323,6 +309,15 @@ def check_questions(place: str, form: type[forms.Form]) -> Iterator[CheckMessage
         )
 
 
+def check_color_scheme(settings: Settings) -> Iterator[CheckMessage]:
+    if settings.COLOR_SCHEME not in COLOR_SCHEMES:
+        yield Error(
+            f'{SETTING_NAME}["COLOR_SCHEME"] is {settings.COLOR_SCHEME!r}.',
+            hint=f"Use one of: {', '.join(COLOR_SCHEMES)}.",
+            id="meetergo.E025",
+        )
+
+
 def check_embed(settings: Settings) -> Iterator[CheckMessage]:
     if any("/" in host for host in settings.EMBED_HOSTS):
         yield checks.Warning(
@@ -399,4 +394,5 @@ SETTINGS_CHECKS = (
     check_site,
     check_forms,
     check_embed,
+    check_color_scheme,
 )
