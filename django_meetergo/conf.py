@@ -30,6 +30,7 @@ class Settings:
     KEY_EXPIRES: date | None = None
     CONNECTIONS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     BASE_URL: str = "https://api.meetergo.com"
+    MEETING_TYPES: Sequence[str] = ()  # meetergo's slugs; empty: all that the credential sees
     SANDBOX: bool = False
     # How meetergo and mails reach the site
     SITE_URL: str = ""
@@ -86,6 +87,8 @@ class ConnectionKeys(TypedDict, total=False):
     API_KEY: str
     USER_ID: str
     KEY_EXPIRES: date | None
+    BASE_URL: str
+    MEETING_TYPES: Sequence[str]
 
 
 class RebookKeys(TypedDict, total=False):
@@ -255,23 +258,25 @@ def get_settings() -> Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionSettings:
-    """The credential of one connection."""
+    """The credential of one connection, where it is used, and for which meeting types."""
 
     name: str
     api_key: str = field(repr=False)
+    base_url: str
     user_id: str = ""
     key_expires: date | None = None
+    meeting_types: frozenset[str] = frozenset()
+
+    def offers(self, slug: str) -> bool:
+        """Return whether this connection reads the meeting type that has this slug at meetergo."""
+        return not self.meeting_types or slug in self.meeting_types
 
 
 def get_connection_settings(name: str = DEFAULT_CONNECTION) -> ConnectionSettings:
     """Return the credential of a connection; raise ``ImproperlyConfigured`` when there is none."""
     settings = get_settings()
     if name == DEFAULT_CONNECTION:
-        given: Mapping[str, Any] = {
-            "API_KEY": settings.API_KEY,
-            "USER_ID": settings.USER_ID,
-            "KEY_EXPIRES": settings.KEY_EXPIRES,
-        }
+        given: Mapping[str, Any] = {key: getattr(settings, key) for key in get_types(ConnectionKeys)}
     elif name in settings.CONNECTIONS:
         given = settings.CONNECTIONS[name]
     else:
@@ -284,8 +289,10 @@ def get_connection_settings(name: str = DEFAULT_CONNECTION) -> ConnectionSetting
     return ConnectionSettings(
         name=name,
         api_key=given["API_KEY"],
+        base_url=given.get("BASE_URL") or settings.BASE_URL,
         user_id=given.get("USER_ID", ""),
         key_expires=given.get("KEY_EXPIRES"),
+        meeting_types=frozenset(given.get("MEETING_TYPES", ())),
     )
 
 

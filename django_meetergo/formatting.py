@@ -9,9 +9,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from django.utils import dateformat
-from django.utils.translation import get_language, gettext, pgettext, pgettext_lazy
+from django.utils import dateformat, translation
+from django.utils.translation import gettext, pgettext, pgettext_lazy
 
+from django_meetergo.languages import get_text_language
 from django_meetergo.timezones import find_zone, format_offset, name_place
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def format_time(moment: datetime) -> str:
     """Format the wall-clock time: “14:30” or “2:30 PM”, as the language prefers."""
     # "en" and "en-us" are American English in Django; other variants of English write 14:30.
-    clock = "g:i A" if get_language() in {"en", "en-us"} else pgettext("time format", "H:i")
+    clock = "g:i A" if get_text_language() in {"en", "en-us"} else pgettext("time format", "H:i")
     return format_pattern(moment.time(), clock)
 
 
@@ -29,15 +30,16 @@ def format_pattern(what: date | time, pattern: str) -> str:
     """Format a date or a time with one of Django's patterns, in the active language."""
     # Aware datetimes that are equal may fall on different days: cache by the date alone.
     plain = what.date() if isinstance(what, datetime) else what
-    return format_cached(plain, pattern, get_language())
+    return format_cached(plain, pattern, get_text_language())
 
 
 @lru_cache(maxsize=4096)
-def format_cached(what: date | time, pattern: str, language: str | None) -> str:
+def format_cached(what: date | time, pattern: str, language: str) -> str:
     """Cached, since every page formats the same few values."""
-    if isinstance(what, time):
-        return dateformat.time_format(what, pattern)
-    return dateformat.format(what, pattern)
+    with translation.override(language):
+        if isinstance(what, time):
+            return dateformat.time_format(what, pattern)
+        return dateformat.format(what, pattern)
 
 
 def format_hour(hour: int) -> str:

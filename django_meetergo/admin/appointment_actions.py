@@ -22,7 +22,7 @@ from django_meetergo.admin.reschedule import RescheduleForm, ShiftForm, list_fre
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
 from django_meetergo.services.changes import batches
 from django_meetergo.services.changes.requests import MAX_REASON
-from django_meetergo.services.clients import build_client
+from django_meetergo.services.clients import build_client_of
 from django_meetergo.services.sync.appointments import sync_appointment
 
 #: Appointments that one request may cancel or reschedule. Beyond ``MAX_AT_ONCE`` the workers send them.
@@ -40,6 +40,8 @@ def explain_why_unchangeable(row: Any) -> str:
         return gettext("No change: no longer at meetergo")
     if row.start <= timezone.now():
         return gettext("No change: already started or over")
+    if not row.is_connected:
+        return gettext("No change: its connection is no longer in the settings")
     has_open_change = getattr(row, "has_open_change", None)
     if has_open_change is None:
         has_open_change = row.changes.filter(state__in=AppointmentChange.OPEN).exists()
@@ -195,7 +197,7 @@ class ReadAgain(AppointmentAction):
 
     def perform(self, request: HttpRequest, row: Appointment, form: forms.Form) -> ActionResult:
         digest = row.digest
-        client = build_client(row.connection, "reread")
+        client = build_client_of(row, "reread")
         updated = sync_appointment(appointment=row, client=client, now=timezone.now())
         if updated.missing_since:
             return ActionResult(text=gettext("no longer exists at meetergo"), level=messages.WARNING)

@@ -35,7 +35,7 @@ from django_meetergo.presentation.month import parse_day
 from django_meetergo.presentation.slots import parse_start
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
-from django_meetergo.services.clients import build_client
+from django_meetergo.services.clients import build_client_of
 from django_meetergo.timezones import choose_zone, list_zones
 
 #: Days on one page of times.
@@ -152,7 +152,7 @@ class BookForCallerMixin(MeetergoAdmin):
                 start=midnight(first),
                 end=midnight(first + timedelta(days=DAYS_PER_PAGE)),
                 duration=length,
-                client=build_client(meeting_type.connection, "view"),
+                client=build_client_of(meeting_type, "view"),
                 now=now,
             )
         except ImproperlyConfigured as error:
@@ -235,7 +235,7 @@ class BookForCallerMixin(MeetergoAdmin):
                 skip_notifications=data["skip_notifications"],
                 custom_fields=form.answers,
                 idempotency_key=data["token"],
-                client=build_client(meeting_type.connection, "write"),
+                client=build_client_of(meeting_type, "write"),
                 now=timezone.now(),
             )
         except BookingAlreadyOpen as error:
@@ -317,7 +317,7 @@ def is_free(meeting_type: MeetingType, start: datetime, length: int) -> bool:
             start=start,
             end=start + timedelta(minutes=1),
             duration=length,
-            client=build_client(meeting_type.connection, "view"),
+            client=build_client_of(meeting_type, "view"),
             now=now,
         )
     except ImproperlyConfigured:

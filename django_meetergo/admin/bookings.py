@@ -29,9 +29,9 @@ from django_meetergo.admin.timeline import render_booking_timeline
 from django_meetergo.formatting import name_channel
 from django_meetergo.models import Booking
 from django_meetergo.services.booking.pending import check_pending, decline_booking
-from django_meetergo.services.booking.reconciliation import reconcile_booking
+from django_meetergo.services.booking.reconciliation import reconcile_booking, reread_booking
 from django_meetergo.services.changes.requests import MAX_REASON
-from django_meetergo.services.clients import build_client
+from django_meetergo.services.clients import build_client_of
 
 State, Reason = Booking.State, Booking.Reason
 #: Colours of states; see ``display.render_status``. All others are "wait".
@@ -65,18 +65,22 @@ class ReconcileNow(AdminAction):
             return True, gettext("Will be searched for at meetergo; nothing is sent again")
         if row.state == State.PENDING:
             return True, gettext("meetergo will be asked whether it is confirmed")
+        if row.state == State.CONFIRMED and row.reason == Reason.NEEDS_STAFF:
+            return True, gettext("Its appointment will be read again to find the attendee")
         return False, gettext("No change: its state is clear")
 
     def perform(self, request: HttpRequest, row: Booking, form: forms.Form) -> ActionResult:
-        client, now = build_client(row.connection, "reread"), timezone.now()
+        client, now = build_client_of(row, "reread"), timezone.now()
         if row.state == State.PENDING:
             checked = check_pending(booking=row, client=client, now=now)
         else:
             # From now on reconciliation may decide again.
-            unclear = Booking.objects.filter(pk=row.pk, state=State.UNKNOWN, reason=Reason.NEEDS_STAFF)
-            unclear.update(reason=Reason.NONE, next_at=now)
-            checked = reconcile_booking(booking=row, client=client, now=now)
-        level = messages.WARNING if checked.is_open else messages.SUCCESS
+            left_to_staff = Booking.objects.filter(pk=row.pk, state=row.state, reason=Reason.NEEDS_STAFF)
+            left_to_staff.update(reason=Reason.NONE, next_at=now)
+            check = reread_booking if row.state == State.CONFIRMED else reconcile_booking
+            checked = check(booking=row, client=client, now=now)
+        is_unclear = checked.is_open or checked.reason == Reason.NEEDS_STAFF
+        level = messages.WARNING if is_unclear else messages.SUCCESS
         return ActionResult(text=describe_state(checked), level=level)
 
 
@@ -115,7 +119,7 @@ class Decline(AdminAction):
     def perform(self, request: HttpRequest, row: Booking, form: forms.Form) -> ActionResult:
         declined = decline_booking(
             booking=row,
-            client=build_client(row.connection, "write"),
+            client=build_client_of(row, "write"),
             reason=form.cleaned_data["reason"],
             now=timezone.now(),
         )

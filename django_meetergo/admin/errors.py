@@ -16,6 +16,7 @@ REFUSALS: dict[str, Any] = {
     "group": _("A group appointment cannot be rescheduled here. Reschedule it at meetergo."),
     "too_late": _("It is too late to change this appointment."),
     "change_in_progress": _("Another change of this appointment is in progress."),
+    "not_connected": _("Its connection is no longer in the settings of this site."),
     "policy_failed": _("The rules of this site could not be applied. Please inform your administrator."),
 }
 

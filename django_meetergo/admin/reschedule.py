@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.models import Appointment
 from django_meetergo.services.availability.slots import list_slots
-from django_meetergo.services.clients import build_client
+from django_meetergo.services.clients import build_client_of
 from django_meetergo.timezones import format_offset
 
 #: How far ahead free times are offered.
@@ -33,7 +33,7 @@ def list_free_starts(appointment: Appointment) -> list[datetime]:
         end=now + OFFERED_SPAN,
         duration=int(appointment.duration.total_seconds() // 60),
         moving=appointment.remote_id,
-        client=build_client(appointment.connection, "view"),
+        client=build_client_of(appointment, "view"),
         now=now,
     )
     return [slot.start for slot in found.times if slot.start != appointment.start]

@@ -23,18 +23,31 @@ HEADER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def check_service_address(settings: Settings) -> Iterator[CheckMessage]:
-    if not is_address(settings.BASE_URL):
-        yield make_error(
-            "E025",
-            f'{SETTING_NAME}["BASE_URL"] is not the address of a service.',
-            'Write it with its scheme: "https://api.meetergo.com", or remove it.',
-        )
+    for place, address in list_service_addresses(settings).items():
+        if not is_address(address):
+            yield make_error(
+                "E025",
+                f"{place} is not the address of a service.",
+                'Write it with its scheme: "https://api.meetergo.com", or remove it.',
+            )
     if settings.REQUESTS_PER_MINUTE > REMOTE_LIMIT and not settings.SANDBOX:
         yield make_warning(
             "W018",
             f'{SETTING_NAME}["REQUESTS_PER_MINUTE"] is more than {REMOTE_LIMIT}.',
             f"meetergo refuses more than {REMOTE_LIMIT} requests a minute: use at most 90.",
         )
+
+
+def list_service_addresses(settings: Settings) -> dict[str, str]:
+    """Return every address that requests are sent to, by its place in the settings."""
+    return {
+        f'{SETTING_NAME}["BASE_URL"]': settings.BASE_URL,
+        **{
+            f'{SETTING_NAME}["CONNECTIONS"]["{name}"]["BASE_URL"]': given["BASE_URL"]
+            for name, given in settings.CONNECTIONS.items()
+            if "BASE_URL" in given
+        },
+    }
 
 
 def check_site_address(settings: Settings) -> Iterator[CheckMessage]:
@@ -132,13 +145,14 @@ def check_deployed_service(settings: Settings) -> Iterator[CheckMessage]:
             f'{SETTING_NAME}["SANDBOX"] is on: no real appointment is booked.',
             "Remove it, and the sandbox's BASE_URL and API_KEY, from production.",
         )
-    parts = urlsplit(settings.BASE_URL)
-    if parts.scheme != "https" or parts.hostname != REAL_HOST:
-        yield make_error(
-            "E011",
-            f'{SETTING_NAME}["BASE_URL"] is not https://{REAL_HOST}.',
-            "API keys and personal data would be sent to that host.",
-        )
+    for place, address in list_service_addresses(settings).items():
+        parts = urlsplit(address)
+        if parts.scheme != "https" or parts.hostname != REAL_HOST:
+            yield make_error(
+                "E011",
+                f"{place} is not https://{REAL_HOST}.",
+                "API keys and personal data would be sent to that host.",
+            )
 
 
 def check_deployed_proxy(settings: Settings) -> Iterator[CheckMessage]:

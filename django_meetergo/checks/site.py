@@ -9,7 +9,6 @@ from django import forms
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection
 from django.template import TemplateDoesNotExist, TemplateSyntaxError, engines
 from django.template.backends.django import DjangoTemplates
 from django.template.backends.django import Template as DjangoTemplate
@@ -19,7 +18,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
 from django_meetergo.checks.messages import make_error, make_warning
-from django_meetergo.conf import SETTING_NAME, Settings, get_settings
+from django_meetergo.conf import SETTING_NAME, Settings
 
 MAX_QUESTIONS = 49  # meetergo accepts 50 answers, and our reference is one of them
 #: The app of Django that the models and the signed-in user need.
@@ -165,22 +164,3 @@ def check_questions(place: str, form: type[forms.Form]) -> Iterator[CheckMessage
             f"{place} asks for files: {', '.join(files)}.",
             "meetergo stores answers as text. Request files on a page of your own.",
         )
-
-
-def check_form_slugs() -> Iterator[CheckMessage]:
-    """Warn about forms for meeting types that do not exist. Queries the database."""
-    from django_meetergo.models import MeetingType
-
-    try:
-        if MeetingType._meta.db_table not in connection.introspection.table_names():
-            return
-        known = set(MeetingType.objects.using(DEFAULT_DB_ALIAS).values_list("slug", flat=True))
-    except DatabaseError:
-        return  # images are built where no database is at hand
-    for slug in get_settings().FORMS:
-        if known and slug not in known:
-            yield make_warning(
-                "W011",
-                f'{SETTING_NAME}["FORMS"]["{slug}"] is for a meeting type that this site does not have.',
-                f"The slugs are: {', '.join(sorted(known))}.",
-            )

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django_meetergo import links
 from django_meetergo.fields import EncryptedTextField, ExactCharField
 from django_meetergo.models.directory import Host, MeetingType
-from django_meetergo.models.mirrored import Mirrored
+from django_meetergo.models.mirrored import Mirrored, ReadByConnection
 from django_meetergo.models.people import Person, index_names
 
 
@@ -57,7 +57,7 @@ class AppointmentQuerySet(models.QuerySet["Appointment"]):
         return self.filter(pk__in=attending.values("appointment"))
 
 
-class Appointment(Mirrored):
+class Appointment(ReadByConnection):
     """An appointment at meetergo, active or cancelled.
 
     ``start`` and ``end`` are aware datetimes, ``duration`` is a timedelta. ``note`` is stored on this site

@@ -160,6 +160,11 @@ class Booking(Leased, Person):
         return hash_key(self.connection, host_id, int(self.start.timestamp())) if host_id else None
 
     @property
+    def reader(self) -> str:
+        """Return the connection whose credential is used for requests about this booking."""
+        return self.meeting_type.reader
+
+    @property
     def end(self) -> datetime:
         return self.start + timedelta(minutes=self.duration)
 

@@ -64,8 +64,9 @@ class AppointmentChange(Leased):
         return f"{self.get_kind_display()}: {self.get_state_display()}"
 
     @property
-    def connection(self) -> str:
-        return self.appointment.connection
+    def reader(self) -> str:
+        """The connection whose credential sends the change."""
+        return self.appointment.reader
 
     @property
     def is_open(self) -> bool:

@@ -21,6 +21,8 @@ class Connection(models.Model):
     connection = ExactCharField(_("connection"), max_length=64, unique=True, default="default")
     salt = models.CharField(max_length=64, default=make_salt, editable=False)
     canary = EncryptedTextField(default=CANARY_TEXT, editable=False)
+    company = ExactCharField(_("company id"), max_length=128, blank=True)
+    mirror = ExactCharField(_("mirrored as connection"), max_length=64, blank=True)
     user_id = ExactCharField(_("acts as"), max_length=128, blank=True)
     is_admin = models.BooleanField(_("can read the appointments of all users"), default=False)
     refused_since = models.DateTimeField(_("credential refused since"), null=True)

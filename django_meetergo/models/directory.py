@@ -6,8 +6,9 @@ from django.db import models
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo.conf import list_connection_names
 from django_meetergo.fields import ExactCharField
-from django_meetergo.models.mirrored import Mirrored
+from django_meetergo.models.mirrored import Mirrored, ReadByConnection
 
 
 class Host(Mirrored):
@@ -37,14 +38,16 @@ class Host(Mirrored):
 
 class MeetingTypeQuerySet(models.QuerySet["MeetingType"]):
     def bookable(self) -> MeetingTypeQuerySet:
-        """Return meeting types that can be booked now: enabled, and still listed by meetergo.
+        """Return meeting types that can be booked now: enabled, still listed, of a connection of this site.
 
         ``MeetingType.objects.bookable().filter(duration__lte=30)``
         """
-        return self.filter(enabled=True, missing_since=None)
+        names = list_connection_names()
+        connected = models.Q(connection__in=names) | models.Q(read_by__in=names)
+        return self.filter(connected, enabled=True, missing_since=None)
 
 
-class MeetingType(Mirrored):
+class MeetingType(ReadByConnection):
     """A type of appointment that attendees can book. Durations are minutes."""
 
     class Confirmation(models.TextChoices):
@@ -110,6 +113,11 @@ class MeetingType(Mirrored):
         if self.host_ids:
             return list(self.host_ids)
         return list(self.hosts.filter(missing_since=None).values_list("remote_id", flat=True))
+
+    @property
+    def is_bookable(self) -> bool:
+        """Whether it can be booked now, as ``bookable()`` says for many."""
+        return self.enabled and self.missing_since is None and self.is_connected
 
     @property
     def is_group(self) -> bool:

@@ -14,7 +14,7 @@ from django_meetergo.models import Appointment, MeetingType
 from django_meetergo.presentation.time_choice import SlotReader
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.availability.store import SlotList
-from django_meetergo.services.clients import build_client
+from django_meetergo.services.clients import build_client_of
 
 #: The cookie with the visitor's time zone.
 ZONE_COOKIE = "meetergo_tz"
@@ -41,7 +41,7 @@ def build_slot_reader(
 
     An appointment that is ``moving`` does not block itself, and its present time is left out.
     """
-    client = build_client(meeting_type.connection, "view")
+    client = build_client_of(meeting_type, "view")
 
     def read_slots(start: datetime, end: datetime) -> SlotList:
         found = list_slots(

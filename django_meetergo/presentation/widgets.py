@@ -17,6 +17,7 @@ from django.utils.translation import gettext
 
 from django_meetergo import links
 from django_meetergo.formatting import describe_when, name_hosts
+from django_meetergo.languages import use_text_language
 from django_meetergo.models import Appointment, Attendee, MeetingType
 from django_meetergo.presentation.context import ZONE_COOKIE, build_slot_reader, describe_type
 from django_meetergo.presentation.page_cache import (
@@ -50,7 +51,7 @@ class WidgetContext:
 
     @property
     def is_unavailable(self) -> bool:
-        return not self.meeting_type.enabled or self.meeting_type.missing_since is not None
+        return not self.meeting_type.is_bookable
 
     def build_url(self, name: str) -> PageUrl:
         return PageUrl(reverse(f"meetergo:{name}", args=[self.meeting_type.slug]), self.carried)
@@ -97,7 +98,8 @@ def render_cached(
         entry = build_cache_entry(request, find_zone(request), clock.now(), *variants)
     part = entry.load() if entry else None
     if part is None:
-        part = render()
+        with use_text_language():
+            part = render()
         if entry:
             entry.save(part)
     return part.render_for(request)

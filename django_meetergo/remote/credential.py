@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from django_meetergo.remote.redaction import Secret
 
@@ -21,11 +20,6 @@ class Credential:
         if self.key.startswith("rgo-"):
             return "personal"
         return "platform" if self.key.startswith("ak_live:") else "unknown"
-
-    @property
-    def fingerprint(self) -> str:
-        """A digest that identifies the key in caches without revealing it."""
-        return sha256(b"meetergo credential\x00" + self.key.encode()).hexdigest()[:20]
 
     @property
     def headers(self) -> dict[str, str]:

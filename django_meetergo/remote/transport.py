@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from hashlib import sha256
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -56,6 +57,12 @@ class Transport:
         self.root = base_url.rstrip("/").removesuffix("/v4").rstrip("/")
         self.credential = credential
         self.timeout = timeout
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest that identifies the host and the key in caches without revealing the key."""
+        parts = (b"meetergo credential", self.root.encode(), self.credential.key.encode())
+        return sha256(b"\x00".join(parts)).hexdigest()[:20]
 
     def __repr__(self) -> str:
         return f"Transport({self.root!r}, {self.credential.kind} credential)"
@@ -144,7 +151,7 @@ class Transport:
         if prefixes:
             return ADAPTERS[max(prefixes, key=len)]
         adapter: BaseAdapter = load_http_client().get_adapter(
-            self.credential.fingerprint, for_writes=not is_read(call.method)
+            self.fingerprint, for_writes=not is_read(call.method)
         )
         return adapter
 

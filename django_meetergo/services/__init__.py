@@ -14,7 +14,7 @@ from django.db import models
 from django.utils import timezone
 
 from django_meetergo.conf import DEFAULT_CONNECTION
-from django_meetergo.exceptions import InvalidRequest
+from django_meetergo.exceptions import InvalidRequest, MeetingTypeUnavailable
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking, MeetingType, SyncRun
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability import slots
@@ -22,7 +22,7 @@ from django_meetergo.services.availability.store import SlotList
 from django_meetergo.services.booking import book
 from django_meetergo.services.booking.book import AttendeeData
 from django_meetergo.services.changes import requests
-from django_meetergo.services.clients import build_client
+from django_meetergo.services.clients import build_client, ensure_client_of, find_client_of
 from django_meetergo.services.sync import appointments
 
 __all__ = [
@@ -64,7 +64,7 @@ def list_slots(
         start=start,
         end=end,
         duration=duration,
-        client=client or build_client(meeting_type.connection, "view"),
+        client=_choose_client(client, meeting_type.reader, "view"),
         now=now or timezone.now(),
     )
 
@@ -111,6 +111,8 @@ def book_appointment(
             ...
     """
     meeting_type = _get_meeting_type(meeting_type)
+    if not meeting_type.is_connected:
+        raise MeetingTypeUnavailable(f"The settings no longer have the connection of {meeting_type.name}.")
     return book.book_appointment(
         meeting_type=meeting_type,
         start=start,
@@ -124,7 +126,7 @@ def book_appointment(
         subject=subject,
         idempotency_key=idempotency_key,
         send=send,
-        client=client or build_client(meeting_type.connection, "write"),
+        client=_choose_client(client, meeting_type.reader, "write"),
         now=now or timezone.now(),
     )
 
@@ -161,7 +163,7 @@ def cancel_appointment(
         cancel_all=cancel_all,
         user=user,
         send=send,
-        client=client or build_client(appointment.connection, "write"),
+        client=_choose_client_of(client, appointment),
         now=now or timezone.now(),
     )
 
@@ -192,7 +194,7 @@ def reschedule_appointment(
         start=start,
         user=user,
         send=send,
-        client=client or build_client(appointment.connection, "write"),
+        client=_choose_client_of(client, appointment),
         now=now or timezone.now(),
     )
 
@@ -220,9 +222,24 @@ def sync_appointments(
         connection=connection,
         kind=kind,
         silent=silent,
-        client=client or build_client(connection, "sync"),
+        client=_choose_client(client, connection, "sync"),
         now=now or timezone.now(),
     )
+
+
+def _choose_client(given: MeetergoClient | None, connection: str, priority: str) -> MeetergoClient:
+    """Return the given client, or a new one. Raises InvalidRequest for a client of another connection."""
+    if given is None:
+        return build_client(connection, priority)
+    ensure_client_of(given, connection)
+    return given
+
+
+def _choose_client_of(given: MeetergoClient | None, appointment: Appointment) -> MeetergoClient | None:
+    """Return the given client, or a new one; None where the service refuses, for want of a connection."""
+    if given is None or not appointment.is_connected:
+        return find_client_of(appointment, "write")
+    return _choose_client(given, appointment.reader, "write")
 
 
 def _get_meeting_type(given: MeetingType | str) -> MeetingType:

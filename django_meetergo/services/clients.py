@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
+
+from django.core.exceptions import ImproperlyConfigured
 
 from django_meetergo.cache import cache
-from django_meetergo.conf import get_connection_settings, get_settings
-from django_meetergo.exceptions import CircuitOpen, CredentialRefused, RateLimited, RateLimitReached
+from django_meetergo.conf import ConnectionSettings, get_connection_settings, get_settings
+from django_meetergo.exceptions import (
+    CircuitOpen,
+    CredentialRefused,
+    InvalidRequest,
+    RateLimited,
+    RateLimitReached,
+)
 from django_meetergo.models import Connection
 from django_meetergo.remote.circuit_breaker import CircuitBreaker
 from django_meetergo.remote.client import MeetergoClient
@@ -33,25 +41,57 @@ def build_client(connection: str, priority: str) -> MeetergoClient:
     """
     settings = get_settings()
     given = get_connection_settings(connection)
-    credential = Credential(key=given.api_key, user_id=given.user_id)
     is_interactive = priority in {"write", "view"}
     timeout = settings.TIMEOUT if is_interactive else settings.TIMEOUT_BACKGROUND
     max_wait = PERMIT_WAIT_SECONDS if is_interactive else 0
+    transport = Transport(credential=build_credential(given), base_url=given.base_url, timeout=timeout)
     return MeetergoClient(
-        Transport(credential=credential, base_url=settings.BASE_URL, timeout=timeout),
+        transport,
         rate_limiter=RateLimiter(
-            credential.fingerprint, settings.REQUESTS_PER_MINUTE, cache, max_wait=max_wait
+            transport.fingerprint, settings.REQUESTS_PER_MINUTE, cache, max_wait=max_wait
         ),
-        circuit=CircuitBreaker(credential.fingerprint, cache),
+        circuit=CircuitBreaker(transport.fingerprint, cache),
         priority=priority,
     )
 
 
-def is_client_of(client: MeetergoClient, connection: str) -> bool:
-    """Whether a client acts with the credential of a connection."""
+class HasReader(Protocol):
+    """A row for which requests are sent."""
+
+    @property
+    def reader(self) -> str: ...
+
+
+def build_client_of(row: HasReader, priority: str) -> MeetergoClient:
+    """Return a client for requests about a row, with the credential of the connection that reads it."""
+    return build_client(row.reader, priority)
+
+
+def find_client_of(row: HasReader, priority: str) -> MeetergoClient | None:
+    """Return the same client; None when the settings no longer have the connection."""
+    try:
+        return build_client_of(row, priority)
+    except ImproperlyConfigured:
+        return None
+
+
+def ensure_client_of(client: MeetergoClient, connection: str) -> None:
+    """Raise InvalidRequest unless a client acts with the credential of a connection.
+
+    Another credential would book or cancel at another company, or store what it reads under a wrong name.
+    """
     given = get_connection_settings(connection)
-    own = Credential(key=given.api_key, user_id=given.user_id)
-    return client.transport.credential.fingerprint == own.fingerprint
+    own = Transport(credential=build_credential(given), base_url=given.base_url)
+    if client.transport.fingerprint != own.fingerprint or client.transport.credential != own.credential:
+        raise InvalidRequest(
+            f"The client has the credential of another connection than {connection!r}; pass a client of that "
+            "connection, or none.",
+            field="client",
+        )
+
+
+def build_credential(given: ConnectionSettings) -> Credential:
+    return Credential(key=given.api_key, user_id=given.user_id)
 
 
 def record_contact(*, connection: str, client: MeetergoClient) -> None:

@@ -30,6 +30,7 @@ from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.changes.policy import is_group
 from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.services.clients import record_contact
+from django_meetergo.services.companies import find_covering
 from django_meetergo.services.health import BAD, FAIR, GOOD, UNKNOWN, WEBHOOK_PLACES, Fact
 from django_meetergo.services.sync.appointments import sync_appointment
 from django_meetergo.services.sync.drift import find_drift
@@ -71,6 +72,9 @@ def check_acting_user(client: MeetergoClient) -> Fact:
 def check_webhooks(connection: str, client: MeetergoClient) -> Fact:
     name, label = "webhook_entry", _("Our address in meetergo's list")
     ensure = _("Run manage.py meetergo_webhooks ensure.")
+    if covering := find_covering(connection):
+        text = _("not needed: connection %(name)s reads the same") % {"name": covering}
+        return Fact(name=name, label=label, level=GOOD, text=text)
     try:
         endpoint = build_endpoint(connection)
         hooks = client.list_webhooks()

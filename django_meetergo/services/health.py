@@ -28,6 +28,7 @@ from django_meetergo.models import (
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services import scheduler
 from django_meetergo.services.clients import build_client
+from django_meetergo.services.companies import find_covering
 from django_meetergo.services.events import DONE
 from django_meetergo.services.privacy.key_rotation import needs_rotation
 
@@ -69,10 +70,10 @@ def list_reported_connections() -> list[str]:
     """
     configured = list_connection_names()
     rows: list[QuerySet[Any]] = [
-        Booking.objects.open(),
+        Booking.objects.open().exclude(meeting_type__read_by__in=configured),
         WebhookDelivery.objects.filter(state=WebhookDelivery.State.PENDING),
-        MeetingType.objects.filter(missing_since=None),
-        Appointment.objects.active().filter(start__gt=timezone.now()),
+        MeetingType.objects.filter(missing_since=None).exclude(read_by__in=configured),
+        Appointment.objects.active().filter(start__gt=timezone.now()).exclude(read_by__in=configured),
     ]
     used = {
         name for found in rows for name in found.order_by().values_list("connection", flat=True).distinct()
@@ -96,6 +97,7 @@ def collect_facts(*, connection: str, now: datetime) -> list[Fact]:
         lambda: describe_dead_deliveries(connection),
         lambda: describe_undispatched_events(connection),
         lambda: describe_skipped(connection),
+        lambda: describe_names(connection),
         lambda: describe_missing_appointments(connection),
         lambda: describe_drift(account),
         lambda: describe_clock_skew(account),
@@ -137,10 +139,16 @@ def describe_circuit(connection: str, account: Connection | None, now: datetime)
             "Put a new key into the settings. If this one is valid, run meetergo_doctor: it tries again."
         )
         return Fact(name=name, label=label, level=BAD, text=text, advice=advice)
+    counted = sorted(client.circuit.count_failures().items(), key=lambda one: (-one[1], one[0]))
+    failed = ", ".join(f"{route}: {number}" for route, number in counted)
     if client.circuit.is_open:
-        text = _("held back, because meetergo fails")
+        text = _("held back, because meetergo fails. Failed: %(calls)s") % {"calls": failed or "–"}
         advice = _("Wait: it is tried again automatically. See status.meetergo.com.")
         return Fact(name=name, label=label, level=BAD, text=text, advice=advice)
+    if failed:
+        text = _("sent; failed in the last seconds: %(calls)s") % {"calls": failed}
+        advice = _("Only these calls fail, so the others are sent. They are tried again automatically.")
+        return Fact(name=name, label=label, level=FAIR, text=text, advice=advice)
     return Fact(name=name, label=label, level=GOOD, text=_("sent"))
 
 
@@ -171,6 +179,9 @@ def describe_last_sync(connection: str, now: datetime) -> Fact:
     advice = _(
         "Start the background work (BACKGROUND), or run manage.py meetergo_sync and read what it says."
     )
+    if covering := find_covering(connection):
+        text = _("not needed: connection %(name)s reads the same") % {"name": covering}
+        return Fact(name=name, label=label, level=GOOD, text=text)
     runs = SyncRun.objects.filter(connection=connection).exclude(kind=SyncRun.Kind.DIRECTORY)
     last = runs.filter(state=SyncRun.State.DONE).aggregate(at=Max("finished_at"))["at"]
     if last is None:
@@ -195,6 +206,9 @@ def describe_last_delivery(connection: str, account: Connection | None, now: dat
 
 def describe_webhooks(account: Connection | None) -> Fact:
     name, label = "webhooks", _("Webhooks")
+    if account and (covering := find_covering(account.connection)):
+        text = _("not needed: connection %(name)s reads the same") % {"name": covering}
+        return Fact(name=name, label=label, level=GOOD, text=text)
     if account is None or not account.webhook_remote_id:
         advice = _(
             "Run manage.py meetergo_webhooks ensure. Without it, changes arrive with the next sync only."
@@ -227,8 +241,8 @@ def describe_rate_limit(connection: str) -> Fact:
 
 def describe_unknown_bookings(connection: str) -> Fact:
     name, label = "unknown", _("Bookings being checked")
-    unclear = Booking.objects.filter(connection=connection, state=Booking.State.UNKNOWN)
-    for_people = unclear.filter(reason=Booking.Reason.NEEDS_STAFF).count()
+    bookings = Booking.objects.filter(connection=connection)
+    for_people = bookings.filter(reason=Booking.Reason.NEEDS_STAFF).count()
     if for_people:
         text = ngettext("%(number)d is left to staff", "%(number)d are left to staff", for_people) % {
             "number": for_people
@@ -237,7 +251,7 @@ def describe_unknown_bookings(connection: str) -> Fact:
             "Open the bookings that need attention, compare with meetergo, and choose “Look for it now”."
         )
         return Fact(name=name, label=label, level=BAD, text=text, advice=advice)
-    number = unclear.count()
+    number = bookings.filter(state=Booking.State.UNKNOWN).count()
     advice = _("Wait: they are reconciled within minutes.") if number else ""
     return Fact(name=name, label=label, level=FAIR if number else GOOD, text=str(number), advice=advice)
 
@@ -305,6 +319,17 @@ def describe_skipped(connection: str) -> Fact:
     more = "; …" if len(skipped) > MAX_NAMED else ""
     advice = _("They are tried again with each sync. Report entries that stay to meetergo.")
     return Fact(name=name, label=label, level=FAIR, text=f"{len(skipped)}: {named}{more}", advice=advice)
+
+
+def describe_names(connection: str) -> Fact:
+    """Name the meeting types that have another slug here than at meetergo."""
+    name, label = "names", _("Meeting types with another slug here")
+    rows = MeetingType.objects.filter(connection=connection, missing_since=None).order_by("slug")
+    slugs = [(slug, at_meetergo or "–") for slug, at_meetergo in rows.values_list("slug", "raw__slug")]
+    renamed = [f"{at_meetergo} → {slug}" for slug, at_meetergo in slugs if slug != at_meetergo]
+    text = f"{len(renamed)}: {'; '.join(renamed)}" if renamed else "0"
+    advice = _("Links, template tags and FORMS use the second one.") if renamed else ""
+    return Fact(name=name, label=label, level=GOOD, text=text, advice=advice)
 
 
 def describe_missing_appointments(connection: str) -> Fact:

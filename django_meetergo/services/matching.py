@@ -1,7 +1,7 @@
 """Decide which document, attendee and booking belong together.
 
-Everything that adopts, links or cancels as surplus asks this module. meetergo's answer to a booking names
-an appointment and no attendee, and has no idempotency key, so there are three rules:
+Everything that adopts, links, cancels as surplus or erases asks this module. meetergo's answer to a booking
+names an appointment and no attendee, and has no idempotency key, so there are three rules:
 
 1. The document carries the booking's reference.
 2. References are not returned.
@@ -173,6 +173,18 @@ def describe_identity(person: Booking | AttendeeDocument) -> tuple[str, str, str
     phone = "".join(sign for sign in person.phone if sign.isdigit() or sign == "+")
     name = " ".join(f"{person.first_name} {person.last_name}".split()).casefold()
     return fold_email(person.email), phone, name
+
+
+def is_linked_person(booking: Booking, attendee: Attendee) -> bool:
+    """Whether a booking and the attendee that it made are still the same person.
+
+    A host may have changed the attendee's address, or given the seat to somebody else. The name tells which:
+    it is equal, or one of both has none.
+    """
+    if is_same_email(booking.email, attendee.email):
+        return True
+    names = [" ".join(f"{row.first_name} {row.last_name}".split()).casefold() for row in (booking, attendee)]
+    return names[0] == names[1] or "" in names
 
 
 # Time

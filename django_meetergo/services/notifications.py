@@ -17,6 +17,7 @@ from django.utils.formats import date_format
 
 from django_meetergo import links
 from django_meetergo.conf import get_settings
+from django_meetergo.languages import use_text_language
 from django_meetergo.models import Booking, Event
 
 Kind, Reason = Event.Kind, Booking.Reason
@@ -66,7 +67,7 @@ def choose_template(event: Event) -> str:
 def send_to_attendee(name: str, booking: Booking) -> None:
     """Mail the attendee in their language and time zone."""
     language = booking.language or django_settings.LANGUAGE_CODE
-    with translation.override(language), timezone.override(booking.timezone or None):
+    with translation.override(language), use_text_language(), timezone.override(booking.timezone or None):
         send_mail(name, build_context(booking), [booking.email])
 
 
@@ -75,7 +76,8 @@ def send_alert(event: Event) -> None:
     recipients = list(get_settings().ALERT_EMAILS)
     if not recipients:
         return
-    with translation.override(django_settings.LANGUAGE_CODE), timezone.override(None):
+    language = django_settings.LANGUAGE_CODE
+    with translation.override(language), use_text_language(), timezone.override(None):
         send_mail(ALERT_TEMPLATES[event.kind], build_alert_context(event), recipients)
 
 

@@ -25,12 +25,12 @@ from django_meetergo.exceptions import MeetergoError
 from django_meetergo.models import AppointmentChange, Booking, Connection, Event, SyncRun, WebhookDelivery
 from django_meetergo.models.leases import LeasedQuerySet
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.services import alerts, events, notifications, retry
+from django_meetergo.services import alerts, companies, events, notifications, retry
 from django_meetergo.services.availability import refresh
 from django_meetergo.services.booking import outcomes, pending, reconciliation, watching
 from django_meetergo.services.booking import sending as booking_sending
 from django_meetergo.services.changes import sending as change_sending
-from django_meetergo.services.clients import build_client, record_contact
+from django_meetergo.services.clients import build_client, build_client_of, record_contact
 from django_meetergo.services.privacy import retention
 from django_meetergo.services.retry import RetryPolicy
 from django_meetergo.services.sync import appointments, directory
@@ -64,15 +64,15 @@ class DueRows:
 def send_booking(booking: Booking, now: datetime) -> None:
     # Before a client is built: a booking ends in time also when its connection has been removed.
     if not booking_sending.close_if_expired(booking, now):
-        client = build_client(booking.connection, "write")
+        client = build_client_of(booking, "write")
         booking_sending.send_booking(booking=booking, client=client, now=now)
 
 
 def with_client(do: Callable[..., object], row_name: str, priority: str) -> Callable[[Any, datetime], object]:
-    """Return a handler that calls a service with the row, a client of the row's connection, and the time."""
+    """Return a handler that calls a service with the row, a client for it, and the time."""
 
     def handle(row: Any, now: datetime) -> object:
-        return do(**{row_name: row}, client=build_client(row.connection, priority), now=now)
+        return do(**{row_name: row}, client=build_client_of(row, priority), now=now)
 
     return handle
 
@@ -272,6 +272,8 @@ def list_periodic(connection: str, watch: Stopwatch) -> Iterator[tuple[str, Call
     last_read, interval = learnt.directory_synced_at, settings.DIRECTORY_SYNC_INTERVAL
     if is_over(last_read, interval, now) and is_free(find_last_run(connection, SyncRun.Kind.DIRECTORY), now):
         yield "sync the directory", partial(sync_directory, connection, watch)
+    if companies.find_covering(connection):
+        return  # another connection reads the same appointments
     for kind, every in (
         (SyncRun.Kind.NEAR, settings.SYNC_INTERVAL),
         (SyncRun.Kind.FULL, settings.FULL_SYNC_INTERVAL),

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from typing import Any
 
 from django import template
+from django.conf import settings as django_settings
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
@@ -21,6 +22,7 @@ from django.utils.safestring import SafeString
 from django_meetergo import embed, links
 from django_meetergo.conf import get_settings
 from django_meetergo.formatting import format_day, format_full_day, format_time, name_channel
+from django_meetergo.languages import get_text_language, use_text_language
 from django_meetergo.models import MeetingType
 from django_meetergo.presentation import widgets
 from django_meetergo.presentation.tag_arguments import (
@@ -76,6 +78,14 @@ def meetergo_color_scheme() -> str:
     """Render the attribute of ``<div class="meetergo">`` that sets the colour scheme of ``COLOR_SCHEME``."""
     scheme = get_settings().COLOR_SCHEME
     return format_html(' data-scheme="{}"', scheme) if scheme != "inherit" else ""
+
+
+@register.simple_tag
+def meetergo_language() -> str:
+    """Render the attributes of an element that say in which language its texts are."""
+    language = get_text_language()
+    direction = "rtl" if language.partition("-")[0] in django_settings.LANGUAGES_BIDI else "ltr"
+    return format_html(' lang="{}" dir="{}"', language, direction)
 
 
 def render_nonce(nonce: str) -> str:
@@ -174,8 +184,9 @@ def meetergo_upcoming(context: template.Context, user: Any) -> str:
     if found is None:
         return ""
     request = context.get("request")
-    appointments = widgets.list_upcoming(found, widgets.find_zone(request))
-    return render(request, "tags/upcoming", {"appointments": appointments})
+    with use_text_language():
+        appointments = widgets.list_upcoming(found, widgets.find_zone(request))
+        return render(request, "tags/upcoming", {"appointments": appointments})
 
 
 def render(request: Any, name: str, context: Mapping[str, Any]) -> SafeString:

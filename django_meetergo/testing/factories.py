@@ -24,6 +24,7 @@ class MeetingTypeFactory(factory.django.DjangoModelFactory[MeetingType]):
     class Meta:
         model = MeetingType
 
+    connection = "default"
     remote_id = factory.Faker("uuid4")
     slug = factory.Sequence(lambda number: f"meeting-type-{number}")
     name = factory.Sequence(lambda number: f"Meeting type {number}")
@@ -35,8 +36,9 @@ class AppointmentFactory(factory.django.DjangoModelFactory[Appointment]):
     class Meta:
         model = Appointment
 
+    connection = "default"
     remote_id = factory.Faker("uuid4")
-    meeting_type = factory.SubFactory(MeetingTypeFactory)
+    meeting_type = factory.SubFactory(MeetingTypeFactory, connection=factory.SelfAttribute("..connection"))
     start = factory.LazyFunction(lambda: timezone.now().replace(microsecond=0) + timedelta(days=3))
     end = factory.LazyAttribute(lambda row: row.start + timedelta(minutes=30))
     synced_at = factory.LazyFunction(timezone.now)
@@ -57,7 +59,8 @@ class BookingFactory(factory.django.DjangoModelFactory[Booking]):
     class Meta:
         model = Booking
 
-    meeting_type = factory.SubFactory(MeetingTypeFactory)
+    connection = "default"
+    meeting_type = factory.SubFactory(MeetingTypeFactory, connection=factory.SelfAttribute("..connection"))
     start = factory.LazyFunction(lambda: timezone.now().replace(microsecond=0) + timedelta(days=3))
     duration = 30
     first_name = factory.Faker("first_name")

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
+from django_meetergo.languages import use_text_language
 from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
 from django_meetergo.views.rendering import render_page
 from django_meetergo.visitors import Limit, get_client_address
@@ -27,7 +28,7 @@ WRONG_LINK_LIMIT = Limit(name="wrong-links", times=30, seconds=600)
 
 
 def page(view: View) -> View:
-    """Run a view outside ``ATOMIC_REQUESTS`` and answer 503 with a page when the database is away.
+    """Run a view in one language, outside ``ATOMIC_REQUESTS``; answer 503 when the database is away.
 
     Services commit before they call meetergo, so no transaction of the request may be open. Other database
     errors, such as a missing table, are raised: waiting does not repair them.
@@ -35,14 +36,17 @@ def page(view: View) -> View:
 
     @wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            return view(request, *args, **kwargs)
-        except DATABASE_ERRORS as error:
-            if not is_database_away(error):
-                raise
-            # The path is not logged: it may contain a secret link.
-            logger.exception("The database is away; the page %s answers 503.", view.__name__)
-            return render_page(request, "meetergo/database_down.html", status=503)
+        with use_text_language() as language:
+            try:
+                response = view(request, *args, **kwargs)
+            except DATABASE_ERRORS as error:
+                if not is_database_away(error):
+                    raise
+                # The path is not logged: it may contain a secret link.
+                logger.exception("The database is away; the page %s answers 503.", view.__name__)
+                response = render_page(request, "meetergo/database_down.html", status=503)
+        response.headers.setdefault("Content-Language", language)
+        return response
 
     return transaction.non_atomic_requests(wrapper)
 

@@ -33,7 +33,7 @@ from django_meetergo.presentation.page_urls import PageUrl
 from django_meetergo.presentation.slots import build_slots, label_time, parse_start
 from django_meetergo.services.availability.alternatives import list_alternatives
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
-from django_meetergo.services.clients import build_client
+from django_meetergo.services.clients import build_client_of
 from django_meetergo.views.browser_cookie import get_browser_key, set_browser_cookie
 from django_meetergo.views.common import (
     describe_time,
@@ -268,7 +268,7 @@ def book_from_form(request: HttpRequest, chosen: ChosenTime, form: BookingForm) 
         replaces=find_pending_booking(request, chosen.meeting_type),
         idempotency_key=data["token"],
         visitor=identify_visitor(get_user(request), request.META, browser=get_browser_key(request)),
-        client=build_client(chosen.meeting_type.connection, "write"),
+        client=build_client_of(chosen.meeting_type, "write"),
         now=clock.now(),
     )
 
@@ -338,7 +338,7 @@ def show_slot_taken(request: HttpRequest, chosen: ChosenTime, form: BookingForm)
         start=chosen.start,
         duration=chosen.duration,
         zone=zone,
-        client=build_client(meeting_type.connection, "view"),
+        client=build_client_of(meeting_type, "view"),
         now=clock.now(),
     )
     context = {

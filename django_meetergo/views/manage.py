@@ -197,7 +197,7 @@ def get_cancel_reason(attendee: Attendee) -> str:
 
 
 def get_booking_url(meeting_type: MeetingType | None) -> str:
-    if meeting_type is None or not meeting_type.enabled or meeting_type.missing_since:
+    if meeting_type is None or not meeting_type.is_bookable:
         return ""
     return reverse("meetergo:book", args=[meeting_type.slug])
 

@@ -66,7 +66,7 @@ def show_outcome(request: HttpRequest, booking: Booking) -> HttpResponse:
 def describe_alternatives(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
     """Describe the nearest free times, in a form with the details of a booking that was not made."""
     meeting_type, now = booking.meeting_type, clock.now()
-    if booking.start <= now or not meeting_type.enabled or meeting_type.missing_since:
+    if booking.start <= now or not meeting_type.is_bookable:
         return {}
     wanted = booking.start.astimezone(zone)
     day = midnight(wanted.date(), zone)

@@ -19,7 +19,7 @@ from django_meetergo.presentation.slots import label_time, parse_start
 from django_meetergo.presentation.time_choice import TimeQuery, choose_time, describe_viewed
 from django_meetergo.services.changes.policy import apply_policy
 from django_meetergo.services.changes.requests import reschedule_appointment
-from django_meetergo.services.clients import build_client
+from django_meetergo.services.clients import find_client_of
 from django_meetergo.timezones import list_zones
 from django_meetergo.views.common import describe_time, get_user, is_free, list_hosts, read_time_query
 from django_meetergo.views.csrf import handle_csrf_failure
@@ -163,7 +163,7 @@ def move(request: HttpRequest, attendee: Attendee, start: datetime) -> HttpRespo
             attendee=attendee,
             by=AppointmentChange.Actor.ATTENDEE,
             user=get_user(request),
-            client=build_client(appointment.connection, "write"),
+            client=find_client_of(appointment, "write"),
             now=clock.now(),
         )
     except (ChangeNotAllowed, InvalidRequest) as error:

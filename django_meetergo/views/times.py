@@ -63,7 +63,7 @@ def find_meeting_type(slug: str) -> MeetingType:
 
 def check_bookable(request: HttpRequest, meeting_type: MeetingType) -> HttpResponse | None:
     """Return the page to show instead if the meeting type cannot be booked on this site, else None."""
-    if not meeting_type.enabled or meeting_type.missing_since:
+    if not meeting_type.is_bookable:
         return show_unavailable(request, meeting_type)
     if meeting_type.needs_own_page:
         link = parse_link(meeting_type.booking_url)

@@ -8,7 +8,9 @@ import pytest
 from django.utils import timezone
 
 from django_meetergo.models import (
+    Appointment,
     AppointmentChange,
+    Attendee,
     Booking,
     Connection,
     MeetingType,
@@ -48,6 +50,23 @@ def test_a_booking_left_to_staff_is_reconciled_again(superuser, sandbox, book):
     assert "confirmed" in get_text(result)
     assert booking.state == "confirmed"
     assert sandbox.count_requests() == posts
+
+
+def test_a_confirmed_booking_left_to_staff_is_read_again(superuser, sandbox, book):
+    """Of a group whose attendee was not known: what the appointment shows now decides."""
+    booking = book("group-class")
+    sandbox.sandbox.configure(hide_answers=True)
+    Attendee.objects.filter(booking=booking).update(remote_id=None)
+    Booking.objects.filter(pk=booking.pk).update(reason="needs_staff", next_at=None)
+    Appointment.objects.update(raw={})
+
+    sandbox.sandbox.configure(hide_answers=False)
+    result = superuser.run_action("booking", "reconcile", [booking])
+
+    booking.refresh_from_db()
+    assert "confirmed" in get_text(result)
+    assert (booking.state, booking.reason) == ("confirmed", "")
+    assert booking.attendee.remote_id
 
 
 def test_a_waiting_booking_is_sent_now(superuser, sandbox):

@@ -109,7 +109,7 @@ DEPLOYMENT_MISTAKES = [
 #: Ids that tests of their own see: they report other settings than ``MEETERGO``.
 SEEN_ELSEWHERE = {
     "E021", "E022", "E023", "E029", "E030", "E031",
-    "W006", "W007", "W009", "W010", "W011", "W013", "W016", "W017",
+    "W006", "W007", "W009", "W010", "W011", "W013", "W016", "W017", "W019",
 }  # fmt: skip
 
 
@@ -398,3 +398,30 @@ def test_a_cache_that_is_too_small_is_reported(settings, monkeypatch, cache, is_
     monkeypatch.setattr(django_settings, "CACHES", {"default": cache})
 
     assert ("meetergo.W007" in check(settings)) is is_reported
+
+
+def test_another_address_of_a_connection_is_refused_in_production(settings):
+    """Not only that of the default one."""
+    real = "https://api.meetergo.com"
+    others = {"b": {"API_KEY": "rgo-b", "BASE_URL": "https://elsewhere.example"}}
+
+    found = check(settings, deploy=True, BASE_URL=real, CONNECTIONS=others)
+
+    assert '["CONNECTIONS"]["b"]["BASE_URL"]' in found["meetergo.E011"].msg
+    assert "meetergo.E011" not in check(settings, deploy=True, BASE_URL=real, CONNECTIONS={})
+
+
+@pytest.mark.django_db
+def test_a_removed_connection_with_rows_is_named(settings):
+    """Its types are not offered any more, so ``check`` says why."""
+    settings.MEETERGO = VALID
+    assert checks.check_database(None, databases=["default"]) == []
+    MeetingTypeFactory(connection="clinic-b")
+
+    [found] = checks.check_database(None, databases=["default"])
+
+    assert found.id == "meetergo.W019"
+    assert "'clinic-b'" in found.msg
+    settings.MEETERGO = {**VALID, "CONNECTIONS": {"clinic-b": {"API_KEY": "rgo-b"}}}
+    assert checks.check_database(None, databases=["default"]) == []
+    assert checks.check_database(None) == []

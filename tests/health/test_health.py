@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from django_meetergo.exceptions import MeetergoError
 from django_meetergo.models import Connection, MeetingType, SyncRun, WebhookDelivery
 from django_meetergo.services.clients import record_contact
 from django_meetergo.services.doctor import check_service
@@ -71,6 +73,38 @@ def test_a_booking_before_a_person_is_pressing_and_one_being_checked_is_not(fact
     booking.save()
 
     assert facts()["unknown"].level == BAD
+
+
+@pytest.mark.parametrize("state", ["unknown", "confirmed", "closed"])
+def test_what_is_left_to_staff_is_counted_in_any_state(facts, state):
+    """For example a confirmed group booking whose attendee is not known."""
+    BookingFactory(state=state, reason="needs_staff")
+
+    assert facts()["unknown"].level == BAD
+
+
+@pytest.mark.parametrize("calls", [1, 4])
+def test_the_calls_that_failed_are_named(facts, meetergo_sandbox, calls):
+    """With a closed circuit a few, with an open one those that opened it."""
+    kit = meetergo_sandbox
+    kit.sandbox.faults.add("GET *", "status_before", times=-1, status=500)
+    for number in range(calls):
+        with suppress(MeetergoError):
+            kit.client("sync").get_appointment(f"appointment-{number}")
+
+    fact = facts()["circuit"]
+
+    assert f"GET /v4/appointment/{{id}}: {calls}" in fact.text
+    assert fact.level == (FAIR if calls == 1 else BAD)
+
+
+def test_a_type_that_has_another_slug_here_is_named(facts, meetergo_sandbox):
+    """Links, template tags and ``FORMS`` need the name that this site uses."""
+    meetergo_sandbox.sync_directory()
+    assert facts()["names"].text == "0"
+    MeetingType.objects.filter(slug="consultation").update(slug="consultation-2")
+
+    assert facts()["names"].text == "1: consultation → consultation-2"
 
 
 def test_work_that_nobody_does_is_named_with_its_age(facts):

@@ -271,3 +271,32 @@ def test_the_command_asks_for_confirmation_and_names_what_it_does_not_erase(zeld
 
     assert "delete the person there as well" in capsys.readouterr().out
     assert find_traces() == []
+
+
+def test_a_seat_that_was_given_to_somebody_else_is_not_followed(zelda, meetergo_sandbox):
+    """The host put Bob on Zelda's seat: erasing Zelda leaves Bob, and erasing Bob leaves Zelda's booking."""
+    Attendee.objects.filter(pk=zelda.attendee.pk).update(
+        email="bob@example.com", email_folded="bob@example.com", first_name="Bob", last_name="Ross"
+    )
+    own = Booking.objects.create(
+        meeting_type=zelda.meeting_type, start=zelda.start, duration=30, created_at=zelda.created_at,
+        state="closed", email="bob@example.com", email_folded="bob@example.com", first_name="Bob",
+    )  # fmt: skip
+
+    report = erase(meetergo_sandbox.now())
+
+    assert report.addresses == [EMAIL.casefold()]
+    assert Attendee.objects.get(pk=zelda.attendee.pk).email == "bob@example.com"
+    assert Booking.objects.get(pk=own.pk).email == "bob@example.com"
+    assert Booking.objects.get(pk=zelda.pk).email == ""
+
+
+def test_no_address_is_nobodys(zelda, meetergo_sandbox):
+    """People without an e-mail address are not one person."""
+    Attendee.objects.filter(pk=zelda.attendee.pk).update(email="", email_folded="")
+    Booking.objects.filter(pk=zelda.pk).update(email="", email_folded="")
+
+    report = erase_person(email=" ", now=meetergo_sandbox.now())
+
+    assert (report.attendees, report.bookings) == (0, 0)
+    assert Booking.objects.get(pk=zelda.pk).first_name == "Zelda"

@@ -336,7 +336,7 @@ def test_a_refused_credential_opens_it_until_the_key_changes(cache, clock):
 
 def client_for(url, cache, clock) -> MeetergoClient:
     transport = Transport(credential=Credential("rgo-x"), base_url=url, timeout=0.3)
-    fingerprint = transport.credential.fingerprint
+    fingerprint = transport.fingerprint
     return MeetergoClient(
         transport,
         rate_limiter=RateLimiter(fingerprint, 90, cache, now=clock),

@@ -142,8 +142,9 @@ def test_a_malformed_key_prevents_the_call_and_is_not_shown(key):
 def test_no_repr_shows_a_secret():
     client = client_for("http://127.0.0.1", PLATFORM)
     assert "canary" not in repr((client, client.transport, PLATFORM))
-    assert len({PLATFORM.fingerprint, PERSONAL.fingerprint}) == 2
-    assert "canary" not in PLATFORM.fingerprint
+    other = client_for("http://127.0.0.1", PERSONAL)
+    assert len({client.transport.fingerprint, other.transport.fingerprint}) == 2
+    assert "canary" not in client.transport.fingerprint
 
 
 def test_logs_contain_the_route_template_and_no_ids(caplog):

@@ -8,10 +8,14 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 
-from django_meetergo.models import Appointment, AppointmentChange, Booking, Connection
+from django_meetergo.models import Appointment, AppointmentChange, Booking, Connection, MeetingType
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.booking.outcomes import adopt
+from django_meetergo.services.booking.pending import check_pending
+from django_meetergo.services.booking.reconciliation import reconcile_booking
 from django_meetergo.services.booking.sending import begin_attempt, build_payload, mark_slot_taken
+from django_meetergo.services.booking.watching import watch_closed_booking
+from django_meetergo.testing.factories import HostFactory
 from django_meetergo.visitors import Visitor
 
 pytestmark = pytest.mark.django_db
@@ -539,3 +543,46 @@ def test_an_appointment_that_cannot_be_parsed_is_read_a_limited_number_of_times(
 
     booking.refresh_from_db()
     assert (booking.state, booking.next_at) == ("confirmed", None)
+
+
+# Leases
+
+
+class SlowClock:
+    """A monotonic clock that jumps ahead whenever a list is read, as a slow service makes it do."""
+
+    def __init__(self, kit):
+        self.kit = kit
+
+    def monotonic(self):
+        return 25.0 * self.kit.count_requests("GET *paginated")
+
+
+@pytest.mark.parametrize("state", ["unknown", "pending", "watched"])
+def test_a_long_search_keeps_its_lease(meetergo_sandbox, book, monkeypatch, state):
+    """Many hosts, each list slow: no second worker takes the booking while it is searched for."""
+    kit = meetergo_sandbox
+    if state == "unknown":
+        kit.fail_next(kind="drop_after")
+        kit.fail_next(LIST, "list_lag", times=-1, seconds=100_000)
+    booking = book("team-consultation" if state == "unknown" else "second-opinion")
+    if state == "watched":
+        Booking.objects.filter(pk=booking.pk).update(state="closed", reason="not_booked")
+    hosts = [HostFactory(remote_id=remote_id) for remote_id in kit.sandbox.state.users]
+    booking.meeting_type.hosts.set(hosts)
+    MeetingType.objects.filter(pk=booking.meeting_type_id).update(host_ids=[one.remote_id for one in hosts])
+    monkeypatch.setattr("django_meetergo.clock.time", SlowClock(kit))
+    ends, read = [], kit.count_requests("GET *paginated")
+
+    def note_lease(*_):
+        ends.append(Booking.objects.get(pk=booking.pk).lease_until)
+
+    monkeypatch.setattr("django_meetergo.remote.transport.BEFORE_SEND", [note_lease])
+    work = {"unknown": reconcile_booking, "pending": check_pending, "watched": watch_closed_booking}[state]
+    now = kit.now()
+    work(booking=booking, client=kit.client("sync"), now=now)
+
+    assert len(ends) >= 3
+    for number, end in enumerate(ends):
+        assert end > now + timedelta(seconds=25 * number)
+    assert kit.count_requests("GET *paginated") - read == len(ends)

@@ -269,7 +269,7 @@ def test_rows_of_a_removed_connection_end_and_stop_nobody(meetergo_sandbox, book
 
 
 def move_away(attendee):
-    attendee.appointment.connection = "gone"
+    attendee.appointment.connection = attendee.appointment.read_by = "gone"
     attendee.appointment.save()
     return attendee.appointment
 

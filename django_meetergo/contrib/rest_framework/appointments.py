@@ -37,7 +37,7 @@ from django_meetergo.contrib.rest_framework.serializers.appointments import (
 from django_meetergo.contrib.rest_framework.serializers.base import ApiSerializer
 from django_meetergo.contrib.rest_framework.serializers.bookings import POLL_SOON
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Host
-from django_meetergo.services.clients import build_client
+from django_meetergo.services.clients import build_client_of
 from django_meetergo.services.sync.appointments import sync_appointment
 
 ID = OpenApiParameter("id", UUID, OpenApiParameter.PATH)
@@ -229,6 +229,6 @@ class AppointmentResync(AppointmentAction):
     def post(self, request: Any, id: str) -> Response:  # noqa: A002
         """Read the appointment from meetergo now, and show it."""
         row = self.get_appointment(id, permissions.SYNC)
-        client = build_client(row.connection, "reread")
+        client = build_client_of(row, "reread")
         sync_appointment(appointment=row, client=client, now=clock.now())
         return self.show_changed(row)

@@ -25,6 +25,7 @@ from rest_framework.views import APIView
 from django_meetergo import links
 from django_meetergo.contrib.rest_framework.problems import TOO_LARGE, Problem, handle_exception
 from django_meetergo.contrib.rest_framework.throttling import SchedulingThrottle
+from django_meetergo.languages import use_text_language
 
 T = TypeVar("T", bound=models.Model)
 
@@ -70,7 +71,7 @@ class MeetergoView(APIView):  # type: ignore[misc]
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Answer in the language that the client prefers, also on a site without ``LocaleMiddleware``."""
         language = get_language_from_request(request, check_path=True)
-        with translation.override(language):
+        with translation.override(language), use_text_language() as language:
             response = super().dispatch(request, *args, **kwargs)
         response.setdefault("Content-Language", language)
         patch_vary_headers(response, ["Accept-Language"])

@@ -56,7 +56,7 @@ from django_meetergo.models import Booking, MeetingType
 from django_meetergo.presentation.forms import FIELDS_BY_REMOTE_NAME, NOT_ACCEPTED, REFUSALS
 from django_meetergo.services import polling
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
-from django_meetergo.services.clients import build_client
+from django_meetergo.services.clients import build_client_of
 from django_meetergo.visitors import identify_visitor
 
 State, Reason = Booking.State, Booking.Reason
@@ -172,7 +172,7 @@ def find_by_key(key: str) -> Booking | None:
 def list_alternatives_to(booking: Booking) -> list[Any]:
     """Return free times near the one that was not booked; none where its type cannot be booked any more."""
     meeting_type = booking.meeting_type
-    if not meeting_type.enabled or meeting_type.missing_since:
+    if not meeting_type.is_bookable:
         return []
     zone = read_zone(booking.timezone)
     return list_alternative_slots(meeting_type, booking.start, booking.duration, zone, clock.now())
@@ -270,7 +270,7 @@ class Submission:
             idempotency_key=hash_idempotency_key(self.key),
             content_digest=hash_content(self.data),
             visitor=identify_visitor(self.user, self.view.request.META),
-            client=build_client(self.meeting_type.connection, "write"),
+            client=build_client_of(self.meeting_type, "write"),
             now=self.now,
         )
 

@@ -30,7 +30,7 @@ from django_meetergo.services.changes.requests import (
     find_finished_reschedule,
     reschedule_appointment,
 )
-from django_meetergo.services.clients import build_client
+from django_meetergo.services.clients import find_client_of
 
 Kind, State = AppointmentChange.Kind, AppointmentChange.State
 
@@ -63,7 +63,7 @@ def request_cancel(appointment: Appointment, **options: Any) -> AppointmentChang
     try:
         change = cancel_appointment(
             appointment=appointment,
-            client=build_client(appointment.connection, "write"),
+            client=find_client_of(appointment, "write"),
             now=clock.now(),
             **options,
         )
@@ -90,7 +90,7 @@ def request_reschedule(appointment: Appointment, start: datetime, **options: Any
         change = reschedule_appointment(
             appointment=appointment,
             start=start,
-            client=build_client(appointment.connection, "write"),
+            client=find_client_of(appointment, "write"),
             now=now,
             **options,
         )

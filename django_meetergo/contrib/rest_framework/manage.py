@@ -48,7 +48,7 @@ from django_meetergo.services import polling
 from django_meetergo.services.availability.slots import is_offered
 from django_meetergo.services.changes.policy import apply_policy, is_group
 from django_meetergo.services.changes.requests import find_finished_reschedule
-from django_meetergo.services.clients import build_client
+from django_meetergo.services.clients import build_client_of
 
 Kind, Actor = AppointmentChange.Kind, AppointmentChange.Actor
 
@@ -80,7 +80,7 @@ def choose_state(attendee: Attendee, change: AppointmentChange | None, now: date
 def find_bookable_type(attendee: Attendee) -> MeetingType | None:
     """Return the appointment's meeting type if it can still be booked; else None."""
     meeting_type = attendee.appointment.meeting_type
-    if meeting_type is None or not meeting_type.enabled or meeting_type.missing_since:
+    if meeting_type is None or not meeting_type.is_bookable:
         return None
     return meeting_type
 
@@ -265,7 +265,7 @@ def ensure_can_reschedule(attendee: Attendee, start: datetime, now: datetime) ->
         start=start,
         duration=count_minutes(appointment),
         moving=appointment.remote_id,
-        client=build_client(appointment.connection, "view"),
+        client=build_client_of(appointment, "view"),
         now=now,
     )
     if offered is False:

@@ -37,7 +37,7 @@ def find_meeting_type(slug: str) -> MeetingType | None:
 
 def ensure_bookable(meeting_type: MeetingType) -> None:
     """Raise a problem if the meeting type cannot be booked through this site."""
-    if not meeting_type.enabled or meeting_type.missing_since:
+    if not meeting_type.is_bookable:
         raise Problem(GONE)
     if meeting_type.needs_own_page:
         link = parse_link(meeting_type.booking_url)
@@ -89,6 +89,6 @@ class MeetingTypeDetail(PublicView):
         meeting_type = find_meeting_type(slug)
         if meeting_type is None:
             raise NotFound
-        if not meeting_type.enabled or meeting_type.missing_since:
+        if not meeting_type.is_bookable:
             raise Problem(GONE)
         return self.build_response(MeetingTypeDetailSerializer, meeting_type)

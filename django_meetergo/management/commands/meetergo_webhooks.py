@@ -10,6 +10,7 @@ from django_meetergo.exceptions import InvalidRequest, PermissionRefused, Webhoo
 from django_meetergo.management.base import DatabaseCommand
 from django_meetergo.management.connections import choose_connections, run_for_each
 from django_meetergo.services.clients import build_client
+from django_meetergo.services.companies import find_covering
 from django_meetergo.services.webhooks.registration import (
     build_endpoint,
     ensure_webhook,
@@ -67,6 +68,10 @@ class Command(DatabaseCommand):
         self.stdout.write(f"{connection}: {len(hooks)} of {MAX_WEBHOOKS} webhooks are in use.")
 
     def ensure(self, connection: str) -> None:
+        if covering := find_covering(connection):
+            remove_webhook(connection=connection, client=build_client(connection, "sync"))
+            self.stdout.write(f"{connection}: not needed, connection {covering} receives the same events.")
+            return
         hook = ensure_webhook(connection=connection, client=build_client(connection, "sync"))
         self.stdout.write(f"{connection}: webhook {hook.id} of meetergo calls this site.")
 

@@ -14,6 +14,7 @@ from django_meetergo.cache import cache
 from django_meetergo.clock import Stopwatch
 from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import Appointment, MeetingType
+from django_meetergo.models.mirrored import is_read_by
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability import demand
 from django_meetergo.services.availability.store import (
@@ -219,7 +220,7 @@ def choose_windows(connection: str, now: datetime, number: int) -> list[Window]:
     interest = demand.read_interest()
     types = (
         MeetingType.objects.bookable()
-        .filter(connection=connection)
+        .filter(is_read_by(connection))
         .defer("raw")
         .in_bulk({type_id for type_id, _, _ in interest})
     )

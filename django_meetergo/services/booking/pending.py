@@ -19,12 +19,13 @@ from django_meetergo.remote.payloads import (
 )
 from django_meetergo.services.booking.outcomes import adopt_best, close_booking, leave_to_staff
 from django_meetergo.services.booking.search import (
+    Renew,
     list_host_ids,
     list_provisional,
     search_lists,
 )
 from django_meetergo.services.matching import match_documents
-from django_meetergo.services.retry import BOOKING_PENDING
+from django_meetergo.services.retry import BOOKING_PENDING, LeaseRenewal
 from django_meetergo.transactions import write_transaction
 
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
@@ -42,9 +43,10 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
     booking = Booking.objects.select_related("meeting_type").get(pk=booking.pk)
     if lease is None:
         return booking
-    status = find_provisional_status(booking, client)
+    renew = LeaseRenewal(Booking.objects.filter(lease_token=lease.token), Stopwatch(now)).renew_if_due
+    status = find_provisional_status(booking, client, renew)
     if status != "pending":
-        found = search_lists(booking, client)
+        found = search_lists(booking, client, renew)
         appointments = [one for one in found.documents if isinstance(one, AppointmentDocument)]
         adopted = adopt_best(booking=booking, documents=appointments, now=now)
         if adopted is not None:
@@ -80,25 +82,25 @@ def record_pending_status(booking: Booking, status: str | None, now: datetime) -
     return booking
 
 
-def find_provisional_status(booking: Booking, client: MeetergoClient) -> str | None:
+def find_provisional_status(booking: Booking, client: MeetergoClient, renew: Renew) -> str | None:
     """Return ``pending``, ``confirmed``, ``expired`` or ``declined_by_host``.
 
     "" when no list has the booking, None when a list could not be read.
     """
     try:
         for status in ("pending", "declined_by_host", "expired", "confirmed"):
-            if has_provisional(booking, status, client):
+            if has_provisional(booking, status, client, renew):
                 return status
     except RemoteError:
         return None
     return ""
 
 
-def has_provisional(booking: Booking, status: str, client: MeetergoClient) -> bool:
+def has_provisional(booking: Booking, status: str, client: MeetergoClient, renew: Renew) -> bool:
     return any(
         document.id == booking.provisional_id
         for host_id in list_host_ids(booking)
-        for document in list_provisional(booking, host_id, client, status=status)
+        for document in list_provisional(booking, host_id, client, renew, status=status)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
+from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import Booking, BookingAttempt, Connection, Event, Lease
@@ -28,7 +29,7 @@ from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.matching import list_references, match_documents, parse_stored
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.attendees import record_remote_ids
-from django_meetergo.services.retry import BOOKING_OUTCOME, BOOKING_REREAD, BOOKING_WATCH
+from django_meetergo.services.retry import BOOKING_OUTCOME, BOOKING_REREAD, BOOKING_WATCH, LeaseRenewal
 from django_meetergo.transactions import write_transaction
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,8 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
     booking = Booking.objects.select_related("meeting_type").get(pk=booking.pk)
     if lease is None:
         return booking
-    found = search_lists(booking, client)
+    renew = LeaseRenewal(Booking.objects.filter(lease_token=lease.token), Stopwatch(now)).renew_if_due
+    found = search_lists(booking, client, renew)
     adopted = adopt_best(booking=booking, documents=found.documents, now=now)
     if adopted is not None:
         return adopted
@@ -57,7 +59,7 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
     is_ambiguous = bool(matches.alike)
     if is_complete and is_proven_absent(booking, now):
         # The appointment may have been rescheduled before it was found.
-        moved = search_moved_appointments(booking, client)
+        moved = search_moved_appointments(booking, client, renew)
         adopted = adopt_best(booking=booking, documents=moved.documents, now=now)
         if adopted is not None:
             return adopted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
@@ -14,6 +14,12 @@ from django_meetergo.remote.payloads import AppointmentDocument, ProvisionalDocu
 from django_meetergo.services.matching import CLOCK_TOLERANCE, find_first_sent, get_clock_skew
 
 PAGE_SIZE = 100
+#: Called before each page is read: renews the lease of the booking that is searched for.
+Renew = Callable[[], object]
+
+
+def do_nothing() -> None:
+    """Renew no lease: the caller holds none."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +30,14 @@ class SearchResult:
     is_complete: bool
 
 
-def search_lists(booking: Booking, client: MeetergoClient) -> SearchResult:
+def search_lists(booking: Booking, client: MeetergoClient, renew: Renew) -> SearchResult:
     """Read every list that could hold the booking: appointments at its start, provisional bookings."""
 
     def read() -> Iterator[AppointmentDocument | ProvisionalDocument]:
         for host_id in list_host_ids(booking):
-            yield from list_appointments_at(booking, host_id, client)
+            yield from list_appointments_at(booking, host_id, client, renew)
             if booking.meeting_type.confirmation != "none":
-                yield from list_provisional(booking, host_id, client)
+                yield from list_provisional(booking, host_id, client, renew)
 
     return collect_documents(read())
 
@@ -47,12 +53,12 @@ def collect_documents(documents: Iterator[AppointmentDocument | ProvisionalDocum
     return SearchResult(tuple(found.values()), is_complete=True)
 
 
-def search_moved_appointments(booking: Booking, client: MeetergoClient) -> SearchResult:
+def search_moved_appointments(booking: Booking, client: MeetergoClient, renew: Renew) -> SearchResult:
     """Read the appointments made since the booking's first request, for those rescheduled meanwhile."""
 
     def read() -> Iterator[AppointmentDocument]:
         for host_id in list_host_ids(booking):
-            yield from list_appointments_since(booking, host_id, client)
+            yield from list_appointments_since(booking, host_id, client, renew)
 
     return collect_documents(read())
 
@@ -78,12 +84,13 @@ def read_attendee_ids(booking: Booking, client: MeetergoClient) -> list[str] | N
 
 
 def list_appointments_since(
-    booking: Booking, host_id: str, client: MeetergoClient
+    booking: Booking, host_id: str, client: MeetergoClient, renew: Renew
 ) -> Iterator[AppointmentDocument]:
     """Yield a host's appointments of this type, newest first, back to the moment of the first request."""
     sent_at = find_first_sent(booking) or booking.created_at
     earliest = sent_at + get_clock_skew(booking.connection) - CLOCK_TOLERANCE
     for page in count():
+        renew()
         answer = client.list_appointments(
             page=page,
             page_size=PAGE_SIZE,
@@ -107,11 +114,12 @@ def list_host_ids(booking: Booking) -> list[str]:
 
 
 def list_appointments_at(
-    booking: Booking, host_id: str, client: MeetergoClient
+    booking: Booking, host_id: str, client: MeetergoClient, renew: Renew = do_nothing
 ) -> Iterator[AppointmentDocument]:
     """Yield a host's appointments of this meeting type that start when the booking does."""
     minute = timedelta(minutes=1)
     for page in count():
+        renew()
         answer = client.list_appointments(
             page=page,
             page_size=PAGE_SIZE,
@@ -126,10 +134,11 @@ def list_appointments_at(
 
 
 def list_provisional(
-    booking: Booking, host_id: str, client: MeetergoClient, *, status: str = "pending"
+    booking: Booking, host_id: str, client: MeetergoClient, renew: Renew, *, status: str = "pending"
 ) -> Iterator[ProvisionalDocument]:
     """Yield a host's provisional bookings of this meeting type."""
     for page in count():
+        renew()
         answer = client.list_provisional_bookings(
             page=page,
             page_size=PAGE_SIZE,

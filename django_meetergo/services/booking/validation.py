@@ -17,7 +17,7 @@ from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import InvalidRequest, MeetingTypeUnavailable, TooManyBookings
 from django_meetergo.models import Appointment, Attendee, Booking, fold_email
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.services.clients import is_client_of
+from django_meetergo.services.clients import ensure_client_of
 from django_meetergo.transactions import is_in_transaction
 from django_meetergo.visitors import Limit, Visitor
 
@@ -44,18 +44,13 @@ def validate_call(booking: Booking, client: MeetergoClient, *, is_sent: bool) ->
             "stored with the transaction and sent after its commit.",
             field="send",
         )
-    if not is_client_of(client, booking.connection):
-        raise InvalidRequest(
-            f"The client has the credential of another connection than {booking.connection!r}; pass a client "
-            "of the meeting type's own connection.",
-            field="client",
-        )
+    ensure_client_of(client, booking.reader)
 
 
 def validate_request(booking: Booking, now: datetime) -> None:
     """Check an unsaved booking. Raises InvalidRequest and MeetingTypeUnavailable."""
     meeting_type = booking.meeting_type
-    if not meeting_type.enabled or meeting_type.missing_since:
+    if not meeting_type.is_bookable:
         raise MeetingTypeUnavailable(f"{meeting_type.name} cannot be booked at the moment.")
     if booking.start.tzinfo is None:
         raise InvalidRequest("start has no time zone; pass an aware datetime.", field="start")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
+from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import NotFound
 from django_meetergo.models import Booking
@@ -16,7 +17,7 @@ from django_meetergo.remote.payloads import ProvisionalDocument
 from django_meetergo.services.booking.outcomes import adopt_best
 from django_meetergo.services.booking.search import list_host_ids, list_provisional
 from django_meetergo.services.matching import match_documents
-from django_meetergo.services.retry import BOOKING_WATCH
+from django_meetergo.services.retry import BOOKING_WATCH, LeaseRenewal
 
 logger = logging.getLogger(__name__)
 State, Reason = Booking.State, Booking.Reason
@@ -40,11 +41,12 @@ def watch_closed_booking(*, booking: Booking, client: MeetergoClient, now: datet
     booking = Booking.objects.select_related("meeting_type").get(pk=booking.pk)
     if lease is None:
         return booking
+    renew = LeaseRenewal(Booking.objects.filter(lease_token=lease.token), Stopwatch(now)).renew_if_due
     if now < booking.start:
         found = [
             document
             for host_id in list_host_ids(booking)
-            for document in list_provisional(booking, host_id, client)
+            for document in list_provisional(booking, host_id, client, renew)
         ]
         exact = match_documents(booking, found).exact
         adopted = adopt_best(booking=booking, documents=found, now=now) or booking

@@ -74,12 +74,17 @@ def is_group(appointment: Appointment) -> bool:
 
 
 def find_obstacle(appointment: Appointment, now: datetime) -> str:
-    """Return why nobody can change the appointment: ``missing``, ``cancelled``, ``past`` or nothing."""
+    """Return why nobody can change the appointment; nothing when it can be changed.
+
+    ``missing``, ``cancelled``, ``past``, or ``not_connected``: the settings have no connection for it.
+    """
     if appointment.missing_since is not None:
         return "missing"
     if appointment.is_cancelled:
         return "cancelled"
-    return "past" if appointment.start <= now else ""
+    if appointment.start <= now:
+        return "past"
+    return "" if appointment.is_connected else "not_connected"
 
 
 def ensure_allowed(

@@ -41,11 +41,9 @@ class RecordedAppointments:
     written: int = 0
     skipped: list[Skipped] = field(default_factory=list)
 
-    def add(
-        self, connection: str, documents: list[AppointmentDocument], *, now: datetime, silent: bool
-    ) -> None:
+    def add(self, connection: str, documents: list[AppointmentDocument], **options: Any) -> None:
         """Store documents in one transaction and add their rows."""
-        written = run_with_retries(lambda: write_appointments(connection, documents, now=now, silent=silent))
+        written = run_with_retries(lambda: write_appointments(connection, documents, **options))
         self.appointments |= written.appointments
         self.written += written.written
 
@@ -73,8 +71,11 @@ def record_appointments(
     now: datetime,
     silent: bool = False,
     known: dict[str, Appointment] | None = None,
+    read_by: str = "",
 ) -> RecordedAppointments:
     """Store these documents, unless the stored ones are newer.
+
+    ``read_by`` is the connection that has read them, where that is not known from the rows.
 
     ``silent`` imports history: events are stored for the timeline, but not sent as signals or mails.
     ``known`` are the rows of these appointments, where the caller has just read them. A document that cannot
@@ -87,7 +88,7 @@ def record_appointments(
     fitting = remove_erased_people(connection, fit_documents(changed, recorded.skipped))
     failed = handle_batch(
         fitting,
-        lambda chosen: recorded.add(connection, list(chosen), now=now, silent=silent),
+        lambda chosen: recorded.add(connection, list(chosen), now=now, silent=silent, read_by=read_by),
         what="appointments",
     )
     recorded.skipped += [
@@ -119,7 +120,7 @@ def is_changed(row: Appointment | None, document: AppointmentDocument) -> bool:
 
 
 def write_appointments(
-    connection: str, documents: list[AppointmentDocument], *, now: datetime, silent: bool
+    connection: str, documents: list[AppointmentDocument], *, now: datetime, silent: bool, read_by: str
 ) -> RecordedAppointments:
     """Store the changed ones of these documents with their hosts, attendees and events."""
     types = find_by_remote_id(MeetingType, connection, {document.meeting_type_id for document in documents})
@@ -136,6 +137,8 @@ def write_appointments(
         for document in documents
         if is_changed(known.get(document.id), document)
     ]
+    for draft in drafts:
+        draft.row.read_by = read_by or draft.row.read_by
     save_rows(Appointment, [draft.row for draft in drafts], APPOINTMENT_COLUMNS)
     write_host_links(drafts, hosts)
     changes = write_attendees(drafts, now)
@@ -150,6 +153,7 @@ APPOINTMENT_COLUMNS = (
     "meeting_type", "start", "end", "status", "channel", "meeting_link", "location", "cancelled_at",
     "cancelled_by", "cancellation_reason", "rescheduled_at", "reschedule_count", "previous_start", "secret",
     "remote_created_at", "remote_updated_at", "raw", "digest", "synced_at", "missing_since",
+    "read_by",
 )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ def record_confirmation(*, booking: Booking, reply: BookingConfirmed, now: datet
             "channel": booking.channel,
             "location": booking.location,
             "secret": reply.secret,
+            "read_by": meeting_type.reader,
         },
     )
     if created and meeting_type.only_host_id:

@@ -7,21 +7,26 @@ from datetime import datetime
 
 from django.utils.text import slugify
 
+from django_meetergo.conf import list_connection_names
 from django_meetergo.models import (
     Appointment,
     Host,
     MeetingType,
 )
+from django_meetergo.models.mirrored import is_read_by
 from django_meetergo.remote.payloads import (
     AppointmentDocument,
     HostDocument,
     MeetingTypeDocument,
 )
+from django_meetergo.services.companies import may_read
 from django_meetergo.services.mirror.fitting import MAX_ID, fit_link, fit_number
 from django_meetergo.services.mirror.rows import find_by_remote_id, save_rows
 from django_meetergo.transactions import write_transaction
 
 MAX_TYPE_LINK = MeetingType._meta.get_field("booking_url").max_length or 0
+#: Characters of a slug, without the number that may follow.
+MAX_SLUG = 190
 #: First parts of this app's own URLs, which a slug must not hide.
 RESERVED_SLUGS = frozenset({"booking", "manage", "timezone", "webhooks"})
 
@@ -66,7 +71,7 @@ def record_hosts(
 MEETING_TYPE_COLUMNS = (
     "name", "description", "duration", "allowed_durations", "channel", "allowed_channels", "locations",
     "spots", "host_ids", "queue_id", "enabled", "booking_url", "redirect_url", "confirmation",
-    "needs_own_page", "allows_guests", "allows_phone_only", "raw", "synced_at", "missing_since",
+    "needs_own_page", "allows_guests", "allows_phone_only", "raw", "synced_at", "missing_since", "read_by",
 )  # fmt: skip
 
 
@@ -77,27 +82,36 @@ def record_meeting_types(
     hosts_of: dict[str, list[Host]],
     now: datetime,
     unreadable: Collection[str] = (),
+    read_by: str = "",
 ) -> list[MeetingType]:
     """Store the complete list of meeting types; those that it does not name are marked missing.
 
-    ``hosts_of`` maps a meeting type's id to its hosts. ``unreadable`` are ids that the list names with a
-    document that cannot be read: their rows stay as they are. Appointments of a type that was not known when
-    they were stored are linked to it. Returns the rows; types whose id does not fit its column are left out.
+    ``read_by`` is the connection that has read it, by default ``connection`` itself. Types that another
+    connection of the company reads are left to that one. ``hosts_of`` maps a meeting type's id to its hosts.
+    ``unreadable`` are ids that the list names with a document that cannot be read: their rows stay as they
+    are. Appointments of a type that was not known when they were stored are linked to it. Returns the rows;
+    types whose id does not fit its column are left out.
     """
+    read_by = read_by or connection
     documents = [document for document in documents if 0 < len(document.id) <= MAX_ID]
     known = find_by_remote_id(MeetingType, connection, {document.id for document in documents})
     used_slugs = set(MeetingType.objects.values_list("slug", flat=True))
+    if is_first_connection(read_by) and not MeetingType.objects.filter(read_by=read_by).exists():
+        rename_types(known, documents, used_slugs, read_by)
+    documents = [one for one in documents if may_read(known.get(one.id), one.slug, read_by)]
     rows = []
-    for document in documents:
+    # By id, so that equal slugs get the same numbers whatever the order of the list.
+    for document in sorted(documents, key=lambda one: one.id):
         row = known.get(document.id) or MeetingType(connection=connection, remote_id=document.id)
-        row.slug = row.slug or choose_slug(document, used_slugs)
+        row.slug = row.slug or choose_slug(document, used_slugs, read_by)
+        row.read_by = read_by
         copy_meeting_type(row, document, now)
         rows.append(row)
     with write_transaction():
         save_rows(MeetingType, rows, MEETING_TYPE_COLUMNS)
         for row in rows:
             row.hosts.set(hosts_of.get(row.remote_id, []))
-        present = MeetingType.objects.filter(connection=connection, missing_since=None)
+        present = MeetingType.objects.filter(is_read_by(read_by), connection=connection, missing_since=None)
         named = [*(row.remote_id for row in rows), *unreadable]
         present.exclude(remote_id__in=named).update(missing_since=now)
         link_appointments(connection, rows)
@@ -140,11 +154,35 @@ def copy_meeting_type(row: MeetingType, document: MeetingTypeDocument, now: date
     row.raw, row.synced_at, row.missing_since = document.raw, now, None
 
 
-def choose_slug(document: MeetingTypeDocument, used_slugs: set[str]) -> str:
-    """Return a unique slug, and add it to ``used_slugs``: meetergo's own, with a number where it is used."""
-    base = slugify(document.slug or document.name)[:190] or "appointment"
+def choose_slug(document: MeetingTypeDocument, used_slugs: set[str], read_by: str) -> str:
+    """Return a unique slug, and add it to ``used_slugs``.
+
+    It is meetergo's own slug, followed by the connection's name unless that is the first in the settings, so
+    that the same slug in two connections does not depend on which of them is read first. Where it is used
+    already, a number follows.
+    """
+    suffix = "" if is_first_connection(read_by) else f"-{slugify(read_by)}"
+    base = (slugify(document.slug or document.name) or "appointment")[: MAX_SLUG - len(suffix)] + suffix
     slug, number = base, 2
     while slug in used_slugs or slug in RESERVED_SLUGS:
         slug, number = f"{base}-{number}", number + 1
     used_slugs.add(slug)
     return slug
+
+
+def is_first_connection(connection: str) -> bool:
+    return connection in list_connection_names()[:1]
+
+
+def rename_types(
+    known: dict[str, MeetingType],
+    documents: Sequence[MeetingTypeDocument],
+    used_slugs: set[str],
+    read_by: str,
+) -> None:
+    """Name the types anew that other connections have stored before the first one was read at all."""
+    for document in sorted(documents, key=lambda one: one.id):
+        if row := known.get(document.id):
+            used_slugs.discard(row.slug)
+            row.slug = choose_slug(document, used_slugs, read_by)
+            row.save(update_fields=["slug"])

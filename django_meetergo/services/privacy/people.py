@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast, Lower
 
 from django_meetergo.models import Appointment, Attendee, Booking, fold_email
+from django_meetergo.services.matching import is_linked_person
 from django_meetergo.services.mirror.erasure import list_texts
 
 
@@ -28,18 +30,8 @@ class PersonRows:
 
 
 def find_person(email: str) -> PersonRows:
-    """Return everything about the person with this address.
-
-    An address may have been changed at meetergo since the booking. Bookings and attendees are therefore
-    followed both ways, and rows with the addresses found there belong to the person as well.
-    """
-    addresses, known = {fold_email(email)}, set[str]()
-    while addresses != known:
-        known = set(addresses)
-        own = Q(email_folded__in=known)
-        attendees = list(Attendee.objects.filter(own | Q(booking__email_folded__in=known)).order_by("pk"))
-        bookings = list(Booking.objects.filter(own | Q(attendee__in=attendees)).order_by("pk"))
-        addresses |= {row.email_folded for row in (*attendees, *bookings)} - {""}
+    """Return everything about the person with this address, and with the other addresses they have used."""
+    addresses, attendees, bookings = find_rows_of_person(email)
     own_appointments = {attendee.appointment_id for attendee in attendees}
     return PersonRows(
         addresses=addresses,
@@ -56,6 +48,30 @@ def find_person(email: str) -> PersonRows:
             if mentions_any(appointment.raw, addresses)
         ],
     )
+
+
+def find_rows_of_person(email: str) -> tuple[set[str], list[Attendee], list[Booking]]:
+    """Return the addresses (folded), attendees and bookings of the person with an address.
+
+    An address may have been changed at meetergo since the booking. Bookings and attendees of the same person
+    are therefore followed both ways, and rows with the addresses found there belong to the person as well.
+    No address belongs to nobody.
+    """
+    addresses, known = {fold_email(email)} - {""}, set[str]()
+    attendees: dict[int, Attendee] = {}
+    bookings: dict[int, Booking] = {}
+    while addresses != known:
+        known = set(addresses)
+        own = Q(email_folded__in=known)
+        pairs = Booking.objects.exclude(attendee=None).filter(own | Q(attendee__email_folded__in=known))
+        attendees = {row.pk: row for row in Attendee.objects.filter(own)}
+        bookings = {row.pk: row for row in Booking.objects.filter(own)}
+        for booking in pairs.select_related("attendee"):
+            if booking.attendee and is_linked_person(booking, booking.attendee):
+                bookings[booking.pk], attendees[booking.attendee.pk] = booking, booking.attendee
+        addresses |= {row.email_folded for row in (*attendees.values(), *bookings.values())} - {""}
+    by_key = attrgetter("pk")
+    return addresses, sorted(attendees.values(), key=by_key), sorted(bookings.values(), key=by_key)
 
 
 def mentions_any(document: Any, addresses: set[str]) -> bool:

@@ -23,9 +23,11 @@ from django_meetergo.exceptions import (
     UnreadableReply,
 )
 from django_meetergo.models import Appointment, Connection, Host, Lease, SyncRun
+from django_meetergo.models.mirrored import is_read_by
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AppointmentDocument, AppointmentPage
 from django_meetergo.services.booking.outcomes import adopt_documents
+from django_meetergo.services.companies import find_mirror, select_offered
 from django_meetergo.services.mirror.appointments import (
     record_appointment,
     record_appointments,
@@ -86,12 +88,13 @@ def list_owners(connection: str) -> list[str]:
     An admin may read everybody's. Any other credential, or one that may not say, reads its own list first.
     """
     learnt = Connection.objects.filter(connection=connection).first()
-    known = Host.objects.filter(connection=connection, missing_since=None)
+    mirror = find_mirror(connection)
+    known = Host.objects.filter(connection=mirror, missing_since=None)
     # Sorted here, because a database may collate in another order and a resumed run depends on it.
     hosts = sorted(known.values_list("remote_id", flat=True))
     if learnt and learnt.is_admin and hosts:
         return hosts
-    if learnt and learnt.user_id:
+    if mirror != connection or (learnt and learnt.user_id):
         return [""]
     return ["", *hosts]
 
@@ -118,6 +121,7 @@ class AppointmentSync:
     def __post_init__(self) -> None:
         held = SyncRun.objects.filter(pk=self.run.pk, lease_token=self.lease.token)
         self.renewal = LeaseRenewal(held, self.watch)
+        self.mirror = find_mirror(self.run.connection)
 
     def read_lists(self) -> None:
         """Read every list that is left, then the rows that no list showed."""
@@ -173,7 +177,7 @@ class AppointmentSync:
     def mark_missing_hosts(self) -> None:
         """Mark the hosts whose list is gone, once another read shows that the service answers properly."""
         if self.has_read and self.hosts_not_found:
-            hosts = Host.objects.filter(connection=self.run.connection, missing_since=None)
+            hosts = Host.objects.filter(connection=self.mirror, missing_since=None)
             hosts.filter(remote_id__in=self.hosts_not_found).update(missing_since=self.watch.now())
             self.hosts_not_found.clear()
 
@@ -201,36 +205,41 @@ class AppointmentSync:
         if answer.unreadable:
             self.is_whole = False
             note_skipped_items(self.run, answer.skipped)
+        offered = select_offered(self.run.connection, answer.appointments)
 
         def store(documents: Sequence[AppointmentDocument]) -> None:
-            self.store_documents(documents, owner, page, answer)
+            # A page that is stored one by one is complete when the last one is.
+            next_page = page + (len(documents) == len(offered))
+            self.store_documents(documents, owner, next_page, answer)
 
-        failed = handle_batch(answer.appointments, store, what="appointments", stop_on=(LeaseLost,))
+        failed = handle_batch(offered, store, what="appointments", stop_on=(LeaseLost,))
         for document, error in failed:
             self.is_whole = False
             note_skipped(self.run, "appointment", document.id, error)
-        if failed or not answer.appointments:
+        if failed or not offered:
             self.save_checkpoint(owner, page + 1, answer, seen=len(failed), written=0)
         if self.on_page:
             self.run.refresh_from_db(fields=list_refreshed_columns(self.run))
             self.on_page(self.run)
 
     def store_documents(
-        self, documents: Sequence[AppointmentDocument], owner: str, page: int, answer: AppointmentPage
+        self, documents: Sequence[AppointmentDocument], owner: str, next_page: int, answer: AppointmentPage
     ) -> None:
         now = self.watch.now()
         # Before the rows are locked, each in a transaction of its own.
-        adopt_documents(connection=self.run.connection, documents=documents, now=now)
+        adopt_documents(connection=self.mirror, documents=documents, now=now)
 
         def store() -> list[int]:
             recorded = record_appointments(
-                connection=self.run.connection, documents=documents, now=now, silent=self.silent
+                connection=self.mirror,
+                documents=documents,
+                now=now,
+                silent=self.silent,
+                read_by=self.run.connection,
             )
             for one in recorded.skipped:
                 note_skipped(self.run, "appointment", one.remote_id, one.reason)
-            # A page that is stored one by one is complete when the last one is.
-            is_page = len(documents) == len(answer.appointments)
-            self.save_checkpoint(owner, page + is_page, answer, seen=len(documents), written=recorded.written)
+            self.save_checkpoint(owner, next_page, answer, seen=len(documents), written=recorded.written)
             return [row.pk for row in recorded.appointments.values()]
 
         self.seen.extend(run_with_retries(store))
@@ -279,7 +288,7 @@ class AppointmentSync:
             failed = handle_batch(
                 [document],
                 lambda documents: record_appointment(
-                    connection=self.run.connection, document=documents[0], now=self.watch.now()
+                    connection=self.mirror, document=documents[0], now=self.watch.now()
                 ),
                 what="appointments",
             )
@@ -323,7 +332,10 @@ def list_unseen(run: SyncRun, seen: Iterable[int], owner: str = "") -> list[Appo
     Rows that were stored after the run began are left out.
     """
     rows = Appointment.objects.filter(
-        connection=run.connection, missing_since=None, synced_at__lt=run.started_at
+        is_read_by(run.connection),
+        connection=find_mirror(run.connection),
+        missing_since=None,
+        synced_at__lt=run.started_at,
     )
     if run.window_start and run.window_end:
         rows = rows.filter(start__range=(run.window_start, run.window_end))

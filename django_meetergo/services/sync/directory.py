@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import count
 from uuid import uuid4
@@ -11,9 +12,12 @@ from django_meetergo.cache import cache
 from django_meetergo.clock import Stopwatch
 from django_meetergo.exceptions import InvalidRequest, NotFound, PermissionRefused
 from django_meetergo.models import Connection, MeetingType, SyncRun
+from django_meetergo.models.mirrored import is_read_by
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import HostDocument, MeetingTypeDocument
+from django_meetergo.services.companies import record_company
 from django_meetergo.services.mirror.directory import record_hosts, record_meeting_types
+from django_meetergo.services.mirror.fitting import MAX_ID
 from django_meetergo.services.sync.runs import (
     finish_run,
     note_skipped,
@@ -37,7 +41,7 @@ def sync_directory(*, connection: str, client: MeetergoClient, now: datetime) ->
     watch = Stopwatch(now)
     run, lease = open_run(connection, SyncRun.Kind.DIRECTORY, now)
     if lease is None:
-        return list(MeetingType.objects.filter(connection=connection, missing_since=None))
+        return list(MeetingType.objects.filter(is_read_by(connection), missing_since=None))
     rows: list[MeetingType] = []
     with release_when_stopped(run, lease, watch):
         rows = read_directory(run, client, now)
@@ -47,10 +51,10 @@ def sync_directory(*, connection: str, client: MeetergoClient, now: datetime) ->
 
 def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[MeetingType]:
     """Read and store the meeting types with their hosts, and what the credential may see."""
-    connection = run.connection
     types = client.list_meeting_types()
     note_skipped_items(run, types.skipped)
     acting = get_acting_user(client)
+    connection = record_company(connection=run.connection, company=find_company(acting, types))
     users = {user.id: user for user in list_users(run, acting, client)}
     members = {document.id: list_members(run, document, client) for document in types}
     everybody = {host.id: host for hosts in members.values() for host in hosts} | users
@@ -68,6 +72,7 @@ def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[
         documents=types,
         hosts_of=hosts_of,
         unreadable={item.id for item in types.skipped},
+        read_by=run.connection,
         now=now,
     )
     learnt = {
@@ -75,7 +80,7 @@ def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[
         "user_id": acting.id if acting else "",
         "is_admin": bool(acting and acting.is_admin),
     }
-    Connection.objects.update_or_create(connection=connection, defaults=learnt)
+    Connection.objects.update_or_create(connection=run.connection, defaults=learnt)
     renew_version()
     return rows
 
@@ -97,6 +102,13 @@ def get_acting_user(client: MeetergoClient) -> HostDocument | None:
         return client.get_current_user()
     except PermissionRefused:
         return None
+
+
+def find_company(acting: HostDocument | None, types: Iterable[MeetingTypeDocument]) -> str:
+    """Return meetergo's id of the company; "" when neither the user nor a meeting type names it."""
+    named = (one.raw.get("companyId") for one in types)
+    found = (acting.company_id if acting else "") or next((one for one in named if isinstance(one, str)), "")
+    return found if len(found) <= MAX_ID else ""
 
 
 def list_users(run: SyncRun, acting: HostDocument | None, client: MeetergoClient) -> list[HostDocument]:

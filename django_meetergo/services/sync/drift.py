@@ -11,6 +11,7 @@ from django_meetergo.exceptions import InvalidRequest, NotFound, PermissionRefus
 from django_meetergo.models import Connection, SyncRun
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AppointmentDocument
+from django_meetergo.services.companies import find_mirror, select_offered
 from django_meetergo.services.matching import list_orphans
 from django_meetergo.services.mirror.appointments import find_appointments, list_differences
 from django_meetergo.services.mirror.erasure import remove_erased_people
@@ -75,7 +76,8 @@ def find_drift(*, connection: str, client: MeetergoClient, now: datetime, kind: 
     for owner in list_owners(connection):
         try:
             for documents in read_list(run, owner, client):
-                seen |= compare_page(connection, documents, drift)
+                offered = select_offered(connection, documents)
+                seen |= compare_page(find_mirror(connection), offered, drift)
         except (PermissionRefused, NotFound):
             if not owner:
                 raise

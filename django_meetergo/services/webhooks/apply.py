@@ -18,6 +18,7 @@ from django_meetergo.remote.payloads import AppointmentDocument
 from django_meetergo.services.availability.invalidation import TakenSpan, invalidate, remove_spans
 from django_meetergo.services.booking.outcomes import adopt_documents
 from django_meetergo.services.clients import CALLS_SUSPENDED
+from django_meetergo.services.companies import find_mirror, select_offered
 from django_meetergo.services.mirror.appointments import (
     RecordedAppointments,
     find_appointments,
@@ -42,6 +43,7 @@ def apply_deliveries(*, connection: str, client: MeetergoClient, now: datetime) 
     watch = Stopwatch(now)
     held = WebhookDelivery.objects.filter(lease_token=claim_due_deliveries(connection, now))
     renewal = LeaseRenewal(held, watch)
+    mirror = find_mirror(connection)
     documents: list[AppointmentDocument] = []
     for remote_id in sorted(set(held.values_list("remote_id", flat=True))):
         named = held.filter(remote_id=remote_id)
@@ -63,7 +65,7 @@ def apply_deliveries(*, connection: str, client: MeetergoClient, now: datetime) 
     applied: list[int] = []
     failed = handle_batch(
         documents,
-        lambda batch: applied.append(apply_documents(connection, batch, held, watch.now())),
+        lambda batch: applied.append(apply_documents(mirror, batch, held, watch.now(), read_by=connection)),
         what="appointments of webhook deliveries",
     )
     for document, failure in failed:
@@ -82,17 +84,29 @@ def claim_due_deliveries(connection: str, now: datetime) -> UUID:
 
 
 def apply_documents(
-    connection: str, documents: Sequence[AppointmentDocument], held: Deliveries, now: datetime
+    connection: str,
+    documents: Sequence[AppointmentDocument],
+    held: Deliveries,
+    now: datetime,
+    *,
+    read_by: str,
 ) -> int:
-    """Store appointments, adopt them for the bookings that made them, and mark the deliveries as applied."""
+    """Store appointments, adopt them for the bookings that made them, and mark the deliveries as applied.
+
+    Deliveries about meeting types that this connection does not mirror are applied by doing nothing.
+    """
+    deliveries = held.filter(remote_id__in=[document.id for document in documents])
+    documents = select_offered(read_by, documents)
     ids = [document.id for document in documents]
     before = find_appointments(connection, ids)
     known = {remote_id: (row.start, row.digest) for remote_id, row in before.items()}
-    recorded = record_appointments(connection=connection, documents=documents, now=now, known=before)
+    recorded = record_appointments(
+        connection=connection, documents=documents, now=now, known=before, read_by=read_by
+    )
     recorded.require(ids)
     adopt_documents(connection=connection, documents=documents, now=now)
     update_availability(connection, documents, recorded, known)
-    return held.filter(remote_id__in=ids).update(
+    return deliveries.update(
         state=State.APPLIED, lease_token=None, lease_until=None, next_at=None, message=""
     )
 

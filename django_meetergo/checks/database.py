@@ -1,0 +1,40 @@
+"""Checks of the settings against what the database holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.core.checks import CheckMessage
+
+from django_meetergo.checks.messages import make_warning
+from django_meetergo.conf import SETTING_NAME, get_settings, list_connection_names
+
+
+def check_form_slugs() -> Iterator[CheckMessage]:
+    """Warn about forms for meeting types that do not exist."""
+    from django_meetergo.models import MeetingType
+
+    rows = MeetingType.objects.order_by("slug").values_list("slug", "connection", "raw__slug")
+    known = {slug: f"{slug} ({connection}: {at_meetergo})" for slug, connection, at_meetergo in rows}
+    for slug in get_settings().FORMS if known else ():
+        if slug not in known:
+            yield make_warning(
+                "W011",
+                f'{SETTING_NAME}["FORMS"]["{slug}"] is for a meeting type that this site does not have.',
+                f"The slugs are, with connection and slug at meetergo: {', '.join(known.values())}.",
+            )
+
+
+def check_removed_connections() -> Iterator[CheckMessage]:
+    """Warn about connections that were removed from the settings and still have rows that matter."""
+    from django_meetergo.services.health import list_reported_connections
+
+    configured = list_connection_names()
+    for name in list_reported_connections():
+        if name not in configured:
+            yield make_warning(
+                "W019",
+                f'{SETTING_NAME}["CONNECTIONS"] has no connection {name!r}, and this site has rows of it.',
+                "Its meeting types are not offered and its appointments cannot be changed. Add it again "
+                "under this name; if it was removed on purpose, silence this check.",
+            )
