@@ -139,6 +139,9 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
     def has_reschedule_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.is_permitted(request, "reschedule", obj)
 
+    def has_handoff_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.is_permitted(request, "handoff", obj)
+
     def has_sync_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.is_permitted(request, "sync", obj)
 
@@ -169,9 +172,8 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
             appointment=OuterRef("pk"), state__in=AppointmentChange.OPEN
         )
         rows = self.get_queryset(request).filter(pk__in=ids).annotate(has_open_change=Exists(open_changes))
-        return list(
-            rows.select_related("meeting_type").prefetch_related("attendees").order_by(*self.ordering)
-        )
+        rows = rows.select_related("meeting_type").prefetch_related("attendees", "hosts")
+        return list(rows.order_by("start", "pk"))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -136,6 +136,8 @@ class CalendarMixin(MeetergoAdmin):
             context["lines"] = build_week(rows, query, hosts, now, book_url=book_url)
         else:
             context |= build_grid(rows, query, hosts, now, can_book=can_book)
+            if query.view == "day" and self.is_permitted(request, "handoff"):
+                context["columns"] = [self.add_handoff_url(column, now) for column in context["columns"]]
         return self.render_page(
             request,
             "calendar.html",
@@ -154,6 +156,16 @@ class CalendarMixin(MeetergoAdmin):
             book_url=book_url,
             **context,
         )
+
+    def add_handoff_url(self, column: Column, now: datetime) -> Column:
+        """Return a host's day with the link that hands the rest of it over to a colleague."""
+        rows = [block.appointment for block in column.blocks]
+        ids = [
+            str(row.pk) for row in rows if row.start > now and not row.is_cancelled and not row.missing_since
+        ]
+        if column.host is None or not ids:
+            return column
+        return replace(column, handoff_url=f"{self.get_admin_url('handoff')}?ids={','.join(ids)}")
 
     def list_calendar_rows(self, request: HttpRequest, query: CalendarQuery) -> list[Any]:
         """Return the appointments of the shown days by start, with their hosts."""

@@ -54,18 +54,27 @@ class AppointmentChangeAdmin(ActionsMixin):
     admin_actions = ADMIN_ACTIONS
     actions = [make_action(action) for action in ADMIN_ACTIONS]
     readonly_notice = _("Changes are requested on the page of an appointment and kept here as a record.")
-    list_display = ("requested", "kind", "appointment_link", "target", "state", "requested_by", "user")
+    list_display = (
+        "requested",
+        "kind",
+        "appointment_link",
+        "target",
+        "new_host",
+        "state",
+        "requested_by",
+        "user",
+    )
     list_display_links = ("requested",)
-    list_select_related = ("appointment__meeting_type", "user")
+    list_select_related = ("appointment__meeting_type", "user", "target_host")
     list_filter = (ChangeAttention, "state", "kind", "requested_by")
-    defer = ("appointment__raw", "appointment__secret")
+    defer = ("appointment__raw", "appointment__secret", "target_host__raw")
     fieldsets = (
         (
             None,
             {
                 "fields": (
-                    "requested", "kind", "appointment_link", "before", "target", "state", "result", "message",
-                    "requested_by", "user", "reason", "cancel_all",
+                    "requested", "kind", "appointment_link", "before", "target", "new_host", "state",
+                    "result", "message", "requested_by", "user", "reason", "cancel_all",
                 )
             },
         ),
@@ -100,3 +109,7 @@ class AppointmentChangeAdmin(ActionsMixin):
     @admin.display(description=_("new start"))
     def target(self, row: AppointmentChange) -> str:
         return format_moment(row.target_start)
+
+    @admin.display(description=_("new host"))
+    def new_host(self, row: AppointmentChange) -> str:
+        return str(row.target_host or "–")

@@ -114,6 +114,7 @@ class Appointment(Mirrored):
         permissions = [
             ("cancel_appointment", "Can cancel appointments"),
             ("reschedule_appointment", "Can reschedule appointments"),
+            ("handoff_appointment", "Can hand appointments over to another host"),
             ("sync_appointment", "Can re-read appointments"),
             ("link_appointment", "Can see the links of attendees"),
             ("export_appointment", "Can export appointments"),

@@ -42,6 +42,7 @@ MODELS = [
 ACTIONS = {
     "appointment_cancel": "cancel_appointment",
     "appointment_reschedule": "reschedule_appointment",
+    "appointment_handoff": "handoff_appointment",
     "appointment_came": "change_appointment",
     "appointment_no_show": "change_appointment",
     "appointment_fetch": "sync_appointment",
