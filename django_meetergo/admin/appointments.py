@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionsMixin, make_action
 from django_meetergo.admin.appointment_actions import ADMIN_ACTIONS, list_attending
-from django_meetergo.admin.attendees import AttendeeInline
+from django_meetergo.admin.attendees import AttendeeInline, may_see_appointments
 from django_meetergo.admin.batches import BatchMixin
 from django_meetergo.admin.calendar import CalendarMixin
 from django_meetergo.admin.display import (
@@ -133,6 +133,9 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
 
     # Permissions
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_view_permission(request, obj) or may_see_appointments(request)
+
     def has_cancel_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.is_permitted(request, "cancel", obj)
 
@@ -149,6 +152,10 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
         return self.is_permitted(request, "link", obj)
 
     # Rows
+
+    def filter_own(self, rows: Any, user: Any) -> QuerySet[Any]:
+        own: QuerySet[Any] = rows.of_host_user(user)
+        return own
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         people = Attendee.objects.filter(appointment=OuterRef("pk")).order_by("status", "pk")

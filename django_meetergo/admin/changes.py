@@ -16,7 +16,7 @@ from django_meetergo.admin.actions import ActionsMixin, MakeDueAction, make_acti
 from django_meetergo.admin.display import format_moment, render_link
 from django_meetergo.admin.errors import describe_outcome
 from django_meetergo.admin.filters import AttentionFilter
-from django_meetergo.models import AppointmentChange
+from django_meetergo.models import Appointment, AppointmentChange
 
 State = AppointmentChange.State
 
@@ -89,6 +89,9 @@ class AppointmentChangeAdmin(ActionsMixin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related(*self.list_select_related)
+
+    def filter_own(self, rows: Any, user: Any) -> Any:
+        return rows.filter(appointment__in=Appointment.objects.of_host_user(user))
 
     @admin.display(description=_("requested"), ordering="pk")
     def requested(self, row: AppointmentChange) -> str:

@@ -1,6 +1,6 @@
 """The database records, one file per subject. Models never call meetergo."""
 
-from django_meetergo.models.appointments import Appointment, Attendee
+from django_meetergo.models.appointments import Appointment, Attendee, sees_own_only
 from django_meetergo.models.bookings import Booking, BookingAttempt
 from django_meetergo.models.changes import AppointmentChange
 from django_meetergo.models.connections import Connection, ErasedPerson
@@ -27,4 +27,5 @@ __all__ = [
     "SyncRun",
     "WebhookDelivery",
     "fold_email",
+    "sees_own_only",
 ]

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth import get_user
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
@@ -120,9 +121,9 @@ def expect(name: str, held: set[str] | None) -> str:
         return LOGIN
     model, _, view = name.partition("_")
     sees = bool({f"view_{model}", f"change_{model}"} & held)
-    if model == "attendee":
+    if model in {"appointment", "attendee"}:
         # Whoever may see appointments may see their attendees.
-        sees = sees or bool({"view_appointment", "change_appointment"} & held)
+        sees = sees or bool({"view_appointment", "view_own_appointment", "change_appointment"} & held)
     if name in ACTIONS:
         return YES if sees and ACTIONS[name] in held else NO
     if name in PAGES:
@@ -158,6 +159,16 @@ def make_staff(*codenames: str) -> Client:
     return client
 
 
+def make_owner(rows: dict[str, Any], *codenames: str) -> Client:
+    """Return the client of a staff user who is the host of all rows."""
+    client = make_staff(*codenames)
+    Host.objects.filter(pk=rows["host"].pk).update(user=get_user(client))
+    rows["appointment"].hosts.add(rows["host"])
+    rows["booking"].meeting_type.hosts.add(rows["host"])
+    Event.objects.filter(pk=rows["event"].pk).update(appointment=rows["appointment"])
+    return client
+
+
 def make_attendee(row: Attendee) -> Client:
     """Return the client of a signed-in user who has opened the link to their appointment."""
     row.user = User.objects.create_user(uuid4().hex)
@@ -190,6 +201,8 @@ def test_every_role_gets_exactly_what_the_policy_allows(rows):
     ]
     views = [name for name in everything if name.startswith("view_")]
     roles.append(("sees all", make_staff(*views), set(views)))
+    own = {"view_own_appointment", "cancel_appointment", "change_appointment", "export_appointment"}
+    roles.append(("sees own", make_owner(rows, *own), own))
     for kind in ("add_", "change_", "delete_"):
         held = [name for name in everything if name.startswith(kind)]
         roles.append((f"{kind}*", make_staff(*held), set(held)))
