@@ -126,6 +126,9 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
         if self.has_export_permission(request):
             query = request.GET.urlencode()
             tools.append((f"{self.get_admin_url('export')}?{query}", _("Export (CSV)")))
+        if user.has_perm("meetergo.add_calendarfeed"):
+            url = reverse("admin:meetergo_calendarfeed_add", current_app=self.admin_site.name)
+            tools.append((url, _("Subscribe in a calendar app")))
         if user.has_perm("meetergo.add_booking"):
             url = reverse("admin:meetergo_booking_call", current_app=self.admin_site.name)
             tools.append((url, _("Book for somebody")))

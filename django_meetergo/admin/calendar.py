@@ -296,7 +296,8 @@ def count_rows(rows: Iterable[Any], query: CalendarQuery, own_user: Any) -> dict
     days = query.days
     since, until = midnight(days[0]), midnight(days[-1] + timedelta(days=1))
     shown = [row for row in rows if row.start >= since]
-    pending: QuerySet[Any] = Booking.objects.filter(state=Booking.State.PENDING, start__gte=since, start__lt=until)
+    pending: QuerySet[Any] = Booking.objects.filter(state=Booking.State.PENDING)
+    pending = pending.filter(start__gte=since, start__lt=until)
     if query.type:
         pending = pending.filter(meeting_type_id=int(query.type))
     if query.host:

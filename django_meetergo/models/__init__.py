@@ -7,6 +7,7 @@ from django_meetergo.models.connections import Connection, ErasedPerson
 from django_meetergo.models.deliveries import WebhookDelivery
 from django_meetergo.models.directory import Host, MeetingType
 from django_meetergo.models.events import Event
+from django_meetergo.models.feeds import CalendarFeed
 from django_meetergo.models.leases import Lease, Leased
 from django_meetergo.models.people import fold_email
 from django_meetergo.models.syncs import SyncRun
@@ -17,6 +18,7 @@ __all__ = [
     "Attendee",
     "Booking",
     "BookingAttempt",
+    "CalendarFeed",
     "Connection",
     "ErasedPerson",
     "Event",

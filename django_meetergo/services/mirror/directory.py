@@ -23,7 +23,7 @@ from django_meetergo.transactions import write_transaction
 
 MAX_TYPE_LINK = MeetingType._meta.get_field("booking_url").max_length or 0
 #: First parts of this app's own URLs, which a slug must not hide.
-RESERVED_SLUGS = frozenset({"booking", "manage", "timezone", "webhooks"})
+RESERVED_SLUGS = frozenset({"booking", "feed", "manage", "timezone", "webhooks"})
 
 
 def list_hosts(documents: Iterable[AppointmentDocument]) -> list[HostDocument]:

@@ -21,6 +21,7 @@ from django_meetergo.models import (
     AppointmentChange,
     Attendee,
     Booking,
+    CalendarFeed,
     Connection,
     ErasedPerson,
     Event,
@@ -35,7 +36,8 @@ pytestmark = pytest.mark.django_db
 LOGIN, NO, YES, ELSEWHERE = "login", "no", "yes", "elsewhere"
 
 MODELS = [
-    "connection", "appointment", "appointmentchange", "attendee", "booking", "erasedperson", "event", "host",
+    "connection", "appointment", "appointmentchange", "attendee", "booking", "calendarfeed", "erasedperson",
+    "event", "host",
     "meetingtype", "syncrun", "webhookdelivery",
 ]  # fmt: skip
 
@@ -82,6 +84,7 @@ def rows(meetergo_sandbox: Any) -> dict[str, Any]:
         ),
         "attendee": attendee,
         "booking": BookingFactory(),
+        "calendarfeed": CalendarFeed.objects.create(name="phone", user=User.objects.create_user("carla")),
         "erasedperson": ErasedPerson.objects.create(digest="d", erased_at=now),
         "event": Event.objects.create(kind="booking_received", key="k", created_at=now),
         "host": Host.objects.create(remote_id="h", name="Anna"),
@@ -130,6 +133,10 @@ def expect(name: str, held: set[str] | None) -> str:
         if name in {"appointment_batch", "appointment_calendar"}:
             return YES if sees else NO
         return YES if PAGES[name] in held and (sees or name != "appointment_export") else NO
+    if model == "calendarfeed" and view in {"add", "delete"}:
+        # Whoever creates a feed sees appointments in it.
+        reads = {"view_appointment", "view_own_appointment", "change_appointment"} & held
+        return YES if f"{view}_calendarfeed" in held and (reads or view == "delete") else NO
     if view == "add":
         return ELSEWHERE if model == "booking" else NO
     if view == "delete":
@@ -163,6 +170,7 @@ def make_owner(rows: dict[str, Any], *codenames: str) -> Client:
     """Return the client of a staff user who is the host of all rows."""
     client = make_staff(*codenames)
     Host.objects.filter(pk=rows["host"].pk).update(user=get_user(client))
+    CalendarFeed.objects.update(user=get_user(client))
     rows["appointment"].hosts.add(rows["host"])
     rows["booking"].meeting_type.hosts.add(rows["host"])
     Event.objects.filter(pk=rows["event"].pk).update(appointment=rows["appointment"])

@@ -21,7 +21,7 @@ from django_meetergo import links
 from django_meetergo.contrib.rest_framework import permissions
 from django_meetergo.contrib.rest_framework.throttling import RATES
 from django_meetergo.contrib.rest_framework.urls import urlpatterns as rest_patterns
-from django_meetergo.models import Appointment, Booking, Host
+from django_meetergo.models import Appointment, Booking, CalendarFeed, Host
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.urls import urlpatterns
 from django_meetergo.views import decorators
@@ -35,6 +35,8 @@ TOO_LONG = {"reason": "x" * 10_000}
 
 #: URLs that only a link opens, and the body to send.
 OF_BOOKING: dict[str, Any] = {"outcome": None, "rest:booking": None, "rest:booking_check": {}}
+#: Opened by the secret address of a staff user's calendar feed.
+FEED = "feed"
 OF_ATTENDEE: dict[str, Any] = {
     "manage": None,
     "ics": None,
@@ -145,9 +147,15 @@ def expect(name: str, role: Role) -> str:
         if not role.sees_jane and name != "rest:appointments":
             return NO
         return YES if set(permissions.VIEW) & role.held and set(needed) & role.held else NO
-    if name in OF_BOOKING or name in OF_ATTENDEE:
+    if name in OF_BOOKING or name in OF_ATTENDEE or name == FEED:
         return YES if role.holds_link else NO
     return NO if name == WEBHOOK else YES
+
+
+def get_feed() -> CalendarFeed:
+    """Return the feed of a superuser."""
+    boss = User.objects.get(is_superuser=True)
+    return CalendarFeed.objects.get_or_create(name="phone", user=boss)[0]
 
 
 def list_calls(jane: Booking, role: Role) -> dict[str, tuple[str, Any]]:
@@ -162,6 +170,7 @@ def list_calls(jane: Booking, role: Role) -> dict[str, tuple[str, Any]]:
             name: ([] if name == "rest:appointments" else [jane.attendee.appointment.public_id], body)
             for name, (body, _needed) in OF_STAFF.items()
         },
+        FEED: ([role.token(links.sign(get_feed().public_id, salt=links.FEED_SALT))], None),
         "index": ([], None),
         "timezone": ([], {"tz": "Europe/Berlin", "next": "/book/"}),
         "webhook": ([uuid4().hex], {}),
