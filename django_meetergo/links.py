@@ -20,10 +20,11 @@ from django_meetergo.conf import get_settings
 if TYPE_CHECKING:
     from django.db import models
 
-    from django_meetergo.models import Attendee, Booking
+    from django_meetergo.models import Attendee, Booking, CalendarFeed
 
 BOOKING_SALT = "meetergo.booking"
 MANAGE_SALT = "meetergo.manage"
+FEED_SALT = "meetergo.feed"
 SUBJECT_SALT = "meetergo.subject"
 
 
@@ -48,6 +49,11 @@ def get_booking_path(booking: Booking) -> str:
 def get_manage_path(attendee: Attendee) -> str:
     """Return the path of the attendee's manage page."""
     return reverse("meetergo:manage", args=[sign(attendee.public_id, salt=MANAGE_SALT)])
+
+
+def get_feed_path(feed: CalendarFeed) -> str:
+    """Return the path from which calendar apps fetch the feed."""
+    return reverse("meetergo:feed", args=[sign(feed.public_id, salt=FEED_SALT)])
 
 
 def build_absolute_url(path: str) -> str:

@@ -12,6 +12,8 @@ from django.dispatch import Signal
 appointment_booked = Signal()
 #: ``appointment``, ``previous_start`` (aware datetime): its time changed.
 appointment_rescheduled = Signal()
+#: ``appointment``, ``previous_hosts`` (list of hosts): its hosts changed to ``appointment.hosts``.
+appointment_handed_over = Signal()
 #: ``appointment``: it was cancelled.
 appointment_cancelled = Signal()
 #: ``appointment``, ``attendee``: one person left; the appointment takes place.

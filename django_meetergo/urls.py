@@ -5,6 +5,7 @@ from django.urls import path
 from django_meetergo.views import webhook
 from django_meetergo.views.cancel import cancel
 from django_meetergo.views.details import details
+from django_meetergo.views.feed import feed
 from django_meetergo.views.manage import ics, manage
 from django_meetergo.views.outcome import outcome
 from django_meetergo.views.reschedule import reschedule
@@ -21,6 +22,7 @@ urlpatterns = [
     path("manage/<str:token>/reschedule/", reschedule, name="reschedule"),
     path("manage/<str:token>/cancel/", cancel, name="cancel"),
     path("manage/<str:token>/appointment.ics", ics, name="ics"),
+    path("feed/<str:token>.ics", feed, name="feed"),
     path("<slug:slug>/", book, name="book"),
     path("<slug:slug>/details/", details, name="details"),
 ]

@@ -175,7 +175,7 @@ class ActionsMixin(MeetergoAdmin):
         )
 
     def list_rows(self, request: HttpRequest, ids: Sequence[int]) -> list[Any]:
-        """Return the rows with these primary keys that this user may see, in the list's order."""
+        """Return the rows with these primary keys that this user may see."""
         return list(self.get_queryset(request).filter(pk__in=ids).order_by(*self.ordering))
 
     def list_previews(

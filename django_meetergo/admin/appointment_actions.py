@@ -1,4 +1,4 @@
-"""Actions on appointments: reschedule, cancel, read again, show the attendees' links."""
+"""Actions on appointments: reschedule, cancel, hand over, read again, show the attendees' links."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from django_meetergo import links
 from django_meetergo.admin.actions import MAX_AT_ONCE, ActionResult, AdminAction
 from django_meetergo.admin.display import format_age, format_moment
 from django_meetergo.admin.errors import describe_error
+from django_meetergo.admin.handoff import HandoffForm
 from django_meetergo.admin.reschedule import RescheduleForm, ShiftForm, list_free_starts
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
 from django_meetergo.services.changes import batches
@@ -89,7 +90,7 @@ class CancelForm(forms.Form):
 
 
 class ChangeAction(AppointmentAction):
-    """A cancel or a reschedule: stores one change per appointment and tracks them as a batch."""
+    """A cancel, a reschedule or a handoff: stores one change per appointment and tracks them as a batch."""
 
     max_rows = MAX_CHANGES
 
@@ -108,8 +109,8 @@ class ChangeAction(AppointmentAction):
         for appointment, error in stored.refused:
             messages.error(request, f"{describe_appointment(appointment)}: {describe_error(error)}")
         for change in stored.changes:
-            reason = form.cleaned_data.get("reason", "")
-            admin.log_change(request, change.appointment, f"{self.label} {reason}")
+            detail = form.cleaned_data.get("reason") or change.target_host or ""
+            admin.log_change(request, change.appointment, f"{self.label} {detail}")
         if not stored.changes:
             return HttpResponseRedirect(admin.get_return_url(rows))
         if len(stored.changes) <= MAX_AT_ONCE:
@@ -180,6 +181,46 @@ class Reschedule(ChangeAction):
     ) -> batches.BatchResult:
         return batches.reschedule_appointments(
             moves=form.list_targets(rows), batch=batch, user=request.user, now=timezone.now()
+        )
+
+
+class HandOver(ChangeAction):
+    """Hands appointments over to one colleague. Those for which the colleague is not free stay."""
+
+    name = permission = "handoff"
+    label = _("Hand over…")
+
+    def get_title(self, count: int) -> str:
+        text = ngettext("Hand over %(number)d appointment?", "Hand over %(number)d appointments?", count)
+        return text % {"number": count}
+
+    def get_button_label(self, count: int) -> str:
+        text = ngettext(
+            "Yes, hand over %(number)d appointment", "Yes, hand over %(number)d appointments", count
+        )
+        return text % {"number": count}
+
+    def preview(self, row: Appointment) -> tuple[bool, str]:
+        if reason := explain_why_unchangeable(row):
+            return False, reason
+        return True, gettext("Will be handed over if the colleague is free; the time stays")
+
+    def build_form(self, request: HttpRequest, rows: Sequence[Any], data: Any = None) -> forms.Form:
+        """Ask meetergo who is free, unless the form is sent complete."""
+        form = HandoffForm(data, rows=rows)
+        if data is None or not form.is_valid():
+            form.describe_availability()
+        return form
+
+    def store_changes(
+        self, request: HttpRequest, rows: Sequence[Appointment], form: Any, batch: UUID
+    ) -> batches.BatchResult:
+        return batches.handoff_appointments(
+            appointments=rows,
+            host=form.cleaned_data["host"],
+            batch=batch,
+            user=request.user,
+            now=timezone.now(),
         )
 
 
@@ -274,4 +315,12 @@ class RecordNoShow(RecordAttendance):
     attendance = Appointment.Attendance.NO_SHOW
 
 
-ADMIN_ACTIONS = (Reschedule(), Cancel(), RecordCame(), RecordNoShow(), ShowLinks(), ReadAgain())
+ADMIN_ACTIONS = (
+    Reschedule(),
+    Cancel(),
+    HandOver(),
+    RecordCame(),
+    RecordNoShow(),
+    ShowLinks(),
+    ReadAgain(),
+)

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionsMixin, make_action
 from django_meetergo.admin.appointment_actions import ADMIN_ACTIONS, list_attending
-from django_meetergo.admin.attendees import AttendeeInline
+from django_meetergo.admin.attendees import AttendeeInline, may_see_appointments
 from django_meetergo.admin.batches import BatchMixin
 from django_meetergo.admin.calendar import CalendarMixin
 from django_meetergo.admin.display import (
@@ -126,6 +126,9 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
         if self.has_export_permission(request):
             query = request.GET.urlencode()
             tools.append((f"{self.get_admin_url('export')}?{query}", _("Export (CSV)")))
+        if user.has_perm("meetergo.add_calendarfeed"):
+            url = reverse("admin:meetergo_calendarfeed_add", current_app=self.admin_site.name)
+            tools.append((url, _("Subscribe in a calendar app")))
         if user.has_perm("meetergo.add_booking"):
             url = reverse("admin:meetergo_booking_call", current_app=self.admin_site.name)
             tools.append((url, _("Book for somebody")))
@@ -133,11 +136,17 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
 
     # Permissions
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_view_permission(request, obj) or may_see_appointments(request)
+
     def has_cancel_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.is_permitted(request, "cancel", obj)
 
     def has_reschedule_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.is_permitted(request, "reschedule", obj)
+
+    def has_handoff_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.is_permitted(request, "handoff", obj)
 
     def has_sync_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.is_permitted(request, "sync", obj)
@@ -146,6 +155,10 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
         return self.is_permitted(request, "link", obj)
 
     # Rows
+
+    def filter_own(self, rows: Any, user: Any) -> QuerySet[Any]:
+        own: QuerySet[Any] = rows.of_host_user(user)
+        return own
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         people = Attendee.objects.filter(appointment=OuterRef("pk")).order_by("status", "pk")
@@ -169,9 +182,8 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
             appointment=OuterRef("pk"), state__in=AppointmentChange.OPEN
         )
         rows = self.get_queryset(request).filter(pk__in=ids).annotate(has_open_change=Exists(open_changes))
-        return list(
-            rows.select_related("meeting_type").prefetch_related("attendees").order_by(*self.ordering)
-        )
+        rows = rows.select_related("meeting_type").prefetch_related("attendees", "hosts")
+        return list(rows.order_by("start", "pk"))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -19,7 +19,7 @@ from django_meetergo.admin.base import MeetergoAdmin, StackedInline
 from django_meetergo.admin.display import format_moment_in_zone, render_contact, render_link
 from django_meetergo.admin.filters import ConnectionFilter
 from django_meetergo.admin.search import filter_by_phone, match_person
-from django_meetergo.models import Attendee
+from django_meetergo.models import Appointment, Attendee
 
 
 class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -70,7 +70,8 @@ def is_existing_record(kind: ContentType, key: str) -> bool:
 def may_see_appointments(request: HttpRequest) -> bool:
     """Return whether the user may see appointments, and so their attendees."""
     user: Any = request.user
-    return bool(user.has_perm("meetergo.view_appointment") or user.has_perm("meetergo.change_appointment"))
+    names = ("view_appointment", "view_own_appointment", "change_appointment")
+    return any(user.has_perm(f"meetergo.{name}") for name in names)
 
 
 class AttendeeInline(StackedInline):
@@ -153,6 +154,9 @@ class AttendeeAdmin(MeetergoAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("appointment__meeting_type")
+
+    def filter_own(self, rows: QuerySet[Any], user: Any) -> QuerySet[Any]:
+        return rows.filter(appointment__in=Appointment.objects.of_host_user(user))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

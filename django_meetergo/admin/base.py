@@ -17,6 +17,8 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo.models import sees_own_only
+
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
     StackedInline = admin.StackedInline[Any, Any]
@@ -83,7 +85,12 @@ class MeetergoAdmin(ModelAdmin):
     # Rows
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
-        return super().get_queryset(request).defer(*self.defer)
+        rows = super().get_queryset(request).defer(*self.defer)
+        return self.filter_own(rows, request.user) if sees_own_only(request.user) else rows
+
+    def filter_own(self, rows: models.QuerySet[Any], user: Any) -> models.QuerySet[Any]:
+        """Return the rows that a user sees who may see their own appointments only."""
+        return rows
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = flatten_fieldsets(self.get_fieldsets(request, obj))

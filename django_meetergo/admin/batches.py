@@ -1,4 +1,4 @@
-"""The page of a batch: how far its cancels or reschedules have come."""
+"""The page of a batch: how far its changes have come."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ class BatchMixin(MeetergoAdmin):
             raise PermissionDenied
         visible = self.get_queryset(request)
         rows = AppointmentChange.objects.filter(batch=batch, appointment__in=visible.values("pk"))
-        rows = rows.select_related("appointment__meeting_type").prefetch_related("appointment__attendees")
-        rows = rows.defer("appointment__raw", "appointment__secret")
+        rows = rows.select_related("appointment__meeting_type", "target_host")
+        rows = rows.prefetch_related("appointment__attendees")
+        rows = rows.defer("appointment__raw", "appointment__secret", "target_host__raw")
         progress = batches.count_batch(batch=batch)
         if not progress.total:
             raise Http404
@@ -80,8 +81,14 @@ def describe_change(change: AppointmentChange) -> str:
     match change.state:
         case State.DONE if change.kind == AppointmentChange.Kind.RESCHEDULE:
             return gettext("Rescheduled to %(start)s") % {"start": format_moment(change.target_start)}
+        case State.DONE if change.kind == AppointmentChange.Kind.HANDOFF:
+            return gettext("Handed over to %(host)s") % {"host": change.target_host}
         case State.DONE:
             return gettext("Cancelled")
+        case State.REFUSED if change.outcome == "slot_taken" and change.target_host:
+            return gettext("Refused: %(host)s is not free at this time. The appointment keeps its host.") % {
+                "host": change.target_host
+            }
         case State.REFUSED if change.outcome == "slot_taken":
             return gettext("Refused: the new time is no longer free. The appointment keeps its old time.")
         case State.REFUSED:

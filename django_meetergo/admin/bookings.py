@@ -27,7 +27,7 @@ from django_meetergo.admin.filters import BookingAttention, ConnectionFilter, Ty
 from django_meetergo.admin.search import filter_by_phone, match_person
 from django_meetergo.admin.timeline import render_booking_timeline
 from django_meetergo.formatting import name_channel
-from django_meetergo.models import Booking
+from django_meetergo.models import Appointment, Booking, MeetingType
 from django_meetergo.services.booking.pending import check_pending, decline_booking
 from django_meetergo.services.booking.reconciliation import reconcile_booking, reread_booking
 from django_meetergo.services.changes.requests import MAX_REASON
@@ -128,6 +128,15 @@ class Decline(AdminAction):
         return ActionResult(text=describe_state(declined), level=messages.WARNING)
 
 
+def filter_own_bookings(rows: QuerySet[Any], user: Any) -> QuerySet[Any]:
+    """Return the bookings that led to an appointment of the user's hosts, or may still lead to one."""
+    own = Appointment.objects.of_host_user(user)
+    types = MeetingType.objects.filter(hosts__user=user.pk)
+    return rows.filter(
+        Q(attendee__appointment__in=own) | Q(attendee=None, meeting_type__in=types.values("pk"))
+    )
+
+
 ADMIN_ACTIONS = (Retry(), ReconcileNow(), Decline())
 
 
@@ -208,6 +217,9 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
 
     def has_decline_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.is_permitted(request, "decline", obj)
+
+    def filter_own(self, rows: QuerySet[Any], user: Any) -> QuerySet[Any]:
+        return filter_own_bookings(rows, user)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -19,10 +19,11 @@ from django.utils.formats import get_format
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.base import MeetergoAdmin
+from django_meetergo.admin.bookings import filter_own_bookings
 from django_meetergo.admin.calendar_layout import Column, build_column, choose_hours
 from django_meetergo.admin.display import midnight
 from django_meetergo.admin.filters import list_choices
-from django_meetergo.models import Appointment, AppointmentChange, Booking, Host
+from django_meetergo.models import Appointment, AppointmentChange, Booking, Host, sees_own_only
 from django_meetergo.presentation.month import parse_day
 
 VIEWS = (("day", _("Day")), ("week", _("Week")), ("month", _("Month")))
@@ -128,7 +129,8 @@ class CalendarMixin(MeetergoAdmin):
         can_book = user.has_perm("meetergo.add_booking")
         call_url = reverse("admin:meetergo_booking_call", current_app=self.admin_site.name)
         book_url = call_url if can_book else ""
-        hosts = list_hosts(rows, query)
+        own_user = request.user if sees_own_only(request.user) else None
+        hosts = list_hosts(rows, query, own_user)
         context: dict[str, Any] = {}
         if query.view == "month":
             context["weeks"] = build_month(rows, query, now)
@@ -136,6 +138,8 @@ class CalendarMixin(MeetergoAdmin):
             context["lines"] = build_week(rows, query, hosts, now, book_url=book_url)
         else:
             context |= build_grid(rows, query, hosts, now, can_book=can_book)
+            if query.view == "day" and self.is_permitted(request, "handoff"):
+                context["columns"] = [self.add_handoff_url(column, now) for column in context["columns"]]
         return self.render_page(
             request,
             "calendar.html",
@@ -148,12 +152,22 @@ class CalendarMixin(MeetergoAdmin):
             last=query.days[-1],
             hosts=list_choices(request, "host"),
             types=list_choices(request, "type"),
-            numbers=count_rows(rows, query),
+            numbers=count_rows(rows, query, own_user),
             is_cut=len(rows) == MAX_APPOINTMENTS,
             now=now,
             book_url=book_url,
             **context,
         )
+
+    def add_handoff_url(self, column: Column, now: datetime) -> Column:
+        """Return a host's day with the link that hands the rest of it over to a colleague."""
+        rows = [block.appointment for block in column.blocks]
+        ids = [
+            str(row.pk) for row in rows if row.start > now and not row.is_cancelled and not row.missing_since
+        ]
+        if column.host is None or not ids:
+            return column
+        return replace(column, handoff_url=f"{self.get_admin_url('handoff')}?ids={','.join(ids)}")
 
     def list_calendar_rows(self, request: HttpRequest, query: CalendarQuery) -> list[Any]:
         """Return the appointments of the shown days by start, with their hosts."""
@@ -176,10 +190,15 @@ class CalendarMixin(MeetergoAdmin):
         return list(rows.order_by("start", "pk")[:MAX_APPOINTMENTS])
 
 
-def list_hosts(rows: Iterable[Any], query: CalendarQuery) -> list[Any]:
-    """Return the hosts that get a column, by name; None stands for appointments without a host."""
+def list_hosts(rows: Iterable[Any], query: CalendarQuery, own_user: Any) -> list[Any]:
+    """Return the hosts that get a column, by name; None stands for appointments without a host.
+
+    ``own_user`` is given for a user who sees their own hosts only.
+    """
     found = {host.pk: host for row in rows for host in row.hosts.all()}
     everyone = Host.objects.defer("raw").filter(missing_since=None)
+    if own_user is not None:
+        return list(Host.objects.defer("raw").filter(user=own_user.pk).order_by("name", "pk"))
     if query.host:
         return list(Host.objects.defer("raw").filter(pk=query.host))
     present = list(everyone.order_by("name", "pk")[: MAX_EMPTY_COLUMNS + 1])
@@ -272,16 +291,19 @@ def build_month(rows: Sequence[Any], query: CalendarQuery, now: datetime) -> lis
     return [cells[start : start + 7] for start in range(0, len(cells), 7)]
 
 
-def count_rows(rows: Iterable[Any], query: CalendarQuery) -> dict[str, int]:
+def count_rows(rows: Iterable[Any], query: CalendarQuery, own_user: Any) -> dict[str, int]:
     """Return the numbers of the shown days: appointments, and bookings that wait for a confirmation."""
     days = query.days
     since, until = midnight(days[0]), midnight(days[-1] + timedelta(days=1))
     shown = [row for row in rows if row.start >= since]
-    pending = Booking.objects.filter(state=Booking.State.PENDING, start__gte=since, start__lt=until)
+    pending: QuerySet[Any] = Booking.objects.filter(state=Booking.State.PENDING)
+    pending = pending.filter(start__gte=since, start__lt=until)
     if query.type:
         pending = pending.filter(meeting_type_id=int(query.type))
     if query.host:
         pending = pending.filter(meeting_type__hosts=int(query.host))
+    if own_user is not None:
+        pending = filter_own_bookings(pending, own_user)
     active = [row for row in shown if not row.is_cancelled and not row.missing_since]
     return {
         "booked": len(active),

@@ -56,6 +56,8 @@ class Column:
     lanes: int
     #: The quarter hour of the present moment; 0 when it is not shown.
     now_row: int
+    #: Leads to "Hand over" with the host's upcoming appointments; empty when there are none.
+    handoff_url: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

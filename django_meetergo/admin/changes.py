@@ -16,7 +16,7 @@ from django_meetergo.admin.actions import ActionsMixin, MakeDueAction, make_acti
 from django_meetergo.admin.display import format_moment, render_link
 from django_meetergo.admin.errors import describe_outcome
 from django_meetergo.admin.filters import AttentionFilter
-from django_meetergo.models import AppointmentChange
+from django_meetergo.models import Appointment, AppointmentChange
 
 State = AppointmentChange.State
 
@@ -54,18 +54,27 @@ class AppointmentChangeAdmin(ActionsMixin):
     admin_actions = ADMIN_ACTIONS
     actions = [make_action(action) for action in ADMIN_ACTIONS]
     readonly_notice = _("Changes are requested on the page of an appointment and kept here as a record.")
-    list_display = ("requested", "kind", "appointment_link", "target", "state", "requested_by", "user")
+    list_display = (
+        "requested",
+        "kind",
+        "appointment_link",
+        "target",
+        "new_host",
+        "state",
+        "requested_by",
+        "user",
+    )
     list_display_links = ("requested",)
-    list_select_related = ("appointment__meeting_type", "user")
+    list_select_related = ("appointment__meeting_type", "user", "target_host")
     list_filter = (ChangeAttention, "state", "kind", "requested_by")
-    defer = ("appointment__raw", "appointment__secret")
+    defer = ("appointment__raw", "appointment__secret", "target_host__raw")
     fieldsets = (
         (
             None,
             {
                 "fields": (
-                    "requested", "kind", "appointment_link", "before", "target", "state", "result", "message",
-                    "requested_by", "user", "reason", "cancel_all",
+                    "requested", "kind", "appointment_link", "before", "target", "new_host", "state",
+                    "result", "message", "requested_by", "user", "reason", "cancel_all",
                 )
             },
         ),
@@ -80,6 +89,9 @@ class AppointmentChangeAdmin(ActionsMixin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related(*self.list_select_related)
+
+    def filter_own(self, rows: Any, user: Any) -> Any:
+        return rows.filter(appointment__in=Appointment.objects.of_host_user(user))
 
     @admin.display(description=_("requested"), ordering="pk")
     def requested(self, row: AppointmentChange) -> str:
@@ -100,3 +112,7 @@ class AppointmentChangeAdmin(ActionsMixin):
     @admin.display(description=_("new start"))
     def target(self, row: AppointmentChange) -> str:
         return format_moment(row.target_start)
+
+    @admin.display(description=_("new host"))
+    def new_host(self, row: AppointmentChange) -> str:
+        return str(row.target_host or "–")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -35,7 +36,7 @@ class DirectoryAdmin(MeetergoAdmin):
 
 @admin.register(MeetingType)
 class MeetingTypeAdmin(DirectoryAdmin):
-    own_fields = ("calculation_method",)
+    site_fields = ("calculation_method",)
     ordering = ("name", "pk")
     list_display = (
         "name",
@@ -94,12 +95,21 @@ class MeetingTypeAdmin(DirectoryAdmin):
 
 @admin.register(Host)
 class HostAdmin(DirectoryAdmin):
+    site_fields = ("user",)
     ordering = ("name", "pk")
-    list_display = ("name", "email", "timezone", "present", "last_updated")
+    list_display = ("name", "email", "user", "timezone", "present", "last_updated")
+    list_select_related = ("user",)
     list_display_links = ("name", "email")
     list_filter = (ConnectionFilter,)
     search_fields = ("name", "email", "=remote_id")
     fieldsets = (
-        (None, {"fields": ("name", "email", "timezone", "present", "last_updated")}),
+        (None, {"fields": ("name", "email", "timezone", "user", "present", "last_updated")}),
         (_("Technical details"), {"classes": ("collapse",), "fields": ("connection", "remote_id")}),
     )
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer staff users only: a site may have very many visitors with an account."""
+        users = get_user_model()._default_manager.all()
+        if any(field.name == "is_staff" for field in users.model._meta.concrete_fields):
+            users = users.filter(is_staff=True)
+        return super().formfield_for_foreignkey(db_field, request, queryset=users, **kwargs)

@@ -14,9 +14,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionsMixin, MakeDueAction, make_action
+from django_meetergo.admin.bookings import filter_own_bookings
 from django_meetergo.admin.display import format_moment, render_link
 from django_meetergo.admin.filters import AttentionFilter, ConnectionFilter
-from django_meetergo.models import Event
+from django_meetergo.models import Appointment, Booking, Event
 from django_meetergo.services.events import retry_event
 
 
@@ -87,6 +88,10 @@ class EventAdmin(ActionsMixin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("appointment__meeting_type", "booking")
+
+    def filter_own(self, rows: Any, user: Any) -> Any:
+        own = Q(appointment__in=Appointment.objects.of_host_user(user))
+        return rows.filter(own | Q(booking__in=filter_own_bookings(Booking.objects.order_by(), user)))
 
     @admin.display(description=_("when"), ordering="pk")
     def when(self, row: Event) -> str:

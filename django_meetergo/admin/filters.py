@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.display import midnight
 from django_meetergo.conf import list_connection_names
-from django_meetergo.models import Appointment, AppointmentChange, Booking, Host, MeetingType
+from django_meetergo.models import Appointment, AppointmentChange, Booking, Host, MeetingType, sees_own_only
 
 #: Upcoming appointments that were last read longer ago need attention.
 MAX_AGE = timedelta(days=1)
@@ -121,11 +121,13 @@ class ConnectionFilter(SimpleListFilter):
 
 
 def list_choices(request: HttpRequest, kind: str) -> list[tuple[str, str]]:
-    """Return key and name of all meeting types or hosts. One query per request reads both."""
+    """Return key and name of the types or hosts that this user sees. One query per request reads both."""
     known: list[tuple[str, int, str]] | None = getattr(request, "_meetergo_choices", None)
     if known is None:
         types = MeetingType.objects.order_by().annotate(what=Value("type", output_field=CharField()))
         hosts = Host.objects.order_by().annotate(what=Value("host", output_field=CharField()))
+        if sees_own_only(request.user):
+            hosts = hosts.filter(user=request.user.pk)
         both = types.values_list("what", "pk", "name").union(hosts.values_list("what", "pk", "name"))
         known = sorted(both, key=lambda row: (row[2].casefold(), row[1]))
         request._meetergo_choices = known  # type: ignore[attr-defined]

@@ -62,7 +62,7 @@ def render_timeline(entries: Iterable[TimelineEntry]) -> SafeString:
 def list_appointment_entries(appointment: Appointment) -> Iterator[TimelineEntry]:
     events = appointment.events.select_related("attendee").order_by("-pk")[:MAX_ENTRIES]
     yield from map(describe_event, events)
-    changes = appointment.changes.select_related("user").order_by("-pk")[:MAX_ENTRIES]
+    changes = appointment.changes.select_related("user", "target_host").order_by("-pk")[:MAX_ENTRIES]
     yield from map(describe_change_request, changes)
     deliveries = WebhookDelivery.objects.filter(
         connection=appointment.connection, remote_id=appointment.remote_id
@@ -119,7 +119,7 @@ def describe_event(event: Event) -> TimelineEntry:
 
 
 def describe_change_request(change: AppointmentChange) -> TimelineEntry:
-    target = format_moment(change.target_start) if change.target_start else ""
+    target = format_moment(change.target_start) if change.target_start else str(change.target_host or "")
     return TimelineEntry(
         at=change.created_at,
         what=gettext("Request to %(kind)s: %(state)s")

@@ -1,12 +1,13 @@
 """The database records, one file per subject. Models never call meetergo."""
 
-from django_meetergo.models.appointments import Appointment, Attendee
+from django_meetergo.models.appointments import Appointment, Attendee, sees_own_only
 from django_meetergo.models.bookings import Booking, BookingAttempt
 from django_meetergo.models.changes import AppointmentChange
 from django_meetergo.models.connections import Connection, ErasedPerson
 from django_meetergo.models.deliveries import WebhookDelivery
 from django_meetergo.models.directory import Host, MeetingType
 from django_meetergo.models.events import Event
+from django_meetergo.models.feeds import CalendarFeed
 from django_meetergo.models.leases import Lease, Leased
 from django_meetergo.models.people import fold_email
 from django_meetergo.models.syncs import SyncRun
@@ -17,6 +18,7 @@ __all__ = [
     "Attendee",
     "Booking",
     "BookingAttempt",
+    "CalendarFeed",
     "Connection",
     "ErasedPerson",
     "Event",
@@ -27,4 +29,5 @@ __all__ = [
     "SyncRun",
     "WebhookDelivery",
     "fold_email",
+    "sees_own_only",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
@@ -15,6 +16,16 @@ from django_meetergo.fields import EncryptedTextField, ExactCharField
 from django_meetergo.models.directory import Host, MeetingType
 from django_meetergo.models.mirrored import Mirrored, ReadByConnection
 from django_meetergo.models.people import Person, index_names
+
+
+def sees_own_only(user: Any) -> bool:
+    """Whether a staff user may see the appointments of their own hosts, and no others.
+
+    Without either permission a user sees none: the callers check that.
+    """
+    return bool(
+        user.has_perm("meetergo.view_own_appointment") and not user.has_perm("meetergo.view_appointment")
+    )
 
 
 class AppointmentQuerySet(models.QuerySet["Appointment"]):
@@ -50,6 +61,14 @@ class AppointmentQuerySet(models.QuerySet["Appointment"]):
         """
         kind = ContentType.objects.get_for_model(subject)
         return self._with_attendee(subject_type=kind, subject_id=str(subject.pk))
+
+    def of_host_user(self, user: models.Model) -> AppointmentQuerySet:
+        """Return appointments whose hosts include one that belongs to this staff user (``Host.user``).
+
+        ``Appointment.objects.of_host_user(request.user).upcoming()``
+        """
+        links = Appointment.hosts.through.objects.filter(appointment=models.OuterRef("pk"))
+        return self.filter(models.Exists(links.filter(host__user=user.pk)))
 
     def _with_attendee(self, **columns: object) -> AppointmentQuerySet:
         attending = Attendee.objects.filter(status=Attendee.Status.ATTENDING, **columns)
@@ -112,8 +131,10 @@ class Appointment(ReadByConnection):
         verbose_name_plural = _("appointments")
         ordering = ["-start", "-pk"]
         permissions = [
+            ("view_own_appointment", "Can view own appointments only"),
             ("cancel_appointment", "Can cancel appointments"),
             ("reschedule_appointment", "Can reschedule appointments"),
+            ("handoff_appointment", "Can hand appointments over to another host"),
             ("sync_appointment", "Can re-read appointments"),
             ("link_appointment", "Can see the links of attendees"),
             ("export_appointment", "Can export appointments"),

@@ -1,4 +1,4 @@
-"""Requests to cancel or reschedule an appointment."""
+"""Requests to cancel, reschedule or hand over an appointment."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.fields import ExactCharField
 from django_meetergo.models.appointments import Appointment, Attendee
+from django_meetergo.models.directory import Host
 from django_meetergo.models.leases import Leased
 
 
 class AppointmentChange(Leased):
-    """A request to cancel or reschedule an appointment, and its progress.
+    """A request to cancel, reschedule or hand over an appointment, and its progress.
 
     At most one of a kind is open per appointment, or per attendee in groups: ``open_change_key`` is unique
-    and NULL once the change has ended. A cancel may wait behind an open reschedule.
+    and NULL once the change has ended. A cancel may wait behind another open change.
     """
 
     class Kind(models.TextChoices):
         CANCEL = "cancel", _("cancel")
         RESCHEDULE = "reschedule", _("reschedule")
+        HANDOFF = "handoff", _("hand over")
 
     class State(models.TextChoices):
         RECEIVED = "received", _("not sent yet")
@@ -45,6 +47,9 @@ class AppointmentChange(Leased):
     )
     previous_start = models.DateTimeField(_("start before"))
     target_start = models.DateTimeField(_("new start"), null=True)
+    target_host = models.ForeignKey(
+        Host, verbose_name=_("new host"), null=True, on_delete=models.PROTECT, related_name="+"
+    )
     cancel_all = models.BooleanField(_("for all attendees"), default=False)
     reason = models.CharField(_("reason"), max_length=500, blank=True)
     outcome = models.CharField(_("why it was refused"), max_length=32, blank=True)

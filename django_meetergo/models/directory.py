@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -17,6 +18,17 @@ class Host(Mirrored):
     name = models.CharField(_("name"), max_length=200, blank=True)
     email = models.CharField(_("e-mail address"), max_length=254, blank=True)
     timezone = models.CharField(_("time zone"), max_length=64, blank=True)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("staff user"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text=_(
+            "Who this host is on this site. A user who may only see their own appointments sees this host's."
+        ),
+    )
 
     class Meta:
         verbose_name = _("host")

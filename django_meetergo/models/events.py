@@ -27,6 +27,7 @@ class Event(Leased):
         BOOKING_NEEDS_STAFF = "booking_needs_staff", _("left to staff")
         APPOINTMENT_BOOKED = "appointment_booked", _("booked")
         APPOINTMENT_RESCHEDULED = "appointment_rescheduled", _("rescheduled")
+        APPOINTMENT_HANDED_OVER = "appointment_handed_over", _("handed over")
         APPOINTMENT_CANCELLED = "appointment_cancelled", _("cancelled")
         ATTENDEE_REMOVED = "attendee_removed", _("attendee removed")
         CREDENTIAL_REFUSED = "credential_refused", _("API key refused")

@@ -38,6 +38,7 @@ from django_meetergo.remote.payloads import (
     BookingConfirmed,
     BookingPayload,
     BookingProvisional,
+    HandoffHost,
     HostDocument,
     HostPage,
     ItemList,
@@ -224,6 +225,19 @@ class MeetergoClient:
             json={"start": build_instant(start)},
         )
         return _parse(answer, payloads.parse_reschedule_reply)
+
+    def handoff_appointment(self, appointment_id: str, *, user_id: str) -> None:
+        """``POST /v4/handoff/appointment``: give it to another host. ``SlotUnavailable``. [ref]
+
+        What the answer holds is not documented, so read the appointment afterwards.
+        """
+        body = {"appointmentId": appointment_id, "userId": user_id}
+        self._call("POST", "/v4/handoff/appointment", json=body)
+
+    def list_handoff_hosts(self, appointment_id: str) -> ItemList[HandoffHost]:
+        """``GET /v4/handoff/available-handoffs``: the other hosts, and whether they are free then. [ref]"""
+        answer = self._get("/v4/handoff/available-handoffs", query={"appointmentId": appointment_id})
+        return _parse(answer, payloads.parse_handoff_hosts)
 
     def add_guest(self, appointment_id: str, *, attendee_id: str, email: str) -> None:
         """``PATCH /v4/appointment/{id}/guest``: add an address; the answer may be empty. [mcp]"""

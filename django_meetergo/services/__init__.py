@@ -15,7 +15,15 @@ from django.utils import timezone
 
 from django_meetergo.conf import DEFAULT_CONNECTION
 from django_meetergo.exceptions import InvalidRequest, MeetingTypeUnavailable
-from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking, MeetingType, SyncRun
+from django_meetergo.models import (
+    Appointment,
+    AppointmentChange,
+    Attendee,
+    Booking,
+    Host,
+    MeetingType,
+    SyncRun,
+)
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability import slots
 from django_meetergo.services.availability.store import SlotList
@@ -29,6 +37,7 @@ __all__ = [
     "AttendeeData",
     "book_appointment",
     "cancel_appointment",
+    "handoff_appointment",
     "list_slots",
     "reschedule_appointment",
     "sync_appointments",
@@ -195,6 +204,38 @@ def reschedule_appointment(
         user=user,
         send=send,
         client=_choose_client_of(client, appointment),
+        now=now or timezone.now(),
+    )
+
+
+def handoff_appointment(
+    *,
+    appointment: Appointment,
+    host: Host,
+    user: AbstractBaseUser | None = None,
+    send: bool = True,
+    client: MeetergoClient | None = None,
+    now: datetime | None = None,
+) -> AppointmentChange:
+    """Hand an appointment over to another host and return the stored change; its time stays.
+
+    When that host is not free, the change ends ``refused`` with outcome ``slot_taken`` and the appointment
+    keeps its hosts. With ``send=False`` the background workers send it.
+
+    Raises ``InvalidRequest`` and ``ChangeNotAllowed`` (``reason``: cancelled, missing, past) before anything
+    is stored or sent.
+
+    ::
+
+        ben = Host.objects.get(email="ben@clinic.example")
+        change = handoff_appointment(appointment=appointment, host=ben)
+    """
+    return requests.handoff_appointment(
+        appointment=appointment,
+        host=host,
+        user=user,
+        send=send,
+        client=client or build_client(appointment.connection, "write"),
         now=now or timezone.now(),
     )
 

@@ -15,7 +15,7 @@ from django.dispatch import Signal
 from django_meetergo import signals
 from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
-from django_meetergo.models import Appointment, Attendee, Booking, Event
+from django_meetergo.models import Appointment, Attendee, Booking, Event, Host
 from django_meetergo.services.retry import EVENT, LeaseRenewal
 from django_meetergo.wakeup import wake_workers
 
@@ -27,6 +27,7 @@ Kind = Event.Kind
 SIGNALS: dict[str, Signal] = {
     Kind.APPOINTMENT_BOOKED: signals.appointment_booked,
     Kind.APPOINTMENT_RESCHEDULED: signals.appointment_rescheduled,
+    Kind.APPOINTMENT_HANDED_OVER: signals.appointment_handed_over,
     Kind.APPOINTMENT_CANCELLED: signals.appointment_cancelled,
     Kind.ATTENDEE_REMOVED: signals.attendee_removed,
     Kind.BOOKING_PENDING: signals.booking_pending,
@@ -220,7 +221,10 @@ def give_up_event(event: Event, now: datetime, error: Exception | None = None) -
 
 
 def parse_event_data(data: dict[str, Any]) -> dict[str, Any]:
-    """Return event data as receivers get it: start times become datetimes."""
-    return {
+    """Return event data as receivers get it: start times become datetimes, keys of hosts become hosts."""
+    parsed: dict[str, Any] = {
         key: datetime.fromisoformat(value) if key.endswith("_start") else value for key, value in data.items()
     }
+    if "previous_hosts" in parsed:
+        parsed["previous_hosts"] = list(Host.objects.filter(pk__in=parsed["previous_hosts"]).defer("raw"))
+    return parsed

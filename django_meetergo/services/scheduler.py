@@ -91,7 +91,7 @@ def booking_rows(*states: str) -> Callable[[], LeasedQuerySet[Any]]:
 
 
 def change_rows(*states: str) -> Callable[[], LeasedQuerySet[Any]]:
-    related = ("appointment__meeting_type", "attendee")
+    related = ("appointment__meeting_type", "attendee", "target_host")
     return lambda: AppointmentChange.objects.filter(state__in=states).select_related(*related)
 
 

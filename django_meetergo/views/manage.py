@@ -51,8 +51,8 @@ def find_attendee(token: str) -> Attendee | None:
 
 
 def find_last_change(attendee: Attendee) -> AppointmentChange | None:
-    """Return the newest change of the appointment; in a group, the newest one of this attendee."""
-    rows = attendee.appointment.changes.all()
+    """Return the newest cancel or reschedule; in a group, the newest one of this attendee."""
+    rows = attendee.appointment.changes.exclude(kind=Kind.HANDOFF)
     if is_group(attendee.appointment):
         rows = rows.filter(attendee=attendee)
     return rows.first()

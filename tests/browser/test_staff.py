@@ -20,6 +20,7 @@ from django_meetergo.sandbox.seed import ANNA, CONSULTATION, INTRO_CALL
 #: The permissions of a receptionist.
 ALLOWED = [
     "view_appointment", "change_appointment", "cancel_appointment", "reschedule_appointment",
+    "handoff_appointment",
     "sync_appointment", "link_appointment", "view_booking", "add_booking", "view_webhookdelivery",
     "replay_webhookdelivery", "view_connection", "health_connection",
 ]  # fmt: skip
@@ -208,6 +209,35 @@ def test_the_calendar_shows_the_day_and_leads_to_an_appointment(
 
     receptionist.open("/admin/meetergo/appointment/calendar/?view=month")
     screenshots("calendar-month")
+
+
+def test_a_sick_colleagues_day_is_handed_over(
+    service: Any, receptionist: Any, screenshots: Screenshots
+) -> None:
+    """From the calendar in three pages; the one appointment for which Ben is busy stays and is named."""
+    shared = [
+        start
+        for start in service.list_free_starts("intro-call")
+        if start in service.list_free_starts("consultation")
+    ]
+    day = [start for start in shared if start.date() == shared[-1].date()][:12:4]
+    for name, start in zip(("Uma Weber", "Vera Lang", "Willi Roth"), day, strict=True):
+        add_appointment(service, name, start, INTRO_CALL)
+    service.occupy_slot(day[1], "consultation")
+    call_command("meetergo_sync", "--kind", "full", verbosity=0)
+
+    date = timezone.localtime(day[0]).date()
+    receptionist.open(f"/admin/meetergo/appointment/calendar/?view=day&date={date}")
+    receptionist.page.get_by_role("link", name="Hand over the day of Anna").click()
+    receptionist.expect_title("Hand over 3 appointments?")
+    screenshots("hand-over")
+    receptionist.page.get_by_label(re.compile("Ben .*free for 2 of 3")).check()
+    receptionist.press("Yes, hand over 3 appointments")
+
+    receptionist.expect_title("Partly done")
+    expect(row(receptionist, "Vera Lang")).to_contain_text("is not free at this time")
+    expect(row(receptionist, "Willi Roth")).to_contain_text("Handed over to Ben")
+    screenshots("handed-over")
 
 
 def test_a_caller_is_booked(service: Any, receptionist: Any, screenshots: Screenshots) -> None:

@@ -11,7 +11,7 @@ def book(call, start=TUESDAY, type_id=seed.INTRO_CALL):
 
 def hand_over(call, appointment_id, token="own", **target):
     body = {"appointmentId": appointment_id, **target}
-    return call("POST", "/v4/handoff/appointment", body, checked=False, token=token)
+    return call("POST", "/v4/handoff/appointment", body, token=token)
 
 
 def get_hosts(call, appointment_id):
@@ -58,7 +58,7 @@ def test_the_colleagues_of_an_appointment_are_listed_with_their_availability(cal
     made = book(call)
     book(call, type_id=seed.CONSULTATION)
     query = {"appointmentId": made}
-    users = call("GET", "/v4/handoff/available-handoffs", query=query, checked=False).document["users"]
+    users = call("GET", "/v4/handoff/available-handoffs", query=query).document["users"]
 
     assert {user["id"]: user["blocked"] for user in users} == {seed.BEN: True, seed.CLARA: False}
 
@@ -69,17 +69,17 @@ def test_a_day_is_handed_over_at_once(call):
     later = book(call, "2026-10-07T11:00:00+02:00")
     book(call, type_id=seed.CONSULTATION)
     body = {"userId": [seed.ANNA], "start": "2026-10-06", "end": "2026-10-07", "targetUserIds": [seed.BEN]}
-    document = call("POST", "/v4/handoff/bulk", body, checked=False).document
+    document = call("POST", "/v4/handoff/bulk", body).document
 
     assert document == {"success": False, "conflicts": [{"appointmentId": early}]}
     assert [get_hosts(call, one)[0] for one in (early, late, later)] == [seed.ANNA, seed.BEN, seed.ANNA]
     again = {**body, "appointmentIds": [early], "ignoreAvailability": True}
-    assert call("POST", "/v4/handoff/bulk", again, checked=False).document["success"] is True
+    assert call("POST", "/v4/handoff/bulk", again).document["success"] is True
     assert get_hosts(call, early) == [seed.BEN]
 
 
 def test_a_member_hands_over_their_own_appointments_only(call):
     """And no day of others."""
     assert hand_over(call, book(call), token=seed.MEMBER_TOKEN, userId=seed.BEN).status == 404
-    reply = call("POST", "/v4/handoff/bulk", {}, checked=False, token=seed.MEMBER_TOKEN)
+    reply = call("POST", "/v4/handoff/bulk", {}, token=seed.MEMBER_TOKEN)
     assert reply.status == 403

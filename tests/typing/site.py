@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from django_meetergo.models import Appointment
+from django_meetergo.models import Appointment, Host
 from django_meetergo.services import (
     AttendeeData,
     book_appointment,
     cancel_appointment,
+    handoff_appointment,
     list_slots,
     reschedule_appointment,
     sync_appointments,
@@ -30,6 +31,10 @@ def move_and_cancel(appointment: Appointment, start: datetime) -> tuple[str, str
     moved = reschedule_appointment(appointment=appointment, start=start)
     cancelled = cancel_appointment(appointment=appointment, reason="closed", cancel_all=True)
     return moved.state, cancelled.state
+
+
+def hand_over(appointment: Appointment, host: Host) -> str:
+    return handoff_appointment(appointment=appointment, host=host).state
 
 
 def sync() -> int:

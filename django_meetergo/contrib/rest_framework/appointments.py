@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 from uuid import UUID
 
@@ -77,8 +77,19 @@ class AppointmentView(StaffView):
         """Return the rows that this request may see; all others do not exist for it."""
         return rows
 
+    def filter_own(self, rows: Any) -> QuerySet[Appointment]:
+        """Return only the appointments of the user's own hosts, for a user who may see no others."""
+        if self.view_permissions == {permissions.VIEW_OWN}:
+            rows = rows.of_host_user(self.request.user)
+        narrowed: QuerySet[Appointment] = rows
+        return narrowed
+
+    @cached_property
+    def view_permissions(self) -> set[str]:
+        return permissions.list_view_permissions(self.request.user)
+
     def get_queryset(self) -> QuerySet[Appointment]:
-        return self.scope(get_displayed_rows())
+        return self.scope(self.filter_own(get_displayed_rows()))
 
     def get_rows(self) -> QuerySet[Appointment]:
         """Return the rows from which ``get_appointment`` picks one."""
@@ -126,7 +137,7 @@ class AppointmentList(AppointmentView, GenericAPIView):  # type: ignore[misc]
     )
     def get(self, request: Any) -> Response:
         """List appointments, the latest start first by default."""
-        if not permissions.can_list(request.user):
+        if not self.view_permissions:
             raise PermissionDenied
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         response: Response = self.get_paginated_response(
@@ -154,9 +165,8 @@ class AppointmentAction(AppointmentView):
 
     def get_rows(self) -> QuerySet[Appointment]:
         """Return rows with the columns that services need instead of those that are shown."""
-        return self.scope(
-            Appointment.objects.select_related("meeting_type").defer("raw", "meeting_type__raw")
-        )
+        rows = Appointment.objects.select_related("meeting_type").defer("raw", "meeting_type__raw")
+        return self.scope(self.filter_own(rows))
 
 
 class AppointmentCancel(AppointmentAction):

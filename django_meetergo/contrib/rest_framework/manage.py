@@ -59,8 +59,8 @@ def get_attendee(token: str) -> Attendee:
 
 
 def find_last_change(attendee: Attendee) -> AppointmentChange | None:
-    """Return the newest change that concerns this attendee; in a group, only the attendee's own."""
-    rows = attendee.appointment.changes.all()
+    """Return the newest cancel or reschedule of this attendee; in a group, only the attendee's own."""
+    rows = attendee.appointment.changes.exclude(kind=Kind.HANDOFF)
     if is_group(attendee.appointment):
         rows = rows.filter(attendee=attendee)
     return rows.first()

@@ -6,9 +6,12 @@ from typing import Any
 
 from django.contrib.auth import get_backends
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.models import PermissionsMixin
+from django.contrib.auth.models import Permission, PermissionsMixin
+from django.db.models import Q
 
-VIEW = ("meetergo.view_appointment",)
+#: Shows the appointments of the user's own hosts only.
+VIEW_OWN = "meetergo.view_own_appointment"
+VIEW = ("meetergo.view_appointment", VIEW_OWN)
 #: ``change_appointment`` covers every action; a site may grant the narrower ones instead.
 CANCEL = ("meetergo.change_appointment", "meetergo.cancel_appointment")
 RESCHEDULE = ("meetergo.change_appointment", "meetergo.reschedule_appointment")
@@ -22,16 +25,19 @@ def has_any_permission(user: Any, names: tuple[str, ...], row: Any = None) -> bo
     return row is not None and any(user.has_perm(name, row) for name in names)
 
 
-def can_list(user: Any) -> bool:
-    """Whether the user may see the list of appointments.
+def list_view_permissions(user: Any) -> set[str]:
+    """Return the permissions of ``VIEW`` that the user holds for all rows.
 
     ``has_perm`` of Django's own backend reads all permissions of user and groups in two statements.
-    Where that backend decides alone, one statement asks for this permission.
+    Where that backend decides alone, one statement asks for these permissions.
     """
-    if not is_decided_by_model_backend(user) or user.is_superuser:
-        return has_any_permission(user, VIEW)
-    [name] = VIEW
-    return bool(ModelBackend().with_perm(name).filter(pk=user.pk).exists())
+    if not is_decided_by_model_backend(user) or user.is_superuser or not user.is_active:
+        return {name for name in VIEW if user.has_perm(name)}
+    granted = Permission.objects.filter(Q(user=user.pk) | Q(group__user=user.pk)).order_by()
+    names = granted.filter(
+        content_type__app_label="meetergo", codename__in=[name.partition(".")[2] for name in VIEW]
+    )
+    return {f"meetergo.{name}" for name in names.values_list("codename", flat=True)}
 
 
 def is_decided_by_model_backend(user: Any) -> bool:

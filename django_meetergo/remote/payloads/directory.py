@@ -62,6 +62,14 @@ class HostPage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HandoffHost:
+    """A host to whom an appointment may be handed over, unless blocked at its time."""
+
+    id: str
+    is_blocked: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class QueueDocument:
     """The host queue of a round-robin meeting type."""
 
@@ -111,6 +119,18 @@ def parse_host(document: object) -> HostDocument:
         company_id=read_id(person.get("companyId")),
         raw=remove_secrets(person),
     )
+
+
+def parse_handoff_host(document: object) -> HandoffHost:
+    """Parse a colleague. One whose availability is not stated counts as free: meetergo decides."""
+    host = parse_host(document)
+    return HandoffHost(id=host.id, is_blocked=read_object(document).get("blocked") is True)
+
+
+def parse_handoff_hosts(document: object) -> ItemList[HandoffHost]:
+    """Parse the colleagues of an appointment's hosts and skip the entries that cannot be read."""
+    entries = require_list(document, "hosts", key="users")
+    return read_items(entries, parse_handoff_host, "host", is_unique=True)
 
 
 def parse_hosts(value: object) -> ItemList[HostDocument]:

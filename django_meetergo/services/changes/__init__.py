@@ -1,1 +1,1 @@
-"""Cancel and reschedule appointments: who may, the request, sending it and finding out how it ended."""
+"""Cancel, reschedule and hand over appointments: who may, the request, sending it and how it ended."""

@@ -1,4 +1,4 @@
-"""Cancel or reschedule many appointments: one change for each, with a common batch id."""
+"""Cancel, reschedule or hand over many appointments: one change for each, with a common batch id."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from django.db.models import Count
 
 from django_meetergo.clock import Stopwatch
 from django_meetergo.exceptions import NotAccepted
-from django_meetergo.models import Appointment, AppointmentChange
+from django_meetergo.models import Appointment, AppointmentChange, Host
 from django_meetergo.services.changes.policy import is_group
-from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
+from django_meetergo.services.changes.requests import (
+    cancel_appointment,
+    handoff_appointment,
+    reschedule_appointment,
+)
 from django_meetergo.services.changes.sending import send_change
 from django_meetergo.services.clients import build_client_of
 from django_meetergo.transactions import write_transaction
@@ -97,6 +101,24 @@ def reschedule_appointments(
         )
 
     return store_changes([appointment for appointment, _start in moves], request_reschedule, batch)
+
+
+def handoff_appointments(
+    *,
+    appointments: Iterable[Appointment],
+    host: Host,
+    batch: UUID,
+    now: datetime,
+    user: Any = None,
+) -> BatchResult:
+    """Store a handoff to this host for each appointment. Nothing is sent yet."""
+
+    def request_handoff(appointment: Appointment) -> AppointmentChange:
+        return handoff_appointment(
+            appointment=appointment, host=host, client=None, now=now, user=user, send=False
+        )
+
+    return store_changes(appointments, request_handoff, batch)
 
 
 def store_changes(

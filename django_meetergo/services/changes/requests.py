@@ -1,4 +1,4 @@
-"""Request a cancel or a reschedule."""
+"""Request a cancel, a reschedule or a handoff."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from django.db import IntegrityError, models
 
 from django_meetergo.exceptions import InvalidRequest
-from django_meetergo.models import Appointment, AppointmentChange, Attendee
+from django_meetergo.models import Appointment, AppointmentChange, Attendee, Host
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.changes.limits import check_change_limit
 from django_meetergo.services.changes.policy import ensure_allowed, is_group
@@ -111,6 +111,50 @@ def reschedule_appointment(
     return store_change(change, client=client, now=now, send=send)
 
 
+def handoff_appointment(
+    *,
+    appointment: Appointment,
+    host: Host,
+    client: MeetergoClient | None,
+    now: datetime,
+    user: Any = None,
+    send: bool = True,
+) -> AppointmentChange:
+    """Hand an appointment over to another host at the same time. Return the stored change.
+
+    When that host is not free, the change is refused with outcome ``slot_taken`` and the hosts stay. A
+    repeated call returns the open change, or the one that gave the appointment to this host. Raises
+    InvalidRequest and ChangeNotAllowed (reason ``change_in_progress`` while another change is open) before
+    anything is stored or sent.
+    """
+    if host.connection != appointment.connection or host.missing_since is not None:
+        raise InvalidRequest(
+            f"{host} is not a host of this appointment's account at meetergo; choose one of its hosts.",
+            field="host",
+        )
+    if host in appointment.hosts.all():
+        if done := find_finished_handoff(appointment, host):
+            return done
+        raise InvalidRequest(f"{host} is the host already; choose another.", field="host")
+    ensure_allowed(Kind.HANDOFF, appointment, None, by=Actor.HOST, now=now)
+    change = AppointmentChange(
+        kind=Kind.HANDOFF,
+        appointment=appointment,
+        requested_by=Actor.HOST,
+        user=user,
+        target_host=host,
+        previous_start=appointment.start,
+        created_at=now,
+        next_at=now,
+    )
+    return store_change(change, client=client, now=now, send=send)
+
+
+def find_finished_handoff(appointment: Appointment, host: Host) -> AppointmentChange | None:
+    """Return the handoff that gave the appointment to its present host."""
+    return appointment.changes.filter(kind=Kind.HANDOFF, state=State.DONE, target_host=host).first()
+
+
 def find_finished_reschedule(appointment: Appointment, start: datetime) -> AppointmentChange | None:
     """Return the reschedule that gave the appointment its present start, if that is ``start``.
 
@@ -149,7 +193,7 @@ def store_change(
         first = AppointmentChange.objects.filter(open_change_key=change.open_change_key).first()
         if first is None:
             raise
-        if first.target_start != change.target_start:
+        if (first.target_start, first.target_host_id) != (change.target_start, change.target_host_id):
             raise refuse_second_change() from None
         return first
     if not send or client is None:

@@ -11,7 +11,7 @@ from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import NotFound, OutcomeUnknown, Refused, RemoteError, SlotUnavailable
 from django_meetergo.models import AppointmentChange, Attendee, Booking, Event, Lease
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.services.availability.invalidation import invalidate
+from django_meetergo.services.availability.invalidation import TakenSpan, invalidate, remove_spans
 from django_meetergo.services.changes.policy import is_group
 from django_meetergo.services.changes.queue import (
     find_blocking_change,
@@ -70,7 +70,7 @@ def send_change(*, change: AppointmentChange, client: MeetergoClient, now: datet
 
 
 def fetch_change(change: AppointmentChange) -> AppointmentChange:
-    rows = AppointmentChange.objects.select_related("appointment__meeting_type", "attendee")
+    rows = AppointmentChange.objects.select_related("appointment__meeting_type", "attendee", "target_host")
     return rows.get(pk=change.pk)
 
 
@@ -97,6 +97,10 @@ def call_service(change: AppointmentChange, client: MeetergoClient) -> None:
                 attendee_id=get_attendee_id(change),
                 cancel_all=change.cancel_all,
             )
+        return
+    if change.kind == Kind.HANDOFF:
+        assert change.target_host is not None  # noqa: S101 - a handoff is never stored without one
+        client.handoff_appointment(remote_id, user_id=change.target_host.remote_id)
         return
     assert change.target_start is not None  # noqa: S101 - a reschedule is never stored without one
     if uses_secret(change):
@@ -159,6 +163,8 @@ def reread_appointment(change: AppointmentChange, client: MeetergoClient, watch:
     appointment.refresh_from_db()
     if change.kind == Kind.RESCHEDULE:
         return appointment.start == change.target_start and not appointment.is_cancelled
+    if change.kind == Kind.HANDOFF:
+        return change.target_host in appointment.hosts.all() and not appointment.is_cancelled
     if appointment.is_cancelled:
         return True
     if change.attendee and is_for_one_attendee(change):
@@ -267,6 +273,10 @@ def invalidate_slots(change: AppointmentChange) -> None:
         starts = {change.previous_start, change.target_start, change.appointment.start}
         for start in filter(None, starts):
             invalidate(meeting_type=meeting_type, start=start)
+    if change.target_host is not None:
+        appointment, host_id = change.appointment, change.target_host.remote_id
+        taken = TakenSpan(host_id=host_id, start=appointment.start, end=appointment.end)
+        remove_spans(connection=appointment.connection, taken=[taken])
 
 
 def mark_change_unknown(

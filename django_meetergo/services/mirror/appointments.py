@@ -167,6 +167,9 @@ class AppointmentDraft:
     was_cancelled: bool
     previous_start: datetime | None
     now: datetime
+    #: Keys of the hosts before and after; ``write_host_links`` fills them in.
+    previous_hosts: set[int] = field(default_factory=set)
+    current_hosts: set[int] = field(default_factory=set)
 
     @classmethod
     def build(
@@ -217,6 +220,11 @@ class AppointmentDraft:
     def is_moved(self) -> bool:
         return self.previous_start is not None and self.previous_start != self.document.start
 
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether the hosts changed. A row or a document without hosts says nothing about that."""
+        return bool(self.previous_hosts and self.current_hosts) and self.previous_hosts != self.current_hosts
+
     def build_events(self, changes: AttendeeChanges, *, silent: bool) -> Iterable[Event]:
         """Yield the events of the transitions from the stored row to the document."""
         common: dict[str, Any] = {
@@ -239,6 +247,10 @@ class AppointmentDraft:
             key = f"{name}:rescheduled:{self.document.start.isoformat()}:{self.row.reschedule_count}"
             previous = self.previous_start.isoformat()
             yield build_event(kind=Kind.APPOINTMENT_RESCHEDULED, key=key, previous_start=previous, **common)
+        if self.is_handed_over:
+            key = f"{name}:handed_over:{self.document.digest}"
+            hosts = sorted(self.previous_hosts)
+            yield build_event(kind=Kind.APPOINTMENT_HANDED_OVER, key=key, previous_hosts=hosts, **common)
 
 
 def build_booked_event(
@@ -259,17 +271,17 @@ def build_booked_event(
 def write_host_links(drafts: list[AppointmentDraft], hosts: dict[str, Host]) -> None:
     """Link each appointment to the hosts that its document names, and to no others."""
     through = Appointment.hosts.through
-    wanted = {
-        (draft.row.pk, hosts[host_id].pk)
-        for draft in drafts
-        for host_id in draft.document.host_ids
-        if host_id in hosts
-    }
+    for draft in drafts:
+        draft.current_hosts = {hosts[one].pk for one in draft.document.host_ids if one in hosts}
+    wanted = {(draft.row.pk, host) for draft in drafts for host in draft.current_hosts}
     known = [draft.row.pk for draft in drafts if not draft.is_new]
     stored = {
         (link.appointment_id, link.host_id): link.pk
         for link in (through.objects.filter(appointment_id__in=known) if known else ())
     }
+    by_row = {draft.row.pk: draft for draft in drafts}
+    for appointment, host in stored:
+        by_row[appointment].previous_hosts.add(host)
     if obsolete := [pk for pair, pk in stored.items() if pair not in wanted]:
         through.objects.filter(pk__in=obsolete).delete()
     through.objects.bulk_create(

@@ -28,7 +28,7 @@ MAX_TYPE_LINK = MeetingType._meta.get_field("booking_url").max_length or 0
 #: Characters of a slug, without the number that may follow.
 MAX_SLUG = 190
 #: First parts of this app's own URLs, which a slug must not hide.
-RESERVED_SLUGS = frozenset({"booking", "manage", "timezone", "webhooks"})
+RESERVED_SLUGS = frozenset({"booking", "feed", "manage", "timezone", "webhooks"})
 
 
 def list_hosts(documents: Iterable[AppointmentDocument]) -> list[HostDocument]:

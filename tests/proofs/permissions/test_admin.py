@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth import get_user
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
@@ -20,6 +21,7 @@ from django_meetergo.models import (
     AppointmentChange,
     Attendee,
     Booking,
+    CalendarFeed,
     Connection,
     ErasedPerson,
     Event,
@@ -34,7 +36,8 @@ pytestmark = pytest.mark.django_db
 LOGIN, NO, YES, ELSEWHERE = "login", "no", "yes", "elsewhere"
 
 MODELS = [
-    "connection", "appointment", "appointmentchange", "attendee", "booking", "erasedperson", "event", "host",
+    "connection", "appointment", "appointmentchange", "attendee", "booking", "calendarfeed", "erasedperson",
+    "event", "host",
     "meetingtype", "syncrun", "webhookdelivery",
 ]  # fmt: skip
 
@@ -42,6 +45,7 @@ MODELS = [
 ACTIONS = {
     "appointment_cancel": "cancel_appointment",
     "appointment_reschedule": "reschedule_appointment",
+    "appointment_handoff": "handoff_appointment",
     "appointment_came": "change_appointment",
     "appointment_no_show": "change_appointment",
     "appointment_fetch": "sync_appointment",
@@ -80,6 +84,7 @@ def rows(meetergo_sandbox: Any) -> dict[str, Any]:
         ),
         "attendee": attendee,
         "booking": BookingFactory(),
+        "calendarfeed": CalendarFeed.objects.create(name="phone", user=User.objects.create_user("carla")),
         "erasedperson": ErasedPerson.objects.create(digest="d", erased_at=now),
         "event": Event.objects.create(kind="booking_received", key="k", created_at=now),
         "host": Host.objects.create(remote_id="h", name="Anna"),
@@ -119,15 +124,19 @@ def expect(name: str, held: set[str] | None) -> str:
         return LOGIN
     model, _, view = name.partition("_")
     sees = bool({f"view_{model}", f"change_{model}"} & held)
-    if model == "attendee":
+    if model in {"appointment", "attendee"}:
         # Whoever may see appointments may see their attendees.
-        sees = sees or bool({"view_appointment", "change_appointment"} & held)
+        sees = sees or bool({"view_appointment", "view_own_appointment", "change_appointment"} & held)
     if name in ACTIONS:
         return YES if sees and ACTIONS[name] in held else NO
     if name in PAGES:
         if name in {"appointment_batch", "appointment_calendar"}:
             return YES if sees else NO
         return YES if PAGES[name] in held and (sees or name != "appointment_export") else NO
+    if model == "calendarfeed" and view in {"add", "delete"}:
+        # Whoever creates a feed sees appointments in it.
+        reads = {"view_appointment", "view_own_appointment", "change_appointment"} & held
+        return YES if f"{view}_calendarfeed" in held and (reads or view == "delete") else NO
     if view == "add":
         return ELSEWHERE if model == "booking" else NO
     if view == "delete":
@@ -154,6 +163,17 @@ def make_staff(*codenames: str) -> Client:
     )
     client = Client()
     client.force_login(user)
+    return client
+
+
+def make_owner(rows: dict[str, Any], *codenames: str) -> Client:
+    """Return the client of a staff user who is the host of all rows."""
+    client = make_staff(*codenames)
+    Host.objects.filter(pk=rows["host"].pk).update(user=get_user(client))
+    CalendarFeed.objects.update(user=get_user(client))
+    rows["appointment"].hosts.add(rows["host"])
+    rows["booking"].meeting_type.hosts.add(rows["host"])
+    Event.objects.filter(pk=rows["event"].pk).update(appointment=rows["appointment"])
     return client
 
 
@@ -189,6 +209,8 @@ def test_every_role_gets_exactly_what_the_policy_allows(rows):
     ]
     views = [name for name in everything if name.startswith("view_")]
     roles.append(("sees all", make_staff(*views), set(views)))
+    own = {"view_own_appointment", "cancel_appointment", "change_appointment", "export_appointment"}
+    roles.append(("sees own", make_owner(rows, *own), own))
     for kind in ("add_", "change_", "delete_"):
         held = [name for name in everything if name.startswith(kind)]
         roles.append((f"{kind}*", make_staff(*held), set(held)))

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth import get_user
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
@@ -20,7 +21,7 @@ from django_meetergo import links
 from django_meetergo.contrib.rest_framework import permissions
 from django_meetergo.contrib.rest_framework.throttling import RATES
 from django_meetergo.contrib.rest_framework.urls import urlpatterns as rest_patterns
-from django_meetergo.models import Appointment, Booking
+from django_meetergo.models import Appointment, Booking, CalendarFeed, Host
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.urls import urlpatterns
 from django_meetergo.views import decorators
@@ -34,6 +35,8 @@ TOO_LONG = {"reason": "x" * 10_000}
 
 #: URLs that only a link opens, and the body to send.
 OF_BOOKING: dict[str, Any] = {"outcome": None, "rest:booking": None, "rest:booking_check": {}}
+#: Opened by the secret address of a staff user's calendar feed.
+FEED = "feed"
 OF_ATTENDEE: dict[str, Any] = {
     "manage": None,
     "ics": None,
@@ -67,6 +70,8 @@ class Role:
     token: Callable[[str], str]
     holds_link: bool = False
     held: frozenset[str] = frozenset()
+    #: Whether the appointment is among those that ``held`` shows.
+    sees_jane: bool = True
 
 
 @pytest.fixture
@@ -112,6 +117,10 @@ def roles(site: Any, jane: Booking) -> list[Role]:
     joe = book(site, "joe@example.com", 6)
     own = links.sign(joe.attendee.public_id, salt=links.MANAGE_SALT).partition("~")[2]
     view = "view_appointment"
+    owner = signed_in("view_own_appointment", "cancel_appointment", is_staff=True)
+    host = jane.meeting_type.hosts.get()
+    Host.objects.filter(pk=host.pk).update(user=get_user(owner))
+    jane.attendee.appointment.hosts.set([host])
     every = frozenset({*permissions.VIEW, *permissions.CANCEL, *permissions.RESCHEDULE, *permissions.SYNC})
     return [
         Role("anonymous", Client(), guess),
@@ -119,6 +128,14 @@ def roles(site: Any, jane: Booking) -> list[Role]:
         Role("another attendee", signed_in(), lambda token: f"{token.partition('~')[0]}~{own}"),
         Role("staff without permissions", signed_in(is_staff=True), guess),
         Role("staff with view", signed_in(view, is_staff=True), guess, held=frozenset(permissions.VIEW)),
+        Role("staff with own", owner, guess, held=frozenset({permissions.VIEW_OWN, permissions.CANCEL[1]})),
+        Role(
+            "staff with others",
+            signed_in("view_own_appointment", "cancel_appointment", is_staff=True),
+            guess,
+            held=frozenset({permissions.VIEW_OWN, permissions.CANCEL[1]}),
+            sees_jane=False,
+        ),
         Role("superuser", signed_in(is_staff=True, is_superuser=True), guess, held=every),
     ]
 
@@ -127,10 +144,18 @@ def expect(name: str, role: Role) -> str:
     """Return the expected answer for a role."""
     if name in OF_STAFF:
         _body, needed = OF_STAFF[name]
+        if not role.sees_jane and name != "rest:appointments":
+            return NO
         return YES if set(permissions.VIEW) & role.held and set(needed) & role.held else NO
-    if name in OF_BOOKING or name in OF_ATTENDEE:
+    if name in OF_BOOKING or name in OF_ATTENDEE or name == FEED:
         return YES if role.holds_link else NO
     return NO if name == WEBHOOK else YES
+
+
+def get_feed() -> CalendarFeed:
+    """Return the feed of a superuser."""
+    boss = User.objects.get(is_superuser=True)
+    return CalendarFeed.objects.get_or_create(name="phone", user=boss)[0]
 
 
 def list_calls(jane: Booking, role: Role) -> dict[str, tuple[str, Any]]:
@@ -145,6 +170,7 @@ def list_calls(jane: Booking, role: Role) -> dict[str, tuple[str, Any]]:
             name: ([] if name == "rest:appointments" else [jane.attendee.appointment.public_id], body)
             for name, (body, _needed) in OF_STAFF.items()
         },
+        FEED: ([role.token(links.sign(get_feed().public_id, salt=links.FEED_SALT))], None),
         "index": ([], None),
         "timezone": ([], {"tz": "Europe/Berlin", "next": "/book/"}),
         "webhook": ([uuid4().hex], {}),

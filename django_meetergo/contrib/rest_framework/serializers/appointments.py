@@ -25,7 +25,9 @@ PLACEHOLDER_ID = str(UUID(int=0))
 
 
 class ChangeSerializer(ApiSerializer):
-    kind = EnumField("ChangeKind", AppointmentChange.Kind.values)
+    kind = EnumField(
+        "ChangeKind", (AppointmentChange.Kind.CANCEL.value, AppointmentChange.Kind.RESCHEDULE.value)
+    )
     state = EnumField("ChangeState", AppointmentChange.State.values)
     outcome = serializers.CharField(help_text="Why it was refused; empty otherwise.")
     start = InstantField(source="target_start", allow_null=True, help_text="The new start of a reschedule.")
