@@ -256,6 +256,12 @@ def get_settings() -> Settings:
     return last[1]
 
 
+def is_sandbox_url(url: str) -> bool:
+    """Return whether a URL is a page of the sandbox this site uses, which has no https."""
+    settings = get_settings()
+    return settings.SANDBOX and url.startswith(f"{settings.BASE_URL.rstrip('/')}/")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConnectionSettings:
     """The credential of one connection, where it is used, and for which meeting types."""

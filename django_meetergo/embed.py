@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from django_meetergo.conf import get_settings
+from django_meetergo.conf import get_settings, is_sandbox_url
 
 SCRIPT = "https://cdn.meetergo.com/v4/integration.js"
 
@@ -30,13 +30,17 @@ class EmbedUrlNotAllowed(ValueError):
 
 
 def validate_embed_url(url: str) -> str:
-    """Return the URL if it is https and its host is in ``EMBED_HOSTS``; else raise EmbedUrlNotAllowed."""
+    """Return the URL if it is https and its host is in ``EMBED_HOSTS``; else raise EmbedUrlNotAllowed.
+
+    Pages of the sandbox are allowed while the site uses it.
+    """
     hosts = [host.lower() for host in get_settings().EMBED_HOSTS]
     try:
         parts = urlsplit(url)
     except ValueError:
         parts = urlsplit("")
-    if UNSAFE.search(url) or parts.scheme != "https" or parts.netloc.lower() not in hosts:
+    is_allowed = parts.scheme == "https" and parts.netloc.lower() in hosts
+    if UNSAFE.search(url) or not (is_allowed or is_sandbox_url(url)):
         raise EmbedUrlNotAllowed(
             f"{url!r} may not be embedded: it must begin with https:// and one of the hosts in "
             f'MEETERGO["EMBED_HOSTS"], which are {", ".join(hosts) or "none"}.'

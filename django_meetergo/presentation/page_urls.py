@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
+from django_meetergo.conf import is_sandbox_url
+
 
 @dataclass(frozen=True)
 class PageUrl:
@@ -62,7 +64,8 @@ def parse_link(url: str, *, schemes: Sequence[str] = ("https",)) -> SiteLink | N
         host = parts.hostname
     except ValueError:
         return None
-    return SiteLink(url=url, host=host) if parts.scheme in schemes and host else None
+    is_allowed = parts.scheme in schemes or is_sandbox_url(url)
+    return SiteLink(url=url, host=host) if is_allowed and host else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import sys
 import threading
 
 from django_meetergo.sandbox.app import Sandbox
+from django_meetergo.sandbox.documents import COMPANY_SLUG
 from django_meetergo.sandbox.seed import ADMIN_TOKEN
 from django_meetergo.sandbox.server import start
 from django_meetergo.sandbox.settings import PROFILES
@@ -26,7 +27,9 @@ def serve(port: int = 8787, *, profile: str = "seed", rate_limit: bool = True) -
     except OSError as error:
         sys.stderr.write(f"Port {port} cannot be used: {error.strerror}.\n")
         return 1
-    sys.stdout.write(f"API        {server.url}\nDashboard  {server.url}/\nToken      {ADMIN_TOKEN}\n")
+    page = f"{server.url}/{COMPANY_SLUG}/{next(iter(server.sandbox.state.meeting_types.values())).slug}"
+    sys.stdout.write(f"API        {server.url}\nDashboard  {server.url}/\nBooking    {page}\n")
+    sys.stdout.write(f"Token      {ADMIN_TOKEN}\n")
     sys.stdout.write("Press Ctrl+C to stop\n")
     sys.stdout.flush()
     try:

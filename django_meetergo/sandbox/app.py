@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from django_meetergo.sandbox import control, dashboard
+from django_meetergo.sandbox import control, dashboard, hosted
 from django_meetergo.sandbox.authentication import authenticate
 from django_meetergo.sandbox.endings import build_fault_response, describe_ending, end_after, end_before
 from django_meetergo.sandbox.errors import Refused
@@ -69,19 +69,23 @@ class Sandbox(Service):
         self.apply_due()
         path = request.path
         if not request.is_local:
-            self._log_request(request, None, path, status=403)
-            return foreign_host_response()
+            refusal = foreign_host_response()
+            self._log_request(request, None, path, refusal)
+            return refusal
         if path == "/":
             return dashboard.respond(self, request)
         if path.startswith("/_sandbox/"):
             return control.respond(self, request)
+        if (page := hosted.respond(self, request)) is not None:
+            return page
         parts = tuple(path.removesuffix("/").lstrip("/").split("/")) if not path.startswith("//") else ()
         method = "GET" if request.method == "HEAD" else request.method
         for route in ROUTES:
             if (params := route.match(method, parts)) is not None:
                 return self._serve(route, params, request)
-        self._log_request(request, None, request.path, status=404)
-        return error_response(404, f"Cannot {request.method} {path}")
+        unknown = error_response(404, f"Cannot {request.method} {path}")
+        self._log_request(request, None, path, unknown)
+        return unknown
 
     def apply_later(self, seconds: float, handle: Callable[[], Response]) -> None:
         """Carry out a request once ``seconds`` have passed on the sandbox's clock, without a response.
@@ -118,20 +122,41 @@ class Sandbox(Service):
         faults = self.faults.claim(route.name)
         logged_path = request.path.replace(params["secret"], "***") if "secret" in params else request.path
 
-        def log(**facts: Any) -> None:
-            self._log_request(request, route, logged_path, fault=faults.names, **facts)
-
         try:
             response = self._respond_with_faults(route, params, request, faults)
         except ConnectionClosed as end:
-            log(ending=describe_ending(end), applied=end.applied)
+            self._log_request(request, route, logged_path, None, faults=faults, end=end)
             raise
-        log(status=response.status)
+        self._log_request(request, route, logged_path, response, faults=faults)
         return response
 
-    def _log_request(self, request: Request, route: Route | None, path: str, **facts: Any) -> None:
+    def _log_request(
+        self,
+        request: Request,
+        route: Route | None,
+        path: str,
+        response: Response | None,
+        *,
+        faults: ClaimedFaults | None = None,
+        end: ConnectionClosed | None = None,
+    ) -> None:
+        """Log a request with its response, or with how its connection ended."""
+        facts: dict[str, Any] = {} if faults is None else {"fault": faults.names}
+        if end is not None:
+            facts |= {"ending": describe_ending(end), "applied": end.applied}
+        if response is not None:
+            facts["status"] = response.status
         template = None if route is None else route.template
-        self.request_log.write("request", method=request.method, route=template, path=path, **facts)
+        entry = self.request_log.write("request", method=request.method, route=template, path=path, **facts)
+        self.calls.add(
+            request,
+            response,
+            number=entry["n"],
+            at=entry["at"],
+            path=path,
+            result=str(facts.get("status") or facts["ending"]),
+            fault=facts.get("fault"),
+        )
 
     def _respond_with_faults(
         self, route: Route, params: dict[str, str], request: Request, faults: ClaimedFaults

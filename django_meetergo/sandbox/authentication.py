@@ -40,8 +40,10 @@ def _read_token(state: State, request: Request, faults: ClaimedFaults) -> Token:
     token = state.tokens.get(value.strip())
     if kind.lower() != "bearer" or token is None:
         raise Refused(401, "Invalid API key")
-    if faults.find("expire_key") is not None:
+    expired = faults.find("expire_key")
+    # A fault that lasts can be disarmed, which renews the key; one that is used up leaves it expired.
+    if expired is not None and expired.times >= 0:
         token.expired = True
-    if token.expired:
+    if token.expired or expired is not None:
         raise Refused(401, "API key has expired")
     return token

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django_meetergo.sandbox.bookings import list_spots
 from django_meetergo.sandbox.clock import print_instant
 from django_meetergo.sandbox.errors import Refused, slot_occupied
 from django_meetergo.sandbox.records import Appointment, Attendee
 from django_meetergo.sandbox.state import State
-from django_meetergo.sandbox.working_hours import SlotQuery, to_epoch
+from django_meetergo.sandbox.working_hours import DAY, SlotQuery, to_epoch
 
 
 def cancel(
@@ -86,18 +86,35 @@ def _check_move(
     if ignore_availability:
         return
     moment = to_epoch(start)
-    query = SlotQuery(
+    if start.microsecond or not list_spots(state, _build_query(state, appointment, moment, moment + 1)):
+        raise slot_occupied()
+
+
+def _build_query(state: State, appointment: Appointment, earliest: int, latest: int) -> SlotQuery:
+    return SlotQuery(
         meeting_type=state.meeting_types[appointment.meeting_type_id],
         duration=int(appointment.length.total_seconds() // 60),
-        earliest=moment,
-        latest=moment + 1,
+        earliest=earliest,
+        latest=latest,
         host_ids=tuple(appointment.host_ids),
         needs_all_hosts=True,
         ignored_key=appointment.id,
         hide_groups=True,  # two group appointments are never merged
     )
-    if start.microsecond or not list_spots(state, query):
-        raise slot_occupied()
+
+
+def list_other_starts(state: State, appointment: Appointment, *, days: int = 14) -> list[datetime]:
+    """Return the starts an appointment can be moved to, in the coming days."""
+    now = to_epoch(state.now())
+    spots = list_spots(state, _build_query(state, appointment, now, now + days * DAY))
+    own = to_epoch(appointment.start)
+    return [datetime.fromtimestamp(spot.start, UTC) for spot in spots if spot.start != own]
+
+
+def find_next_start(state: State, appointment: Appointment) -> datetime | None:
+    """Return the first free start after an appointment's own, else the first of all, else None."""
+    starts = list_other_starts(state, appointment)
+    return next((start for start in starts if start > appointment.start), starts[0] if starts else None)
 
 
 def add_guest(state: State, appointment: Appointment, attendee_id: str, email: str) -> Appointment:

@@ -9,15 +9,15 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
-from html import escape
 from typing import Any
-from urllib.parse import parse_qsl
 
-from django_meetergo.sandbox import bookings, documents, provisional
+from django_meetergo.sandbox import bookings, changes, documents, provisional, static_files
+from django_meetergo.sandbox.changes import find_next_start
 from django_meetergo.sandbox.clock import parse_instant, print_instant
 from django_meetergo.sandbox.deliveries import Deliveries
 from django_meetergo.sandbox.errors import Refused
 from django_meetergo.sandbox.faults import Fault
+from django_meetergo.sandbox.html import build_hosted_page, tag
 from django_meetergo.sandbox.http import Request, Response, error_response, html_response, json_response
 from django_meetergo.sandbox.records import Appointment, Provisional
 from django_meetergo.sandbox.scenarios import add_appointments, occupy_slot
@@ -28,19 +28,24 @@ FAULT_OPTIONS = frozenset(item.name for item in fields(Fault) if item.init) - {"
 
 
 def respond(service: Service, request: Request) -> Response:
-    """Answer a control request. A form of the dashboard is answered by a redirect back to it."""
+    """Answer a control request. A form of the dashboard is answered by a redirect back to its panel."""
+    name = request.path.removeprefix("/_sandbox/")
+    if name.startswith("static/") and request.method in {"GET", "HEAD"}:
+        return static_files.respond(name.removeprefix("static/"))
     if not request.is_form:
         return _respond(service, request)
     response = _respond(service, replace(request, body=_encode_form(request)))
     if response.status < 300:
-        return Response(303, headers={"Location": "/"})
+        return Response(303, headers={"Location": f"/#{request.get('panel') or ''}".removesuffix("#")})
     message = json.loads(response.body)["message"]
-    return html_response(f'<p>{escape(str(message))}</p><p><a href="/">Back</a></p>', response.status)
+    shown = tag("p", message if isinstance(message, str) else "; ".join(message), data_message=True)
+    page = build_hosted_page("That did not work", shown)
+    return html_response(page, response.status)
 
 
 def _encode_form(request: Request) -> bytes:
     """Return the fields of a form as a JSON object, numbers as numbers; empty fields are left out."""
-    fields: dict[str, Any] = dict(parse_qsl(request.body.decode("utf-8", "replace")))
+    fields: dict[str, Any] = dict(request.form())
     for name, value in fields.items():
         with suppress(ValueError):
             fields[name] = float(value) if "." in value else int(value)
@@ -50,8 +55,8 @@ def _encode_form(request: Request) -> bytes:
 def _respond(service: Service, request: Request) -> Response:
     parts = request.path.removeprefix("/_sandbox/").strip("/").split("/")
     try:
-        if len(parts) == 3 and parts[0] == "provisional" and request.method == "POST":
-            return _end_provisional(service, request, parts[1], parts[2])
+        if len(parts) == 3 and parts[0] in ACTIONS and request.method == "POST":
+            return ACTIONS[parts[0]](service, request, parts[1], parts[2])
         handler = HANDLERS.get((request.method, "/".join(parts)))
         if handler is None:
             return error_response(404, f"Cannot {request.method} {request.path}")
@@ -127,6 +132,42 @@ def _end_provisional(service: Service, request: Request, provisional_id: str, ac
     if isinstance(made, Appointment):
         return json_response({"appointmentId": made.id, "secret": made.secret, "status": "confirmed"})
     return json_response({"provisionalBookingId": made.id, "status": made.status, "type": made.type})
+
+
+def _change_appointment(service: Service, request: Request, appointment_id: str, action: str) -> Response:
+    state, body = service.state, request.json()
+    if (found := state.appointments.get(appointment_id)) is None:
+        return error_response(404, "Appointment not found")
+    if action == "cancel":
+        attendee_id = body.get("attendeeId")
+        changes.cancel(
+            state, found, source="host", by=None, attendee_id=attendee_id, everyone=attendee_id is None
+        )
+    elif action == "move":
+        start = parse_instant(body["start"]) if "start" in body else find_next_start(state, found)
+        if start is None:
+            raise Refused(400, "No other time is free, or start is not ISO 8601 with an offset")
+        changes.move(state, found, start)
+    else:
+        return error_response(404, "The actions are cancel, move")
+    return json_response({"appointmentId": found.id, "start": print_instant(found.start)})
+
+
+def _change_fault(service: Service, _: Request, number: str, action: str) -> Response:
+    if action != "disarm":
+        return error_response(404, "The action is disarm")
+    service.faults.disarm(int(number))
+    return Response(204)
+
+
+def _change_delivery(service: Service, request: Request, delivery_id: str, action: str) -> Response:
+    if action == "send":
+        service.deliveries.resend(int(delivery_id), copies=int(request.json().get("count", 1)))
+    elif action == "drop":
+        service.deliveries.drop_one(int(delivery_id))
+    else:
+        return error_response(404, "The actions are drop, send")
+    return json_response({"pending": service.deliveries.count_pending()})
 
 
 def _occupy_slot(service: Service, request: Request) -> Response:
@@ -231,10 +272,18 @@ DELIVERY_ACTIONS: dict[str, Callable[[Deliveries, dict[str, Any]], object]] = {
     "drop": _drop,
     "legacy": _use_legacy_envelope,
     "retries": _set_retries,
-    "replay": lambda deliveries, _: deliveries.replay(),
+    "replay": lambda deliveries, body: deliveries.replay(shuffled=bool(body.get("shuffled"))),
     "send_pending": lambda deliveries, _: deliveries.send_pending(),
     "wait_idle": lambda deliveries, body: deliveries.wait_idle(float(body.get("seconds", 5))),
     "send": _send_forged,
+}
+
+#: What can be done with one of the things that are named by ``/<kind>/<id>/<action>``.
+ACTIONS: dict[str, Callable[[Service, Request, str, str], Response]] = {
+    "provisional": _end_provisional,
+    "appointments": _change_appointment,
+    "faults": _change_fault,
+    "deliveries": _change_delivery,
 }
 
 HANDLERS: dict[tuple[str, str], Callable[[Service, Request], Response]] = {

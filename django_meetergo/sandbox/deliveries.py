@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from django_meetergo.sandbox.request_log import Entry, RequestLog
 
 TIMEOUT = 30.0
+MAX_HISTORY = 200
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 #: Sends a body to an endpoint and returns the status. A test can replace it.
@@ -34,6 +35,8 @@ class Delivery:
     body: bytes
     attempt: int = 1
     due: float = 0.0  # on the monotonic clock
+    result: str = ""  # of its last attempt
+    at: str = ""  # when that was
 
 
 @dataclass
@@ -101,6 +104,7 @@ class Deliveries:
         self._request_log = request_log
         self._pending: list[Delivery] = []
         self._sent: list[Delivery] = []
+        self._history: dict[int, Delivery] = {}  # the last attempts, by delivery
         self._in_progress = 0
         self._next_id = 1
         self._condition = threading.Condition()
@@ -110,7 +114,7 @@ class Deliveries:
     def reset(self) -> None:
         """Drop what is pending and was sent, and return to the defaults. ``manual`` stays as it is."""
         with self._condition:
-            self._pending, self._sent = [], []
+            self._pending, self._sent, self._history = [], [], {}
             self.settings = DeliverySettings(manual=self.settings.manual)
             self._condition.notify_all()
 
@@ -161,6 +165,16 @@ class Deliveries:
         with self._condition:
             return len(self._pending) + self._in_progress
 
+    def list_pending(self) -> list[Delivery]:
+        """Return what has not been sent yet, in the order in which it will be."""
+        with self._condition:
+            return list(self._pending)
+
+    def list_history(self) -> list[Delivery]:
+        """Return the last deliveries that were sent, refused or dropped, newest first."""
+        with self._condition:
+            return list(reversed(self._history.values()))
+
     def hold(self) -> None:
         """Send nothing until ``release``."""
         with self._condition:
@@ -191,16 +205,38 @@ class Deliveries:
             self._condition.notify_all()
         return len(dropped)
 
-    def replay(self) -> int:
+    def drop_one(self, delivery_id: int) -> None:
+        """Drop a pending delivery. Nothing happens if it has been sent."""
+        with self._condition:
+            for delivery in [one for one in self._pending if one.id == delivery_id]:
+                self._pending.remove(delivery)
+                self._log_attempt(delivery, result="dropped")
+            self._condition.notify_all()
+
+    def replay(self, *, shuffled: bool = False) -> int:
         """Send again what was sent, and return how many deliveries that are."""
         with self._condition:
             again = list(self._sent)
-            for old in again:
-                self._pending.append(replace(old, id=self._next_id, attempt=1, due=time.monotonic()))
-                self._next_id += 1
-            self._start_thread()
-            self._condition.notify_all()
+            if shuffled:
+                self.settings.random.shuffle(again)
+                if again == self._sent:
+                    again.reverse()
+            self._send_again(again)
         return len(again)
+
+    def resend(self, delivery_id: int, *, copies: int = 1) -> None:
+        """Send one delivery again, whatever became of it. Raises ``ValueError`` if it is not known."""
+        with self._condition:
+            if (found := self._history.get(delivery_id)) is None:
+                raise ValueError(f"There is no delivery {delivery_id} among the last {MAX_HISTORY}.")
+            self._send_again([found] * copies)
+
+    def _send_again(self, again: list[Delivery]) -> None:
+        for old in again:
+            self._pending.append(replace(old, id=self._next_id, attempt=1, due=time.monotonic()))
+            self._next_id += 1
+        self._start_thread()
+        self._condition.notify_all()
 
     def send_pending(self) -> list[Entry]:
         """Send everything that is pending, due or not, in this thread. Return the log's entries."""
@@ -277,16 +313,30 @@ class Deliveries:
                 self._condition.notify_all()
 
     def _log_attempt(self, delivery: Delivery, **facts: Any) -> Entry:
-        address = urlsplit(delivery.endpoint)
-        return self._request_log.write(
+        entry = self._request_log.write(
             "delivery",
             delivery=delivery.id,
             webhookId=delivery.webhook_id,
-            # The path holds the receiver's token, so it stays out.
-            endpoint=f"{address.scheme}://{address.netloc}/…",
+            endpoint=hide_path(delivery.endpoint),
             event=delivery.event,
             appointmentId=delivery.appointment_id,
             attempt=delivery.attempt,
             digest=hashlib.sha256(delivery.body).hexdigest()[:16],
             **facts,
         )
+        result = str(facts.get("status") or facts["result"])
+        with self._condition:
+            self._history.pop(delivery.id, None)
+            self._history[delivery.id] = replace(delivery, result=result, at=entry["at"])
+            while len(self._history) > MAX_HISTORY:
+                del self._history[next(iter(self._history))]
+        return entry
+
+
+def hide_path(endpoint: str) -> str:
+    """Return an address without its path, which holds the receiver's token."""
+    try:
+        address = urlsplit(endpoint)
+    except ValueError:
+        return "…"
+    return f"{address.scheme}://{address.netloc}/…"

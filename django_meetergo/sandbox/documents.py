@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +12,7 @@ from django_meetergo.sandbox.records import (
     Appointment,
     Attendee,
     MeetingType,
+    OneTimeLink,
     Provisional,
     Queue,
     User,
@@ -23,6 +23,7 @@ Document = dict[str, Any]
 
 COMPANY_ID = "a1c5e7d2-6b1f-4f7c-9a51-3d2f0b8e4c10"
 COMPANY_NAME = "Praxis am Lindenhof"
+COMPANY_SLUG = "praxis-am-lindenhof"
 CREATED = "2025-02-03T10:20:00.000Z"
 
 
@@ -107,8 +108,8 @@ def _build_meeting_options(kind: MeetingType) -> Document:
     }
 
 
-def meeting_type_document(kind: MeetingType) -> Document:
-    """Return a meeting type in today's form."""
+def meeting_type_document(kind: MeetingType, public_url: str) -> Document:
+    """Return a meeting type in today's form. ``public_url`` is where the hosted pages are."""
     return {
         "id": kind.id,
         "slug": kind.slug,
@@ -120,7 +121,7 @@ def meeting_type_document(kind: MeetingType) -> Document:
         "bookingMinimum": kind.notice,
         "daysIntoFuture": {"mode": "limit", "bookingLimit": kind.horizon, "countMode": "calendar"},
         "locations": list(kind.locations),
-        "bookingUrl": booking_url(kind),
+        "bookingUrl": booking_url(kind, public_url),
         "userId": kind.user_id,
         "queueId": kind.queue_id,
         "workspaceId": kind.workspace_id,
@@ -133,24 +134,24 @@ def meeting_type_document(kind: MeetingType) -> Document:
     }
 
 
-def booking_url(kind: MeetingType) -> str:
+def booking_url(kind: MeetingType, public_url: str) -> str:
     """Return the address of a meeting type's public booking page."""
-    return f"https://cal.meetergo.com/praxis-am-lindenhof/{kind.slug}"
+    return f"{public_url}/{COMPANY_SLUG}/{kind.slug}"
 
 
-def one_time_link_document(link_id: str) -> Document:
+def one_time_link_document(link: OneTimeLink, public_url: str) -> Document:
     """Return a one-time booking link. Its address ends with random text, not with the meeting type's slug."""
-    return {"id": link_id, "url": f"https://cal.meetergo.com/1t/{secrets.token_urlsafe(12)}"}
+    return {"id": link.id, "url": f"{public_url}/1t/{link.token}"}
 
 
-def old_meeting_type_document(kind: MeetingType) -> Document:
+def old_meeting_type_document(kind: MeetingType, public_url: str) -> Document:
     """Return a meeting type in the short form of older documentation."""
     return {
         "id": kind.id,
         "name": kind.name,
         "duration": kind.duration,
         "slug": kind.slug,
-        "bookingUrl": booking_url(kind),
+        "bookingUrl": booking_url(kind, public_url),
         "createdAt": CREATED,
     }
 

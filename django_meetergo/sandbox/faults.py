@@ -88,6 +88,7 @@ class Fault:
     size: int = 3 * 1024 * 1024  # bytes of an oversized response
     chance: float = 1.0  # probability that it applies
     seed: int | None = None  # of the random numbers behind ``chance``
+    number: int = field(default=0, init=False)  # set when it is armed
     applied_count: int = field(default=0, init=False)
     _random: random.Random = field(default_factory=random.Random, init=False, repr=False)
 
@@ -127,6 +128,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._armed: list[Fault] = []
+        self._last_number = 0
         self._lock = threading.Lock()
 
     def add(self, route: str, kind: str, **options: Any) -> Fault:
@@ -141,8 +143,15 @@ class Faults:
             options["retry_after"] = str(options["retry_after"])
         fault = Fault(route, kind, **options)
         with self._lock:
+            self._last_number += 1
+            fault.number = self._last_number
             self._armed.append(fault)
         return fault
+
+    def disarm(self, number: int) -> None:
+        """Disarm one fault. Nothing happens if it has been used up."""
+        with self._lock:
+            self._armed = [fault for fault in self._armed if fault.number != number]
 
     def clear(self) -> None:
         """Disarm all faults."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 from wsgiref.types import WSGIEnvironment
 
 from django_meetergo.sandbox.errors import Refused
@@ -62,6 +62,10 @@ class Request:
         if not isinstance(document, dict):
             raise Refused(400, ["the body must be an object"])
         return document
+
+    def form(self) -> dict[str, str]:
+        """Return the fields of a form; the last value of each counts, and empty ones are left out."""
+        return dict(parse_qsl(self.body.decode("utf-8", "replace")))
 
     @property
     def is_form(self) -> bool:
@@ -150,6 +154,9 @@ def foreign_host_response() -> Response:
 
 
 def html_response(html: str, status: int = 200) -> Response:
-    """Return an HTML page that loads nothing and cannot be framed."""
-    policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+    """Return an HTML page that loads nothing from elsewhere and cannot be framed."""
+    policy = (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
     return Response(status, html.encode(), "text/html; charset=utf-8", {"Content-Security-Policy": policy})

@@ -103,12 +103,19 @@ def record_provisional(state: State, change: str, provisional: Provisional) -> N
     """Log a change of a provisional booking, and mail it to whoever has to confirm or waits."""
     request = provisional.request
     mailed, recipients = change, [request.attendee.email]
+    path = f"/confirm/{provisional.id}"
     if provisional.status == "pending":
         mailed = f"provisional_{provisional.type}"
         if provisional.type == "requireHostConfirmation":
             recipients = [host.email for host in state.get_hosts(provisional.host_ids)]
+            path = f"/decide/{provisional.id}"
     state.mailbox.send(
-        mailed, recipients, about=request.meeting_type.name, start=request.start, now=state.now()
+        mailed,
+        recipients,
+        about=request.meeting_type.name,
+        start=request.start,
+        now=state.now(),
+        path=path,
     )
     state.request_log.write(
         "applied",

@@ -228,6 +228,17 @@ class Provisional:
 
 
 @dataclass
+class OneTimeLink:
+    """A link to a meeting type's hosted page that books once."""
+
+    id: str
+    meeting_type_id: str
+    token: str
+    created_at: datetime
+    is_used: bool = False
+
+
+@dataclass
 class Webhook:
     """A registered webhook endpoint."""
 

@@ -190,6 +190,7 @@ class Server:
         self._listener = _Listener(sandbox, port)
         self.port = int(self._listener.server_address[1])
         self.url = f"http://127.0.0.1:{self.port}"
+        sandbox.state.public_url = self.url
         self._thread = threading.Thread(
             target=self._listener.serve_forever, kwargs={"poll_interval": 0.05}, name="sandbox", daemon=True
         )

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django_meetergo.sandbox import documents, seed
+from django_meetergo.sandbox.calls import Calls
 from django_meetergo.sandbox.clock import Clock
 from django_meetergo.sandbox.deliveries import Deliveries
 from django_meetergo.sandbox.faults import Faults
@@ -31,6 +32,7 @@ class Service:
         self.clock = clock or Clock()
         self.request_log = RequestLog(self.clock)
         self.faults = Faults()
+        self.calls = Calls()
         self.limit = RateLimit()
         self.settings = Settings()
         self.deliveries = Deliveries(self.request_log)
@@ -50,6 +52,7 @@ class Service:
             self.limit.clear()
             self.deliveries.reset()
             self.request_log.clear()
+            self.calls.clear()
             self.state.clear()
             seed.seed_state(self.state)
             if self.settings.team_type:

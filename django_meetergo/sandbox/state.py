@@ -20,6 +20,7 @@ from django_meetergo.sandbox.records import (
     Appointment,
     Attendee,
     MeetingType,
+    OneTimeLink,
     Provisional,
     Queue,
     Token,
@@ -31,6 +32,7 @@ from django_meetergo.sandbox.settings import Settings
 from django_meetergo.sandbox.working_hours import BusyCalendar, BusyPeriod, to_epoch
 
 FIRST_WEBHOOK_ID = 1492
+PUBLIC_URL = "https://cal.meetergo.com"
 
 #: Called with the name of a webhook event and the appointment it is about.
 Announce = Callable[[str, Appointment], None]
@@ -53,6 +55,8 @@ class State:
         self.settings = settings
         self.make_uuid = make_uuid
         self._announce = announce
+        #: Where the hosted booking pages are. A server sets it to its own address.
+        self.public_url = PUBLIC_URL
         self.clear()
 
     def clear(self) -> None:
@@ -66,6 +70,7 @@ class State:
         self.provisionals: dict[str, Provisional] = {}
         self.pending: dict[str, Provisional] = {}  # provisionals without an outcome, oldest first
         self.webhooks: dict[int, Webhook] = {}
+        self.one_time_links: dict[str, OneTimeLink] = {}  # by the last part of their address
         self.calendar = BusyCalendar()
         self.mailbox = Mailbox()
         self.owner_id = ""
@@ -268,12 +273,14 @@ class State:
             updatedAt=print_instant(appointment.updated_at),
             **facts,
         )
+        path = f"/appointment/{appointment.id}/{appointment.secret}"
         self.mailbox.send(
             change,
             [one.email for one in ([attendee] if attendee is not None else appointment.attendees)],
             about=self.meeting_types[appointment.meeting_type_id].name,
             start=appointment.start,
             now=self.now(),
+            path=path if attendee is None else f"{path}?attendee={attendee.id}",
         )
         if event is not None:
             self._announce(event, appointment)

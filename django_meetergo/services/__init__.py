@@ -235,7 +235,7 @@ def handoff_appointment(
         host=host,
         user=user,
         send=send,
-        client=client or build_client(appointment.connection, "write"),
+        client=_choose_client_of(client, appointment),
         now=now or timezone.now(),
     )
 

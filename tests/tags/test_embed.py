@@ -10,6 +10,7 @@ from django.core.checks import run_checks
 
 from django_meetergo.embed import EmbedUrlNotAllowed, build_embed_url, validate_embed_url
 from django_meetergo.models import MeetingType
+from django_meetergo.presentation.page_urls import parse_link
 from django_meetergo.presentation.tag_arguments import TagUsageError
 
 URL = "https://cal.meetergo.com/john-smith/discovery-call"
@@ -160,3 +161,19 @@ def test_no_foreign_script_is_loaded_on_pages_with_a_secret_url(site_page, setti
         assert site_page.render(tag, url=URL) == ""
     site_page.request.resolver_match = SimpleNamespace(app_name="meetergo", url_name="book")
     assert site_page.render("{% meetergo_script %}") != ""
+
+
+@pytest.mark.django_db
+def test_pages_of_the_sandbox_are_allowed_while_it_is_used(settings):
+    """It has no https; a site that uses meetergo refuses its address."""
+    sandbox = {**settings.MEETERGO, "SANDBOX": True, "BASE_URL": "http://127.0.0.1:8787"}
+    url = "http://127.0.0.1:8787/praxis-am-lindenhof/intro-call"
+    settings.MEETERGO = sandbox
+    assert validate_embed_url(url) == url
+    assert parse_link(url).host == "127.0.0.1"
+    for wrong in ("http://127.0.0.1:87871/a", "http://127.0.0.1:8787@evil.example/a"):
+        assert parse_link(wrong) is None
+    settings.MEETERGO = {**sandbox, "SANDBOX": False}
+    assert parse_link(url) is None
+    with pytest.raises(EmbedUrlNotAllowed):
+        validate_embed_url(url)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from uuid import UUID
 
 from django_meetergo.sandbox import documents
 from django_meetergo.sandbox.errors import Refused
 from django_meetergo.sandbox.http import Response, json_response
-from django_meetergo.sandbox.records import MeetingType, Queue
+from django_meetergo.sandbox.records import MeetingType, OneTimeLink, Queue
 from django_meetergo.sandbox.routing import Call, read_choice, read_limit
 
 USER_TYPES = ("standard", "resource", "api-platform", "partner")
@@ -29,8 +30,9 @@ def list_users(call: Call) -> Response:
 def list_meeting_types(call: Call) -> Response:
     kinds = [kind for kind in call.state.meeting_types.values() if call.user.is_admin or _is_host(call, kind)]
     if call.settings.wrapped_meeting_types:
-        return json_response({"meetingTypes": [documents.old_meeting_type_document(kind) for kind in kinds]})
-    return json_response([documents.meeting_type_document(kind) for kind in kinds])
+        old = [documents.old_meeting_type_document(kind, call.state.public_url) for kind in kinds]
+        return json_response({"meetingTypes": old})
+    return json_response([documents.meeting_type_document(kind, call.state.public_url) for kind in kinds])
 
 
 def _is_host(call: Call, kind: MeetingType) -> bool:
@@ -39,7 +41,7 @@ def _is_host(call: Call, kind: MeetingType) -> bool:
 
 
 def get_meeting_type(call: Call) -> Response:
-    return json_response(documents.meeting_type_document(_get_meeting_type(call)))
+    return json_response(documents.meeting_type_document(_get_meeting_type(call), call.state.public_url))
 
 
 def _get_meeting_type(call: Call) -> MeetingType:
@@ -88,8 +90,11 @@ def list_workspace_queues(call: Call) -> Response:
 
 
 def create_one_time_link(call: Call) -> Response:
-    _get_meeting_type(call)
-    return json_response(documents.one_time_link_document(call.state.new_id()), 201)
+    state = call.state
+    token = secrets.token_urlsafe(12)
+    link = OneTimeLink(state.new_id(), _get_meeting_type(call).id, token, created_at=state.now())
+    state.one_time_links[token] = link
+    return json_response(documents.one_time_link_document(link, state.public_url), 201)
 
 
 def list_data_fields(call: Call) -> Response:
