@@ -14,6 +14,7 @@ from django.conf import settings as django_settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, router
+from django.http import HttpRequest
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.backends.django import Template as DjangoTemplate
 from django.template.loader import get_template
@@ -308,19 +309,38 @@ def check_forms(settings: Settings) -> Iterator[CheckMessage]:
 
 
 def check_questions(place: str, form: type[forms.Form]) -> Iterator[CheckMessage]:
-    questions = form.base_fields
+    from django_meetergo.presentation.questions import takes_file
+
+    questions = list_question_fields(form)
     if len(questions) > MAX_QUESTIONS:
         yield Error(
             f"{place} has more than {MAX_QUESTIONS} questions.",
             hint="meetergo accepts no more.",
             id="meetergo.E014",
         )
-    if files := [name for name, field in questions.items() if isinstance(field, forms.FileField)]:
+    if files := [name for name, field in questions.items() if takes_file(field)]:
         yield Error(
             f"{place} asks for files: {', '.join(files)}.",
             hint="meetergo stores answers as text. Request files on a page of your own.",
             id="meetergo.E015",
         )
+
+
+def list_question_fields(form: type[forms.Form]) -> dict[str, forms.Field]:
+    """Return the fields of a form, those that its ``__init__`` adds among them.
+
+    A form that cannot be built for a visitor who is not signed in is judged by its class alone.
+    """
+    from django.contrib.auth.models import AnonymousUser
+
+    from django_meetergo.presentation.questions import takes_request
+
+    request: Any = HttpRequest()
+    request.user, request.session = AnonymousUser(), {}
+    try:
+        return dict(form(**({"request": request} if takes_request(form) else {})).fields)
+    except Exception:  # noqa: BLE001 - the site's own code, which may need a real request or the database
+        return dict(form.base_fields)
 
 
 def check_embed(settings: Settings) -> Iterator[CheckMessage]:
