@@ -188,6 +188,7 @@ class BookForCallerMixin(MeetergoAdmin):
         form = CallerDetailsForm(
             request.POST if request.method == "POST" else None,
             meeting_type=meeting_type,
+            request=request,
             initial={"token": make_token()},
         )
         if request.method == "POST" and form.is_valid():

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Tags, register
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection
 
-from django_meetergo.checks import addresses, credentials, database, infrastructure, site
+from django_meetergo.checks import addresses, credentials, database, forms, infrastructure, site
 from django_meetergo.checks.messages import make_settings_error
 from django_meetergo.conf import Settings, get_raw_settings, get_settings, list_problems
 
@@ -28,7 +28,7 @@ SETTINGS_CHECKS: Sequence[Callable[[Settings], Iterable[CheckMessage]]] = (
     site.check_project,
     site.check_templates,
     site.check_policy,
-    site.check_forms,
+    forms.check_forms,
 )
 DEPLOYMENT_CHECKS: Sequence[Callable[[Settings], Iterable[CheckMessage]]] = (
     addresses.check_deployed_service,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django import forms
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage
@@ -100,7 +99,6 @@ def list_blocks(template: DjangoTemplate) -> set[str] | None:
     nodes: Any = template.template.nodelist
     found = {node.name for node in nodes.get_nodes_by_type(BlockNode)}
     for node in nodes.get_nodes_by_type(ExtendsNode):
-        parent = node.parent_name.var if not node.parent_name.filters else None
         parent = None if node.parent_name.filters else node.parent_name.var
         loaded = get_template(parent) if isinstance(parent, str) else None
         blocks = list_blocks(loaded) if isinstance(loaded, DjangoTemplate) else None
@@ -110,7 +108,7 @@ def list_blocks(template: DjangoTemplate) -> set[str] | None:
     return found
 
 
-# The policy and the forms
+# The policy
 
 
 def check_policy(settings: Settings) -> Iterator[CheckMessage]:
@@ -127,40 +125,4 @@ def check_policy(settings: Settings) -> Iterator[CheckMessage]:
             "E019",
             f'{SETTING_NAME}["POLICY"] {problem}.',
             'Use the dotted path of a function, for example "shop.policies.may_change".',
-        )
-
-
-def check_forms(settings: Settings) -> Iterator[CheckMessage]:
-    for slug, path in settings.FORMS.items():
-        place = f'{SETTING_NAME}["FORMS"]["{slug}"]'
-        try:
-            form = import_string(path)
-        except ImportError as error:
-            yield make_error(
-                "E012",
-                f"{place} cannot be imported: {error}.",
-                'Use the dotted path of a form, for example "shop.forms.IntroForm".',
-            )
-            continue
-        if not (isinstance(form, type) and issubclass(form, forms.Form)):
-            yield make_error(
-                "E013",
-                f"{place} is not a form.",
-                "Use a subclass of django.forms.Form; model forms are not supported.",
-            )
-            continue
-        yield from check_questions(place, form)
-
-
-def check_questions(place: str, form: type[forms.Form]) -> Iterator[CheckMessage]:
-    questions = form.base_fields
-    if len(questions) > MAX_QUESTIONS:
-        yield make_error(
-            "E014", f"{place} has more than {MAX_QUESTIONS} questions.", "meetergo accepts no more."
-        )
-    if files := [name for name, field in questions.items() if isinstance(field, forms.FileField)]:
-        yield make_error(
-            "E015",
-            f"{place} asks for files: {', '.join(files)}.",
-            "meetergo stores answers as text. Request files on a page of your own.",
         )

@@ -9,6 +9,7 @@ from typing import Any, cast
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.signing import BadSignature
+from django.http import HttpRequest
 from django.utils.dates import WEEKDAYS
 from django.utils.html import format_html
 from django.utils.translation import gettext
@@ -17,14 +18,11 @@ from django.utils.translation import gettext_lazy as _
 from django_meetergo.conf import get_settings
 from django_meetergo.formatting import NEEDS_PHONE, ON_SITE, format_hour, name_channel
 from django_meetergo.models import Booking, MeetingType
+from django_meetergo.presentation.answers import build_answers
+from django_meetergo.presentation.field_layout import render_hidden
 from django_meetergo.presentation.form_fields import AddressesField, EmailLineField, LineField, NameField
 from django_meetergo.presentation.form_token import is_too_quick, make_token, read_token
-from django_meetergo.presentation.questions import (
-    build_answers,
-    build_questions,
-    name_question,
-    validate_answers,
-)
+from django_meetergo.presentation.questions import build_questions, name_question, validate_answers
 from django_meetergo.services.booking import rebooking
 from django_meetergo.services.changes.requests import MAX_REASON
 from django_meetergo.timezones import find_zone
@@ -114,12 +112,16 @@ class BookingForm(forms.Form):
     #: Fields that restrict the days and hours of a rebooking.
     REBOOK_RESTRICTIONS = ("rebook_weekdays", "rebook_from", "rebook_until")
 
-    def __init__(self, *args: Any, meeting_type: MeetingType, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, meeting_type: MeetingType, request: HttpRequest | None = None, **kwargs: Any
+    ) -> None:
+        """Build the form for a meeting type; ``request`` is for the site's questions."""
         kwargs["auto_id"] = "mg-%s"
         super().__init__(*args, **kwargs)
         self.meeting_type = meeting_type
         self.questions = build_questions(
             meeting_type.slug,
+            request=request,
             data=self.data if self.is_bound else None,
             initial=self.initial,
             auto_id=self.auto_id,
@@ -341,7 +343,7 @@ class BookingForm(forms.Form):
 
     def list_hidden(self) -> list[str]:
         """Return everything typed as hidden inputs, without the honeypot and the token."""
-        return [field.as_hidden(attrs={"id": False}) for field in self.list_shown()]
+        return [render_hidden(field) for field in self.list_shown()]
 
     def list_typed(self) -> dict[str, Any]:
         """Return what was typed, valid or not, without the consent to the privacy notice."""

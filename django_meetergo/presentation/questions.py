@@ -1,19 +1,20 @@
-"""The site's own questions for a meeting type (setting ``FORMS``), and the answers to them."""
+"""The site's own questions for a meeting type (setting ``FORMS``)."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
-from datetime import date, time
 from typing import Any, cast
 
 from django import forms
-from django.core.exceptions import ValidationError
-from django.db import models
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.forms.utils import pretty_name
+from django.http import HttpRequest
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.conf import get_settings
+from django_meetergo.presentation.answers import build_answers, is_storable, restore_initial
 from django_meetergo.services.booking.validation import MAX_ANSWER_LENGTH
 
 #: The form prefix that keeps the names of the questions apart from those of the booking form.
@@ -32,52 +33,72 @@ def name_question(key: str) -> str:
 
 
 def build_questions(
-    slug: str, *, data: Any, initial: Mapping[str, Any], auto_id: bool | str
+    slug: str,
+    *,
+    request: HttpRequest | None,
+    data: Any,
+    initial: Mapping[str, Any],
+    auto_id: bool | str,
 ) -> forms.Form | None:
     """Return the questions bound to ``data`` (or unbound if it is None); None if the site has no form.
 
     ``initial`` is that of the booking form; the values of the questions are picked from it by their names.
+    A form whose ``__init__`` names the argument ``request`` gets the request.
     """
     form_class = find_questions(slug)
     if form_class is None:
         return None
     prefix = name_question("")
-    values = {name.removeprefix(prefix): value for name, value in initial.items() if name.startswith(prefix)}
-    questions = form_class(data, prefix=PREFIX, auto_id=auto_id, initial=values)
-    mark_optional(questions)
+    known = {name.removeprefix(prefix): value for name, value in initial.items() if name.startswith(prefix)}
+    options: Any = {"request": request} if takes_request(form_class) else {}
+    questions = form_class(data, prefix=PREFIX, auto_id=auto_id, initial=known, **options)
+    if files := [name for name, field in questions.fields.items() if takes_file(field)]:
+        raise ImproperlyConfigured(
+            f"{form_class.__qualname__} asks for files ({', '.join(files)}), which meetergo cannot store. "
+            "Request files on a page of your own."
+        )
+    for name in set(known) & set(questions.fields):
+        questions.initial[name] = restore_initial(questions.fields[name], known[name])
+    complete_texts(questions)
     return questions
 
 
-def mark_optional(form: forms.Form) -> None:
-    """Add "(optional)" to the labels of optional fields. Tick boxes need no such note."""
+def takes_request(form_class: type[forms.Form]) -> bool:
+    """Return whether the form, or a form that it extends, names ``request`` among its arguments."""
+    own = (base.__dict__["__init__"] for base in form_class.__mro__ if "__init__" in base.__dict__)
+    return any("request" in inspect.signature(init).parameters for init in own if inspect.isfunction(init))
+
+
+def takes_file(field: forms.Field) -> bool:
+    """Return whether the field, or one of its parts, expects an upload."""
+    parts = getattr(field, "fields", ())
+    is_file = isinstance(field, forms.FileField) or field.widget.needs_multipart_form
+    return is_file or any(takes_file(part) for part in parts)
+
+
+def complete_texts(form: forms.Form) -> None:
+    """Add "(optional)" to the labels of optional fields, and name the field in "This field is required".
+
+    The error summary lists errors without their fields. Tick boxes need no "(optional)".
+    """
+    standard = forms.Field.default_error_messages["required"]
     for name, field in form.fields.items():
-        if not field.required and not isinstance(field, forms.BooleanField) and field.label != "":
-            field.label = _("%(label)s (optional)") % {"label": field.label or pretty_name(name)}
+        label = pretty_name(name) if field.label is None else field.label
+        is_tick = isinstance(field, forms.BooleanField)
+        if field.required and field.error_messages["required"] is standard and label:
+            text = _("Please tick “%(label)s”.") if is_tick else _("Please fill in “%(label)s”.")
+            field.error_messages["required"] = text % {"label": label}
+        elif not field.required and not is_tick and label:
+            field.label = _("%(label)s (optional)") % {"label": label}
 
 
 def validate_answers(questions: forms.Form) -> None:
-    """Validate the form, and refuse answers that are longer than meetergo accepts."""
+    """Validate the form, and refuse answers that meetergo or the database cannot store."""
     questions.full_clean()
     for key, answer in build_answers(questions).items():
+        place = key if key in questions.fields else None
         if len(str(answer)) > MAX_ANSWER_LENGTH:
             message = _("Please use at most %(limit)s characters.")
-            questions.add_error(key, ValidationError(message, params={"limit": MAX_ANSWER_LENGTH}))
-
-
-def build_answers(questions: forms.Form) -> dict[str, Any]:
-    """Return the cleaned answers by question, as JSON values; questions without an answer are left out."""
-    answers = {key: build_answer(value) for key, value in questions.cleaned_data.items()}
-    return {key: answer for key, answer in answers.items() if answer not in (None, "", [])}
-
-
-def build_answer(value: Any) -> Any:
-    """Convert a cleaned value to JSON: dates to ISO format, decimals to text, instances to their key."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, models.Model):
-        return build_answer(value.pk)
-    if isinstance(value, list | tuple | set | frozenset | models.QuerySet):
-        return [build_answer(item) for item in value]
-    return str(value)
+            questions.add_error(place, ValidationError(message, params={"limit": MAX_ANSWER_LENGTH}))
+        elif not is_storable(answer):
+            questions.add_error(place, ValidationError(_("This was not accepted. Please change it.")))

@@ -130,7 +130,7 @@ def show_times_again(
         query=pick_viewed_day(data) if start is None else QueryDict(),
     )
     if request.method == "POST" and keep_details:
-        store_form(request, response, BookingForm(request.POST, meeting_type=meeting_type))
+        store_form(request, response, BookingForm(request.POST, meeting_type=meeting_type, request=request))
     return response
 
 
@@ -175,7 +175,8 @@ def show_empty_form(request: HttpRequest, chosen: ChosenTime) -> HttpResponse:
         }
         return show_times(request, chosen.meeting_type, chosen.duration, error=error, status=409)
     initial = {**get_account_details(request), **read_details_cookie(request), "token": make_token()}
-    return show_form(request, chosen, BookingForm(initial=initial, meeting_type=chosen.meeting_type))
+    form = BookingForm(initial=initial, meeting_type=chosen.meeting_type, request=request)
+    return show_form(request, chosen, form)
 
 
 def show_form(
@@ -218,7 +219,7 @@ def describe_form(request: HttpRequest, chosen: ChosenTime, form: BookingForm) -
 
 def submit(request: HttpRequest, chosen: ChosenTime, csrf_error: str) -> HttpResponse:
     """Book, and redirect to the page that shows the outcome; or show what to correct."""
-    form = BookingForm(request.POST, meeting_type=chosen.meeting_type)
+    form = BookingForm(request.POST, meeting_type=chosen.meeting_type, request=request)
     if csrf_error:
         form.add_error(None, csrf_error)
     if not form.is_valid():

@@ -54,7 +54,7 @@ def show_outcome(request: HttpRequest, booking: Booking) -> HttpResponse:
     zone = choose_zone(booking.timezone, find_zone(request).key)
     context = outcome_screens.describe_outcome(booking, zone)
     if outcome_screens.offers_alternatives(booking):
-        context |= describe_alternatives(booking, zone)
+        context |= describe_alternatives(request, booking, zone)
     response = render_page(request, "meetergo/outcome.html", context)
     if booking.state == State.CLOSED:
         set_details_cookie(response, get_details(booking), secure=request.is_secure())
@@ -63,7 +63,7 @@ def show_outcome(request: HttpRequest, booking: Booking) -> HttpResponse:
     return response
 
 
-def describe_alternatives(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
+def describe_alternatives(request: HttpRequest, booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
     """Describe the nearest free times, in a form with the details of a booking that was not made."""
     meeting_type, now = booking.meeting_type, clock.now()
     if booking.start <= now or not meeting_type.is_bookable:
@@ -73,7 +73,7 @@ def describe_alternatives(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
     found = build_slot_reader(meeting_type, booking.duration, now)(day, day + SEARCH_SPAN)
     times = [free for free in found.times if free.start != booking.start]
     free = choose_alternatives(times, wanted, zone)
-    form = BookingForm(initial=get_details(booking), meeting_type=meeting_type)
+    form = BookingForm(initial=get_details(booking), meeting_type=meeting_type, request=request)
     needs_consent = "privacy" in form.fields
     return {
         "alternatives": build_slots(free, zone, duration=booking.duration, with_day=True),

@@ -63,14 +63,20 @@ FIELDS: dict[str, Any] = {
 REFUSED = {"FileField", "ImageField"}
 
 
+class TwoInputs(forms.MultiWidget):
+    def __init__(self) -> None:
+        super().__init__([forms.NumberInput(), forms.Select(choices=CHOICES)])
+
+    def decompress(self, value: Any) -> list[Any]:
+        return value.split("/") if value else [None, None]
+
+
 class TwoParts(forms.MultiValueField):
     """A site's own field of several parts."""
 
     def __init__(self) -> None:
         fields = [forms.IntegerField(min_value=1), forms.ChoiceField(choices=CHOICES)]
-        super().__init__(
-            fields, widget=forms.MultiWidget([forms.NumberInput(), forms.Select(choices=CHOICES)])
-        )
+        super().__init__(fields, widget=TwoInputs())
 
     def compress(self, values: Any) -> str:
         return "/".join(map(str, values))

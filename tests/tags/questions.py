@@ -50,4 +50,36 @@ class FileForm(forms.Form):
     scan = forms.FileField()
 
 
+class LateFileForm(forms.Form):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["scan"] = forms.ImageField()
+
+
+class PartFileForm(forms.Form):
+    class Part(forms.MultiValueField):
+        def __init__(self):
+            super().__init__(
+                [forms.CharField(), forms.FileField()], widget=forms.MultiWidget([forms.TextInput])
+            )
+
+    scan = Part()
+
+
+class RequestForm(forms.Form):
+    """Takes the request, as a site does that knows its visitors."""
+
+    nickname = forms.CharField()
+
+    def __init__(self, *args, request, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["nickname"].initial = request.COOKIES.get("nickname", request.method)
+
+
+class ExtendedRequestForm(RequestForm):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["nickname"].label = "What do friends call you?"
+
+
 NO_FORM = {"reason": forms.CharField()}

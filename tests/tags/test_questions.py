@@ -1,7 +1,7 @@
 """The site's own questions: shown, validated, sent as text and stored typed."""
 
 import re
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 import pytest
 from django.core.checks import run_checks
@@ -9,9 +9,9 @@ from django.http import QueryDict
 from django.test import override_settings
 
 from django_meetergo.models import Attendee, Booking, MeetingType
+from django_meetergo.presentation.answers import build_answer
 from django_meetergo.presentation.form_token import make_token
 from django_meetergo.presentation.forms import BookingForm
-from django_meetergo.presentation.questions import build_answer
 from django_meetergo.services.sync.appointments import sync_appointments
 from tests.pages.test_booking import read
 from tests.pages.test_forms import GIVEN
@@ -131,7 +131,8 @@ def test_a_long_answer_is_left_out_of_the_cookie_first():
 
 
 def test_answers_are_converted_to_json_values():
-    assert build_answer({"only": "this"}) == "{'only': 'this'}"
+    assert build_answer({"only": {"this": date(2026, 1, 2)}}) == {"only": {"this": "2026-01-02"}}
+    assert build_answer(timedelta(hours=1)) == "P0DT01H00M00S"
     assert build_answer((1, 2.5, None, True)) == [1, 2.5, None, True]
     assert build_answer(MeetingType(pk=7)) == 7
 
@@ -144,6 +145,8 @@ def test_answers_are_converted_to_json_values():
         ("tests.tags.questions.NO_FORM", "meetergo.E013"),
         ("tests.tags.questions.ManyForm", "meetergo.E014"),
         ("tests.tags.questions.FileForm", "meetergo.E015"),
+        ("tests.tags.questions.LateFileForm", "meetergo.E015"),
+        ("tests.tags.questions.PartFileForm", "meetergo.E015"),
     ],
 )
 def test_the_system_check_reports_an_unusable_form(settings, path, found):

@@ -213,7 +213,7 @@ class Submission:
 
     def send(self) -> Booking:
         """Return the stored booking. Raises a problem for a request that is refused before it is stored."""
-        form = build_form(self.meeting_type, self.data)
+        form = build_form(self.meeting_type, self.data, self.view.request._request)
         validate_form(form, self.data)
         self.validate_time()
         replaces = self.find_replaced()

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from django_meetergo.contrib.rest_framework.inputs import AnswerInput, get_public_name
@@ -59,12 +60,12 @@ def hash_content(data: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(data, default=str, sort_keys=True).encode()).hexdigest()
 
 
-def build_form(meeting_type: MeetingType, data: Mapping[str, Any]) -> ApiBookingForm:
+def build_form(meeting_type: MeetingType, data: Mapping[str, Any], request: HttpRequest) -> ApiBookingForm:
     """Return the form bound to the request's data, as if a browser had sent it."""
     answers = {name_question(name): answer for name, answer in data.get("answers", {}).items()}
     defaults = {"receive_reminders": True}
     form_data = {**defaults, **data, **answers, "other_emails": "\n".join(data.get("other_emails", ()))}
-    return ApiBookingForm(form_data, meeting_type=meeting_type)
+    return ApiBookingForm(form_data, meeting_type=meeting_type, request=request)
 
 
 def validate_form(form: ApiBookingForm, data: Mapping[str, Any]) -> None:

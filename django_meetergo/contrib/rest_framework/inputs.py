@@ -6,22 +6,19 @@ test generates values from the description of every field of ``django.forms``.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.core import validators
 from django.core.exceptions import NON_FIELD_ERRORS
-from django.utils import dateparse
-from django.utils.duration import duration_iso_string
 
 from django_meetergo.conf import get_settings
 from django_meetergo.formatting import NEEDS_PHONE, ON_SITE
-from django_meetergo.presentation.questions import build_answer, name_question
+from django_meetergo.presentation.answers import build_answer, convert_answer
+from django_meetergo.presentation.questions import name_question
 from django_meetergo.services.booking.validation import LIMITS, MAX_GUESTS
 
 #: Types of values: JSON booleans, numbers (``integer``, ``number``), lists (``parts``), or else strings.
@@ -180,23 +177,14 @@ def merge(choose: Any, limits: list[tuple[str, Any]], member: str, kind: str = "
     limit = choose(found)
     if kind in NUMERIC or isinstance(limit, int):
         return limit
-    return str(limit) if isinstance(limit, Decimal) else format_value(limit)
-
-
-def format_value(value: Any) -> Any:
-    """Return a value as clients send it."""
-    if isinstance(value, timedelta):
-        return duration_iso_string(value)
-    if isinstance(value, float | str | bool | int) or value is None:
-        return value
-    return build_answer(value)
+    return str(limit) if isinstance(limit, Decimal) else build_answer(limit)
 
 
 def build_initial(bound: forms.BoundField) -> Any:
     value = bound.initial
     if isinstance(value, list | tuple) and isinstance(bound.field, forms.SplitDateTimeField):
         return None
-    return format_value(value)
+    return build_answer(value)
 
 
 def list_choices(field: forms.Field) -> list[dict[str, str]]:
@@ -220,43 +208,6 @@ class AnswerInput(forms.Widget):
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
         return convert_answer(self.field, data.get(name))
-
-
-def convert_answer(field: forms.Field, value: Any) -> Any:
-    """Return a JSON value as the field's ``clean`` takes it.
-
-    Dates and times are parsed as ISO 8601 here, because a field may accept other formats only.
-    A value that cannot be converted becomes text, and the field refuses it.
-    """
-    if value is None:
-        return None
-    if isinstance(field, forms.SplitDateTimeField):
-        moment = parse_iso(dateparse.parse_datetime, value)
-        return [moment.date(), moment.time()] if isinstance(moment, datetime) else [moment, moment]
-    if isinstance(field, forms.MultiValueField):
-        parts = value if isinstance(value, list) else [value]
-        return [convert_answer(part, one) for part, one in zip(field.fields, parts, strict=False)]
-    for field_class, parse in TEMPORAL:
-        if isinstance(field, field_class):
-            return parse_iso(parse, value)
-    if isinstance(field, forms.JSONField):
-        return value if isinstance(value, str) else json.dumps(value)
-    return value if isinstance(value, str) or not isinstance(field, forms.CharField) else str(value)
-
-
-#: ``DateTimeField`` is no subclass of ``DateField``.
-TEMPORAL = (
-    (forms.DateTimeField, dateparse.parse_datetime),
-    (forms.DateField, dateparse.parse_date),
-    (forms.TimeField, dateparse.parse_time),
-)
-
-
-def parse_iso(parse: Any, value: Any) -> Any:
-    try:
-        return parse(str(value)) or str(value)
-    except ValueError:
-        return str(value)
 
 
 def get_public_name(name: str) -> str:

@@ -74,7 +74,8 @@ class MeetingTypeList(PublicView):
 
 class MeetingTypeDetail(PublicView):
     throttle_scope = "meetergo-read"
-    cache_control = "max-age=60"
+    # A site's questions may depend on who asks.
+    cache_control = "private, max-age=60"
 
     @describe_operation(
         "get_meeting_type",

@@ -120,7 +120,7 @@ class MeetingTypeDetailSerializer(MeetingTypeSerializer):
 
     @extend_schema_field(InputSerializer(many=True))
     def get_inputs(self, row: MeetingType) -> list[dict[str, Any]]:
-        return describe_inputs(ApiBookingForm(meeting_type=row))
+        return describe_inputs(ApiBookingForm(meeting_type=row, request=self.context["request"]._request))
 
 
 class SlotSerializer(ApiSerializer):
