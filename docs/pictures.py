@@ -27,7 +27,7 @@ COLORS = 128
 PEOPLE = """
 Ada Byron, Alan Turing, Annie Easley, Barbara Liskov, Dennis Ritchie, Edsger Dijkstra, Frances Allen,
 Grace Hopper, Hedy Lamarr, Ida Rhodes, Jean Bartik, Joan Clarke, John Backus, Karen Jones, Ken Thompson,
-Konrad Zuse, Mary Keller, Niklaus Wirth, Radia Perlman, Ruth Teitelbaum, Sophie Wilson, Tony Hoare
+Konrad Zuse, Mary Keller, Edith Clarke, Radia Perlman, Ruth Teitelbaum, Sophie Wilson, Tony Hoare
 """
 BOOTSTRAP_PAGE = """
 <nav class="navbar bg-primary navbar-dark"><div class="container">

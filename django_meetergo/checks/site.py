@@ -19,7 +19,6 @@ from django.utils.module_loading import import_string
 from django_meetergo.checks.messages import make_error, make_warning
 from django_meetergo.conf import SETTING_NAME, Settings
 
-MAX_QUESTIONS = 49  # meetergo accepts 50 answers, and our reference is one of them
 #: The app of Django that the models and the signed-in user need.
 AUTH_APP = "django.contrib.auth"
 REQUEST_PROCESSOR = "django.template.context_processors.request"

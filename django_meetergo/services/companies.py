@@ -36,7 +36,7 @@ def record_company(*, connection: str, company: str) -> str:
         rows = {row.connection: row for row in Connection.objects.select_for_update().order_by("pk")}
         own = rows[connection]
         if own.mirror and company in {"", own.company}:
-            return own.mirror
+            return str(own.mirror)
         siblings = [
             row
             for row in rows.values()
@@ -46,7 +46,7 @@ def record_company(*, connection: str, company: str) -> str:
         own.mirror = siblings[0].mirror if siblings and not has_rows else connection
         own.company = company
         own.save(update_fields=["company", "mirror"])
-    return own.mirror
+    return str(own.mirror)
 
 
 def is_same_service(one: str, other: str) -> bool:
