@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString
 
 from django_meetergo import embed, links
 from django_meetergo.conf import get_settings
-from django_meetergo.formatting import format_day, format_full_day, format_time, name_channel
+from django_meetergo.formatting import format_day, format_full_day, format_pattern, format_time, name_channel
 from django_meetergo.languages import get_text_language, use_text_language
 from django_meetergo.models import Attendee, MeetingType
 from django_meetergo.presentation import widgets
@@ -99,6 +99,12 @@ def meetergo_day(day: date) -> str:
 def meetergo_full_day(day: date) -> str:
     """Return, for example, “Thursday 3 December 2026”."""
     return format_full_day(day)
+
+
+@register.filter
+def meetergo_date(day: date, pattern: str) -> str:
+    """Return a date in one of Django's patterns, in the language of this app's texts."""
+    return format_pattern(day, pattern)
 
 
 @register.filter
