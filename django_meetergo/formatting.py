@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -56,6 +56,12 @@ def format_day(day: date) -> str:
 def format_weekday(day: date) -> str:
     """“Thursday”"""
     return format_pattern(day, "l")
+
+
+def name_weekday(number: int, pattern: str = "l") -> str:
+    """“Monday” for 0; “Mon” with the pattern ``D``."""
+    monday = date(2024, 1, 1)
+    return format_pattern(monday + timedelta(days=number), pattern)
 
 
 def format_short_day(day: date) -> str:

@@ -10,13 +10,12 @@ from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.signing import BadSignature
 from django.http import HttpRequest
-from django.utils.dates import WEEKDAYS
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.conf import get_settings
-from django_meetergo.formatting import NEEDS_PHONE, ON_SITE, format_hour, name_channel
+from django_meetergo.formatting import NEEDS_PHONE, ON_SITE, format_hour, name_channel, name_weekday
 from django_meetergo.models import Booking, MeetingType
 from django_meetergo.presentation.answers import build_answers
 from django_meetergo.presentation.field_layout import render_hidden
@@ -193,7 +192,7 @@ class BookingForm(forms.Form):
         first, last = limits.get("hours") or rebooking.WHOLE_DAY
         hours = [(hour, format_hour(hour)) for hour in range(first, last + 1)]
         choices: dict[str, list[tuple[int, Any]]] = {
-            "rebook_weekdays": [(number, WEEKDAYS[number]) for number in weekdays],
+            "rebook_weekdays": [(number, name_weekday(number)) for number in weekdays],
             "rebook_from": hours[:-1],
             "rebook_until": hours[1:],
         }

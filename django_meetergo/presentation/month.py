@@ -8,10 +8,9 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.utils import formats
-from django.utils.dates import WEEKDAYS, WEEKDAYS_ABBR
 from django.utils.translation import gettext, ngettext
 
-from django_meetergo.formatting import format_full_day, format_month
+from django_meetergo.formatting import format_full_day, format_month, name_weekday
 from django_meetergo.presentation.page_urls import PageUrl
 
 
@@ -79,11 +78,12 @@ def midnight(day: date, zone: ZoneInfo) -> datetime:
 
 def build_weekdays(first: int) -> tuple[tuple[str, str], ...]:
     """Return the abbreviation and the name of each weekday; ``first`` is 0 for Sunday, 1 for Monday."""
-    names = [str(WEEKDAYS[(first - 1 + offset) % 7]) for offset in range(7)]
+    numbers = [(first - 1 + offset) % 7 for offset in range(7)]
+    names = [name_weekday(number) for number in numbers]
     short = [name[:2] for name in names]
     if len(set(short)) < 7:
         # In Arabic, for example, all names begin with the same two letters.
-        short = [str(WEEKDAYS_ABBR[(first - 1 + offset) % 7]) for offset in range(7)]
+        short = [name_weekday(number, "D") for number in numbers]
     return tuple(zip(short, names, strict=True))
 
 

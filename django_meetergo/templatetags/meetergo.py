@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString
 
 from django_meetergo import embed, links
 from django_meetergo.conf import get_settings
-from django_meetergo.formatting import format_day, format_full_day, format_time, name_channel
+from django_meetergo.formatting import format_day, format_full_day, format_pattern, format_time, name_channel
 from django_meetergo.languages import get_text_language, use_text_language
 from django_meetergo.models import MeetingType
 from django_meetergo.presentation import widgets
@@ -111,6 +111,12 @@ def meetergo_day(day: object) -> str:
 def meetergo_full_day(day: object) -> str:
     """Return, for example, “Thursday 3 December 2026”."""
     return format_full_day(day) if isinstance(day, date) else ""
+
+
+@register.filter
+def meetergo_date(day: object, pattern: str) -> str:
+    """Return a date in one of Django's patterns, in the language of this app's texts."""
+    return format_pattern(day, pattern) if isinstance(day, date) else ""
 
 
 @register.filter

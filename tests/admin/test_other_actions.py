@@ -54,7 +54,7 @@ def test_a_booking_left_to_staff_is_reconciled_again(superuser, sandbox, book):
 
 def test_a_confirmed_booking_left_to_staff_is_read_again(superuser, sandbox, book):
     """Of a group whose attendee was not known: what the appointment shows now decides."""
-    booking = book("group-class")
+    booking = book(slug="group-class")
     sandbox.sandbox.configure(hide_answers=True)
     Attendee.objects.filter(booking=booking).update(remote_id=None)
     Booking.objects.filter(pk=booking.pk).update(reason="needs_staff", next_at=None)

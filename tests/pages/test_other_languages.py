@@ -32,6 +32,19 @@ def site_language(settings, request):
     return request.param
 
 
+@pytest.fixture(autouse=True)
+def fresh_catalogues(settings):
+    """Forget the catalogues that Django has loaded: they depend on the settings."""
+
+    def forget():
+        translation.trans_real._translations.clear()
+        translation.trans_real._default = None
+
+    forget()
+    yield
+    forget()
+
+
 def open_in_spanish(client, path, **data):
     method = client.post if data else client.get
     return method(path, data or None, headers={"accept-language": "es"})
@@ -87,16 +100,14 @@ def test_a_mail_is_in_one_language(site_language, settings):
 
 def test_a_catalogue_of_the_site_counts(settings, tmp_path):
     """A site that has translated this app's texts gets its own language."""
-    write_catalogue(tmp_path)
-    settings.LOCALE_PATHS = [tmp_path]
-    translation.trans_real._translations.clear()
-    try:
-        with translation.override("es"):
-            assert "diciembre" in format_full_day(datetime(2026, 12, 3, tzinfo=UTC))
-    finally:
-        translation.trans_real._translations.clear()
     with translation.override("es"):
         assert "December" in format_full_day(datetime(2026, 12, 4, tzinfo=UTC))
+    translation.trans_real._translations.clear()
+    write_catalogue(tmp_path)
+    settings.LOCALE_PATHS = [tmp_path]
+
+    with translation.override("es"):
+        assert "diciembre" in format_full_day(datetime(2026, 12, 3, tzinfo=UTC))
 
 
 def write_catalogue(folder: Path) -> None:

@@ -15,7 +15,6 @@ from django_meetergo.services.booking.pending import check_pending
 from django_meetergo.services.booking.reconciliation import reconcile_booking
 from django_meetergo.services.booking.sending import begin_attempt, build_payload, mark_slot_taken
 from django_meetergo.services.booking.watching import watch_closed_booking
-from django_meetergo.testing.factories import HostFactory
 from django_meetergo.visitors import Visitor
 
 pytestmark = pytest.mark.django_db
@@ -565,12 +564,13 @@ def test_a_long_search_keeps_its_lease(meetergo_sandbox, book, monkeypatch, stat
     if state == "unknown":
         kit.fail_next(kind="drop_after")
         kit.fail_next(LIST, "list_lag", times=-1, seconds=100_000)
-    booking = book("team-consultation" if state == "unknown" else "second-opinion")
+    booking = book("intro-call" if state == "unknown" else "second-opinion")
+    if state == "pending":
+        kit.expire(booking)
     if state == "watched":
         Booking.objects.filter(pk=booking.pk).update(state="closed", reason="not_booked")
-    hosts = [HostFactory(remote_id=remote_id) for remote_id in kit.sandbox.state.users]
-    booking.meeting_type.hosts.set(hosts)
-    MeetingType.objects.filter(pk=booking.meeting_type_id).update(host_ids=[one.remote_id for one in hosts])
+    host_ids = list(kit.sandbox.state.users)
+    MeetingType.objects.filter(pk=booking.meeting_type_id).update(host_ids=host_ids)
     monkeypatch.setattr("django_meetergo.clock.time", SlowClock(kit))
     ends, read = [], kit.count_requests("GET *paginated")
 
