@@ -137,7 +137,7 @@ def test_a_booking_is_made_and_shown_at_its_address(front_end, site):
     assert answer.status_code == 201, answer.content
     assert answer["Cache-Control"] == "no-store"
     booked = answer.json()
-    assert (booked["state"], booked["look_again_in"]) == ("confirmed", 5)
+    assert (booked["state"], booked["poll_after_seconds"]) == ("confirmed", 5)
     assert len(site.appointments()) == 1
     shown = front_end.get(answer["Location"])
     assert shown.json() == booked
@@ -205,7 +205,7 @@ def test_a_booking_with_a_lost_answer_is_checked_and_found(front_end, site):
     site.fail_next(kind="drop_after")
     answer = front_end.book(start=start, key=KEY)
     assert (answer.status_code, answer.json()["state"]) == (202, "unknown")
-    assert int(answer["Retry-After"]) == answer.json()["look_again_in"] == 5
+    assert int(answer["Retry-After"]) == answer.json()["poll_after_seconds"] == 5
     assert front_end.book(start=start, key=KEY)["Location"] == answer["Location"]
     found = front_end.post(answer.json()["url"] + "check/")
     assert found.json()["state"] == "confirmed"

@@ -219,7 +219,7 @@ class BookingSerializer(ApiSerializer):
     state = serializers.SerializerMethodField(help_text="`cancelled` after a cancelled confirmation.")
     reason = EnumField("BookingReason", Booking.Reason.values)
     is_open = serializers.BooleanField(help_text="The state can still change without another request.")
-    look_again_in = serializers.SerializerMethodField(
+    poll_after_seconds = serializers.SerializerMethodField(
         help_text="Seconds until this address should be read again; null when nothing will change."
     )
     meeting_type = serializers.CharField(source="meeting_type.slug")
@@ -257,7 +257,7 @@ class BookingSerializer(ApiSerializer):
     def get_page(self, row: Booking) -> str | None:
         return build_page_url(self, links.get_booking_path, row)
 
-    def get_look_again_in(self, row: Booking) -> int | None:
+    def get_poll_after_seconds(self, row: Booking) -> int | None:
         return get_poll_interval(row)
 
     @extend_schema_field(BookedSerializer(allow_null=True))
