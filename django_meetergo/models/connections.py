@@ -16,7 +16,7 @@ def make_salt() -> str:
 
 
 class Connection(models.Model):
-    """What was learnt about the credential of a connection, its salt, and a canary for lost keys."""
+    """What is known about the credential of a connection, its salt, and a canary for lost keys."""
 
     connection = ExactCharField(_("connection"), max_length=64, unique=True, default="default")
     salt = models.CharField(max_length=64, default=make_salt, editable=False)

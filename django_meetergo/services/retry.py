@@ -158,7 +158,7 @@ BOOKING_SEND = RetryPolicy(
 BOOKING_DEFERRED = RetryPolicy(
     delays=(2, 10, 30, 60, 120), give_up_after=15 * MINUTE, then=BOOKING_UNREACHABLE
 )
-#: A booking that tries the next slot it agreed to: losers of one race must not meet in the next.
+#: A booking that tries the next slot it agreed to: bookings that lost one race must not choose the same next slot.
 BOOKING_NEXT_SLOT = RetryPolicy(delays=(15,))
 #: A booking whose answer was lost.
 BOOKING_OUTCOME = OutcomeSchedule()
@@ -203,7 +203,7 @@ CHANGE_POLL = RetryPolicy(
     counter="polls",
     then={"state": AppointmentChange.State.REFUSED, "outcome": "unverified"},
 )
-#: A change that waits for another change of the same appointment to end, which wakes it.
+#: A change that waits for another change of the same appointment to end, which makes it due.
 CHANGE_QUEUED = RetryPolicy(delays=(MINUTE,), jitter=False)
 
 #: A delivery whose appointment could not be read or stored.
@@ -221,7 +221,7 @@ DELIVERY_NOT_FOUND = RetryPolicy(
     then={"state": WebhookDelivery.State.UNCONFIRMED},
 )
 
-#: An event whose receivers have not all taken it. Each receiver is given up by itself.
+#: An event that not all of its receivers have handled. Each receiver is given up by itself.
 EVENT = RetryPolicy(delays=(5, 30, 2 * MINUTE, 10 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR), give_up_after=3 * DAY)
 
 #: A sync that was stopped. It keeps its place, and goes on from there.

@@ -268,8 +268,8 @@ def list_periodic(connection: str, watch: Stopwatch) -> Iterator[tuple[str, Call
     """Return the periodic work of a connection that is due, by name."""
     settings, now = get_settings(), watch.now()
     yield POLL_NAME, partial(poll_availability, connection, watch)
-    learnt, _ = Connection.objects.get_or_create(connection=connection)
-    last_read, interval = learnt.directory_synced_at, settings.DIRECTORY_SYNC_INTERVAL
+    known, _ = Connection.objects.get_or_create(connection=connection)
+    last_read, interval = known.directory_synced_at, settings.DIRECTORY_SYNC_INTERVAL
     if is_over(last_read, interval, now) and is_free(find_last_run(connection, SyncRun.Kind.DIRECTORY), now):
         yield "sync the directory", partial(sync_directory, connection, watch)
     if companies.find_covering(connection):

@@ -63,7 +63,7 @@ def find_blocking_change(change: AppointmentChange) -> AppointmentChange | None:
 
 
 def wait_for_turn(change: AppointmentChange, now: datetime) -> None:
-    """Leave a queued change alone until the change before it ends, which wakes it."""
+    """Leave a queued change alone until the change before it ends, which makes this one due."""
     waiting = AppointmentChange.objects.filter(pk=change.pk, state=State.RECEIVED, lease_token=None)
     waiting.update(next_at=CHANGE_QUEUED.find_next(1, now))
 

@@ -235,7 +235,7 @@ def identify_attendee(
 
 
 def leave_to_staff(change: AppointmentChange, lease: Lease, now: datetime) -> AppointmentChange:
-    """End a change of one place in a group that nothing shows to be the attendee's. Staff are told."""
+    """End a change of one place in a group that nothing shows to be the attendee's. Staff are notified."""
     booking = Booking.objects.filter(attendee=change.attendee).first()
     if booking is not None:
         Booking.objects.filter(pk=booking.pk).update(reason=Booking.Reason.NEEDS_STAFF, next_at=None)

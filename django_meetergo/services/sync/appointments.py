@@ -87,14 +87,14 @@ def list_owners(connection: str) -> list[str]:
 
     An admin may read everybody's. Any other credential, or one that may not say, reads its own list first.
     """
-    learnt = Connection.objects.filter(connection=connection).first()
+    stored = Connection.objects.filter(connection=connection).first()
     mirror = find_mirror(connection)
     known = Host.objects.filter(connection=mirror, missing_since=None)
     # Sorted here, because a database may collate in another order and a resumed run depends on it.
     hosts = sorted(known.values_list("remote_id", flat=True))
-    if learnt and learnt.is_admin and hosts:
+    if stored and stored.is_admin and hosts:
         return hosts
-    if mirror != connection or (learnt and learnt.user_id):
+    if mirror != connection or (stored and stored.user_id):
         return [""]
     return ["", *hosts]
 

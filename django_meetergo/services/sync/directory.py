@@ -75,12 +75,12 @@ def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[
         read_by=run.connection,
         now=now,
     )
-    learnt = {
+    values = {
         "directory_synced_at": now,
         "user_id": acting.id if acting else "",
         "is_admin": bool(acting and acting.is_admin),
     }
-    Connection.objects.update_or_create(connection=run.connection, defaults=learnt)
+    Connection.objects.update_or_create(connection=run.connection, defaults=values)
     renew_version()
     return rows
 
