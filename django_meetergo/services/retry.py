@@ -158,7 +158,7 @@ BOOKING_SEND = RetryPolicy(
 BOOKING_DEFERRED = RetryPolicy(
     delays=(2, 10, 30, 60, 120), give_up_after=15 * MINUTE, then=BOOKING_UNREACHABLE
 )
-#: A booking that tries the next slot it agreed to: bookings that lost one race must not choose the same next slot.
+#: A booking that tries the next slot it agreed to. Bookings that lost one race must not choose the same one.
 BOOKING_NEXT_SLOT = RetryPolicy(delays=(15,))
 #: A booking whose answer was lost.
 BOOKING_OUTCOME = OutcomeSchedule()
