@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 PACKAGE = Path(__file__).resolve().parents[2] / "django_meetergo"
@@ -102,6 +103,11 @@ def read_text(node: ast.AST) -> str:
 
 
 def generate_check_help() -> Iterator[str]:
+    """An entry for each id. Raises ExtensionError unless they are those of the table of checks."""
+    page = (PACKAGE.parent / "docs" / "reference" / "checks.rst").read_text()
+    listed = set(re.findall(r"^_`(meetergo\.[EW]\d{3})`", page, re.MULTILINE))
+    if different := listed ^ {name for name, _, _ in list_checks()}:
+        raise ExtensionError(f"In the code or in checks.rst only: {', '.join(sorted(different))}")
     for name, message, hint in list_checks():
         yield from (f".. _fix-{name}:", "", f"``{name}``", f"   ``{message}``", "", f"   {escape(hint)}", "")
 
