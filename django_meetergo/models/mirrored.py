@@ -36,7 +36,8 @@ class ReadByConnection(Mirrored):
     @property
     def reader(self) -> str:
         """Return the connection whose credential is used for requests about this row."""
-        return self.read_by if self.read_by in list_connection_names() else self.connection
+        chosen: str = self.read_by if self.read_by in list_connection_names() else self.connection
+        return chosen
 
     @property
     def is_connected(self) -> bool:
