@@ -36,8 +36,8 @@ class ReadByConnection(Mirrored):
     @property
     def reader(self) -> str:
         """Return the connection whose credential is used for requests about this row."""
-        name: str = self.read_by if self.read_by in list_connection_names() else self.connection
-        return name
+        chosen: str = self.read_by if self.read_by in list_connection_names() else self.connection
+        return chosen
 
     @property
     def is_connected(self) -> bool:

@@ -20,7 +20,8 @@ from django_meetergo.transactions import write_transaction
 def find_mirror(connection: str) -> str:
     """Return the connection under whose name the rows are stored that a connection reads."""
     known = Connection.objects.filter(connection=connection).exclude(mirror="")
-    return known.values_list("mirror", flat=True).first() or connection
+    mirror: str = known.values_list("mirror", flat=True).first() or connection
+    return mirror
 
 
 def record_company(*, connection: str, company: str) -> str:
@@ -35,18 +36,18 @@ def record_company(*, connection: str, company: str) -> str:
         # All are locked in one order, so that two first syncs choose the same mirror.
         rows = {row.connection: row for row in Connection.objects.select_for_update().order_by("pk")}
         own = rows[connection]
-        if own.mirror and company in {"", own.company}:
-            return str(own.mirror)
+        mirror: str = own.mirror
+        if mirror and company in {"", own.company}:
+            return mirror
         siblings = [
             row
             for row in rows.values()
             if company and row.company == company and is_same_service(row.connection, connection)
         ]
         has_rows = MeetingType.objects.filter(connection=connection).exists()
-        own.mirror = siblings[0].mirror if siblings and not has_rows else connection
-        own.company = company
-        own.save(update_fields=["company", "mirror"])
-    return str(own.mirror)
+        mirror = siblings[0].mirror if siblings and not has_rows else connection
+        Connection.objects.filter(pk=own.pk).update(company=company, mirror=mirror)
+    return mirror
 
 
 def is_same_service(one: str, other: str) -> bool:

@@ -30,7 +30,7 @@ from django_meetergo.services.matching import list_references, match_documents, 
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.attendees import record_remote_ids
 from django_meetergo.services.retry import BOOKING_OUTCOME, BOOKING_REREAD, BOOKING_WATCH, LeaseRenewal
-from django_meetergo.transactions import write_transaction
+from django_meetergo.transactions import run_with_retries, write_transaction
 
 logger = logging.getLogger(__name__)
 State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
@@ -139,9 +139,13 @@ def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -
             raise
         except RemoteError as error:
             return postpone_reread(booking, lease, error, now)
-    with write_transaction():
-        record_document(booking, document, now)
-        Booking.objects.finish(lease, next_at=None, tries=0, polls=0)
+    read, held = document, lease
+
+    def store() -> None:
+        record_document(booking, read, now)
+        Booking.objects.finish(held, next_at=None, tries=0, polls=0)
+
+    run_with_retries(store)
     booking.refresh_from_db()
     is_identified = bool(booking.attendee and booking.attendee.remote_id)
     if booking.meeting_type.is_group and not is_identified:

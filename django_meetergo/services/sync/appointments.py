@@ -44,7 +44,7 @@ from django_meetergo.services.sync.runs import (
     open_run,
     release_when_stopped,
 )
-from django_meetergo.transactions import run_with_retries, write_transaction
+from django_meetergo.transactions import run_with_retries
 
 Kind, State = SyncRun.Kind, SyncRun.State
 PAGE_SIZE = 100
@@ -317,9 +317,12 @@ def sync_appointment(*, appointment: Appointment, client: MeetergoClient, now: d
     except NotFound:
         record_missing(appointment=appointment, now=watch.now())
     else:
-        with write_transaction():
+
+        def store() -> None:
             record_appointment(connection=appointment.connection, document=document, now=watch.now())
             adopt_documents(connection=appointment.connection, documents=[document], now=watch.now())
+
+        run_with_retries(store)
         # An unchanged document is not written, but the time of the read is.
         record_unchanged(appointment=appointment, now=watch.now())
     appointment.refresh_from_db()
