@@ -64,6 +64,7 @@ class Settings:
     SEND_MAIL: bool = True
     ALERT_EMAILS: Sequence[str] = ()  # mailed when a booking needs staff or a connection stops working
     COLOR_SCHEME: Literal["inherit", "light", "dark", "auto"] = "inherit"  # auto: the visitor's system
+    BOOK_AT_MEETERGO: Sequence[str] = ()  # slugs, or "*"
     EMBED_HOSTS: Sequence[str] = ("cal.meetergo.com",)
     CLIENT_IP_HEADER: str | None = None
     RETENTION_DAYS: Mapping[str, int] = field(

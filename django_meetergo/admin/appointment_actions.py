@@ -274,7 +274,14 @@ class ShowLinks(AppointmentAction):
             ]
             admin.log_change(request, row, gettext("Showed the attendees' links"))
         response: HttpResponse = admin.render_page(
-            request, "links.html", title=_("Attendees' links"), shown=shown, back=admin.get_return_url(rows)
+            request,
+            "links.html",
+            title=_("Attendees' links"),
+            notice=_(
+                "Give a link to its attendee only. Whoever has it can reschedule and cancel the appointment."
+            ),
+            shown=shown,
+            back=admin.get_return_url(rows),
         )
         response["Cache-Control"] = "no-store"
         return response

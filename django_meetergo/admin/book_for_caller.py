@@ -115,7 +115,7 @@ class BookForCallerMixin(MeetergoAdmin):
         return self.enter_details(request, meeting_type, length, start)
 
     def find_type(self, key: str) -> MeetingType:
-        bookable = MeetingType.objects.bookable().filter(needs_own_page=False)
+        bookable = MeetingType.objects.bookable_here()
         found = bookable.filter(pk=key).first() if key.isascii() and key.isdigit() and len(key) < 19 else None
         if found is None:
             raise Http404
@@ -123,7 +123,7 @@ class BookForCallerMixin(MeetergoAdmin):
 
     def choose_type(self, request: HttpRequest) -> HttpResponse:
         """List the meeting types, only those of ``host`` if it is given; with a single one, go on."""
-        types = MeetingType.objects.bookable().filter(needs_own_page=False).defer("raw")
+        types = MeetingType.objects.bookable_here().defer("raw")
         key = request.GET.get("host", "")
         if key.isascii() and key.isdigit() and len(key) < 19:
             types = types.filter(hosts=int(key))

@@ -2,22 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo.admin.actions import ActionsMixin, AdminAction, make_action
 from django_meetergo.admin.base import MeetergoAdmin
 from django_meetergo.admin.display import format_age
+from django_meetergo.admin.errors import describe_error
 from django_meetergo.admin.filters import ConnectionFilter
+from django_meetergo.exceptions import MeetergoError
 from django_meetergo.formatting import name_channel
 from django_meetergo.models import Host, MeetingType
 from django_meetergo.presentation.page_urls import parse_link
+from django_meetergo.services.booking.one_time_links import create_one_time_link
+from django_meetergo.services.clients import build_client_of
+
+
+class CreateOneTimeLinks(AdminAction):
+    """Creates a link per meeting type on which one person can book once. Each use is logged."""
+
+    name, permission = "one_time_link", "link"
+    label = _("Copy a one-time link")
+    needs_confirmation = False
+
+    def preview(self, row: MeetingType) -> tuple[bool, str]:
+        if not row.is_bookable:
+            return False, gettext("No change: this meeting type cannot be booked at the moment")
+        return True, gettext("Whoever has the link can book once at meetergo")
+
+    def execute(
+        self, admin: Any, request: HttpRequest, rows: Sequence[Any], form: forms.Form
+    ) -> HttpResponse:
+        shown = []
+        for row in rows:
+            try:
+                url = create_one_time_link(meeting_type=row, client=build_client_of(row, "write"))
+            except (MeetergoError, ImproperlyConfigured) as error:
+                text = gettext("not done. %(why)s") % {"why": describe_error(error)}
+                messages.error(request, f"{row}: {text}")
+                continue
+            shown.append(("", row, url))
+            admin.log_change(request, row, gettext("Created a one-time link"))
+        if not shown:
+            return HttpResponseRedirect(admin.get_return_url(rows))
+        response: HttpResponse = admin.render_page(
+            request,
+            "links.html",
+            title=_("One-time links"),
+            notice=_("One person can book once with each link. An unused link lapses after 30 days."),
+            shown=shown,
+            back=admin.get_return_url(rows),
+        )
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+MEETING_TYPE_ACTIONS = (CreateOneTimeLinks(),)
 
 
 class DirectoryAdmin(MeetergoAdmin):
@@ -35,7 +86,9 @@ class DirectoryAdmin(MeetergoAdmin):
 
 
 @admin.register(MeetingType)
-class MeetingTypeAdmin(DirectoryAdmin):
+class MeetingTypeAdmin(DirectoryAdmin, ActionsMixin):
+    admin_actions = MEETING_TYPE_ACTIONS
+    actions = [make_action(action) for action in MEETING_TYPE_ACTIONS]
     site_fields = ("calculation_method",)
     ordering = ("name", "pk")
     list_display = (
@@ -69,6 +122,9 @@ class MeetingTypeAdmin(DirectoryAdmin):
             {"classes": ("collapse",), "fields": ("connection", "remote_id", "host_ids", "queue_id")},
         ),
     )  # fmt: skip
+
+    def has_link_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.is_permitted(request, "link", obj)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)

@@ -11,7 +11,7 @@ from django_meetergo.conf import SETTING_NAME, get_settings, list_connection_nam
 
 
 def check_form_slugs() -> Iterator[CheckMessage]:
-    """Warn about forms for meeting types that do not exist."""
+    """Warn about settings for meeting types that do not exist."""
     from django_meetergo.models import MeetingType
 
     rows = MeetingType.objects.order_by("slug").values_list("slug", "connection", "raw__slug")
@@ -21,6 +21,13 @@ def check_form_slugs() -> Iterator[CheckMessage]:
             yield make_warning(
                 "W011",
                 f'{SETTING_NAME}["FORMS"]["{slug}"] is for a meeting type that this site does not have.',
+                f"The slugs are, with connection and slug at meetergo: {', '.join(known.values())}.",
+            )
+    for slug in set(get_settings().BOOK_AT_MEETERGO) - {"*"} if known else ():
+        if slug not in known:
+            yield make_warning(
+                "W011",
+                f'{SETTING_NAME}["BOOK_AT_MEETERGO"] names "{slug}", which is no meeting type of this site.',
                 f"The slugs are, with connection and slug at meetergo: {', '.join(known.values())}.",
             )
 

@@ -7,9 +7,12 @@ from django.db import models
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.conf import list_connection_names
+from django_meetergo.conf import get_settings, list_connection_names
 from django_meetergo.fields import ExactCharField
 from django_meetergo.models.mirrored import Mirrored, ReadByConnection
+
+#: Stands for all meeting types in ``BOOK_AT_MEETERGO``.
+EVERY_SLUG = "*"
 
 
 class Host(Mirrored):
@@ -58,6 +61,15 @@ class MeetingTypeQuerySet(models.QuerySet["MeetingType"]):
         connected = models.Q(connection__in=names) | models.Q(read_by__in=names)
         return self.filter(connected, enabled=True, missing_since=None)
 
+    def bookable_here(self) -> MeetingTypeQuerySet:
+        """Return bookable meeting types whose pages do not lead to meetergo's own page.
+
+        ``MeetingType.objects.bookable_here().order_by("name")``
+        """
+        chosen = get_settings().BOOK_AT_MEETERGO
+        rows = self.bookable().filter(needs_own_page=False).exclude(slug__in=chosen)
+        return rows.none() if EVERY_SLUG in chosen else rows
+
 
 class MeetingType(ReadByConnection):
     """A type of appointment that attendees can book. Durations are minutes."""
@@ -104,6 +116,7 @@ class MeetingType(ReadByConnection):
         verbose_name = _("meeting type")
         verbose_name_plural = _("meeting types")
         ordering = ["name", "pk"]
+        permissions = [("link_meetingtype", "Can create one-time booking links")]
         constraints = [
             models.UniqueConstraint(fields=["connection", "remote_id"], name="meetergo_meetingtype_remote")
         ]
@@ -114,6 +127,12 @@ class MeetingType(ReadByConnection):
     def get_absolute_url(self) -> str:
         """Return the path of the page where this type is booked."""
         return reverse("meetergo:book", args=[self.slug])
+
+    @property
+    def is_booked_at_meetergo(self) -> bool:
+        """Whether its pages lead to meetergo's: it needs that, or ``BOOK_AT_MEETERGO`` names it."""
+        chosen = get_settings().BOOK_AT_MEETERGO
+        return self.needs_own_page or self.slug in chosen or EVERY_SLUG in chosen
 
     @property
     def durations(self) -> list[int]:

@@ -137,7 +137,7 @@ def render_booking_part(widget: WidgetContext, number: int, heading_level: int) 
         **describe_widget(number, heading_level),
     }
     sources: Sequence[Source] = ()
-    if widget.meeting_type.needs_own_page:
+    if widget.meeting_type.is_booked_at_meetergo:
         context["link"] = parse_link(widget.meeting_type.booking_url)
     elif not widget.is_unavailable:
         context |= describe_times(widget)

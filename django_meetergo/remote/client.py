@@ -117,6 +117,11 @@ class MeetergoClient:
         """``GET /v4/queue/{id}``: the hosts of a round-robin meeting type. [docs]"""
         return _parse(self._get("/v4/queue/{id}", ids={"id": queue_id}), payloads.parse_queue)
 
+    def create_one_time_link(self, meeting_type_id: str) -> str:
+        """``POST /v4/one-time-booking-link/create/{id}``: the address of a new link. [mcp]"""
+        route = "/v4/one-time-booking-link/create/{id}"
+        return _parse(self._call("POST", route, ids={"id": meeting_type_id}), payloads.parse_one_time_link)
+
     # Availability and bookings
 
     def get_booking_availability(

@@ -27,7 +27,7 @@ from django_meetergo.models import (
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability import slots
 from django_meetergo.services.availability.store import SlotList
-from django_meetergo.services.booking import book
+from django_meetergo.services.booking import book, one_time_links
 from django_meetergo.services.booking.book import AttendeeData
 from django_meetergo.services.changes import requests
 from django_meetergo.services.clients import build_client, ensure_client_of, find_client_of
@@ -37,6 +37,7 @@ __all__ = [
     "AttendeeData",
     "book_appointment",
     "cancel_appointment",
+    "create_one_time_link",
     "handoff_appointment",
     "list_slots",
     "reschedule_appointment",
@@ -237,6 +238,25 @@ def handoff_appointment(
         send=send,
         client=_choose_client_of(client, appointment),
         now=now or timezone.now(),
+    )
+
+
+def create_one_time_link(*, meeting_type: MeetingType | str, client: MeetergoClient | None = None) -> str:
+    """Create a link on which one person can book this meeting type once, at meetergo; return its address.
+
+    ``meeting_type`` is an instance or a slug. An unused link lapses after 30 days. Each call creates another
+    link, so do not call it while rendering a page.
+
+    Raises ``InvalidRequest`` for an unknown slug, ``MeetingTypeUnavailable``, and ``RemoteError`` when
+    meetergo does not answer.
+
+    ::
+
+        address = create_one_time_link(meeting_type="intro-call")
+    """
+    meeting_type = _get_meeting_type(meeting_type)
+    return one_time_links.create_one_time_link(
+        meeting_type=meeting_type, client=client or build_client_of(meeting_type, "write")
     )
 
 

@@ -172,7 +172,7 @@ def list_own_reasons(meeting_type: MeetingType, day: date, zone: ZoneInfo, now: 
         yield _("meetergo no longer lists this meeting type.")
     if not meeting_type.enabled:
         yield _("The meeting type is switched off at meetergo.")
-    if meeting_type.needs_own_page:
+    if meeting_type.is_booked_at_meetergo:
         yield _("It can only be booked on meetergo's own page.")
     if not meeting_type.host_ids and not meeting_type.queue_id:
         yield _("Neither a host nor a queue is known for it: run meetergo_sync.")

@@ -65,7 +65,7 @@ def check_bookable(request: HttpRequest, meeting_type: MeetingType) -> HttpRespo
     """Return the page to show instead if the meeting type cannot be booked on this site, else None."""
     if not meeting_type.is_bookable:
         return show_unavailable(request, meeting_type)
-    if meeting_type.needs_own_page:
+    if meeting_type.is_booked_at_meetergo:
         link = parse_link(meeting_type.booking_url)
         context = {"meeting_type": meeting_type, "link": link}
         return render_page(request, "meetergo/unavailable.html", context)

@@ -174,6 +174,21 @@ def test_a_type_for_meetergos_own_page_is_linked_as_an_external_page(visitor):
     assert "This link leaves our site." in read(answer)
 
 
+@pytest.mark.parametrize("chosen", [["intro-call"], ["*"]])
+def test_the_site_can_send_visitors_of_a_type_to_meetergo(visitor, settings, chosen):
+    """Its pages lead there and offer no times; a type that is not named is booked here."""
+    settings.MEETERGO = {**settings.MEETERGO, "BOOK_AT_MEETERGO": chosen}
+    answer = visitor.get("/book/intro-call/")
+    assert 'href="https://cal.meetergo.com/praxis-am-lindenhof/intro-call"' in answer.content.decode()
+    assert "This link leaves our site." in read(answer)
+    assert MeetingType.objects.get(slug="intro-call").is_booked_at_meetergo
+    other = read(visitor.get("/book/consultation/"))
+    assert ("This link leaves our site." in other) == (chosen == ["*"])
+    here = set(MeetingType.objects.bookable_here().values_list("slug", flat=True))
+    assert "intro-call" not in here
+    assert ("consultation" in here) == (chosen != ["*"])
+
+
 def test_the_pages_extend_the_sites_base_template(visitor, settings, tmp_path):
     """A base template needs two blocks; the stylesheet is part of the content."""
     (tmp_path / "shop.html").write_text(

@@ -39,7 +39,7 @@ def ensure_bookable(meeting_type: MeetingType) -> None:
     """Raise a problem if the meeting type cannot be booked through this site."""
     if not meeting_type.is_bookable:
         raise Problem(GONE)
-    if meeting_type.needs_own_page:
+    if meeting_type.is_booked_at_meetergo:
         link = parse_link(meeting_type.booking_url)
         members: dict[str, Any] = {"url": link.url} if link else {}
         raise Problem(BOOKED_ELSEWHERE, **members)

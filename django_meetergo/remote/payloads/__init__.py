@@ -40,6 +40,7 @@ from django_meetergo.remote.payloads.directory import (
     parse_host_page,
     parse_meeting_type,
     parse_meeting_types,
+    parse_one_time_link,
     parse_queue,
 )
 from django_meetergo.remote.payloads.reading import ItemList, SkippedItem, build_instant
@@ -92,6 +93,7 @@ __all__ = [
     "parse_host_page",
     "parse_meeting_type",
     "parse_meeting_types",
+    "parse_one_time_link",
     "parse_provisional_page",
     "parse_queue",
     "parse_reschedule_reply",

@@ -121,6 +121,14 @@ def parse_host(document: object) -> HostDocument:
     )
 
 
+def parse_one_time_link(document: object) -> str:
+    """Parse the answer to the creation of a link. Raise ``UnreadableReply`` without its address."""
+    reply = require_object(document, "a one-time link")
+    if not (link := read_link(reply.get("url")) or read_link(reply.get("link"))):
+        raise UnreadableReply("a one-time link without an address")
+    return link
+
+
 def parse_handoff_host(document: object) -> HandoffHost:
     """Parse a colleague. One whose availability is not stated counts as free: meetergo decides."""
     host = parse_host(document)

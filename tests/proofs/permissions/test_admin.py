@@ -57,6 +57,7 @@ ACTIONS = {
     "event_retry": "retry_event",
     "webhookdelivery_replay": "replay_webhookdelivery",
     "connection_sync": "sync_connection",
+    "meetingtype_one_time_link": "link_meetingtype",
 }
 
 #: Additional pages: URL name, and the one permission each needs.

@@ -37,7 +37,7 @@ class MeetingTypeSerializer(ApiSerializer):
     allows_guests = serializers.BooleanField()
     allows_phone_only = serializers.BooleanField()
     booked_elsewhere = serializers.BooleanField(
-        source="needs_own_page", help_text="It can only be booked at `booking_url`."
+        source="is_booked_at_meetergo", help_text="It can only be booked at `booking_url`."
     )
     booking_url = serializers.SerializerMethodField()
     hosts = serializers.SerializerMethodField()
