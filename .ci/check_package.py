@@ -16,6 +16,8 @@ NEEDED = (
     "django_meetergo/py.typed",
     "django_meetergo/migrations/0001_initial.py",
     "django_meetergo/sandbox/__main__.py",
+    "django_meetergo/sandbox/static/sandbox.css",
+    "django_meetergo/sandbox/static/sandbox.js",
     "django_meetergo/static/meetergo/meetergo.css",
     "django_meetergo/static/meetergo/pages.css",
     "django_meetergo/templates/meetergo/book.html",

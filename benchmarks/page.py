@@ -34,8 +34,9 @@ from django_meetergo.models import MeetingType
 from django_meetergo.remote import transport
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.testing.kit import SandboxKit
-from django_meetergo.testing.plugin import BASE_URL, use_sandbox
+from django_meetergo.testing.plugin import use_sandbox
 from django_meetergo.testing.sandbox_adapter import SandboxAdapter
+from django_meetergo.testing.sandboxes import BASE_URL
 
 SLUG = "intro-call"
 PAGE, STATIC, PLAIN = f"/book/{SLUG}/", "/static-page/", "/plain-page/"

@@ -221,7 +221,7 @@ class Deliveries:
                 self.settings.random.shuffle(again)
                 if again == self._sent:
                     again.reverse()
-            self._send_again(again)
+            self.send_again(again)
         return len(again)
 
     def resend(self, delivery_id: int, *, copies: int = 1) -> None:
@@ -229,14 +229,16 @@ class Deliveries:
         with self._condition:
             if (found := self._history.get(delivery_id)) is None:
                 raise ValueError(f"There is no delivery {delivery_id} among the last {MAX_HISTORY}.")
-            self._send_again([found] * copies)
+            self.send_again([found] * copies)
 
-    def _send_again(self, again: list[Delivery]) -> None:
-        for old in again:
-            self._pending.append(replace(old, id=self._next_id, attempt=1, due=time.monotonic()))
-            self._next_id += 1
-        self._start_thread()
-        self._condition.notify_all()
+    def send_again(self, deliveries: list[Delivery]) -> None:
+        """Send these deliveries again, each as often as it is listed."""
+        with self._condition:
+            for old in deliveries:
+                self._pending.append(replace(old, id=self._next_id, attempt=1, due=time.monotonic()))
+                self._next_id += 1
+            self._start_thread()
+            self._condition.notify_all()
 
     def send_pending(self) -> list[Entry]:
         """Send everything that is pending, due or not, in this thread. Return the log's entries."""

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.db import connections
+
+from django_meetergo.remote import transport
+from django_meetergo.testing.sandbox_adapter import ClosedAdapter
+
+REAL_HOSTS = ("https://api.meetergo.com", "https://cal.meetergo.com", "https://my.meetergo.com")
 
 
 class OpenTransaction(AssertionError):
     """A request was about to be sent while a transaction was open."""
+
+
+@contextmanager
+def guard_requests() -> Iterator[None]:
+    """Refuse requests to the real service, and requests that are sent inside a transaction."""
+    kept = {host: transport.ADAPTERS.get(host) for host in REAL_HOSTS}
+    transport.ADAPTERS.update({host: ClosedAdapter() for host in REAL_HOSTS})
+    transport.BEFORE_SEND.append(refuse_open_transactions)
+    try:
+        yield
+    finally:
+        transport.BEFORE_SEND.remove(refuse_open_transactions)
+        for host, adapter in kept.items():
+            transport.ADAPTERS.pop(host, None)
+            if adapter is not None:
+                transport.ADAPTERS[host] = adapter
 
 
 def refuse_open_transactions(method: str, route: str) -> None:

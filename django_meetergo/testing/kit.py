@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -12,12 +14,13 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from django.test import Client
+from django.urls import NoReverseMatch
 
 from django_meetergo.cache import cache
 from django_meetergo.conf import DEFAULT_CONNECTION
-from django_meetergo.models import Booking, MeetingType
+from django_meetergo.models import Booking, Host, MeetingType
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.sandbox import bookings, provisional
+from django_meetergo.sandbox import bookings, changes, handoffs, provisional
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.routes import ROUTES
 from django_meetergo.sandbox.scenarios import occupy_slot
@@ -27,18 +30,28 @@ from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.sync import directory
 from django_meetergo.services.webhooks.receive import DEBOUNCE, receive_delivery
-from django_meetergo.services.webhooks.registration import ensure_webhook
+from django_meetergo.services.webhooks.registration import build_endpoint, ensure_webhook
+from django_meetergo.testing.sandbox_adapter import ProcessKilled, SandboxAdapter
 
 BOOK = "POST /v4/booking"
+UNDER_WAY = (Booking.State.RECEIVED, Booking.State.SENDING, Booking.State.UNKNOWN)
 
 
 class SandboxKit:
     """A sandbox whose webhook deliveries wait until a test sends them, and whose clock a test can move."""
 
-    def __init__(self, sandbox: Sandbox, *, base_url: str, live: bool = False) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        *,
+        base_url: str,
+        live: bool = False,
+        adapter: SandboxAdapter | None = None,
+    ) -> None:
         self.sandbox = sandbox
         self.base_url = base_url
         self.live = live
+        self._adapter = adapter
         self._seeded = set(sandbox.state.appointments)
         sandbox.deliveries.transport = self._deliver
         sandbox.deliveries.settings.manual = True
@@ -105,8 +118,38 @@ class SandboxKit:
             occupy_slot(self.sandbox.state, host_id, start, meeting_type_id=meeting_type.remote_id)
 
     def expire_key(self) -> None:
-        """Refuse the credential from now on."""
+        """Refuse the credential from now on, until ``recover()``."""
         self.sandbox.faults.add("*", "expire_key", times=-1)
+
+    def go_down(self, status: int = 503) -> None:
+        """Answer every call with an error from now on, until ``recover()``."""
+        self.sandbox.faults.add("*", "status_before", times=-1, status=status)
+
+    def recover(self) -> None:
+        """Disarm all faults, and forget what the site has learnt from them: permits and the circuit."""
+        self.sandbox.faults.clear()
+        self.reset_rate_limit()
+
+    def refuse_connections(self, times: int = 1) -> None:
+        """Refuse the next connections, so that nothing is sent."""
+        self._get_adapter().refusals = times
+
+    @contextmanager
+    def kill_process(self, *, after_sending: bool = True) -> Iterator[None]:
+        """Run the block until its next request; go on behind it, as the next process would.
+
+        The request was carried out and its answer is lost, or with ``after_sending=False`` never sent.
+        Raises ``AssertionError`` if the block sends nothing.
+        """
+        self._get_adapter().kill_point = "after" if after_sending else "before"
+        with suppress(ProcessKilled):
+            yield
+            raise AssertionError("The block sent no request, so the process was not killed.")
+
+    def _get_adapter(self) -> SandboxAdapter:
+        if self._adapter is None:
+            raise RuntimeError("This needs a sandbox in the test's process: use meetergo_sandbox.")
+        return self._adapter
 
     def clear_availability(self) -> None:
         """Forget free times, pages, permits and the circuit. Other entries of the cache stay."""
@@ -141,21 +184,72 @@ class SandboxKit:
         """Decline as the host."""
         provisional.decline(self.sandbox.state, booking.provisional_id, reason)
 
+    # What happens at the service without the site
+
+    def book_elsewhere(self, start: datetime, slug: str = "intro-call") -> Any:
+        """Book at the service for another person, who is mailed; return the sandbox's appointment."""
+        meeting_type = self.meeting_type(slug)
+        host_id = meeting_type.list_host_ids()[0]
+        return occupy_slot(self.sandbox.state, host_id, start, meeting_type_id=meeting_type.remote_id)
+
+    def cancel_elsewhere(self, appointment: Any, *, attendee_id: str | None = None) -> None:
+        """Cancel as the host; with ``attendee_id``, remove that attendee of a group.
+
+        ``appointment`` is one of the sandbox's, or a row of the site.
+        """
+        state = self.sandbox.state
+        found = state.appointments[self._get_remote_id(appointment)]
+        changes.cancel(
+            state, found, source="host", by=None, attendee_id=attendee_id, everyone=attendee_id is None
+        )
+
+    def move_elsewhere(self, appointment: Any, start: datetime) -> None:
+        """Move as the host."""
+        state = self.sandbox.state
+        changes.move(state, state.appointments[self._get_remote_id(appointment)], start)
+
+    def hand_over(self, appointment: Any, host: Host) -> None:
+        """Give an appointment to another host, who must be free."""
+        state = self.sandbox.state
+        found = state.appointments[self._get_remote_id(appointment)]
+        handoffs.hand_over(state, found, host.remote_id)
+
+    def delete_elsewhere(self, appointment: Any) -> None:
+        """Remove an appointment as if it had never existed. No webhook is sent."""
+        self.sandbox.state.delete_appointment(self._get_remote_id(appointment))
+
+    def _get_remote_id(self, appointment: Any) -> str:
+        return str(getattr(appointment, "remote_id", None) or appointment.id)
+
     # Webhooks
 
     def register_webhook(self) -> None:
         """Register the site's webhook endpoint at the sandbox."""
-        ensure_webhook(connection=DEFAULT_CONNECTION, client=self.client("sync"))
+        try:
+            ensure_webhook(connection=DEFAULT_CONNECTION, client=self.client("sync"))
+        except NoReverseMatch as error:
+            raise AssertionError(
+                'The site has no webhook endpoint: add path("book/", include("django_meetergo.urls")) '
+                "to ROOT_URLCONF."
+            ) from error
+
+    def lose_deliveries(self) -> int:
+        """Drop the pending deliveries; return how many were lost."""
+        return self.sandbox.deliveries.drop_pending()
+
+    def forge_delivery(self, **document: Any) -> int:
+        """Send a document to the site's endpoint that meetergo never sent; return the answer's status."""
+        return self._deliver(build_endpoint(DEFAULT_CONNECTION), json.dumps(document).encode())
 
     def deliver(self, *, duplicate: int = 1, shuffle: bool = False) -> int:
         """Send the pending deliveries to the site, and return how many answers were 2xx."""
         deliveries = self.sandbox.deliveries
         if shuffle:
             deliveries.shuffle()
+        first = deliveries.list_pending()
         entries = deliveries.send_pending()
-        for _ in range(duplicate - 1):
-            deliveries.replay()
-            entries += deliveries.send_pending()
+        deliveries.send_again(first * (duplicate - 1))
+        entries += deliveries.send_pending()
         return sum(200 <= entry.get("status", 0) < 300 for entry in entries)
 
     def reread_all(self) -> None:
@@ -181,6 +275,19 @@ class SandboxKit:
         while found := scheduler.run_due(now, periodic=periodic and not done):
             done = {name: done.get(name, 0) + found.get(name, 0) for name in {*done, *found}}
         return done
+
+    def settle(self, *, rounds: int = 30) -> None:
+        """Move the clock and do what is due until no booking is under way.
+
+        Bookings that wait for somebody's confirmation or for staff stay. Raises ``AssertionError`` if others
+        are left after ``rounds`` minutes.
+        """
+        for _ in range(rounds):
+            self.run_due(after=60, periodic=True)
+            left = Booking.objects.filter(state__in=UNDER_WAY).exclude(reason=Booking.Reason.NEEDS_STAFF)
+            if not left.exists():
+                return
+        raise AssertionError(f"After {rounds} minutes {left.count()} bookings are still under way.")
 
     # The state of the service
 

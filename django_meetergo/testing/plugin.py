@@ -10,92 +10,75 @@ import pytest
 if TYPE_CHECKING:
     from django_meetergo.testing.kit import SandboxKit
 
-BASE_URL = "http://meetergo.sandbox"
-REAL_HOSTS = ("https://api.meetergo.com", "https://cal.meetergo.com", "https://my.meetergo.com")
+INSTALL = "pip install 'django-meetergo[testing]'"
 
 
 @pytest.fixture
-def meetergo_sandbox(settings: Any) -> Iterator[SandboxKit]:
+def meetergo_sandbox(request: pytest.FixtureRequest) -> Iterator[SandboxKit]:
     """Return a sandbox of the service in this process: without sockets, with a clock that can be moved."""
-    from django_meetergo.remote import transport
-    from django_meetergo.sandbox.app import Sandbox
-    from django_meetergo.testing.kit import SandboxKit
-    from django_meetergo.testing.sandbox_adapter import SandboxAdapter
+    settings = get_site_settings(request)
+    from django_meetergo.testing.sandboxes import BASE_URL, serve_in_process
 
-    sandbox = Sandbox(rate_limit=False)
     use_sandbox(settings, BASE_URL)
-    transport.ADAPTERS[BASE_URL] = SandboxAdapter(sandbox.wsgi)
-    kit = SandboxKit(sandbox, base_url=BASE_URL)
-    sleep, transport.sleep = transport.sleep, lambda seconds: kit.travel(seconds=seconds)
-    try:
-        kit.clear_availability()
+    with serve_in_process() as kit:
         yield kit
-    finally:
-        transport.sleep = sleep
-        del transport.ADAPTERS[BASE_URL]
-        sandbox.close()
 
 
 @pytest.fixture
-def live_meetergo_sandbox(settings: Any) -> Iterator[SandboxKit]:
+def live_meetergo_sandbox(request: pytest.FixtureRequest) -> Iterator[SandboxKit]:
     """Return a sandbox behind a real socket on 127.0.0.1."""
-    from django_meetergo.sandbox import server
-    from django_meetergo.sandbox.app import Sandbox
+    settings = get_site_settings(request)
     from django_meetergo.testing.kit import SandboxKit
+    from django_meetergo.testing.sandboxes import serve_on_socket
 
-    sandbox = Sandbox(rate_limit=False)
-    running = server.start(sandbox)
-    use_sandbox(settings, running.url)
-    try:
-        kit = SandboxKit(sandbox, base_url=running.url, live=True)
+    with serve_on_socket() as (sandbox, url):
+        use_sandbox(settings, url)
+        kit = SandboxKit(sandbox, base_url=url, live=True)
         kit.clear_availability()
         yield kit
-    finally:
-        running.stop()
-        sandbox.close()
+
+
+def get_site_settings(request: pytest.FixtureRequest) -> Any:
+    """Return the fixture ``settings``. Fail the test with what is missing in a project without it."""
+    if problem := find_missing(request.config):
+        pytest.fail(f"{request.fixturename} needs {problem}", pytrace=False)
+    return request.getfixturevalue("settings")
+
+
+def find_missing(config: pytest.Config) -> str | None:
+    """Return what a project lacks to use a sandbox, and how to add it; None if nothing is missing."""
+    if not config.pluginmanager.hasplugin("django"):
+        return f"pytest-django: {INSTALL}"
+    from django.apps import apps
+    from django.conf import settings
+
+    if not settings.configured:
+        return (
+            'the site\'s settings: set DJANGO_SETTINGS_MODULE = "yoursite.settings" in the pytest section of '
+            "pyproject.toml or pytest.ini"
+        )
+    if not apps.is_installed("django_meetergo"):
+        return 'the app: add "django_meetergo" to INSTALLED_APPS'
+    return None
 
 
 def use_sandbox(settings: Any, base_url: str) -> None:
     """Point ``MEETERGO`` at a sandbox. Background work runs when the test calls ``run_due()``."""
-    from django_meetergo.sandbox.seed import ADMIN_TOKEN
+    from django_meetergo.testing.sandboxes import build_settings
 
-    settings.MEETERGO = {
-        "SITE_URL": "https://site.example",
-        "WEBHOOK_TOKENS": ["a-token-that-only-this-test-knows"],
-        **getattr(settings, "MEETERGO", {}),
-        # Tests send more requests in a minute than a site does.
-        "REQUESTS_PER_MINUTE": 600,
-        # Tests fill in forms faster, and book more often, than visitors do.
-        "MIN_FILL_SECONDS": 0,
-        "MAX_BOOKINGS_PER_HOUR": 0,
-        "MAX_CHANGES_PER_HOUR": 0,
-        "API_KEY": ADMIN_TOKEN,
-        "USER_ID": "",
-        "BASE_URL": base_url,
-        "SANDBOX": True,
-        "BACKGROUND": "cron",
-    }
+    settings.MEETERGO = build_settings(getattr(settings, "MEETERGO", {}), base_url)
 
 
 @pytest.fixture(autouse=True)
-def _meetergo_guards(request: pytest.FixtureRequest) -> Iterator[None]:
+def _meetergo_guards() -> Iterator[None]:
     """Refuse requests to the real service, and requests that are sent inside a transaction."""
     if not is_django_ready():
         yield
         return
-    from django_meetergo.remote import transport
-    from django_meetergo.testing.guards import refuse_open_transactions
-    from django_meetergo.testing.sandbox_adapter import ClosedAdapter
+    from django_meetergo.testing.guards import guard_requests
 
-    closed = {host: ClosedAdapter() for host in REAL_HOSTS}
-    transport.ADAPTERS.update(closed)
-    transport.BEFORE_SEND.append(refuse_open_transactions)
-    try:
+    with guard_requests():
         yield
-    finally:
-        transport.BEFORE_SEND.remove(refuse_open_transactions)
-        for host in closed:
-            transport.ADAPTERS.pop(host, None)
 
 
 def is_django_ready() -> bool:

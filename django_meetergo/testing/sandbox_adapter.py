@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import HTTPHeaderDict, HTTPResponse
-from urllib3.exceptions import ProtocolError
+from urllib3.exceptions import NewConnectionError, ProtocolError
 
 from django_meetergo.sandbox.faults import ConnectionClosed, ConnectionStalled
 
@@ -19,18 +19,34 @@ class RefusedHost(AssertionError):
     """A test was about to call a real host."""
 
 
+class ProcessKilled(BaseException):
+    """Stands for the end of the process. No handler of ``Exception`` catches it."""
+
+
 class SandboxAdapter(BaseAdapter):
     """A transport adapter that answers from a WSGI callable, as the network would."""
 
     def __init__(self, wsgi: Any) -> None:
         super().__init__()
         self.wsgi = wsgi
+        #: How many of the next connections are refused, so that nothing is sent.
+        self.refusals = 0
+        #: Whether the process "dies" at the next request: ``before`` it is sent, or ``after`` it was
+        #: carried out and before its answer is read.
+        self.kill_point = ""
         self._builder = HTTPAdapter()
 
     def send(  # type: ignore[override]
         self, request: requests.PreparedRequest, **kwargs: Any
     ) -> requests.Response:
         """Return the response, or raise what ``requests`` raises for a closed or stalled connection."""
+        if self.refusals:
+            self.refusals -= 1
+            refused = NewConnectionError(None, "the connection was refused")  # type: ignore[arg-type]
+            raise requests.ConnectionError(refused, request=request) from refused
+        kill_point, self.kill_point = self.kill_point, ""
+        if kill_point == "before":
+            raise ProcessKilled
         try:
             status, headers, body = call_wsgi(self.wsgi, request)
         except ConnectionStalled as stalled:
@@ -38,6 +54,8 @@ class SandboxAdapter(BaseAdapter):
         except ConnectionClosed as closed:
             aborted = ProtocolError("the sandbox closed the connection", ConnectionResetError())
             raise requests.ConnectionError(aborted, request=request) from closed
+        if kill_point:
+            raise ProcessKilled
         raw = HTTPResponse(
             body=io.BytesIO(body), headers=HTTPHeaderDict(headers), status=status, preload_content=False
         )

@@ -62,3 +62,21 @@ def test_resetting_the_rate_limit_frees_the_permits_and_closes_the_circuit(meete
     client.rate_limiter.acquire("write")
     client.rate_limiter.acquire("write")
     assert not client.circuit.is_open
+
+
+def test_a_delivery_is_sent_as_often_as_asked(meetergo_sandbox):
+    """Not twice as often with each repeat."""
+    meetergo_sandbox.register_webhook()
+    meetergo_sandbox.book_elsewhere(meetergo_sandbox.list_free_starts()[0])
+    assert meetergo_sandbox.deliver(duplicate=5) == 5
+
+
+def test_a_process_that_sends_nothing_is_not_killed(meetergo_sandbox):
+    """Otherwise the test that expects it proves nothing."""
+    with pytest.raises(AssertionError, match="sent no request"), meetergo_sandbox.kill_process():
+        pass
+
+
+def test_a_socket_cannot_be_killed_like_a_process(live_meetergo_sandbox):
+    with pytest.raises(RuntimeError, match="use meetergo_sandbox"):
+        live_meetergo_sandbox.refuse_connections()
