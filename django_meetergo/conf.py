@@ -60,6 +60,7 @@ class Settings:
     MAX_BOOKINGS_PER_HOUR: int = 10
     MAX_CHANGES_PER_HOUR: int = 5
     MIN_FILL_SECONDS: float = 2
+    CALENDAR_ALARM_MINUTES: int = 60  # before the appointment, in calendar files; 0: no alarm
     SEND_MAIL: bool = True
     ALERT_EMAILS: Sequence[str] = ()  # mailed when a booking needs staff or a connection stops working
     COLOR_SCHEME: str = "inherit"  # or "light", "dark", "auto" (follow the visitor's system)

@@ -13,10 +13,10 @@ from django.core.mail import EmailMessage
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
-from django.utils.formats import date_format
 
 from django_meetergo import links
 from django_meetergo.conf import get_settings
+from django_meetergo.formatting import format_full_moment
 from django_meetergo.models import Booking, Event
 
 Kind, Reason = Event.Kind, Booking.Reason
@@ -112,7 +112,7 @@ def build_alert_context(event: Event) -> dict[str, object]:
     since = datetime.fromisoformat(event.data["since"]) if "since" in event.data else event.created_at
     return {
         "connection": event.connection,
-        "since": date_format(timezone.localtime(since), "DATETIME_FORMAT"),
+        "since": format_full_moment(since, timezone.get_current_timezone()),
         "reference": booking.reference if booking else "",
         "meeting_type": booking.meeting_type if booking else None,
         "when": describe_start(booking) if booking else "",
@@ -133,4 +133,4 @@ def get_admin_url(booking: Booking) -> str:
 def describe_start(booking: Booking) -> str:
     """Return the date, the time and the zone of the start, in the active language and zone."""
     local = timezone.localtime(booking.start)
-    return f"{date_format(local, 'l j F Y, H:i')} ({local:%Z})"
+    return f"{format_full_moment(local, timezone.get_current_timezone())} ({local:%Z})"

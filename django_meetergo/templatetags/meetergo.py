@@ -20,7 +20,13 @@ from django.utils.safestring import SafeString
 
 from django_meetergo import embed, links
 from django_meetergo.conf import get_settings
-from django_meetergo.formatting import format_day, format_full_day, format_time, name_channel
+from django_meetergo.formatting import (
+    format_abbreviated_day,
+    format_day,
+    format_full_day,
+    format_time,
+    name_channel,
+)
 from django_meetergo.models import Attendee, MeetingType
 from django_meetergo.presentation import widgets
 from django_meetergo.presentation.tag_errors import report_tag_error
@@ -31,7 +37,8 @@ register = template.Library()
 STYLESHEETS = ("meetergo/meetergo.css", "meetergo/pages.css")
 #: The same rules in the cascade layer ``meetergo``.
 LAYERED_STYLESHEETS = ("meetergo/meetergo-layered.css", "meetergo/pages-layered.css")
-SCRIPT = "meetergo/meetergo.js"
+#: Their scripts.
+SCRIPTS = ("meetergo/meetergo.js", "meetergo/pages.js")
 #: Pages whose URL is a secret: no script of another site may run there.
 TOKEN_PAGES = frozenset({"outcome", "manage", "reschedule", "cancel", "ics"})
 
@@ -43,9 +50,9 @@ TOKEN_PAGES = frozenset({"outcome", "manage", "reschedule", "cancel", "ics"})
 def meetergo_assets(
     context: template.Context, *, whole: object = True, layered: object = False
 ) -> SafeString:
-    """Render the stylesheets and the script, with the request's CSP nonce if a middleware has set one.
+    """Render the stylesheets and the scripts, with the request's CSP nonce if a middleware has set one.
 
-    ``whole=False`` leaves out the stylesheet of the pages; the widget and the next free times do not need it.
+    ``whole=False`` leaves out those of the pages; the widget and the next free times do not need them.
     ``layered=True`` puts the rules into the cascade layer ``meetergo``, so that every rule of the site wins.
     """
     nonce = render_nonce(get_nonce(context.get("request")))
@@ -55,8 +62,12 @@ def meetergo_assets(
         '<link rel="stylesheet" href="{}"{}>',
         [(static(sheet), nonce) for sheet in (sheets if whole else sheets[:1])],
     )
-    script = format_html('<script type="module" src="{}"{}></script>', static(SCRIPT), nonce)
-    return styles + script
+    scripts = format_html_join(
+        "",
+        '<script type="module" src="{}"{}></script>',
+        [(static(script), nonce) for script in (SCRIPTS if whole else SCRIPTS[:1])],
+    )
+    return styles + scripts
 
 
 @register.simple_tag
@@ -83,6 +94,12 @@ def get_nonce(request: Any) -> str:
 def meetergo_day(day: date) -> str:
     """Return, for example, “Thursday 3 December”."""
     return format_day(day)
+
+
+@register.filter
+def meetergo_short_day(day: date) -> str:
+    """Return, for example, “Thu 3 Dec”."""
+    return format_abbreviated_day(day)
 
 
 @register.filter
