@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, tzinfo
@@ -194,6 +195,18 @@ def describe_at_host(local: datetime, local_end: datetime, host_zone: ZoneInfo, 
     if host_name:
         return gettext("%(day)s, %(span)s in %(place)s, where %(host)s is") % values
     return gettext("%(day)s, %(span)s in %(place)s") % values
+
+
+#: What mail programs turn into links.
+LINK_PATTERN = re.compile(r"://|@|\bwww\.|[^\W_]{2,}\.[^\W\d_]{2,}", re.IGNORECASE)
+
+
+def has_link(name: str) -> bool:
+    """Return whether a mail program might turn a part of the name into a link.
+
+    A name is printed in mails to an address that anybody may enter, so it must not carry a message's link.
+    """
+    return LINK_PATTERN.search(name) is not None
 
 
 def name_hosts(hosts: Iterable[Host]) -> str:
