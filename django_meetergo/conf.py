@@ -61,7 +61,9 @@ class Settings:
     MAX_BOOKINGS_PER_HOUR: int = 10
     MAX_CHANGES_PER_HOUR: int = 5
     MIN_FILL_SECONDS: float = 2
-    SEND_MAIL: bool = True
+    CALENDAR_ALARM_MINUTES: int = 60  # before the appointment, in calendar files; 0: no alarm
+    SEND_MAIL: Sequence[str] = ("not_booked", "lapsed", "declined", "rebooked", "found_late")
+    SITE_NAME: str = ""  # in mails; without it the host of SITE_URL
     ALERT_EMAILS: Sequence[str] = ()  # mailed when a booking needs staff or a connection stops working
     COLOR_SCHEME: Literal["inherit", "light", "dark", "auto"] = "inherit"  # auto: the visitor's system
     BOOK_AT_MEETERGO: Sequence[str] = ()  # slugs, or "*"
@@ -110,6 +112,8 @@ class RetentionKeys(TypedDict, total=False):
     events: int
 
 
+#: The mails to attendees that SEND_MAIL may name.
+MAILS = frozenset({*Settings.SEND_MAIL, "confirmed", "rescheduled", "cancelled"})
 #: Numbers that must be greater than 0; all others must be 0 or greater.
 POSITIVE = frozenset({
     "REQUESTS_PER_MINUTE", "TIMEOUT", "TIMEOUT_BACKGROUND", "OUTCOME_DEADLINE", "LEASE", "SYNC_INTERVAL",
@@ -186,6 +190,8 @@ def list_problems(given: Any) -> Iterator[tuple[str, str]]:
         yield from list_key_problems(entry, ConnectionKeys, f'["CONNECTIONS"]["{name}"]')
     yield from list_key_problems(given.get("RETENTION_DAYS", {}), RetentionKeys, '["RETENTION_DAYS"]')
     yield from list_rebook_problems(given.get("REBOOK") or {})
+    if unknown := set(given.get("SEND_MAIL", ())) - MAILS:
+        yield '["SEND_MAIL"]', f"has unknown mails: {join(unknown)}; they are {join(MAILS)}"
     yield from list_duration_problems(Settings(**given))
 
 

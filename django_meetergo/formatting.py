@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -13,17 +14,42 @@ from django.utils import dateformat, translation
 from django.utils.translation import gettext, pgettext, pgettext_lazy
 
 from django_meetergo.languages import get_text_language
-from django_meetergo.timezones import find_zone, format_offset, name_place
+from django_meetergo.timezones import find_zone, format_offset, is_offset, name_place
 
 if TYPE_CHECKING:
     from django_meetergo.models import Host
 
 
+#: How Americans write dates and times. Django has no formats with weekdays. Other languages
+#: translate PATTERNS.
+AMERICAN = {
+    "time": "g:i A",
+    "day": "l, F j",
+    "short day": "F j",
+    "full day": "l, F j, Y",
+    "abbreviated day": "D, M j",
+    "abbreviated full day": "D, M j, Y",
+}
+PATTERNS = {
+    "time": pgettext_lazy("time format", "H:i"),
+    "day": pgettext_lazy("date format", "l j F"),
+    "short day": pgettext_lazy("date format", "j F"),
+    "full day": pgettext_lazy("date format", "l j F Y"),
+    "abbreviated day": pgettext_lazy("date format", "D j M"),
+    "abbreviated full day": pgettext_lazy("date format", "D j M Y"),
+}
+
+
+def format_named(what: date | time, name: str) -> str:
+    """Format a date or a time with one of ``PATTERNS``, in the active language."""
+    # "en" and "en-us" are American English in Django; other variants of English write 3 December and 14:30.
+    is_american = get_text_language() in {"en", "en-us"}
+    return format_pattern(what, AMERICAN[name] if is_american else str(PATTERNS[name]))
+
+
 def format_time(moment: datetime) -> str:
     """Format the wall-clock time: “14:30” or “2:30 PM”, as the language prefers."""
-    # "en" and "en-us" are American English in Django; other variants of English write 14:30.
-    clock = "g:i A" if get_text_language() in {"en", "en-us"} else pgettext("time format", "H:i")
-    return format_pattern(moment.time(), clock)
+    return format_named(moment.time(), "time")
 
 
 def format_pattern(what: date | time, pattern: str) -> str:
@@ -49,8 +75,8 @@ def format_hour(hour: int) -> str:
 
 
 def format_day(day: date) -> str:
-    """“Thursday 3 December”"""
-    return format_pattern(day, pgettext("date format", "l j F"))
+    """“Thursday 3 December”, or “Thursday, December 3”"""
+    return format_named(day, "day")
 
 
 def format_weekday(day: date) -> str:
@@ -66,12 +92,23 @@ def name_weekday(number: int, pattern: str = "l") -> str:
 
 def format_short_day(day: date) -> str:
     """“3 December”"""
-    return format_pattern(day, pgettext("date format", "j F"))
+    return format_named(day, "short day")
 
 
 def format_full_day(day: date) -> str:
     """“Thursday 3 December 2026”"""
-    return format_pattern(day, pgettext("date format", "l j F Y"))
+    return format_named(day, "full day")
+
+
+def format_abbreviated_day(day: date) -> str:
+    """“Thu 3 Dec”"""
+    return format_named(day, "abbreviated day")
+
+
+def format_abbreviated_moment(moment: datetime, zone: tzinfo) -> str:
+    """“Thu 3 Dec 2026, 09:30”, in the time zone. For tables."""
+    local = moment.astimezone(zone)
+    return f"{format_named(local.date(), 'abbreviated full day')}, {format_time(local)}"
 
 
 def format_month(day: date) -> str:
@@ -79,15 +116,37 @@ def format_month(day: date) -> str:
     return format_pattern(day, pgettext("date format", "F Y"))
 
 
+def format_months(first: date, last: date) -> str:
+    """“November – December 2026” for a span of days in two months, else “December 2026”"""
+    if (first.year, first.month) == (last.year, last.month):
+        return format_month(first)
+    start = format_pattern(first, "F") if first.year == last.year else format_month(first)
+    return f"{start} – {format_month(last)}"
+
+
+def format_short_month(day: date) -> str:
+    """“Dec”"""
+    return format_pattern(day, "M")
+
+
 def format_span(start: datetime, end: datetime) -> str:
-    """“14:00–14:30”"""
-    return f"{format_time(start)}–{format_time(end)}"
+    """“14:00–14:30”; both with their offsets when the clocks change in between."""
+    if start.utcoffset() == end.utcoffset():
+        return f"{format_time(start)}–{format_time(end)}"
+    return "–".join(f"{format_time(each)} ({format_offset(each)})" for each in (start, end))
 
 
-def format_moment(moment: datetime, zone: ZoneInfo) -> str:
+def format_moment(moment: datetime, zone: tzinfo) -> str:
     """“Thursday 3 December, 09:30”, in the time zone."""
     local = moment.astimezone(zone)
     values = {"day": format_day(local.date()), "time": format_time(local)}
+    return gettext("%(day)s, %(time)s") % values
+
+
+def format_full_moment(moment: datetime, zone: tzinfo) -> str:
+    """“Thursday 3 December 2026, 09:30”, in the time zone."""
+    local = moment.astimezone(zone)
+    values = {"day": format_full_day(local.date()), "time": format_time(local)}
     return gettext("%(day)s, %(time)s") % values
 
 
@@ -113,10 +172,17 @@ def describe_when(
     return When(
         day=format_full_day(local.date()),
         span=format_span(local, local_end),
-        zone=gettext("%(place)s time, %(offset)s")
-        % {"place": name_place(zone), "offset": format_offset(local)},
+        zone=describe_zone(local, zone),
         there=describe_at_host(local, local_end, host_zone, host_name) if host_zone else "",
     )
+
+
+def describe_zone(local: datetime, zone: ZoneInfo) -> str:
+    """“Berlin time, GMT+1”, or “GMT−5” for a zone without a place."""
+    offset = format_offset(local)
+    if is_offset(zone):
+        return offset
+    return gettext("%(place)s time, %(offset)s") % {"place": name_place(zone), "offset": offset}
 
 
 def describe_at_host(local: datetime, local_end: datetime, host_zone: ZoneInfo, host_name: str) -> str:
@@ -137,6 +203,18 @@ def describe_at_host(local: datetime, local_end: datetime, host_zone: ZoneInfo, 
     if host_name:
         return gettext("%(day)s, %(span)s in %(place)s, where %(host)s is") % values
     return gettext("%(day)s, %(span)s in %(place)s") % values
+
+
+#: What mail programs turn into links.
+LINK_PATTERN = re.compile(r"://|@|\bwww\.|[^\W_]{2,}\.[^\W\d_]{2,}", re.IGNORECASE)
+
+
+def has_link(name: str) -> bool:
+    """Return whether a mail program might turn a part of the name into a link.
+
+    A name is printed in mails to an address that anybody may enter, so it must not carry a message's link.
+    """
+    return LINK_PATTERN.search(name) is not None
 
 
 def name_hosts(hosts: Iterable[Host]) -> str:

@@ -86,6 +86,11 @@ def name_place(zone: ZoneInfo) -> str:
     return zone.key.rpartition("/")[2].replace("_", " ")
 
 
+def is_offset(zone: ZoneInfo) -> bool:
+    """Return whether the zone is a fixed offset, such as ``Etc/GMT+5``, whose sign is the other way round."""
+    return zone.key.startswith("Etc/")
+
+
 def format_offset(moment: datetime) -> str:
     """Return the UTC offset of an aware datetime: “GMT+1”, “GMT+5:30”, “GMT”."""
     minutes = round((moment.utcoffset() or timedelta()) / timedelta(minutes=1))
@@ -97,7 +102,9 @@ def format_offset(moment: datetime) -> str:
 
 
 def name_zone(zone: ZoneInfo, moment: datetime) -> str:
-    """“Berlin time (GMT+1)”, with the offset at this moment."""
+    """“Berlin time (GMT+1)”, with the offset at this moment; “GMT−5” for a zone without a place."""
+    if is_offset(zone):
+        return format_offset(moment.astimezone(zone))
     values = {"place": name_place(zone), "offset": format_offset(moment.astimezone(zone))}
     return gettext("%(place)s time (%(offset)s)") % values
 

@@ -13,7 +13,6 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
@@ -28,6 +27,7 @@ from django_meetergo.exceptions import (
     MeetergoError,
     StartNotOffered,
 )
+from django_meetergo.formatting import format_full_day, format_time
 from django_meetergo.models import Booking, MeetingType
 from django_meetergo.presentation.form_token import make_token
 from django_meetergo.presentation.forms import BookingForm
@@ -161,7 +161,7 @@ class BookForCallerMixin(MeetergoAdmin):
         days: dict[date, list[tuple[str, str]]] = {}
         for slot in found.times:
             local = slot.start.astimezone(zone)
-            label = f"{date_format(local, 'H:i')}"
+            label = format_time(local)
             if slot.seats_left is not None:
                 label = gettext("%(time)s (%(seats)d free)") % {"time": label, "seats": slot.seats_left}
             days.setdefault(local.date(), []).append((slot.start.isoformat(), label))
@@ -175,7 +175,7 @@ class BookForCallerMixin(MeetergoAdmin):
             first=first,
             earlier=max(first - timedelta(days=DAYS_PER_PAGE), today) if first > today else None,
             later=first + timedelta(days=DAYS_PER_PAGE),
-            days=list(days.items()),
+            days=[(format_full_day(day), times) for day, times in days.items()],
             failed=found.failed,
             stale=found.stale,
             zone=zone,

@@ -9,12 +9,12 @@ from typing import Any
 from django.db import models
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timesince import timesince
 from django.utils.translation import gettext
 
+from django_meetergo.formatting import format_abbreviated_moment
 from django_meetergo.timezones import find_zone
 
 
@@ -25,13 +25,13 @@ def midnight(day: date) -> datetime:
 
 def format_moment(moment: datetime | None) -> str:
     """Return weekday, date and time in the current time zone; a dash for None."""
-    return date_format(timezone.localtime(moment), "D, j M Y, H:i") if moment else "–"
+    return format_abbreviated_moment(moment, timezone.get_current_timezone()) if moment else "–"
 
 
 def format_moment_in_zone(moment: datetime, zone_name: str) -> str:
     """Return the moment in the attendee's time zone; an empty string when the zone is unknown."""
     zone = find_zone(zone_name)
-    return f"{date_format(moment.astimezone(zone), 'D, j M Y, H:i')} ({zone.key})" if zone else ""
+    return f"{format_abbreviated_moment(moment, zone)} ({zone.key})" if zone else ""
 
 
 def format_age(moment: datetime | None) -> str:

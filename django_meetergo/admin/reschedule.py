@@ -8,10 +8,10 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo.formatting import format_full_day, format_time
 from django_meetergo.models import Appointment
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.clients import build_client_of
@@ -44,8 +44,8 @@ def group_starts(starts: Iterable[datetime]) -> list[tuple[str, list[tuple[str, 
     days: dict[str, list[tuple[str, str]]] = {}
     for start in starts:
         local = timezone.localtime(start)
-        label = f"{date_format(local, 'H:i')} ({format_offset(local)})"
-        days.setdefault(date_format(local, "l, j F Y"), []).append((start.isoformat(), label))
+        label = f"{format_time(local)} ({format_offset(local)})"
+        days.setdefault(format_full_day(local.date()), []).append((start.isoformat(), label))
     return list(days.items())
 
 

@@ -10,9 +10,9 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from django_meetergo.formatting import has_link
 from django_meetergo.services.booking.validation import (
     MAX_GUESTS,
-    has_link,
     is_email_address,
     list_guests,
 )

@@ -27,7 +27,8 @@ from django_meetergo.services.changes.requests import MAX_REASON
 from django_meetergo.timezones import find_zone
 
 REBOOK_FIELD = _(
-    "If this time has just gone, book the nearest free time for me, at most %(days)s days earlier or later"
+    "If this time is no longer free, book the nearest free time for me, "
+    "at most %(days)s days earlier or later"
 )
 #: Bytes of JSON that fit into a cookie once they are encrypted.
 MAX_COOKIE_BYTES = 2800
@@ -77,7 +78,7 @@ class BookingForm(forms.Form):
         error_messages={"invalid_choice": _("This place is no longer offered. Choose another one.")},
     )
     other_emails = AddressesField(
-        label=_("Other people to invite (optional)"),
+        label=_("Invite other people (optional)"),
         help_text=_("One e-mail address per line, at most five."),
         max_length=2000,
         required=False,
@@ -170,6 +171,8 @@ class BookingForm(forms.Form):
             email.help_text = _("An e-mail address or a phone number is enough.")
         elif "channel" not in self.fields and self.only_channel in NEEDS_PHONE:
             phone.label, phone.required = _("Phone number"), True
+        elif not NEEDS_PHONE.isdisjoint(self.meeting_type.allowed_channels):
+            phone.help_text = _("We need it only if you choose a phone call.")
 
     def add_privacy_consent(self) -> None:
         url = get_settings().PRIVACY_URL
@@ -267,8 +270,9 @@ class BookingForm(forms.Form):
             has_no_error = not self.errors.get("email") and not self.errors.get("phone")
             if has_no_error and not data.get("email") and not data.get("phone"):
                 for name in ("email", "phone"):
-                    self.add_error(name, _("Give an e-mail address or a phone number."))
+                    self.add_error(name, _("Enter an e-mail address or a phone number."))
         elif data.get("channel") in NEEDS_PHONE and "phone" in data and not data["phone"]:
+            self.fields["phone"].label = _("Phone number")
             self.add_error("phone", _("Enter your phone number"))
 
     def check_place(self, data: dict[str, Any]) -> None:

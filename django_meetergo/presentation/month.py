@@ -10,16 +10,26 @@ from zoneinfo import ZoneInfo
 from django.utils import formats
 from django.utils.translation import gettext, ngettext
 
-from django_meetergo.formatting import format_full_day, format_month, name_weekday
+from django_meetergo.formatting import (
+    format_full_day,
+    format_month,
+    format_months,
+    format_short_month,
+    name_weekday,
+)
 from django_meetergo.presentation.page_urls import PageUrl
 
 
 @dataclass(frozen=True, kw_only=True)
 class Day:
-    """A cell of the month. A day with free times has a ``label`` for screen readers and a ``href``."""
+    """A cell of the month. A day with free times has a ``label`` for screen readers and a ``href``.
+
+    ``month`` is the short name of the month that begins here in a grid of two months.
+    """
 
     date: date
     number: str
+    month: str = ""
     count: int = 0
     label: str = ""
     href: str = ""
@@ -35,9 +45,13 @@ class MonthLink:
 
 @dataclass(frozen=True, kw_only=True)
 class Month:
-    """A month as weeks of seven cells; days of other months are None."""
+    """A month as weeks of seven cells; cells before and after its days are None.
 
-    first: date
+    The present month begins with this week and has at least ``MIN_WEEKS`` weeks, so that at its end the
+    coming weeks are in sight. ``start`` is its first day.
+    """
+
+    start: date
     label: str
     weekdays: tuple[tuple[str, str], ...]
     weeks: tuple[tuple[Day | None, ...], ...]
@@ -45,6 +59,10 @@ class Month:
     following: MonthLink | None
     earliest: date
     latest: date
+
+
+#: Weeks that the present month shows at least. As many days are in two cached documents at most.
+MIN_WEEKS = 4
 
 
 def first_of_month(day: date) -> date:
@@ -87,6 +105,24 @@ def build_weekdays(first: int) -> tuple[tuple[str, str], ...]:
     return tuple(zip(short, names, strict=True))
 
 
+def get_week_start() -> int:
+    """Return the first day of the week in the active language: 0 for Sunday, 1 for Monday."""
+    return int(formats.get_format("FIRST_DAY_OF_WEEK"))
+
+
+def find_span(first: date, today: date, week_start: int | None = None) -> tuple[date, date]:
+    """Return the first day that the grid of a month shows, and the day after the last one."""
+    start, end = first, next_month(first)
+    if first != first_of_month(today):
+        return start, end
+    week = today - timedelta(days=(today.isoweekday() - pick_week_start(week_start)) % 7)
+    return max(start, week), max(end, week + timedelta(weeks=MIN_WEEKS))
+
+
+def pick_week_start(week_start: int | None) -> int:
+    return get_week_start() if week_start is None else week_start
+
+
 def build_month(
     first: date,
     *,
@@ -98,18 +134,19 @@ def build_month(
     first_weekday: int | None = None,
 ) -> Month:
     """Build the grid of a month. ``last`` is the first day of the last month that may be shown."""
-    week_start = formats.get_format("FIRST_DAY_OF_WEEK") if first_weekday is None else first_weekday
-    blanks = (first.isoweekday() - week_start) % 7
-    days = (next_month(first) - first).days
-    cells: list[Day | None] = [None] * blanks
-    for offset in range(days):
-        day = first + timedelta(days=offset)
-        cells.append(build_day(day, counts.get(day, 0), today=today, chosen=chosen, here=here))
+    week_start = pick_week_start(first_weekday)
+    start, end = find_span(first, today, week_start)
+    cells: list[Day | None] = [None] * ((start.isoweekday() - week_start) % 7)
+    for offset in range((end - start).days):
+        day = start + timedelta(days=offset)
+        cell = build_day(day, counts.get(day, 0), today=today, chosen=chosen, here=here, first=first)
+        is_other = first_of_month(day) != first and day.day == 1
+        cells.append(replace(cell, month=format_short_month(day)) if is_other else cell)
     cells += [None] * (-len(cells) % 7)
     before, after = previous_month(first), next_month(first)
     return Month(
-        first=first,
-        label=format_month(first),
+        start=start,
+        label=format_months(first, end - timedelta(days=1)),
         weekdays=build_weekdays(week_start),
         weeks=tuple(tuple(cells[start : start + 7]) for start in range(0, len(cells), 7)),
         previous=link_month(before, here) if before >= first_of_month(today) else None,
@@ -119,7 +156,7 @@ def build_month(
     )
 
 
-def build_day(day: date, count: int, *, today: date, chosen: date | None, here: PageUrl) -> Day:
+def build_day(day: date, count: int, *, today: date, chosen: date | None, here: PageUrl, first: date) -> Day:
     cell = Day(
         date=day,
         number=str(day.day),
@@ -129,7 +166,9 @@ def build_day(day: date, count: int, *, today: date, chosen: date | None, here: 
     )
     if not count:
         return cell
-    return replace(cell, label=label_day(cell), href=here.to(date=day.isoformat()))
+    # A day of the next month stays in the grid of the present one.
+    month = "" if first_of_month(day) == first else f"{first:%Y-%m}"
+    return replace(cell, label=label_day(cell), href=here.to(date=day.isoformat(), month=month))
 
 
 def label_day(day: Day) -> str:

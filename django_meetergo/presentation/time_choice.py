@@ -8,10 +8,15 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from django.utils import dateformat
-
-from django_meetergo.formatting import format_full_day
-from django_meetergo.presentation.month import Month, build_month, first_of_month, midnight, next_month
+from django_meetergo.formatting import format_full_day, format_pattern
+from django_meetergo.presentation.month import (
+    Month,
+    build_month,
+    find_span,
+    first_of_month,
+    midnight,
+    next_month,
+)
 from django_meetergo.presentation.page_urls import PageUrl
 from django_meetergo.presentation.slots import (
     DayPart,
@@ -70,11 +75,12 @@ SlotReader = Callable[[datetime, datetime], "SlotList"]
 
 @dataclass(frozen=True, kw_only=True)
 class TimeQuery:
-    """The month, the day and the start (ISO) that the query names."""
+    """The month, the day and the start (ISO) to show."""
 
     month: date | None = None
     day: date | None = None
     start: str = ""
+    near: date | None = None  # without a day: the first free day from here on
 
 
 def choose_time(
@@ -102,7 +108,9 @@ def choose_time(
 
     view = find_view(read_and_record, today=today, last=last, zone=zone, query=query)
     days = group_by_day(view.shown.times, zone)
-    day = choose_day(days, query.day)
+    first, end = find_span(view.first, today)
+    requested = query.day if query.day and first <= query.day < end else None
+    day = choose_day(days, requested, query.near)
     times = days.get(day, []) if day else []
     slots = build_slots(times, zone, duration=duration, chosen=query.start)
     counts = {date_: len(slots_of_day) for date_, slots_of_day in days.items()}
@@ -120,8 +128,8 @@ def choose_time(
         failed=view.shown.failed and not view.shown.times,
         is_empty=view.is_start and not (view.shown.failed or view.shown.times or view.ahead),
         skipped_month=view.skipped_month,
-        requested_day=query.day if query.day not in days else None,
-        next_free=find_next_free(days, view.ahead, query.day, here),
+        requested_day=requested if requested not in days else None,
+        next_free=find_next_free(days, view.ahead, requested, here),
         sources=list_sources(lists),
     )
 
@@ -146,12 +154,12 @@ class View:
 def find_view(read_slots: SlotReader, *, today: date, last: date, zone: ZoneInfo, query: TimeQuery) -> View:
     """Return the requested month. Without a request: the present one, or the next one that has free times."""
     first = clamp_month(query.month or query.day or today, today, last)
-    found, later = find_times(read_slots, first, last, zone)
+    found, later = find_times(read_slots, first, today, last, zone)
     is_start = first == first_of_month(today)
     ahead = later.times[0].start.astimezone(zone).date() if later else None
     if later is None or ahead is None or query.month or query.day:
         return View(first=first, shown=found, ahead=ahead, is_start=is_start)
-    skipped = dateformat.format(first, "F")
+    skipped = format_pattern(first, "F")
     return View(first=first_of_month(ahead), shown=later, ahead=ahead, is_start=True, skipped_month=skipped)
 
 
@@ -160,10 +168,11 @@ def clamp_month(day: date, today: date, last: date) -> date:
 
 
 def find_times(
-    read_slots: SlotReader, first: date, last: date, zone: ZoneInfo
+    read_slots: SlotReader, first: date, today: date, last: date, zone: ZoneInfo
 ) -> tuple[SlotList, SlotList | None]:
     """Return the times of a month and, only if it has none, those of the next month that has some."""
-    found = read_slots(midnight(first, zone), midnight(next_month(first), zone))
+    start, end = find_span(first, today)
+    found = read_slots(midnight(start, zone), midnight(end, zone))
     if found.times or found.failed:
         return found, None
     month = first
@@ -177,11 +186,17 @@ def find_times(
     return found, None
 
 
-def choose_day(days: Mapping[date, Sequence[Slot]], requested: date | None) -> date | None:
-    """Return the requested day if it has times; without a request the first day that has some."""
+def choose_day(
+    days: Mapping[date, Sequence[Slot]], requested: date | None, near: date | None = None
+) -> date | None:
+    """Return the requested day if it has times; without a request the first day that has some.
+
+    ``near``: the first such day from there on, if there is one.
+    """
     if requested is not None:
         return requested if requested in days else None
-    return min(days, default=None)
+    later = [day for day in days if near and day >= near]
+    return min(later or days, default=None)
 
 
 def find_next_free(

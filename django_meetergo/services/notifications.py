@@ -1,26 +1,34 @@
 """The mails this app sends itself. meetergo mails everything else.
 
-Attendees get one when a booking ends after they were shown a waiting page. Staff (``ALERT_EMAILS``) get one
-when a booking is left to them, a credential stops working, or the service has been out of reach for long.
+Attendees get one when a booking ends after they were shown a waiting page, and those about their appointments
+that ``SEND_MAIL`` names. Staff (``ALERT_EMAILS``) get one when a booking is left to them, a credential stops
+working, or the service has been out of reach for long.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
-from django.core.mail import EmailMessage
+from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
-from django.utils.formats import date_format
+from django.utils.translation import gettext
 
 from django_meetergo import links
 from django_meetergo.conf import get_settings
+from django_meetergo.formatting import format_full_moment, has_link, name_hosts
 from django_meetergo.languages import use_text_language
-from django_meetergo.models import Booking, Event
+from django_meetergo.models import Appointment, Attendee, Booking, Event, fold_email
 
 Kind, Reason = Event.Kind, Booking.Reason
+ATTENDING = Attendee.Status.ATTENDING
+#: Links in one mail.
+MAX_LINKS = 20
 
 #: The template in ``meetergo/mail/`` for each way a booking can end that is mailed.
 ENDING_TEMPLATES = {
@@ -37,19 +45,35 @@ ALERT_TEMPLATES: dict[str, str] = {
 }
 
 
+#: The mails that tell what happened to an appointment, if ``SEND_MAIL`` names them.
+APPOINTMENT_TEMPLATES: dict[str, str] = {
+    Kind.APPOINTMENT_BOOKED: "confirmed",
+    Kind.APPOINTMENT_RESCHEDULED: "rescheduled",
+    Kind.APPOINTMENT_CANCELLED: "cancelled",
+    Kind.ATTENDEE_REMOVED: "cancelled",
+}
+
+
 def send_notification(event: Event) -> None:
-    """Send the mail an event calls for, if any. Raises what the mail server raises."""
+    """Send the mails an event calls for, if any. Raises what the mail server raises."""
     if event.kind in ALERT_TEMPLATES:
         send_alert(event)
+    elif event.kind in APPOINTMENT_TEMPLATES:
+        send_to_attendees(APPOINTMENT_TEMPLATES[event.kind], event)
     elif (name := choose_template(event)) and event.booking is not None:
-        send_to_attendee(name, event.booking)
+        send_to_booker(name, event.booking)
 
 
 def choose_template(event: Event) -> str:
-    """Return the template of the mail to the attendee; an empty text when there is none."""
+    """Return the template of the mail to who booked; an empty text when there is none."""
     booking = event.booking
-    if booking is None or not booking.email or not get_settings().SEND_MAIL:
+    if booking is None or not booking.email:
         return ""
+    name = choose_ending(event, booking)
+    return name if name in get_settings().SEND_MAIL else ""
+
+
+def choose_ending(event: Event, booking: Booking) -> str:
     if event.kind == Kind.BOOKING_FOUND and booking.state == Booking.State.CONFIRMED:
         return "found_late"
     if event.kind == Kind.BOOKING_REBOOKED:
@@ -64,11 +88,64 @@ def choose_template(event: Event) -> str:
     return ""
 
 
-def send_to_attendee(name: str, booking: Booking) -> None:
-    """Mail the attendee in their language and time zone."""
-    language = booking.language or django_settings.LANGUAGE_CODE
-    with translation.override(language), use_text_language(), timezone.override(booking.timezone or None):
+def send_to_booker(name: str, booking: Booking) -> None:
+    """Mail who booked, in their language and time zone."""
+    with use_language_of(booking):
         send_mail(name, build_context(booking), [booking.email])
+
+
+def send_to_attendees(name: str, event: Event) -> None:
+    """Mail the attendees of an appointment that is still to come, each with their own link."""
+    appointment = event.appointment
+    if appointment is None or name not in get_settings().SEND_MAIL or appointment.end <= event.created_at:
+        return
+    # A mail with links is sent only where the links are known.
+    if not get_settings().SITE_URL:
+        return
+    rows = [event.attendee] if event.attendee else appointment.attendees.filter(status=ATTENDING)
+    for attendee in rows:
+        if attendee.email:
+            with use_language_of(attendee):
+                send_mail(name, build_attendee_context(attendee, appointment, event), [attendee.email])
+
+
+def send_links(email: str, *, now: datetime) -> None:
+    """Mail a person the links of their coming appointments; nothing where there are none.
+
+    The mail is in the language and the time zone of the soonest one.
+    """
+    rows = Attendee.objects.filter(
+        email_folded=fold_email(email), status=ATTENDING, appointment__in=Appointment.objects.upcoming(now)
+    )
+    attendees = list(
+        rows.select_related("appointment__meeting_type").order_by("appointment__start")[:MAX_LINKS]
+    )
+    if not attendees:
+        return
+    with use_language_of(attendees[0]):
+        context = {"name": "", "appointments": [describe_link(attendee) for attendee in attendees]}
+        send_mail("links", context, [attendees[0].email])
+
+
+def describe_link(attendee: Attendee) -> dict[str, str]:
+    """Describe one appointment for the mail with the links."""
+    return {
+        "name": get_type_name(attendee.appointment),
+        "when": describe_moment(attendee.appointment.start),
+        "url": links.build_absolute_url(links.get_manage_path(attendee)),
+    }
+
+
+def get_type_name(appointment: Appointment) -> str:
+    return appointment.meeting_type.name if appointment.meeting_type else gettext("Appointment")
+
+
+@contextmanager
+def use_language_of(person: Booking | Attendee) -> Iterator[None]:
+    """Activate the language and the time zone of a person."""
+    language = person.language or django_settings.LANGUAGE_CODE
+    with translation.override(language), use_text_language(), timezone.override(person.timezone or None):
+        yield
 
 
 def send_alert(event: Event) -> None:
@@ -82,30 +159,66 @@ def send_alert(event: Event) -> None:
 
 
 def send_mail(name: str, context: dict[str, object], recipients: list[str]) -> None:
-    """Render and send one of the mails in ``templates/meetergo/mail/``."""
-    subject = render_to_string(f"meetergo/mail/{name}_subject.txt", context)
-    body = render_to_string(f"meetergo/mail/{name}.txt", context)
-    EmailMessage(
-        subject=" ".join(subject.split()),
+    """Render and send one of the mails in ``templates/meetergo/mail/``, as text and as HTML.
+
+    The HTML part is the text in paragraphs, or the template ``<name>.html`` if a site has one.
+    """
+    settings = get_settings()
+    context = {
+        "contact": settings.CONTACT,
+        "site_name": settings.SITE_NAME or urlsplit(settings.SITE_URL).hostname or "",
+        "language": translation.get_language(),
+        **context,
+    }
+    subject = " ".join(render_to_string(f"meetergo/mail/{name}_subject.txt", context).split())
+    body = render_to_string(f"meetergo/mail/{name}.txt", context).strip() + "\n"
+    message = EmailMultiAlternatives(
+        subject=subject,
         body=body,
         from_email=django_settings.DEFAULT_FROM_EMAIL,
         to=recipients,
         headers={"Auto-Submitted": "auto-generated"},
-    ).send()
+    )
+    templates = [f"meetergo/mail/{name}.html", "meetergo/mail/base.html"]
+    html = render_to_string(templates, {**context, "subject": subject, "body": body})
+    message.attach_alternative(html, "text/html")
+    message.send()
 
 
 def build_context(booking: Booking) -> dict[str, object]:
-    """Return the context of the mails to attendees."""
-    settings = get_settings()
+    """Return the context of the mails about a booking."""
     manage = links.get_manage_path(booking.attendee) if booking.attendee else ""
     return {
         "booking": booking,
+        "name": choose_greeting(booking.full_name),
         "meeting_type": booking.meeting_type,
         "when": describe_start(booking),
         "outcome_url": links.build_absolute_url(links.get_booking_path(booking)),
         "manage_url": links.build_absolute_url(manage) if manage else "",
-        "contact": settings.CONTACT,
     }
+
+
+def build_attendee_context(attendee: Attendee, appointment: Appointment, event: Event) -> dict[str, object]:
+    """Return the context of the mails about an appointment."""
+    meeting_type, previous = appointment.meeting_type, event.data.get("previous_start")
+    book = reverse("meetergo:book", args=[meeting_type.slug]) if meeting_type else ""
+    return {
+        "attendee": attendee,
+        "appointment": appointment,
+        "name": choose_greeting(attendee.full_name),
+        "meeting_type": {"name": get_type_name(appointment)},
+        "host_name": name_hosts(appointment.hosts.all()),
+        "place": appointment.location or appointment.meeting_link,
+        "when": describe_moment(appointment.start),
+        "previous": describe_moment(datetime.fromisoformat(previous)) if previous else "",
+        "manage_url": links.build_absolute_url(links.get_manage_path(attendee)),
+        "book_url": links.build_absolute_url(book) if book else "",
+    }
+
+
+def choose_greeting(name: str) -> str:
+    """Return the name to greet by; empty if a mail program might turn a part of it into a link."""
+    return "" if has_link(name) else name
 
 
 def build_alert_context(event: Event) -> dict[str, object]:
@@ -114,7 +227,7 @@ def build_alert_context(event: Event) -> dict[str, object]:
     since = datetime.fromisoformat(event.data["since"]) if "since" in event.data else event.created_at
     return {
         "connection": event.connection,
-        "since": date_format(timezone.localtime(since), "DATETIME_FORMAT"),
+        "since": format_full_moment(since, timezone.get_current_timezone()),
         "reference": booking.reference if booking else "",
         "meeting_type": booking.meeting_type if booking else None,
         "when": describe_start(booking) if booking else "",
@@ -133,6 +246,10 @@ def get_admin_url(booking: Booking) -> str:
 
 
 def describe_start(booking: Booking) -> str:
-    """Return the date, the time and the zone of the start, in the active language and zone."""
-    local = timezone.localtime(booking.start)
-    return f"{date_format(local, 'l j F Y, H:i')} ({local:%Z})"
+    return describe_moment(booking.start)
+
+
+def describe_moment(moment: datetime) -> str:
+    """Return date, time and zone in the active language and time zone."""
+    zone = timezone.get_current_timezone()
+    return f"{format_full_moment(moment, zone)} ({moment.astimezone(zone):%Z})"

@@ -21,7 +21,13 @@ from django.utils.safestring import SafeString
 
 from django_meetergo import embed, links
 from django_meetergo.conf import get_settings
-from django_meetergo.formatting import format_day, format_full_day, format_pattern, format_time, name_channel
+from django_meetergo.formatting import (
+    format_abbreviated_day,
+    format_day,
+    format_full_day,
+    format_time,
+    name_channel,
+)
 from django_meetergo.languages import get_text_language, use_text_language
 from django_meetergo.models import MeetingType
 from django_meetergo.presentation import widgets
@@ -43,7 +49,8 @@ register = template.Library()
 STYLESHEETS = ("meetergo/meetergo.css", "meetergo/pages.css")
 #: The same rules in the cascade layer ``meetergo``.
 LAYERED_STYLESHEETS = ("meetergo/meetergo-layered.css", "meetergo/pages-layered.css")
-SCRIPT = "meetergo/meetergo.js"
+#: Their scripts.
+SCRIPTS = ("meetergo/meetergo.js", "meetergo/pages.js")
 #: A page with more times has the booking widget.
 MAX_NEXT_SLOTS = 50
 #: Pages whose URL is a secret: no script of another site may run there.
@@ -57,9 +64,9 @@ TOKEN_PAGES = frozenset({"outcome", "manage", "reschedule", "cancel", "ics"})
 def meetergo_assets(
     context: template.Context, *, whole: object = True, layered: object = False
 ) -> SafeString:
-    """Render the stylesheets and the script, with the request's CSP nonce if a middleware has set one.
+    """Render the stylesheets and the scripts, with the request's CSP nonce if a middleware has set one.
 
-    ``whole=False`` leaves out the stylesheet of the pages; the widget and the next free times do not need it.
+    ``whole=False`` leaves out those of the pages; the widget and the next free times do not need them.
     ``layered=True`` puts the rules into the cascade layer ``meetergo``, so that every rule of the site wins.
     """
     nonce = render_nonce(get_nonce(context.get("request")))
@@ -69,8 +76,12 @@ def meetergo_assets(
         '<link rel="stylesheet" href="{}"{}>',
         [(static(sheet), nonce) for sheet in (sheets if whole else sheets[:1])],
     )
-    script = format_html('<script type="module" src="{}"{}></script>', static(SCRIPT), nonce)
-    return styles + script
+    scripts = format_html_join(
+        "",
+        '<script type="module" src="{}"{}></script>',
+        [(static(script), nonce) for script in (SCRIPTS if whole else SCRIPTS[:1])],
+    )
+    return styles + scripts
 
 
 @register.simple_tag
@@ -108,15 +119,15 @@ def meetergo_day(day: object) -> str:
 
 
 @register.filter
-def meetergo_full_day(day: object) -> str:
-    """Return, for example, “Thursday 3 December 2026”."""
-    return format_full_day(day) if isinstance(day, date) else ""
+def meetergo_short_day(day: object) -> str:
+    """Return, for example, “Thu 3 Dec”."""
+    return format_abbreviated_day(day) if isinstance(day, date) else ""
 
 
 @register.filter
-def meetergo_date(day: object, pattern: str) -> str:
-    """Return a date in one of Django's patterns, in the language of this app's texts."""
-    return format_pattern(day, pattern) if isinstance(day, date) else ""
+def meetergo_full_day(day: object) -> str:
+    """Return, for example, “Thursday 3 December 2026”."""
+    return format_full_day(day) if isinstance(day, date) else ""
 
 
 @register.filter

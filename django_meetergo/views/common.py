@@ -16,7 +16,7 @@ from django_meetergo import links, timezones
 from django_meetergo.formatting import When, describe_when, find_host_zone, name_hosts
 from django_meetergo.models import Appointment, Attendee, Host, MeetingType
 from django_meetergo.presentation.context import ZONE_COOKIE, build_slot_reader
-from django_meetergo.presentation.month import first_of_month, parse_day, parse_month
+from django_meetergo.presentation.month import parse_day, parse_month
 from django_meetergo.presentation.page_urls import build_calendar_links
 from django_meetergo.presentation.slots import parse_start
 from django_meetergo.presentation.time_choice import WINDOW, TimeQuery
@@ -127,8 +127,6 @@ def read_time_query(query: QueryDict, zone: ZoneInfo) -> TimeQuery:
     day, month = parse_day(query.get("date")), parse_month(query.get("month"))
     if day is None and start is not None:
         day = start.astimezone(zone).date()
-    if day and month and first_of_month(day) != month:
-        day = None
     return TimeQuery(
         month=month,
         day=day,

@@ -63,6 +63,16 @@ State, Reason = Booking.State, Booking.Reason
 BOOKING_KEY = "booking"
 
 
+#: Domains that the script compares with a typed address, to offer the one that was probably meant.
+MAIL_DOMAINS = (
+    "gmail.com googlemail.com outlook.com outlook.de outlook.fr hotmail.com hotmail.de hotmail.fr "
+    "hotmail.co.uk live.com yahoo.com yahoo.de yahoo.fr yahoo.co.uk icloud.com me.com gmx.de gmx.net gmx.at "
+    "gmx.ch web.de t-online.de freenet.de orange.fr free.fr wanadoo.fr laposte.net sfr.fr bluewin.ch "
+    "proton.me protonmail.com aol.com hotmail.be hotmail.se hotmail.it yahoo.se yahoo.it live.de live.fr "
+    "live.it gmx.com"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChosenTime:
     """The start and the duration (minutes) that a visitor chose; both can be booked as far as is known."""
@@ -201,6 +211,7 @@ def describe_form(request: HttpRequest, chosen: ChosenTime, form: BookingForm) -
     return {
         **describe_type(meeting_type),
         "form": form,
+        "mail_domains": MAIL_DOMAINS,
         "start": start,
         "duration": chosen.duration,
         "when": describe_time(chosen.start, end, zone, hosts),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +14,6 @@ from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
 from django_meetergo import links, timezones
-from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import ChangeNotAllowed, NotAccepted, TooManyChanges
 from django_meetergo.formatting import (
     format_moment,
@@ -241,9 +239,9 @@ def describe_refusal(change: AppointmentChange | None, now: datetime) -> dict[st
     elif change.outcome == "unreachable":
         text = gettext("We could not reach the calendar.")
     elif change.outcome == "needs_staff":
-        text = gettext("We could not find out which place is yours. Our staff will take care of it.")
+        text = gettext("We could not tell which place in the group is yours. Our team will take care of it.")
     elif change.outcome == "unverified":
-        text = gettext("We could not find out whether your change was made. Our staff will take care of it.")
+        text = gettext("We do not know yet whether your change was made. Our team is checking it.")
         return {"text": text, "still_booked": ""}
     elif is_move:
         text = gettext("The appointment could not be moved.")
@@ -272,7 +270,7 @@ def ics(request: HttpRequest, token: str) -> HttpResponse:
         attendee=attendee,
         title=title,
         host_name=name_hosts(list_hosts(appointment)),
-        site=urlsplit(get_settings().SITE_URL).hostname or request.get_host(),
+        manage_url=request.build_absolute_uri(links.get_manage_path(attendee)),
         now=clock.now(),
     )
     response = HttpResponse(file.body, content_type=f"text/calendar; charset=utf-8; method={file.method}")

@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils.translation import gettext
 
 from django_meetergo import links
-from django_meetergo.formatting import format_moment, name_channel, name_hosts
-from django_meetergo.models import Attendee, Booking
+from django_meetergo.formatting import NEEDS_PHONE, format_moment, name_channel, name_hosts
+from django_meetergo.models import Appointment, Attendee, Booking
 from django_meetergo.presentation.page_urls import PageUrl, parse_link
 from django_meetergo.presentation.slots import label_time
 from django_meetergo.services.booking import rebooking
@@ -45,8 +45,8 @@ class Screen:
 
 def get_requested_heading(values: HeadingValues) -> str:
     if values.host:
-        return gettext("We have asked %(host)s") % {"host": values.host}
-    return gettext("We have asked for your appointment")
+        return gettext("We have passed your request on to %(host)s") % {"host": values.host}
+    return gettext("We have passed on your request")
 
 
 def get_declined_heading(values: HeadingValues) -> str:
@@ -61,6 +61,9 @@ def get_slot_taken_heading(values: HeadingValues) -> str:
 
 #: For states in which the answer is expected within seconds.
 POLL_SOON = "5 120 30"
+
+#: The link of a call, or the address, is often known a moment after the booking.
+POLL_FOR_LINK = "2 60"
 
 CANCELLED = Screen(
     name="cancelled", tone="neutral", heading=lambda _: gettext("This appointment was cancelled")
@@ -92,7 +95,9 @@ SCREENS: dict[tuple[str, str], Screen] = {
     ),
     (State.PENDING, Reason.HOST): Screen(name="host", tone="wait", heading=get_requested_heading, poll="60"),
     (State.PENDING, Reason.BOTH): Screen(name="both", tone="wait", heading=get_requested_heading, poll="60"),
-    (State.CONFIRMED, ""): Screen(name="confirmed", tone="ok", heading=lambda _: gettext("You are booked")),
+    (State.CONFIRMED, ""): Screen(
+        name="confirmed", tone="ok", heading=lambda _: gettext("Your appointment is booked")
+    ),
     (State.CLOSED, ""): Screen(
         name="refused", tone="no", heading=lambda _: gettext("We could not book this time")
     ),
@@ -126,6 +131,13 @@ def is_cancelled(attendee: Attendee | None) -> bool:
     )
 
 
+def lacks_place(appointment: Appointment | None) -> bool:
+    """Return whether the appointment has neither the link of a call nor an address yet."""
+    return appointment is not None and not (
+        appointment.meeting_link or appointment.location or appointment.channel in NEEDS_PHONE
+    )
+
+
 def offers_alternatives(booking: Booking) -> bool:
     return booking.state == State.CLOSED and booking.reason in {Reason.SLOT_TAKEN, Reason.NOT_BOOKED}
 
@@ -143,6 +155,7 @@ def describe_outcome(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
         "meeting_type": booking.meeting_type,
         "appointment": appointment,
         "screen": screen,
+        "poll": POLL_FOR_LINK if screen.name == "confirmed" and lacks_place(appointment) else screen.poll,
         "include": f"meetergo/includes/outcome/{screen.name}.html",
         "heading": screen.heading(HeadingValues(host=host, time=label_time(booking.start, zone))),
         "when": describe_time(start, end, zone, hosts),

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 
 from django_meetergo.conf import get_settings
@@ -38,6 +39,7 @@ def render_page(
         "base_template": settings.BASE_TEMPLATE,
         "color_scheme": settings.COLOR_SCHEME,
         "contact": settings.CONTACT,
+        "element": "meetergo-page",
     }
     response = render(request, template, {**common, **(context or {})}, status=status)
     # The time zone and the details typed before come from cookies.
@@ -54,7 +56,7 @@ def render_times_page(
     response = render_page(
         request,
         fragment or template,
-        {**context, **widget},
+        {"element": "meetergo-booking", **context, **widget},
         status=status,
         vary=[FRAGMENT_HEADER, WIDGET_HEADER],
     )
@@ -87,4 +89,5 @@ def redirect_after_post(path: str) -> HttpResponseRedirect:
 
 def render_not_found(request: HttpRequest) -> HttpResponse:
     """Answer 404 with one text for every wrong link, so that it does not reveal what exists."""
-    return render_page(request, "meetergo/not_found.html", status=404)
+    index = reverse("meetergo:index") if get_settings().SHOW_INDEX else ""
+    return render_page(request, "meetergo/not_found.html", {"index": index}, status=404)

@@ -90,7 +90,7 @@ def validate_start(
     if start <= now:
         return gettext("This time has passed. Please choose another one."), 409
     if start == attendee.appointment.start:
-        return gettext("That is your time already. Please choose another one."), 409
+        return gettext("This is your current time. Please choose another one."), 409
     if not is_free(meeting_type, start, get_duration(attendee), now, moving=attendee.appointment):
         time = {"time": label_time(start, zone)}
         return gettext("%(time)s is no longer free. Please choose another time.") % time, 409
@@ -113,7 +113,8 @@ def show_times(
     here = build_page_url(request, context["reschedule"], carried)
     query = read_time_query(request.GET, zone)
     if not query.month and not query.day:
-        query = TimeQuery(month=first_of_month(attendee.appointment.start.astimezone(zone).date()))
+        day = attendee.appointment.start.astimezone(zone).date()
+        query = TimeQuery(month=first_of_month(day), near=day)
     choice = choose_time(
         read_slots=build_slot_reader(meeting_type, get_duration(attendee), now, moving=attendee.appointment),
         now=now,

@@ -23,9 +23,9 @@ def get_booking() -> Booking:
 def test_a_visitor_books_moves_and_cancels(service: Any, person: Any) -> None:
     """Each page has its heading, which has the focus."""
     person.book()
-    person.expect_title("You are booked")
+    person.expect_title("Your appointment is booked")
     person.expect_focus(person.heading)
-    assert person.page.title().startswith("You are booked")
+    assert person.page.title().startswith("Your appointment is booked")
     assert len(service.appointments()) == 1
 
     person.press("Change or cancel", role="link")
@@ -57,7 +57,7 @@ def test_a_booking_waits_for_the_confirmation_by_email(service: Any, person: Any
     service.confirm(get_booking())
     person.press("I have confirmed – check again")
 
-    person.expect_title("You are booked")
+    person.expect_title("Your appointment is booked")
 
 
 def test_after_a_taken_time_one_click_books_another(service: Any, person: Any) -> None:
@@ -76,7 +76,7 @@ def test_after_a_taken_time_one_click_books_another(service: Any, person: Any) -
     choices.first.check()
     person.press("Book this time instead")
 
-    person.expect_title("You are booked")
+    person.expect_title("Your appointment is booked")
     assert get_confirmed_booking().first_name == "Jane"
 
 
@@ -85,7 +85,7 @@ def test_a_visitor_who_agreed_to_another_time_gets_it(service: Any, person: Any,
     settings.MEETERGO = {**settings.MEETERGO, "REBOOK": {"days": 7}}
     time = person.choose_time()
     person.fill_in()
-    person.page.get_by_label("If this time has just gone, book the nearest free time for me").check()
+    person.page.get_by_label("If this time is no longer free, book the nearest free time for me").check()
     service.occupy_slot(datetime.fromisoformat(person.page.locator("[name=start]").input_value()))
     person.press("Book this time")
 
@@ -93,7 +93,7 @@ def test_a_visitor_who_agreed_to_another_time_gets_it(service: Any, person: Any,
     expect(person.page.locator(".mg-note")).to_contain_text(f"{time} was taken. We are trying")
     Booking.objects.update(next_at=timezone.now())
     person.press("Check again")
-    person.expect_title("You are booked")
+    person.expect_title("Your appointment is booked")
     expect(person.page.locator(".mg-note")).to_contain_text(f"{time} was taken, so we booked the nearest")
     expect(person.page.locator(".mg-row-when")).not_to_contain_text(f"{time}–")
     assert len(service.appointments_of(get_booking())) == 1
@@ -112,7 +112,7 @@ def test_a_lost_answer_ends_as_booked(service: Any, person: Any) -> None:
 
     person.press("Check again")
 
-    person.expect_title("You are booked")
+    person.expect_title("Your appointment is booked")
     assert len(service.appointments()) == 1
 
 
@@ -150,7 +150,7 @@ def test_a_booking_is_possible_with_the_keyboard_alone(service: Any, person: Any
     tab_to(person, ".mg-form .mg-actions button")
     page.keyboard.press("Enter")
 
-    person.expect_title("You are booked")
+    person.expect_title("Your appointment is booked")
     assert len(service.appointments()) == 1
 
 

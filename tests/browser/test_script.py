@@ -318,7 +318,7 @@ def test_a_hidden_page_does_not_poll(service: Any, scripted: Any) -> None:
     hide(scripted, False)
     scripted.page.clock.fast_forward(15_100)
 
-    scripted.expect_title("You are booked")
+    scripted.expect_title("Your appointment is booked")
 
 
 # Slow, failed, twice
@@ -381,7 +381,7 @@ def test_a_form_is_sent_once(service: Any, scripted: Any) -> None:
     assert seen == ["Booking…", "true", True, "Still waiting for the answer. Please keep this page open."]
     (only,) = held
     only.continue_()
-    scripted.expect_title("You are booked")
+    scripted.expect_title("Your appointment is booked")
     assert service.count_requests() == 1
 
 
@@ -400,11 +400,11 @@ def test_a_waiting_page_shows_the_result_and_keeps_the_focus(service: Any, scrip
     )
     service.confirm(Booking.objects.get())
     scripted.page.clock.fast_forward(15_100)
-    scripted.expect_title("You are booked")
+    scripted.expect_title("Your appointment is booked")
     scripted.page.clock.fast_forward(100)
 
-    expect(scripted.status).to_have_text("You are booked")
-    assert scripted.page.title().startswith("You are booked")
+    expect(scripted.status).to_have_text("Your appointment is booked")
+    assert scripted.page.title().startswith("Your appointment is booked")
     assert scripted.page.evaluate("document.activeElement === document.body")
     assert scripted.page.evaluate("received") == {"booking": str(Booking.objects.get().public_id)}
 

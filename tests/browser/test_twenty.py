@@ -51,7 +51,7 @@ def test_one_is_booked_and_nineteen_keep_their_details_and_see_other_times(
     ]
     assert len(lost) == TWENTY - 1
     (won,) = [answer for answer in answers if answer.status_code == 200]
-    assert "You are booked" in won.text
+    assert "Your appointment is booked" in won.text
     assert len(service.appointments()) == 1
     for client, answer in lost:
         assert "is no longer free" in answer.text
@@ -66,13 +66,13 @@ def test_the_slower_of_two_browsers_books_another_time_with_one_click(service: A
         person.choose_time()
         person.fill_in(**{"E-mail address": f"person{number}@example.com"})
     fast.press("Book this time")
-    fast.expect_title("You are booked")
+    fast.expect_title("Your appointment is booked")
     slow.press("Book this time")
 
     expect(slow.heading).to_contain_text("is no longer free")
     slow.page.get_by_role("radio").first.check()
     slow.press("Book this time instead")
 
-    slow.expect_title("You are booked")
+    slow.expect_title("Your appointment is booked")
     assert Booking.objects.filter(state=Booking.State.CONFIRMED).count() == 2
     assert len(service.appointments()) == 2

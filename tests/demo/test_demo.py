@@ -67,7 +67,7 @@ def test_site_and_sandbox_agree_after_every_step_of_a_visit(environment):
         "Cancel the appointment",
         "Wait for the webhook",
     ]
-    assert "You are booked" in ended.stdout
+    assert "Your appointment is booked" in ended.stdout
 
 
 @pytest.mark.parametrize("option", ["--port", "--sandbox-port"])

@@ -42,7 +42,7 @@ def test_a_time_is_chosen_and_booked(visitor, site):
     answer = visitor.book()
     assert answer.status_code == 303
     page = visitor.get(answer["Location"])
-    assert "You are booked" in read(page)
+    assert "Your appointment is booked" in read(page)
     assert len(site.appointments()) == 1
     assert page["Cache-Control"] == "no-store"
     assert page["X-Robots-Tag"] == "noindex"
@@ -278,7 +278,7 @@ def test_a_taken_time_offers_others_and_keeps_the_details(visitor, site):
     token = re.search(r'name="token" value="([^"]+)"', page)[1]
     again = visitor.post(DETAILS, **{**form, "start": others[0], "token": token})
     assert again.status_code == 303
-    assert "You are booked" in read(visitor.get(again["Location"]))
+    assert "Your appointment is booked" in read(visitor.get(again["Location"]))
 
 
 def test_details_of_a_taken_time_prefill_the_next_form(visitor, site):
@@ -346,12 +346,12 @@ def test_an_unconfirmed_booking_is_not_called_booked(visitor, site):
     site.confirm(Booking.objects.get())
     back = visitor.post(answer["Location"])
     assert (back.status_code, back["Location"]) == (303, answer["Location"])
-    assert "You are booked" in read(visitor.get(answer["Location"]))
+    assert "Your appointment is booked" in read(visitor.get(answer["Location"]))
 
 
 def test_the_page_names_the_host_who_must_accept(visitor, site):
     answer = visitor.book("second-opinion")
-    assert "We have asked Ben Okafor" in read(visitor.get(answer["Location"]))
+    assert "We have passed your request on to Ben Okafor" in read(visitor.get(answer["Location"]))
     site.decline(Booking.objects.get())
     visitor.post(answer["Location"])
     page = visitor.get(answer["Location"])
@@ -368,7 +368,7 @@ def test_a_lost_answer_is_checked_and_then_confirmed(visitor, site):
     assert "We are checking your booking" in text
     assert "Please do not book again yet" in text
     visitor.post(answer["Location"])
-    assert "You are booked" in read(visitor.get(answer["Location"]))
+    assert "Your appointment is booked" in read(visitor.get(answer["Location"]))
     assert len(site.appointments()) == site.count_requests() == 1
 
 
@@ -389,8 +389,8 @@ def test_repeated_checks_cost_one_read(visitor, site):
         ("unknown", "", "We are checking your booking"),
         ("unknown", "needs_staff", "We could not confirm your booking"),
         ("pending", "attendee", "One more step: confirm your e-mail"),
-        ("pending", "host", "We have asked Anna Weber"),
-        ("pending", "both", "We have asked Anna Weber"),
+        ("pending", "host", "We have passed your request on to Anna Weber"),
+        ("pending", "both", "We have passed your request on to Anna Weber"),
         ("closed", "slot_taken", "is no longer free"),
         ("closed", "refused", "We could not book this time"),
         ("closed", "unreachable", "We could not book this time"),
@@ -408,7 +408,7 @@ def test_every_state_has_its_heading_and_only_confirmed_says_booked(visitor, sta
     assert answer.status_code == 200
     text = read(answer)
     assert text.count(heading) >= 2, "the heading is in the title too"
-    assert "You are booked" not in text
+    assert "Your appointment is booked" not in text
     booking.refresh_from_db()
     assert (booking.state, booking.reason) == (state, reason)
 
@@ -426,7 +426,7 @@ def test_a_cancelled_booking_is_not_called_booked(visitor):
     Appointment.objects.update(status="cancelled")
     text = read(visitor.get(links.get_booking_path(Booking.objects.get())))
     assert "This appointment was cancelled" in text
-    assert "You are booked" not in text
+    assert "Your appointment is booked" not in text
 
 
 def test_the_redirect_of_a_meeting_type_is_shown_as_an_https_link(visitor):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,7 +11,7 @@ from django.utils import timezone
 from icalendar import Calendar
 
 from django_meetergo import links
-from django_meetergo.models import Attendee
+from django_meetergo.models import Appointment, Attendee
 
 
 @pytest.fixture
@@ -33,10 +33,43 @@ def test_the_file_contains_title_time_and_status(visitor: Any, attendee: Attende
     assert answer["Content-Type"] == "text/calendar; charset=utf-8; method=PUBLISH"
     assert "attachment" in answer["Content-Disposition"]
     assert answer["Cache-Control"] == "no-store"
-    assert event["UID"] == f"{appointment.public_id}@site.example" or "@" in event["UID"]
+    assert event["UID"] == f"{appointment.public_id}@django-meetergo"
     assert (event["DTSTART"].dt, event["DTEND"].dt) == (appointment.start, appointment.end)
     assert str(event["SUMMARY"]) == "Intro call – Anna Weber"
     assert (calendar["METHOD"], event["STATUS"], event["SEQUENCE"]) == ("PUBLISH", "CONFIRMED", 0)
+
+
+def test_the_file_says_with_whom_where_and_how_to_change_it(
+    visitor: Any, attendee: Attendee, settings: Any
+) -> None:
+    settings.DEFAULT_FROM_EMAIL = "Clinic <desk@clinic.example>"
+    link = "https://zoom.example/j/1"
+    Appointment.objects.update(meeting_link=link)
+    event = read_event(visitor, attendee)[2]
+
+    assert str(event["LOCATION"]) == link
+    assert "With Anna Weber\n" in event["DESCRIPTION"]
+    assert f"Join: {link}\n" in event["DESCRIPTION"]
+    assert event["DESCRIPTION"].endswith(f"http://testserver{links.get_manage_path(attendee)}")
+    assert (str(event["ORGANIZER"]), event["ORGANIZER"].params["CN"]) == (
+        "mailto:desk@clinic.example", "Anna Weber",
+    )  # fmt: skip
+
+
+def test_the_calendar_reminds_an_hour_before_unless_the_site_switches_it_off(
+    visitor: Any, attendee: Attendee, settings: Any
+) -> None:
+    (alarm,) = read_event(visitor, attendee)[2].walk("VALARM")
+    assert alarm["TRIGGER"].dt == timedelta(hours=-1)
+    settings.MEETERGO = {**settings.MEETERGO, "CALENDAR_ALARM_MINUTES": 0}
+    assert read_event(visitor, attendee)[2].walk("VALARM") == []
+
+
+def test_the_uid_does_not_follow_the_host_header(visitor: Any, attendee: Attendee) -> None:
+    address = f"{links.get_manage_path(attendee)}appointment.ics"
+    texts = [visitor.client.get(address, headers={"host": host}).content for host in ("a.test", "b.test")]
+    first, second = (Calendar.from_ical(text).walk("VEVENT")[0]["UID"] for text in texts)
+    assert first == second
 
 
 def test_a_move_keeps_the_uid_and_raises_the_sequence(visitor: Any, attendee: Attendee) -> None:

@@ -84,7 +84,7 @@ def test_guests_are_listed_once_and_without_the_attendee():
 
 def test_a_phone_only_type_needs_an_email_address_or_a_phone_number():
     phone_only = MeetingType(name="Call", channel="phone", allows_phone_only=True)
-    text = "Give an e-mail address or a phone number."
+    text = "Enter an e-mail address or a phone number."
     assert list_errors(fill_in(phone_only, email="")) == {"email": [text], "phone": [text]}
     assert fill_in(phone_only, email="", phone="+49 30 1").is_valid()
     assert fill_in(phone_only).is_valid()

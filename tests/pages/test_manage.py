@@ -114,7 +114,7 @@ def test_the_reschedule_page_shows_the_present_time(visitor, path):
 def test_the_reschedule_page_opens_at_the_month_of_the_appointment(visitor, path):
     start = timezone.now() + timedelta(days=70)
     Appointment.objects.update(start=start, end=start + timedelta(minutes=30))
-    assert visitor.get(f"{path}reschedule/").context["choice"].month.first == start.date().replace(day=1)
+    assert visitor.get(f"{path}reschedule/").context["choice"].month.start == start.date().replace(day=1)
 
 
 def test_a_cancel_during_an_unclear_move_is_announced_and_carried_out_after_it(visitor, path, site):

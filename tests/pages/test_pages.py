@@ -156,9 +156,30 @@ def test_the_first_free_day_is_chosen_without_a_query():
 
 def test_without_a_query_an_empty_month_is_skipped():
     """The page opens at the month of the first free time and names the skipped one."""
-    choice = choose(build_times("2026-12-03T09:00:00+00:00"))
+    choice = choose(build_times("2026-12-28T09:00:00+00:00"))
     assert (choice.month.label, choice.skipped_month) == ("December 2026", "November")
-    assert choice.day == date(2026, 12, 3)
+    assert choice.day == date(2026, 12, 28)
+
+
+def test_at_the_end_of_a_month_the_coming_weeks_are_shown():
+    """The present month begins with this week; its links keep the days of the next month in the grid."""
+    choice = choose(build_times("2026-12-03T09:00:00+00:00"))
+    days = [day for week in choice.month.weeks for day in week]
+    assert (choice.month.label, choice.skipped_month) == ("November – December 2026", "")
+    assert [days[0].date, days[-1].date] == [date(2026, 11, 16), date(2026, 12, 13)]
+    assert [day.month for day in days if day.month] == ["Dec"]
+    (free,) = [day for day in days if day.href]
+    assert "month=2026-11" in free.href
+    query = TimeQuery(month=date(2026, 11, 1), day=date(2026, 12, 3))
+    assert choose(build_times("2026-12-03T09:00:00+00:00"), query=query).day == date(2026, 12, 3)
+
+
+def test_a_move_opens_at_the_day_of_the_appointment():
+    times = build_times("2026-12-21T09:00:00+00:00", "2026-12-23T09:00:00+00:00")
+    query = TimeQuery(month=date(2026, 12, 1), near=date(2026, 12, 22))
+    assert choose(times, query=query).day == date(2026, 12, 23)
+    query = TimeQuery(month=date(2026, 12, 1), near=date(2026, 12, 24))
+    assert choose(times, query=query).day == date(2026, 12, 21)
 
 
 def test_a_requested_empty_month_links_to_the_next_free_day():

@@ -164,7 +164,7 @@ def test_adopting_the_same_appointment_twice_changes_nothing(meetergo_sandbox, b
 
 @pytest.mark.parametrize(
     ("slug", "ending", "words"),
-    [("checkup", "expire", "lapsed"), ("second-opinion", "decline", "declined")],
+    [("checkup", "expire", "expired"), ("second-opinion", "decline", "declined")],
 )
 def test_the_end_of_a_pending_booking_is_mailed(meetergo_sandbox, book, slug, ending, words):
     """The mail says how it ended and links to the page."""

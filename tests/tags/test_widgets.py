@@ -299,7 +299,7 @@ def test_assets_carry_the_nonce_of_the_request(site_page, name):
     assert "nonce" not in site_page.render("{% meetergo_assets %}")
     setattr(site_page.request, name, LazyNonce())
     text = site_page.render("{% meetergo_assets %}")
-    assert text.count(' nonce="abc"') == 3
+    assert text.count(' nonce="abc"') == 4
     assert '<script type="module" src="/static/meetergo/meetergo.js"' in text
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +14,7 @@ from django.core.validators import validate_email
 
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import InvalidRequest, MeetingTypeUnavailable, TooManyBookings
+from django_meetergo.formatting import has_link
 from django_meetergo.models import Appointment, Attendee, Booking, fold_email
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.clients import ensure_client_of
@@ -31,8 +31,6 @@ MAX_ANSWER_LENGTH = 2000
 MAX_GUESTS = 5
 #: Characters, as wide as the columns.
 LIMITS = {"first_name": 150, "last_name": 150, "email": 254, "phone": 64, "company": 200}
-#: A name is printed in mails to an address that anybody may enter, so it must not carry a message's link.
-LINK_PATTERN = re.compile(r"://|@|\bwww\.|[^\W_]{2,}\.[^\W\d_]{2,}", re.IGNORECASE)
 
 
 def validate_call(booking: Booking, client: MeetergoClient, *, is_sent: bool) -> None:
@@ -114,11 +112,6 @@ def validate_contact(booking: Booking) -> None:
     for email in booking.other_emails:
         if not is_email_address(email):
             raise InvalidRequest(f"{email!r} is not an e-mail address.", field="other_emails")
-
-
-def has_link(name: str) -> bool:
-    """Return whether a mail program might turn a part of the name into a link."""
-    return LINK_PATTERN.search(name) is not None
 
 
 def is_email_address(text: str) -> bool:

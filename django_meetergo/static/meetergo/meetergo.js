@@ -3,7 +3,7 @@
 const toIso = (date) => date.toISOString().slice(0, 10);
 const format = (text, values) => text.replace(/{(\w+)}/g, (_, key) => values[key]);
 const ownEvents = ["click", "keydown", "input", "submit"];
-const windowEvents = ["popstate", "pageshow", "visibilitychange"];
+const windowEvents = ["popstate", "visibilitychange"];
 const dayOffsets = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 7, ArrowUp: -7 };
 const dateFormat = { weekday: "long", day: "numeric", month: "long", timeZone: "UTC" };
 const formatDay = (day) => new Date(day).toLocaleDateString(document.documentElement.lang || [], dateFormat);
@@ -14,14 +14,11 @@ class MeetergoBooking extends HTMLElement {
 		for (const type of windowEvents) addEventListener(type, this);
 		this.upgrade();
 		this.detectZone();
-		this.schedulePoll();
-		if (performance.getEntriesByType("navigation")[0]?.type === "navigate") this.dispatchBooked();
 	}
 
 	disconnectedCallback() {
 		for (const type of windowEvents) removeEventListener(type, this);
 		this.request?.abort();
-		clearTimeout(this.pollTimer);
 	}
 
 	handleEvent(event) {
@@ -80,7 +77,7 @@ class MeetergoBooking extends HTMLElement {
 			if (!fresh) return;
 			this.$(`.mg-${part}`).replaceWith(fresh);
 			this.announce();
-			if (part !== "zone") this.upgrade();
+			this.upgrade();
 			return true;
 		} catch {
 			this.announce(failed, true, url);
@@ -95,22 +92,27 @@ class MeetergoBooking extends HTMLElement {
 		const fresh = (await this.fetchPage(url, body))?.querySelectorAll(this.localName)[index];
 		const before = this.$(".mg-zone").dataset.zone, after = fresh?.querySelector(".mg-zone").dataset;
 		if (!after) return;
+		const chosen = this.$(".mg-slots :checked")?.value;
 		fresh.querySelector(".mg-status").replaceWith(this.$(".mg-status"));
 		this.replaceChildren(...fresh.childNodes);
+		// The same instant is written with another offset.
+		for (const slot of this.querySelectorAll(".mg-slots [name=start]")) if (Date.parse(slot.value) === Date.parse(chosen)) slot.checked = true;
 		this.upgrade();
 		if (after.zone !== before) return !this.announce(after.announcement);
 	}
 
 	upgrade() {
 		this.loadedAt = Date.now();
+		for (const search of this.querySelectorAll(".mg-search")) search.hidden = false;
 		const table = this.$(".mg-month");
 		if (!table) return;
 		table.role = "grid";
+		const start = Date.parse(table.dataset.start);
 		let day = 0;
 		for (const cell of table.querySelectorAll("td")) {
 			cell.role = "gridcell";
 			if (!cell.firstChild) continue;
-			const link = cell.querySelector("a"), date = `${table.dataset.month}-${`${++day}`.padStart(2, 0)}`;
+			const link = cell.querySelector("a"), date = toIso(new Date(start + day++ * 864e5));
 			(link ?? cell).dataset.date = date;
 			if (link) cell.ariaSelected = link.matches(".mg-day-chosen");
 			else cell.ariaDisabled = true, cell.ariaLabel = format(this.texts.none, { day: formatDay(date) });
@@ -124,7 +126,7 @@ class MeetergoBooking extends HTMLElement {
 	}
 
 	focusOn(target) {
-		const item = this.$(`[data-date="${target}"], [class="mg-turn ${target}"]`) ?? this.$(".mg-dates .mg-title");
+		const item = this.$(`[data-date="${target}"], [class="mg-turn ${target}"]`) ?? this.$(/^\d/.test(target) ? "[data-date]" : ".mg-dates .mg-title");
 		if (item?.dataset.date) this.setTabStop(item);
 		item?.focus();
 	}
@@ -135,7 +137,7 @@ class MeetergoBooking extends HTMLElement {
 		if (link.matches(".mg-to-dates")) this.focusOn(this.$(".mg-day-chosen").dataset.date);
 		else if (link.matches(".mg-turn")) this.turn(link.href, link.classList[1], link.classList[1]);
 		else if (link.matches("[data-date], .mg-slots a")) this.openDay(link);
-		else if (link.matches(".mg-zone a")) this.load(link.href, "zone").then(() => this.$(".mg-zone select")?.focus());
+		else if (link.matches(".mg-zone a")) this.load(link.href, "zone").then(() => this.$(".mg-search")?.focus());
 		else return;
 		event.preventDefault();
 	}
@@ -236,7 +238,6 @@ class MeetergoBooking extends HTMLElement {
 	on_visibilitychange() {
 		if (document.hidden) this.leftAt = Date.now();
 		else if (Date.now() - this.leftAt > 3e5) this.refresh();
-		this.schedulePoll();
 	}
 
 	// Use the browser's zone; the cookie stays only if times in that zone arrive.
@@ -249,7 +250,7 @@ class MeetergoBooking extends HTMLElement {
 	}
 
 	async on_submit(event) {
-		const form = event.target, { busy, slow } = form.dataset;
+		const form = event.target;
 		if (form.matches(".mg-times-form")) {
 			if (!this.chosenTime || Date.now() - this.loadedAt < 6e4) return;
 			event.preventDefault();
@@ -260,22 +261,6 @@ class MeetergoBooking extends HTMLElement {
 			body.set("next", location.pathname + location.search);
 			await this.reload(form.action, body).catch(() => form.submit());
 			this.$(".mg-zone a").focus();
-		} else if (form.method === "post") {
-			if (form.ariaBusy) return event.preventDefault();
-			const button = event.submitter ?? form.querySelector("button");
-			form.ariaBusy = button.ariaDisabled = true;
-			if (!busy) return;
-			button.dataset.label = button.textContent;
-			button.textContent = busy;
-			setTimeout(() => this.announce(slow, true), 4e3);
-		}
-	}
-
-	// The browser restores the page as it was left, with busy buttons.
-	on_pageshow({ persisted }) {
-		if (persisted) for (const item of this.querySelectorAll("form, button")) {
-			item.ariaBusy = item.ariaDisabled = null;
-			if (item.dataset.label) item.textContent = item.dataset.label;
 		}
 	}
 
@@ -290,51 +275,21 @@ class MeetergoBooking extends HTMLElement {
 		this.announce(this.$(".mg-dates").dataset.announcement);
 	}
 
+	// Show only the zones whose names contain the text; the first of them is chosen.
+	searchZones(text) {
+		const select = this.$(".mg-zone select");
+		select.zones ??= [...select.options];
+		const found = select.zones.filter((zone) => (zone.text + zone.value).toLowerCase().includes(text.toLowerCase()));
+		if (found.length) select.replaceChildren(...found);
+	}
+
 	on_input({ target }) {
+		if (target.matches(".mg-search")) this.searchZones(target.value);
 		if (target.matches(".mg-duration [name=duration]")) this.setDuration(target.value);
 		if (target.matches(".mg-slots [name=start]")) {
 			this.showChoice();
 			this.emit("slot-chosen", { start: target.value });
 		}
-		const { counter } = target.dataset, count = target.maxLength - target.value?.length;
-		if (!counter) return;
-		const text = format(counter, { count }), isNear = count <= 50;
-		target.nextElementSibling.textContent = text;
-		if (isNear && !target.announced) this.announce(text);
-		target.announced = isNear;
-	}
-
-	// Check a waiting booking again, at shorter intervals first.
-	schedulePoll() {
-		clearTimeout(this.pollTimer);
-		const article = this.$("[data-poll]");
-		if (!article || document.hidden) return;
-		const [first, duration, later] = article.dataset.poll.split(" ");
-		const delay = performance.now() > duration * 1e3 ? later : first;
-		if (delay) this.pollTimer = setTimeout(() => this.poll(article), delay * 1e3);
-	}
-
-	async poll(article) {
-		const form = article.querySelector("[data-check]");
-		try {
-			const page = await this.fetchPage(location.href, form && new FormData(form));
-			const fresh = page?.querySelector("[data-screen]");
-			if (!fresh || fresh.dataset.screen === article.dataset.screen) return;
-			const focused = article.contains(document.activeElement), title = fresh.querySelector("h1");
-			title.autofocus = false;
-			article.replaceWith(fresh);
-			document.title = page.title;
-			if (focused) title.focus();
-			else this.announce(title.textContent);
-			this.dispatchBooked();
-		} catch {} finally {
-			this.schedulePoll();
-		}
-	}
-
-	dispatchBooked() {
-		const booking = this.$("[data-booked]")?.dataset.booked;
-		if (booking) this.emit("booked", { booking });
 	}
 }
 

@@ -83,7 +83,7 @@ class Visitor:
         # The site treats a form that is filled in faster than this as sent by a program.
         time.sleep(get_settings().MIN_FILL_SECONDS)
         self.send(self.find_form("first_name", "email"), **DETAILS, email=self.email)
-        self.expect("You are booked")
+        self.expect("Your appointment is booked")
         booking = Booking.objects.select_related("attendee__appointment").get(email=self.email)
         if booking.attendee is None:
             raise UnexpectedPage("The booking has no attendee.")

@@ -1,0 +1,55 @@
+"""Dates and times as people write them, in each language and on the days of clock changes."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.utils.translation import override
+
+from django_meetergo import formatting
+from django_meetergo.timezones import name_zone
+
+BERLIN = ZoneInfo("Europe/Berlin")
+DAY = date(2026, 12, 3)
+MOMENT = datetime(2026, 12, 3, 13, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("language", "day", "full_moment", "abbreviated", "table"),
+    [
+        ("en", "Thursday, December 3", "Thursday, December 3, 2026, 2:30 PM", "Thu, Dec 3",
+         "Thu, Dec 3, 2026, 2:30 PM"),
+        ("en-gb", "Thursday 3 December", "Thursday 3 December 2026, 14:30", "Thu 3 Dec",
+         "Thu 3 Dec 2026, 14:30"),
+        ("de", "Donnerstag, 3. Dezember", "Donnerstag, 3. Dezember 2026, 14:30 Uhr", "Do, 3. Dez.",
+         "Do, 3. Dez. 2026, 14:30"),
+        ("fr", "jeudi 3 décembre", "jeudi 3 décembre 2026, 14:30", "jeu. 3 déc.", "jeu. 3 déc. 2026, 14:30"),
+    ],
+)  # fmt: skip
+def test_dates_and_times_are_written_as_the_language_writes_them(
+    language, day, full_moment, abbreviated, table
+):
+    with override(language):
+        assert formatting.format_day(DAY) == day
+        assert formatting.format_full_moment(MOMENT, BERLIN) == full_moment
+        assert formatting.format_abbreviated_day(DAY) == abbreviated
+        assert formatting.format_abbreviated_moment(MOMENT, BERLIN) == table
+
+
+def test_a_span_over_a_clock_change_has_both_offsets():
+    """In the night of 25 October 2026, 02:30 comes twice in Berlin."""
+    start = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    end = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)
+    with override("en-gb"):
+        when = formatting.describe_when(start, end, BERLIN)
+    assert when.span == "02:30 (GMT+2)–02:00 (GMT+1)"
+
+
+def test_a_fixed_offset_is_named_by_its_offset():
+    """``Etc/GMT+5`` is five hours behind."""
+    zone = ZoneInfo("Etc/GMT+5")
+    with override("en-gb"):
+        assert name_zone(zone, MOMENT) == "GMT−5"
+        assert formatting.describe_when(MOMENT, MOMENT, zone).zone == "GMT−5"

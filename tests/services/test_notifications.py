@@ -1,0 +1,142 @@
+"""The mails to attendees: which are sent, what they contain, and how a site changes them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.template import engines
+from django.test import override_settings
+from django.utils import timezone
+
+from django_meetergo import links
+from django_meetergo.conf import list_problems
+from django_meetergo.models import Appointment, Attendee, Event, MeetingType
+from django_meetergo.services.notifications import send_links, send_notification
+
+pytestmark = pytest.mark.django_db
+
+Kind = Event.Kind
+OWN = ["confirmed", "rescheduled", "cancelled"]
+
+
+@pytest.fixture
+def attendee(settings: Any) -> Attendee:
+    settings.MEETERGO = {
+        **settings.MEETERGO,
+        "SITE_URL": "https://clinic.example",
+        "SITE_NAME": "The Clinic",
+        "SEND_MAIL": OWN,
+    }
+    return make_attendee()
+
+
+def make_attendee(email: str = "jane@example.com", days: int = 3, **options: Any) -> Attendee:
+    meeting_type, _ = MeetingType.objects.get_or_create(slug="intro-call", defaults={"name": "Intro <call>"})
+    start = timezone.now() + timedelta(days=days)
+    appointment = Appointment.objects.create(
+        meeting_type=meeting_type, start=start, end=start + timedelta(minutes=30), remote_id=f"{email}{days}"
+    )
+    values = {"first_name": "Jane", "last_name": "Doe", "timezone": "Europe/Berlin", "language": "en-gb"}
+    return Attendee.objects.create(appointment=appointment, email=email, **{**values, **options})
+
+
+def make_event(attendee: Attendee, kind: str, **options: Any) -> Event:
+    return Event(kind=kind, appointment=attendee.appointment, created_at=timezone.now(), **options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject"),
+    [
+        (Kind.APPOINTMENT_BOOKED, "Your appointment is booked: Intro <call>"),
+        (Kind.APPOINTMENT_RESCHEDULED, "Your appointment has been moved: Intro <call>"),
+        (Kind.APPOINTMENT_CANCELLED, "Your appointment has been cancelled: Intro <call>"),
+    ],
+)
+def test_a_site_can_send_its_own_mails_about_appointments(attendee, settings, kind, subject):
+    """Each has a text and an HTML part, the site's name, and a link to the site's own page."""
+    data = {"previous_start": "2026-01-02T09:00:00+00:00"} if "moved" in subject else {}
+    send_notification(make_event(attendee, kind, data=data))
+    [message] = mail.outbox
+    html = message.alternatives[0].content
+    assert (message.subject, message.to) == (subject, ["jane@example.com"])
+    assert message.body.startswith("Hello Jane Doe,\n\nYour appointment")
+    assert message.body.endswith("\nThe Clinic\n")
+    assert "Intro &lt;call&gt;" in html
+    link = "book/intro-call/" if kind == Kind.APPOINTMENT_CANCELLED else links.get_manage_path(attendee)
+    assert link.strip("/") in message.body
+    assert re.search(rf'<a href="https://clinic\.example/[^"]*{re.escape(link.strip("/"))}', unescape(html))
+    assert ("Friday 2 January 2026, 10:00" in message.body) == bool(data)
+    settings.MEETERGO = {**settings.MEETERGO, "SEND_MAIL": []}
+    send_notification(make_event(attendee, kind))
+    assert len(mail.outbox) == 1
+
+
+def test_nobody_is_mailed_about_an_appointment_that_is_over(attendee):
+    send_notification(make_event(make_attendee(days=-3), Kind.APPOINTMENT_CANCELLED))
+    assert mail.outbox == []
+
+
+def test_a_name_that_looks_like_a_link_is_not_printed(attendee):
+    attendee.first_name, attendee.last_name = "Pay at", "evil.example"
+    attendee.save()
+    send_notification(make_event(attendee, Kind.APPOINTMENT_BOOKED))
+    [message] = mail.outbox
+    assert message.body.startswith("Hello,\n")
+    assert "evil" not in message.body + message.alternatives[0].content
+
+
+def test_the_mail_is_in_the_attendees_language(attendee):
+    Attendee.objects.update(language="de")
+    send_notification(make_event(attendee, Kind.APPOINTMENT_BOOKED))
+    assert mail.outbox[0].subject == "Ihr Termin ist gebucht: Intro <call>"
+    assert " Uhr (CE" in mail.outbox[0].body
+
+
+def test_each_mail_can_be_overridden_alone(attendee, settings):
+    own = {
+        "meetergo/mail/confirmed.txt": "See {{ manage_url }}",
+        "meetergo/mail/confirmed.html": "<p>Own HTML for {{ name }}</p>",
+    }
+    loaders = [
+        ("django.template.loaders.locmem.Loader", own),
+        "django.template.loaders.app_directories.Loader",
+    ]
+    templates = [{**settings.TEMPLATES[0], "APP_DIRS": False}]
+    templates[0]["OPTIONS"] = {**templates[0]["OPTIONS"], "loaders": loaders}
+    with override_settings(TEMPLATES=templates):
+        engines._templates = None
+        send_notification(make_event(attendee, Kind.APPOINTMENT_BOOKED))
+        send_notification(make_event(attendee, Kind.APPOINTMENT_CANCELLED))
+    first, second = mail.outbox
+    assert first.body.startswith("See https://clinic.example/")
+    assert first.alternatives[0].content == "<p>Own HTML for Jane Doe</p>"
+    assert second.body.startswith("Hello Jane Doe,")
+
+
+def test_a_person_gets_the_links_of_their_coming_appointments(attendee):
+    """In one mail, soonest first; other people's and past or cancelled ones are not in it."""
+    sooner = make_attendee("JANE@example.com", days=1)
+    other, past = make_attendee("jo@example.com"), make_attendee(days=-2)
+    cancelled = make_attendee(days=5)
+    Appointment.objects.filter(pk=cancelled.appointment_id).update(status=Appointment.Status.CANCELLED)
+    send_links("Jane@Example.com", now=timezone.now())
+    [message] = mail.outbox
+    found = re.findall(r"https://clinic\.example\S+/manage/(\S+)/", message.body)
+    expected = [links.sign(one.public_id, salt=links.MANAGE_SALT) for one in (sooner, attendee)]
+    assert found == expected
+    assert not {links.sign(one.public_id, salt=links.MANAGE_SALT) for one in (other, past, cancelled)} & {
+        *found
+    }
+    send_links("nobody@example.com", now=timezone.now())
+    assert len(mail.outbox) == 1
+
+
+def test_an_unknown_mail_is_reported():
+    [(place, problem)] = list_problems({"SEND_MAIL": ["confirmed", "confrimed"]})
+    assert place == '["SEND_MAIL"]'
+    assert problem.startswith("has unknown mails: confrimed; they are cancelled, confirmed, declined, ")
