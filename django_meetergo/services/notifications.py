@@ -123,8 +123,8 @@ def send_links(email: str, *, now: datetime) -> None:
     if not attendees:
         return
     with use_language_of(attendees[0]):
-        context = {"name": "", "appointments": [describe_link(attendee) for attendee in attendees]}
-        send_mail("links", context, [attendees[0].email])
+        described = [describe_link(attendee) for attendee in attendees]
+        send_mail("links", {"name": "", "appointments": described}, [attendees[0].email])
 
 
 def describe_link(attendee: Attendee) -> dict[str, str]:

@@ -250,9 +250,9 @@ def test_a_batch_that_takes_longer_than_its_lease_keeps_it(meetergo_sandbox, set
     for start in kit.list_free_starts()[:4]:
         kit.occupy_slot(start)
     kit.reread_all()
-    short = {"LEASE": 0.09, "TIMEOUT": 0.09, "TIMEOUT_BACKGROUND": 0.09}
+    short = {"LEASE": 0.9, "TIMEOUT": 0.9, "TIMEOUT_BACKGROUND": 0.9}
     settings.MEETERGO = {**settings.MEETERGO, **short}
-    kit.fail_next(READ, "slow", seconds=0.04, times=-1)
+    kit.fail_next(READ, "slow", seconds=0.3, times=-1)
     first = WebhookDelivery.objects.filter(state="pending")
 
     applied = apply.apply_deliveries(connection="default", client=kit.client("reread"), now=kit.now())
