@@ -45,7 +45,6 @@ class Browser:
     def __init__(self) -> None:
         environ = HOST.get("environ", {})
         if HOST.get("is_async"):
-            environ = {"server": ("clinic.example", "80"), **environ}
             self.client: Any = AsyncClient(enforce_csrf_checks=True, **environ)
         else:
             environ = {"SERVER_NAME": "clinic.example", **environ}
