@@ -57,6 +57,7 @@ EXTRAS = {
     "celery": ["django_meetergo.tasks"],
     "django_tasks": ["django_meetergo.framework_tasks"],
     "factory": ["django_meetergo.testing.factories"],
+    "wagtail": ["django_meetergo.contrib.wagtail."],
     "pytest": ["django_meetergo.testing.plugin"],
     "rest_framework": ["django_meetergo.contrib.rest_framework."],
     "django_filters": ["django_meetergo.contrib.rest_framework."],

@@ -4,6 +4,7 @@ background worker.
 
 from django.apps import AppConfig, apps
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import request_started
 from django.utils.translation import gettext_lazy as _
 
 
@@ -23,7 +24,8 @@ class MeetergoConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        from django_meetergo import background, checks, request_logs  # noqa: F401 - registers the checks
+        from django_meetergo import background, checks, links, request_logs  # noqa: F401 - registers the checks
 
         request_logs.install_filters()
         background.connect_wake_ups()
+        request_started.connect(links.report_unknown_prefix, dispatch_uid="meetergo.mount")

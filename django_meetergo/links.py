@@ -6,14 +6,19 @@ Links stay valid through a change of ``SECRET_KEY`` by ``SECRET_KEY_FALLBACKS``;
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 from uuid import UUID
 
 from django.apps import apps
+from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
+from django.core.signals import request_started
 from django.core.signing import BadSignature, Signer
 from django.urls import get_script_prefix, reverse
+from django.utils.translation import get_supported_language_variant
 
 from django_meetergo.conf import get_settings
 
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
     from django.db import models
 
     from django_meetergo.models import Attendee, Booking, CalendarFeed
+
+logger = logging.getLogger(__name__)
 
 BOOKING_SALT = "meetergo.booking"
 MANAGE_SALT = "meetergo.manage"
@@ -59,14 +66,45 @@ def get_feed_path(feed: CalendarFeed) -> str:
 def build_absolute_url(path: str) -> str:
     """Return the path under ``SITE_URL``, for mails and for meetergo; never from a Host header.
 
-    A path in ``SITE_URL`` is the prefix under which the web server mounts the site. It replaces the prefix of
-    the present request, so that the address is the same in a request and in a command.
+    The prefix under which the site is mounted replaces that of the present request, so that the address is
+    the same in a request, in a command and in a thread.
     """
-    site_url = get_settings().SITE_URL
-    if prefix := urlsplit(site_url).path.rstrip("/"):
+    if prefix := get_mount_prefix():
         script = get_script_prefix().rstrip("/")
         path = prefix + (path.removeprefix(script) if path.startswith(f"{script}/") else path)
-    return urljoin(site_url, path)
+    return urljoin(get_settings().SITE_URL, path)
+
+
+def get_mount_prefix() -> str:
+    """Return the path under which the web server mounts the site: that of ``SITE_URL``, else Django's own.
+
+    Django knows ``FORCE_SCRIPT_NAME`` in requests and in the main thread only.
+    """
+    return urlsplit(get_settings().SITE_URL).path.rstrip("/") or (django_settings.FORCE_SCRIPT_NAME or "")
+
+
+def choose_language(language: str) -> str:
+    """Return the language for somebody's links and mails: theirs if the site has it, else the site's.
+
+    With ``i18n_patterns`` a link in a language that the site does not have would lead nowhere.
+    """
+    try:
+        return get_supported_language_variant(language)
+    except LookupError:
+        return django_settings.LANGUAGE_CODE
+
+
+def report_unknown_prefix(*, environ: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    """Warn with the first request if the server mounts the site under a prefix that links in mails lack."""
+    request_started.disconnect(dispatch_uid="meetergo.mount")
+    scope: Mapping[str, Any] = kwargs.get("scope") or {}
+    given = str((environ or {}).get("SCRIPT_NAME") or scope.get("root_path") or "").rstrip("/")
+    if given and get_settings().SITE_URL and get_mount_prefix() != given:
+        logger.warning(
+            'The web server mounts this site at %s, and MEETERGO["SITE_URL"] does not contain this path: '
+            "links in mails and the webhook would lead elsewhere. Add it to SITE_URL.",
+            given,
+        )
 
 
 # The object that a booking belongs to

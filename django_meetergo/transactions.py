@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from django.db import (
@@ -106,3 +107,21 @@ def can_be_repeated(error: DatabaseError) -> bool:
 def is_in_transaction() -> bool:
     """Whether an atomic block is open. The one that a ``TestCase`` opens around a test does not count."""
     return any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
+
+
+#: Whether the open transaction is one of the site, around a view that renders a widget.
+_in_site_transaction: ContextVar[bool] = ContextVar("meetergo_in_site_transaction", default=False)
+
+
+@contextmanager
+def reading_for_site() -> Iterator[None]:
+    """Mark reads for a page of the site, whose transaction (``ATOMIC_REQUESTS``) is the site's own matter."""
+    token = _in_site_transaction.set(True)
+    try:
+        yield
+    finally:
+        _in_site_transaction.reset(token)
+
+
+def is_reading_for_site() -> bool:
+    return _in_site_transaction.get()

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -265,11 +265,7 @@ class ShowLinks(AppointmentAction):
         shown: list[Any] = []
         for row in rows:
             shown += [
-                (
-                    describe_appointment(row),
-                    attendee,
-                    links.build_absolute_url(links.get_manage_path(attendee)),
-                )
+                (describe_appointment(row), attendee, build_manage_url(attendee))
                 for attendee in list_attending(row)
             ]
             admin.log_change(request, row, gettext("Showed the attendees' links"))
@@ -285,6 +281,12 @@ class ShowLinks(AppointmentAction):
         )
         response["Cache-Control"] = "no-store"
         return response
+
+
+def build_manage_url(attendee: Attendee) -> str:
+    """Return the attendee's link in their language, not in that of the person who copies it."""
+    with translation.override(links.choose_language(attendee.language)):
+        return links.build_absolute_url(links.get_manage_path(attendee))
 
 
 class RecordAttendance(AppointmentAction):

@@ -32,6 +32,7 @@ from django_meetergo.presentation.tag_arguments import report_tag_error
 from django_meetergo.presentation.time_choice import TimeQuery, choose_time
 from django_meetergo.services.availability.store import SlotList, Source
 from django_meetergo.timezones import choose_zone
+from django_meetergo.transactions import reading_for_site
 
 #: The periods searched for the next free times; the longer one only if the shorter one has too few.
 SEARCH_SPANS = (timedelta(days=7), timedelta(days=31))
@@ -98,7 +99,7 @@ def render_cached(
         entry = build_cache_entry(request, find_zone(request), clock.now(), *variants)
     part = entry.load() if entry else None
     if part is None:
-        with use_text_language():
+        with reading_for_site(), use_text_language():
             part = render()
         if entry:
             entry.save(part)

@@ -143,7 +143,7 @@ def get_type_name(appointment: Appointment) -> str:
 @contextmanager
 def use_language_of(person: Booking | Attendee) -> Iterator[None]:
     """Activate the language and the time zone of a person."""
-    language = person.language or django_settings.LANGUAGE_CODE
+    language = links.choose_language(person.language)
     with translation.override(language), use_text_language(), timezone.override(person.timezone or None):
         yield
 

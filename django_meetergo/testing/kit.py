@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from django.test import Client
 from django.urls import NoReverseMatch
 
+from django_meetergo import links
 from django_meetergo.cache import cache
 from django_meetergo.conf import DEFAULT_CONNECTION
 from django_meetergo.models import Booking, Host, MeetingType
@@ -262,7 +263,9 @@ class SandboxKit:
             )
 
     def _deliver(self, endpoint: str, body: bytes) -> int:
-        answer = Client().post(urlsplit(endpoint).path, body, content_type="application/json")
+        path = urlsplit(endpoint).path.removeprefix(links.get_mount_prefix())
+        is_secure = endpoint.startswith("https://")
+        answer = Client().post(path, body, content_type="application/json", secure=is_secure)
         return answer.status_code
 
     # Work

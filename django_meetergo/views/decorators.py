@@ -8,6 +8,7 @@ from functools import wraps
 from math import ceil
 from typing import Any
 
+from django.contrib.auth.decorators import login_not_required
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
@@ -52,7 +53,10 @@ def page(view: View) -> View:
 
 
 def token_page(view: View) -> View:
-    """Protect a page whose URL is a secret: not cached, not indexed, not sent to other sites as referrer."""
+    """Protect a page whose URL is a secret: not cached, not indexed, not sent to other sites as referrer.
+
+    The URL is the permission, so a site behind ``LoginRequiredMiddleware`` asks for no login.
+    """
 
     @wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -62,7 +66,7 @@ def token_page(view: View) -> View:
         response["Referrer-Policy"] = "same-origin"
         return response
 
-    return wrapper
+    return login_not_required(wrapper)
 
 
 def limit_wrong_links(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from django.contrib.auth.decorators import login_not_required
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 @transaction.non_atomic_requests
+@login_not_required
 @csrf_exempt
 @require_POST
 def receive(request: HttpRequest, token: str) -> HttpResponse:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from django.conf import settings as django_settings
 from django.urls import reverse
+from django.utils import translation
 
 from django_meetergo import links
 from django_meetergo.conf import DEFAULT_CONNECTION, get_settings
@@ -31,7 +33,9 @@ def build_endpoint(connection: str) -> str:
         )
     token = settings.WEBHOOK_TOKENS[0]
     token = token if connection == DEFAULT_CONNECTION else f"{token}~{connection}"
-    return links.build_absolute_url(reverse("meetergo:webhook", args=[token]))
+    # With i18n_patterns the address must not depend on the language of whoever asks for it.
+    with translation.override(django_settings.LANGUAGE_CODE):
+        return links.build_absolute_url(reverse("meetergo:webhook", args=[token]))
 
 
 def find_own_connection(hook: WebhookDocument) -> str | None:

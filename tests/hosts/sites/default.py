@@ -1,0 +1,3 @@
+"""A new project."""
+
+from tests.hosts.base import *  # noqa: F403

@@ -1,0 +1,1 @@
+"""A Wagtail site with the block: ``tox run -e wagtail``."""
