@@ -256,7 +256,7 @@ def create_one_time_link(*, meeting_type: MeetingType | str, client: MeetergoCli
     """
     meeting_type = _get_meeting_type(meeting_type)
     return one_time_links.create_one_time_link(
-        meeting_type=meeting_type, client=client or build_client_of(meeting_type, "write")
+        meeting_type=meeting_type, client=_choose_client(client, meeting_type.reader, "write")
     )
 
 
