@@ -33,6 +33,8 @@ YEARS = range(2000, 2101)
 MAX_APPOINTMENTS = 2000
 #: With more hosts, the day shows only those who have appointments.
 MAX_EMPTY_COLUMNS = 12
+#: Lines of a week that fit on a printed sheet in the usual size; more are printed smaller.
+MAX_PRINTED_LINES = 45
 #: Appointments in a cell of the month; the others are counted.
 MAX_PER_CELL = 4
 
@@ -135,7 +137,8 @@ class CalendarMixin(MeetergoAdmin):
         if query.view == "month":
             context["weeks"] = build_month(rows, query, now)
         elif query.view == "week" and len(hosts) != 1:
-            context["lines"] = build_week(rows, query, hosts, now, book_url=book_url)
+            context["lines"] = lines = build_week(rows, query, hosts, now, book_url=book_url)
+            context["is_dense"] = count_printed_lines(lines) > MAX_PRINTED_LINES
         else:
             context |= build_grid(rows, query, hosts, now, can_book=can_book)
             if query.view == "day" and self.is_permitted(request, "handoff"):
@@ -269,6 +272,11 @@ def build_week(
         )
         for host in hosts
     ]
+
+
+def count_printed_lines(lines: Iterable[tuple[Any, list[Cell]]]) -> int:
+    """Return how many lines of text the table of a week is high."""
+    return sum(max(1, *(len(cell.appointments) for cell in cells)) for _host, cells in lines)
 
 
 def build_month(rows: Sequence[Any], query: CalendarQuery, now: datetime) -> list[list[Cell]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from datetime import UTC, date, datetime, timedelta
 
@@ -144,7 +145,7 @@ def test_only_visible_appointments_are_shown(superuser, anna, monkeypatch):
 
 
 @pytest.mark.parametrize("view", ["day", "week", "month"])
-def test_a_full_week_of_ten_hosts_needs_twelve_statements(superuser, view):
+def test_a_full_week_of_ten_hosts_needs_twelve_statements_and_60_kb(superuser, view):
     meeting_type = MeetingTypeFactory()
     hosts = [Host.objects.create(remote_id=f"h{number}", name=f"Host {number}") for number in range(10)]
     for number in range(400):
@@ -154,7 +155,9 @@ def test_a_full_week_of_ten_hosts_needs_twelve_statements(superuser, view):
             meeting_type=meeting_type, start=start, end=start + timedelta(minutes=30)
         )
         appointment.hosts.add(hosts[number % 10])
-        Attendee.objects.create(appointment=appointment, first_name="Mia", remote_id=f"a{number}")
+        Attendee.objects.create(
+            appointment=appointment, first_name="Mia", last_name=f"Nr{number * 7919}", remote_id=f"a{number}"
+        )
     superuser.get("appointment_calendar")
 
     with CaptureQueriesContext(connection) as statements:
@@ -162,6 +165,7 @@ def test_a_full_week_of_ten_hosts_needs_twelve_statements(superuser, view):
 
     assert page.status_code == 200
     assert len(statements) <= 12
+    assert len(gzip.compress(page.content)) <= 60_000
 
 
 # Placing
