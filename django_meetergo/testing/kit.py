@@ -129,6 +129,8 @@ class SandboxKit:
     def recover(self) -> None:
         """Disarm all faults, and forget what the site has learnt from them: permits and the circuit."""
         self.sandbox.faults.clear()
+        if self._adapter is not None:
+            self._adapter.refusals, self._adapter.kill_point = 0, ""
         self.reset_rate_limit()
 
     def refuse_connections(self, times: int = 1) -> None:
@@ -142,10 +144,14 @@ class SandboxKit:
         The request was carried out and its answer is lost, or with ``after_sending=False`` never sent.
         Raises ``AssertionError`` if the block sends nothing.
         """
-        self._get_adapter().kill_point = "after" if after_sending else "before"
+        self.kill_next_request(after_sending=after_sending)
         with suppress(ProcessKilled):
             yield
             raise AssertionError("The block sent no request, so the process was not killed.")
+
+    def kill_next_request(self, *, after_sending: bool = True) -> None:
+        """End the next request in ``ProcessKilled``, which the caller has to catch."""
+        self._get_adapter().kill_point = "after" if after_sending else "before"
 
     def _get_adapter(self) -> SandboxAdapter:
         if self._adapter is None:

@@ -1,3 +1,3 @@
 from django.urls import include, path
 
-urlpatterns = [path("termine/", include("django_meetergo.urls"))]
+urlpatterns = [path("book/", include("django_meetergo.urls"))]
