@@ -30,7 +30,7 @@ from django_meetergo.services.availability.store import SlotList
 from django_meetergo.services.booking import book, one_time_links
 from django_meetergo.services.booking.book import AttendeeData
 from django_meetergo.services.changes import requests
-from django_meetergo.services.clients import build_client, build_client_of, ensure_client_of, find_client_of
+from django_meetergo.services.clients import build_client, ensure_client_of, find_client_of
 from django_meetergo.services.sync import appointments
 
 __all__ = [

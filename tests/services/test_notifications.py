@@ -137,6 +137,6 @@ def test_a_person_gets_the_links_of_their_coming_appointments(attendee):
 
 
 def test_an_unknown_mail_is_reported():
-    [(place, problem)] = list_problems({"SEND_MAIL": ["confirmed", "confrimed"]})
+    [(place, problem)] = list_problems({"SEND_MAIL": ["confirmed", "confirm"]})
     assert place == '["SEND_MAIL"]'
-    assert problem.startswith("has unknown mails: confrimed; they are cancelled, confirmed, declined, ")
+    assert problem.startswith("has unknown mails: confirm; they are cancelled, confirmed, declined, ")
