@@ -43,7 +43,7 @@ def test_a_double_opt_in_is_confirmed_from_the_mailbox(service: Any, scripted: A
     expect(developer.get_by_role("heading", level=1)).to_have_text("Your appointment is booked")
 
     scripted.press("I have confirmed – check again")
-    scripted.expect_title("You are booked")
+    scripted.expect_title("Your appointment is booked")
 
 
 def test_a_fault_set_by_a_click_shows_the_checking_screen(
@@ -59,7 +59,7 @@ def test_a_fault_set_by_a_click_shows_the_checking_screen(
     developer.reload()
     expect(chip).to_have_count(0)
     service.run_due(after=10)
-    scripted.expect_title("You are booked")
+    scripted.expect_title("Your appointment is booked")
 
 
 def test_a_booking_made_elsewhere_arrives_by_webhook(service: Any, live_server: Any, developer: Page) -> None:

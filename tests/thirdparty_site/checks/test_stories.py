@@ -34,7 +34,7 @@ def test_a_visitor_books_on_the_pages(meetergo_sandbox, client):
     hidden = dict(re.findall(r'type="hidden" name="(start|duration|token)" value="([^"]+)"', page))
     jane = {"first_name": "Jane", "last_name": "Doe", "email": "jane@example.com"}
     answer = client.post(path, {**hidden, **jane}, follow=True)
-    assert "You are booked" in answer.content.decode()
+    assert "Your appointment is booked" in answer.content.decode()
 
 
 def test_it_loses_a_race(meetergo_sandbox):
