@@ -36,7 +36,7 @@ def list_pending_references(sandbox: Sandbox) -> list[str]:
         reference
         for provisional in list(sandbox.state.provisionals.values())
         if provisional.status == "pending"
-        for reference in set(REFERENCE.findall(str(provisional.dto)))
+        for reference in set(REFERENCE.findall(str(provisional.request.body)))
     ]
 
 

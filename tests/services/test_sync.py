@@ -341,6 +341,20 @@ def test_an_appointment_that_no_list_shows_is_missing_after_a_single_read_confir
     assert row not in Appointment.objects.active()
 
 
+def test_an_appointment_that_was_lost_before_it_was_ever_read_is_missing(meetergo_sandbox, book):
+    """It is known from the answer to its booking only."""
+    kit = meetergo_sandbox
+    booking = book()
+    row = booking.attendee.appointment
+    assert row.synced_at is None
+    lose(kit, row.remote_id)
+
+    sync(kit)
+
+    row.refresh_from_db()
+    assert row.missing_since
+
+
 def test_a_list_that_lags_marks_nothing_missing(meetergo_sandbox, book):
     """The single read shows it: the row stays."""
     kit = meetergo_sandbox

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
-from django.db.models import F
+from django.db.models import F, Q
 
 from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
@@ -332,13 +332,13 @@ def sync_appointment(*, appointment: Appointment, client: MeetergoClient, now: d
 def list_unseen(run: SyncRun, seen: Iterable[int], owner: str = "") -> list[Appointment]:
     """Return our rows of the run's window, or one host's part of them, that no list has shown.
 
-    Rows that were stored after the run began are left out.
+    Rows that were read after the run began are left out. Those of answers that were never read are among them.
     """
     rows = Appointment.objects.filter(
         is_read_by(run.connection),
+        Q(synced_at=None) | Q(synced_at__lt=run.started_at),
         connection=find_mirror(run.connection),
         missing_since=None,
-        synced_at__lt=run.started_at,
     )
     if run.window_start and run.window_end:
         rows = rows.filter(start__range=(run.window_start, run.window_end))
