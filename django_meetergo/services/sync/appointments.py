@@ -332,7 +332,7 @@ def sync_appointment(*, appointment: Appointment, client: MeetergoClient, now: d
 def list_unseen(run: SyncRun, seen: Iterable[int], owner: str = "") -> list[Appointment]:
     """Return our rows of the run's window, or one host's part of them, that no list has shown.
 
-    Rows that were read after the run began are left out. Those of answers that were never read are among them.
+    Rows that were read after the run began are left out; those that were never read are not.
     """
     rows = Appointment.objects.filter(
         is_read_by(run.connection),
