@@ -53,5 +53,8 @@ nitpick_ignore_regex = [
     # The same names as an annotation writes them, and classes that are not part of the public interface.
     (r"py:.*", r"Mapping|Sequence|Iterable|Iterator|Callable|Any|date|datetime|timedelta|UUID"),
     (r"py:.*", r"(models\.)?Model|QuerySet"),
-    (r"py:.*", r"(django_meetergo\.(remote|presentation|sandbox|views)\..*|MeetergoClient|Source|Sandbox)"),
+    (
+        r"py:.*",
+        r"(django_meetergo\.(remote|presentation|sandbox|views|testing\.sandbox_adapter)\..*|MeetergoClient|Source|Sandbox)",
+    ),
 ]

@@ -187,7 +187,7 @@ class Reader:
         names = {name.rpartition("-")[2]: name for name in {**form.values, **form.choices}}
         typed = {names.get(name, name): value for name, value in typed.items()}
         visitor.send(form, first_name="A", last_name="Reader", email=email, **typed)
-        assert visitor.page.heading == "You are booked", f"the page says {visitor.page.heading!r}"
+        assert visitor.page.heading == "Your appointment is booked", f"the page says {visitor.page.heading!r}"
         assert expected in visitor.text, f"the page does not show {expected!r}"
 
     @property
