@@ -9,6 +9,7 @@ from django_meetergo.views.feed import feed
 from django_meetergo.views.manage import ics, manage
 from django_meetergo.views.outcome import outcome
 from django_meetergo.views.reschedule import reschedule
+from django_meetergo.views.send_links import send_links
 from django_meetergo.views.times import book, index, timezone
 
 app_name = "meetergo"
@@ -16,6 +17,7 @@ app_name = "meetergo"
 urlpatterns = [
     path("", index, name="index"),
     path("timezone/", timezone, name="timezone"),
+    path("my-appointments/", send_links, name="send_links"),
     path("webhooks/<str:token>/", webhook.receive, name="webhook"),
     path("booking/<str:token>/", outcome, name="outcome"),
     path("manage/<str:token>/", manage, name="manage"),

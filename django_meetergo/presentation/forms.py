@@ -415,6 +415,24 @@ class TimeZoneForm(forms.Form):
         return zone.key
 
 
+class LinksForm(forms.Form):
+    """The address whose appointments a person wants to see."""
+
+    #: Fields that visitors do not see.
+    HIDDEN = ()
+    email = EmailLineField(
+        label=_("E-mail address"),
+        max_length=254,
+        help_text=_("The address with which you booked."),
+        error_messages=build_messages(_("Enter your e-mail address")),
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["auto_id"] = "mg-%s"
+        super().__init__(*args, **kwargs)
+
+
 class CancelForm(forms.Form):
     """An optional reason for a cancellation."""
 

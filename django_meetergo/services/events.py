@@ -37,7 +37,13 @@ SIGNALS: dict[str, Signal] = {
 
 #: Transitions without a signal that lead to a mail.
 MAILED_KINDS = frozenset(
-    {Kind.BOOKING_FOUND, Kind.BOOKING_REBOOKED, Kind.CREDENTIAL_REFUSED, Kind.SERVICE_AWAY}
+    {
+        Kind.BOOKING_FOUND,
+        Kind.BOOKING_REBOOKED,
+        Kind.LINKS_REQUESTED,
+        Kind.CREDENTIAL_REFUSED,
+        Kind.SERVICE_AWAY,
+    }
 )
 
 #: States of a receiver in ``Event.receivers``.

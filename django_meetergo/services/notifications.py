@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
 from django.core.mail import EmailMultiAlternatives
+from django.db.models import QuerySet
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
@@ -24,6 +25,7 @@ from django_meetergo.conf import get_settings
 from django_meetergo.formatting import format_full_moment, has_link, name_hosts
 from django_meetergo.languages import use_text_language
 from django_meetergo.models import Appointment, Attendee, Booking, Event, fold_email
+from django_meetergo.services.events import build_event, record_events
 
 Kind, Reason = Event.Kind, Booking.Reason
 ATTENDING = Attendee.Status.ATTENDING
@@ -58,6 +60,8 @@ def send_notification(event: Event) -> None:
     """Send the mails an event calls for, if any. Raises what the mail server raises."""
     if event.kind in ALERT_TEMPLATES:
         send_alert(event)
+    elif event.kind == Kind.LINKS_REQUESTED:
+        send_links(event)
     elif event.kind in APPOINTMENT_TEMPLATES:
         send_to_attendees(APPOINTMENT_TEMPLATES[event.kind], event)
     elif (name := choose_template(event)) and event.booking is not None:
@@ -109,17 +113,36 @@ def send_to_attendees(name: str, event: Event) -> None:
                 send_mail(name, build_attendee_context(attendee, appointment, event), [attendee.email])
 
 
-def send_links(email: str, *, now: datetime) -> None:
-    """Mail a person the links of their coming appointments; nothing where there are none.
+def request_links(*, email: str, now: datetime) -> None:
+    """Have a person mailed the links of their coming appointments, at most once an hour.
 
-    The mail is in the language and the time zone of the soonest one.
+    Nothing is sent here, so that the answer of the page takes as long for every address.
     """
+    attendee = list_coming(email, now).first()
+    if attendee is None:
+        return
+    event = build_event(
+        kind=Kind.LINKS_REQUESTED,
+        key=f"links:{attendee.pk}:{now:%Y%m%d%H}",
+        now=now,
+        connection=attendee.connection,
+        attendee=attendee,
+    )
+    record_events([event])
+
+
+def list_coming(email: str, now: datetime) -> QuerySet[Attendee]:
+    """Return the attendees with this address whose appointments are still to come, the soonest first."""
     rows = Attendee.objects.filter(
         email_folded=fold_email(email), status=ATTENDING, appointment__in=Appointment.objects.upcoming(now)
     )
-    attendees = list(
-        rows.select_related("appointment__meeting_type").order_by("appointment__start")[:MAX_LINKS]
-    )
+    return rows.select_related("appointment__meeting_type").order_by("appointment__start", "pk")
+
+
+def send_links(event: Event) -> None:
+    """Mail the links, in the language and the time zone of the soonest appointment."""
+    email = event.attendee.email if event.attendee else ""
+    attendees = list(list_coming(email, event.created_at)[:MAX_LINKS]) if email else []
     if not attendees:
         return
     with use_language_of(attendees[0]):

@@ -90,4 +90,5 @@ def redirect_after_post(path: str) -> HttpResponseRedirect:
 def render_not_found(request: HttpRequest) -> HttpResponse:
     """Answer 404 with one text for every wrong link, so that it does not reveal what exists."""
     index = reverse("meetergo:index") if get_settings().SHOW_INDEX else ""
-    return render_page(request, "meetergo/not_found.html", {"index": index}, status=404)
+    context = {"index": index, "send_links": get_settings().SITE_URL}
+    return render_page(request, "meetergo/not_found.html", context, status=404)

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django_meetergo import links
 from django_meetergo.conf import list_problems
 from django_meetergo.models import Appointment, Attendee, Event, MeetingType
-from django_meetergo.services.notifications import send_links, send_notification
+from django_meetergo.services.notifications import request_links, send_notification
 
 pytestmark = pytest.mark.django_db
 
@@ -124,7 +124,11 @@ def test_a_person_gets_the_links_of_their_coming_appointments(attendee):
     other, past = make_attendee("jo@example.com"), make_attendee(days=-2)
     cancelled = make_attendee(days=5)
     Appointment.objects.filter(pk=cancelled.appointment_id).update(status=Appointment.Status.CANCELLED)
-    send_links("Jane@Example.com", now=timezone.now())
+    request_links(email="Jane@Example.com", now=timezone.now())
+    request_links(email="jane@example.com", now=timezone.now())
+    [event] = Event.objects.filter(kind=Kind.LINKS_REQUESTED)
+    assert mail.outbox == []
+    send_notification(event)
     [message] = mail.outbox
     found = re.findall(r"https://clinic\.example\S+/manage/(\S+)/", message.body)
     expected = [links.sign(one.public_id, salt=links.MANAGE_SALT) for one in (sooner, attendee)]
@@ -132,8 +136,8 @@ def test_a_person_gets_the_links_of_their_coming_appointments(attendee):
     assert not {links.sign(one.public_id, salt=links.MANAGE_SALT) for one in (other, past, cancelled)} & {
         *found
     }
-    send_links("nobody@example.com", now=timezone.now())
-    assert len(mail.outbox) == 1
+    request_links(email="nobody@example.com", now=timezone.now())
+    assert Event.objects.filter(kind=Kind.LINKS_REQUESTED).count() == 1
 
 
 def test_an_unknown_mail_is_reported():
