@@ -160,7 +160,7 @@ def book(page: Any) -> None:
     page.get_by_label("I have read the").check()
     page.wait_for_timeout(2200)  # a form that is sent sooner counts as sent by a program
     page.get_by_role("button", name="Book this time").click()
-    page.get_by_role("heading", name="You are booked").wait_for()
+    page.get_by_role("heading", name="Your appointment is booked").wait_for()
     page.wait_for_timeout(3000)  # the link to join arrives with the read that follows
 
 

@@ -76,7 +76,7 @@ def test_the_example_is_short() -> None:
 def test_the_example_books_from_another_origin(page: Any, service: Any) -> None:
     start = page.locator("select").input_value()
     page.get_by_role("button").click()
-    expect(page.get_by_role("status")).to_have_text("You are booked.")
+    expect(page.get_by_role("status")).to_have_text("Your appointment is booked.")
     booking = Booking.objects.get()
     assert (booking.start, booking.timezone) == (parse_datetime(start), "Europe/Berlin")
     assert len(service.appointments()) == 1
@@ -90,7 +90,7 @@ def test_a_taken_time_offers_others(page: Any, service: Any) -> None:
     expect(page.locator("option")).to_have_count(4)
     assert page.locator("select").input_value() != start
     page.get_by_role("button").click()
-    expect(page.get_by_role("status")).to_have_text("You are booked.")
+    expect(page.get_by_role("status")).to_have_text("Your appointment is booked.")
 
 
 def test_a_lost_answer_is_waited_for(page: Any, service: Any) -> None:
@@ -98,7 +98,7 @@ def test_a_lost_answer_is_waited_for(page: Any, service: Any) -> None:
     page.get_by_role("button").click()
     expect(page.get_by_role("status")).to_have_text("Checking …")
     service.run_due(after=10)
-    expect(page.get_by_role("status")).to_have_text("You are booked.", timeout=15000)
+    expect(page.get_by_role("status")).to_have_text("Your appointment is booked.", timeout=15000)
     assert Booking.objects.count() == 1
 
 

@@ -26,7 +26,7 @@ def test_a_visitor_books_from_the_calendar_of_a_page(scripted, service, publish)
     scripted.fill_in()
     scripted.page.get_by_role("button", name=re.compile("^Book")).click()
 
-    expect(scripted.page.get_by_role("heading", name="You are booked")).to_be_visible()
+    expect(scripted.page.get_by_role("heading", name="Your appointment is booked")).to_be_visible()
     assert Booking.objects.get().meeting_type.slug == "intro-call"
 
 
