@@ -31,7 +31,10 @@ class WebhookDelivery(Leased):
         verbose_name_plural = _("webhook deliveries")
         ordering = ["-received_at", "-pk"]
         permissions = [("replay_webhookdelivery", "Can apply webhook deliveries again")]
-        indexes = [models.Index(fields=["lease_token"], name="meetergo_delivery_lease")]
+        indexes = [
+            models.Index(fields=["lease_token"], name="meetergo_delivery_lease"),
+            models.Index(fields=["state"], name="meetergo_delivery_state"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["connection", "digest"], name="meetergo_delivery_digest")
         ]
