@@ -36,7 +36,7 @@ def test_several_processes_stay_within_one_request_limit():
 
 def test_every_page_answers_during_an_outage():
     """No 5xx, no write while the service is down, and every deferred booking is booked or closed."""
-    figures = outage.run(scale=40, visitors=2)
+    figures = outage.run(scale=25, visitors=3)
 
     assert violations(figures) == []
 

@@ -8,7 +8,7 @@ import time
 import pytest
 from django.db import connection, connections, transaction
 
-from django_meetergo.models import Appointment, Booking
+from django_meetergo.models import Appointment, Booking, Event
 from django_meetergo.services import scheduler
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.booking.outcomes import adopt
@@ -53,14 +53,22 @@ class Opponent(threading.Thread):
                 if connection.vendor == "postgresql":
                     # The other one notices the deadlock, and is the victim.
                     connection.cursor().execute("SET LOCAL deadlock_timeout = '20s'")
-                # MariaDB ends the transaction that has changed less.
-                Booking.objects.filter(pk=self.booking.pk).update(message="held")
                 Booking.objects.filter(pk=self.booking.pk).update(message="")
+                if connection.vendor == "mysql":
+                    self.change_much()
                 self.holds.set()
                 self.met_somebody = self.wait_for_somebody()
                 Appointment.objects.filter(pk=self.appointment.pk).update(note="locked the other way round")
         finally:
             connections.close_all()
+
+    def change_much(self):
+        """Write many rows: MariaDB ends the transaction that has changed less, and that is the other one."""
+        now = self.booking.created_at
+        Event.objects.bulk_create(
+            Event(kind="booking_received", key=f"{number}", created_at=now, dispatched_at=now)
+            for number in range(500)
+        )
 
     def wait_for_somebody(self):
         ends = time.monotonic() + 10
