@@ -151,7 +151,7 @@ def test_a_deferred_request(service: Any, visitor: Any, check: Any, settings: An
         "REBOOK": {"days": 7, "hours": [8, 18]},
     }
     visitor.choose("/book/intro-call/")
-    visitor.page.locator(".mg-form summary").click()
+    visitor.page.get_by_text("Only some days or hours").click()
     check("details-rebook")
     visitor.fill_in_by_name()
     service.fail_next(BOOK, "status_before", times=20, status=429)
