@@ -34,7 +34,7 @@ from django_meetergo.services.companies import find_covering
 from django_meetergo.services.health import BAD, FAIR, GOOD, UNKNOWN, WEBHOOK_PLACES, Fact
 from django_meetergo.services.sync.appointments import sync_appointment
 from django_meetergo.services.sync.drift import find_drift
-from django_meetergo.services.webhooks.receive import BOOKING_EVENTS
+from django_meetergo.services.webhooks.events import REREAD_EVENTS
 from django_meetergo.services.webhooks.registration import build_endpoint, list_own_webhooks
 
 
@@ -103,7 +103,7 @@ def check_webhooks(connection: str, client: MeetergoClient) -> Fact:
     if own is None:
         text = _("not registered; %(used)d of %(places)d in use") % words
         return Fact(name=name, label=label, level=FAIR, text=text, advice=ensure)
-    if missing := set(BOOKING_EVENTS) - set(own.event_types):
+    if missing := set(REREAD_EVENTS) - set(own.event_types):
         text = _("registered without %(events)s") % {"events": ", ".join(sorted(missing))}
         return Fact(name=name, label=label, level=FAIR, text=text, advice=ensure)
     if not endpoint.startswith("https://") and not get_settings().SANDBOX:

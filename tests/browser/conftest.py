@@ -50,7 +50,7 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 
 @pytest.fixture(scope="session", autouse=True)
 def _site(django_db_setup: None) -> Iterator[None]:
-    """Install the Content Security Policy, after the database file is configured, and a catalogue for Arabic."""
+    """Install the Content Security Policy, once the database file is configured, and Arabic without texts."""
     added = ["tests.browser.policy.CorsMiddleware", "tests.browser.policy.PolicyMiddleware"]
     middleware = [*added, *django_settings.MIDDLEWARE]
     with override_settings(MIDDLEWARE=middleware, LOCALE_PATHS=[Path(__file__).parent / "locale"]):

@@ -29,7 +29,7 @@ from django_meetergo.sandbox import seed as seeds
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.scenarios import occupy_slot
 from django_meetergo.sandbox.webhooks import add_webhook
-from django_meetergo.services.webhooks.receive import BOOKING_EVENTS
+from django_meetergo.services.webhooks.events import REREAD_EVENTS
 from tests.harness import workers
 
 MOST_WAIT = 50.0  # milliseconds, 99th percentile of the endpoint
@@ -105,7 +105,7 @@ def send_deliveries(
     fresh: list[bytes] = []
     deliveries: Any = sandbox.deliveries
     deliveries.enqueue = lambda *, document, **_: fresh.append(json.dumps(document).encode())
-    add_webhook(sandbox.state, "http://127.0.0.1/webhooks/", list(BOOKING_EVENTS))
+    add_webhook(sandbox.state, "http://127.0.0.1/webhooks/", list(REREAD_EVENTS))
     late: list[tuple[float, int, bytes]] = []
     seen: set[bytes] = set()
     number = 0

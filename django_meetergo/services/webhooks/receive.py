@@ -17,14 +17,13 @@ from django_meetergo.exceptions import InvalidRequest
 from django_meetergo.models import WebhookDelivery
 from django_meetergo.remote.payloads import Delivery, UnknownDelivery, parse_delivery
 from django_meetergo.services.retry import FRESH
+from django_meetergo.services.webhooks.events import REREAD_EVENTS
 from django_meetergo.wakeup import wake_workers
 
 State = WebhookDelivery.State
 GIVEN_UP = (State.UNCONFIRMED, State.DEAD)
 MAX_BODY = 256 * 1024
 MAX_DEPTH = 20
-#: The events that lead to a re-read of an appointment. Deliveries of other events are stored as ignored.
-BOOKING_EVENTS = ("booking_created", "booking_cancelled", "booking_rescheduled")
 #: Deliveries of one appointment that arrive within this time lead to one re-read.
 DEBOUNCE = timedelta(seconds=2)
 
@@ -66,7 +65,7 @@ def receive_delivery(*, connection: str, body: bytes, now: datetime) -> None:
             wake_workers(skip_broker=True)
         return
     delivery = parse_known_delivery(content)
-    is_due = delivery.event_type in BOOKING_EVENTS and bool(delivery.remote_id)
+    is_due = delivery.event_type in REREAD_EVENTS and bool(delivery.remote_id)
     row = WebhookDelivery(
         connection=connection,
         digest=digest,

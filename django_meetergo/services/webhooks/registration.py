@@ -15,7 +15,8 @@ from django_meetergo.exceptions import InvalidRequest
 from django_meetergo.models import Connection
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import WebhookDocument
-from django_meetergo.services.webhooks.receive import BOOKING_EVENTS, list_tokens
+from django_meetergo.services.webhooks.events import REREAD_EVENTS
+from django_meetergo.services.webhooks.receive import list_tokens
 
 
 def build_endpoint(connection: str) -> str:
@@ -66,11 +67,11 @@ def ensure_webhook(*, connection: str, client: MeetergoClient) -> WebhookDocumen
     own.sort(key=lambda hook: hook.endpoint != endpoint)
     if own:
         entry, outdated = own[0], own[1:]
-        if entry.endpoint != endpoint or set(entry.event_types) != set(BOOKING_EVENTS):
-            client.update_webhook(entry.id, endpoint=endpoint, event_types=BOOKING_EVENTS)
+        if entry.endpoint != endpoint or set(entry.event_types) != set(REREAD_EVENTS):
+            client.update_webhook(entry.id, endpoint=endpoint, event_types=REREAD_EVENTS)
     else:
         description = f"django-meetergo {connection}"
-        entry, outdated = client.create_webhook(endpoint, BOOKING_EVENTS, description=description), []
+        entry, outdated = client.create_webhook(endpoint, REREAD_EVENTS, description=description), []
     for hook in outdated:
         client.delete_webhook(hook.id)
     used = len(present) - len(outdated) + (0 if own else 1)

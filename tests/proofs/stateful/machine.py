@@ -18,7 +18,7 @@ from django_meetergo.services import scheduler
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
 from django_meetergo.services.sync.appointments import sync_appointments
-from django_meetergo.services.webhooks.receive import BOOKING_EVENTS
+from django_meetergo.services.webhooks.events import REREAD_EVENTS
 from tests.proofs.stateful.clock import BEGINNING
 from tests.proofs.stateful.oracle import Oracle
 from tests.proofs.stateful.world import BOOK, CONNECTION, ENDPOINT, Kill, Stall, World
@@ -252,7 +252,7 @@ class Clinic(RuleBasedStateMachine):
             self.world.sandbox.deliveries.drop_pending()
         self.world.act(self.world.kit.deliver, accident, duplicate=duplicate, shuffle=shuffle)
 
-    @rule(number=which, event=st.sampled_from(BOOKING_EVENTS), start=starts)
+    @rule(number=which, event=st.sampled_from(REREAD_EVENTS), start=starts)
     def forge(self, number, event, start):
         """A forged delivery about a mirrored appointment or an invented one."""
         known = choose(Appointment.objects.all(), number)

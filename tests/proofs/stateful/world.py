@@ -42,7 +42,8 @@ from django_meetergo.services.availability import refresh
 from django_meetergo.services.matching import REFERENCE_KEY
 from django_meetergo.services.sync.appointments import sync_appointments
 from django_meetergo.services.webhooks import receive
-from django_meetergo.services.webhooks.receive import BOOKING_EVENTS, find_connection
+from django_meetergo.services.webhooks.events import REREAD_EVENTS
+from django_meetergo.services.webhooks.receive import find_connection
 from django_meetergo.testing.guards import OpenTransaction
 from django_meetergo.testing.kit import BOOK, SandboxKit
 from django_meetergo.testing.sandbox_adapter import SandboxAdapter
@@ -201,7 +202,7 @@ class World:
         self.sandbox.reset()
         for planted in list(self.sandbox.state.appointments):
             self.sandbox.state.delete_appointment(planted)
-        add_webhook(self.sandbox.state, ENDPOINT, list(BOOKING_EVENTS))
+        add_webhook(self.sandbox.state, ENDPOINT, list(REREAD_EVENTS))
         self.kit.clear_availability()
         mail.outbox = []
         clear_tables()
