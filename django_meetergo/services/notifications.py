@@ -7,6 +7,7 @@ working, or the service has been out of reach for long.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,6 +19,8 @@ from django.db.models import QuerySet
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
+from django.utils.html import escape
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
 
 from django_meetergo import links
@@ -29,6 +32,7 @@ from django_meetergo.services.events import build_event, record_events
 
 Kind, Reason = Event.Kind, Booking.Reason
 ATTENDING = Attendee.Status.ATTENDING
+ADDRESS = re.compile(r"https?://[^\s<>]*[^\s<>.,;:!?)]")
 #: Links in one mail.
 MAX_LINKS = 20
 
@@ -203,9 +207,15 @@ def send_mail(name: str, context: dict[str, object], recipients: list[str]) -> N
         headers={"Auto-Submitted": "auto-generated"},
     )
     templates = [f"meetergo/mail/{name}.html", "meetergo/mail/base.html"]
-    html = render_to_string(templates, {**context, "subject": subject, "body": body})
+    html = render_to_string(templates, {**context, "subject": subject, "body": link_addresses(body)})
     message.attach_alternative(html, "text/html")
     message.send()
+
+
+def link_addresses(text: str) -> str:
+    """Return a text as HTML in which complete addresses are links, and nothing that only looks like one."""
+    linked = ADDRESS.sub(lambda found: f'<a href="{found[0]}">{found[0]}</a>', escape(text))
+    return mark_safe(linked)  # noqa: S308 - escaped before
 
 
 def build_context(booking: Booking) -> dict[str, object]:

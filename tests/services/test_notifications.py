@@ -16,7 +16,7 @@ from django.utils import timezone
 from django_meetergo import links
 from django_meetergo.conf import list_problems
 from django_meetergo.models import Appointment, Attendee, Event, MeetingType
-from django_meetergo.services.notifications import request_links, send_notification
+from django_meetergo.services.notifications import link_addresses, request_links, send_notification
 
 pytestmark = pytest.mark.django_db
 
@@ -144,3 +144,12 @@ def test_an_unknown_mail_is_reported():
     [(place, problem)] = list_problems({"SEND_MAIL": ["confirmed", "confirm"]})
     assert place == '["SEND_MAIL"]'
     assert problem.startswith("has unknown mails: confirm; they are cancelled, confirmed, declined, ")
+
+
+def test_only_complete_addresses_are_links():
+    """A name or a host without a scheme stays text, and nothing a visitor typed becomes HTML."""
+    html = link_addresses("See https://clinic.example/a?b=1&c=2. evil.example <b>x</b>")
+    assert html == (
+        'See <a href="https://clinic.example/a?b=1&amp;c=2">https://clinic.example/a?b=1&amp;c=2</a>. '
+        "evil.example &lt;b&gt;x&lt;/b&gt;"
+    )

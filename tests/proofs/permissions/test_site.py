@@ -172,6 +172,7 @@ def list_calls(jane: Booking, role: Role) -> dict[str, tuple[str, Any]]:
         },
         FEED: ([role.token(links.sign(get_feed().public_id, salt=links.FEED_SALT))], None),
         "index": ([], None),
+        "send_links": ([], None),
         "timezone": ([], {"tz": "Europe/Berlin", "next": "/book/"}),
         "webhook": ([uuid4().hex], {}),
         "book": ([slug], None),

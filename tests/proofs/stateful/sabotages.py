@@ -130,9 +130,9 @@ def call_inside_a_transaction(patch: pytest.MonkeyPatch) -> None:
     """Search for a lost booking while its row is locked."""
     search_lists = reconciliation.search_lists
 
-    def search_locked(booking: Any, client: Any) -> Any:
+    def search_locked(*given: Any) -> Any:
         with transaction.atomic():
-            return search_lists(booking, client)
+            return search_lists(*given)
 
     patch.setattr(reconciliation, "search_lists", search_locked)
 
