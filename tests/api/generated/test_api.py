@@ -60,7 +60,9 @@ class Site:
         self.kit = kit
         self.starts = [start.isoformat() for start in kit.list_free_starts(days=60)]
         for number in range(12):
-            row = AppointmentFactory(meeting_type=MeetingType.objects.order_by("pk")[number % 3])
+            # Types that can last half an hour, as the appointments do.
+            slug = ("intro-call", "consultation")[number % 2]
+            row = AppointmentFactory(meeting_type=MeetingType.objects.get(slug=slug))
             AttendeeFactory(appointment=row)
         self.tokens = [
             links.sign(public_id, salt=links.MANAGE_SALT)
