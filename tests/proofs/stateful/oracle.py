@@ -240,10 +240,9 @@ class Oracle:
             booking = bookings[reference]
             if len(active) > 1 and not self.hides_references:
                 yield f"I1: {len(active)} active appointments belong to {show(booking)}"
-            # Without references two may look alike; then the booking is left to staff. Known gap: a request
-            # that its attendee has replaced, and that the host approves nevertheless, is nobody's then.
-            is_unknowable = self.hides_references and booking.reason in {"needs_staff", "replaced"}
-            if booking.state != "confirmed" and not is_unknowable:
+            # Without references two may look alike; then the booking is left to staff.
+            is_left_to_staff = self.hides_references and booking.reason == "needs_staff"
+            if booking.state != "confirmed" and not is_left_to_staff:
                 yield f"I3: {show(booking)} although {active} is active at the service"
 
     def check_i4(self) -> Iterator[str]:

@@ -26,7 +26,7 @@ from django_meetergo import clock as site_clock
 from django_meetergo.exceptions import MeetergoError, RemoteError
 from django_meetergo.models import AppointmentChange, Booking, Connection, Event, WebhookDelivery
 from django_meetergo.models.leases import Lease, Leased, LeasedQuerySet
-from django_meetergo.remote import circuit_breaker, rate_limit, transport
+from django_meetergo.remote import circuit_breaker, http, rate_limit, transport
 from django_meetergo.remote.circuit_breaker import CircuitBreaker
 from django_meetergo.remote.rate_limit import RateLimiter
 from django_meetergo.sandbox.app import Sandbox
@@ -160,6 +160,8 @@ class World:
         patch.setattr(site_clock, "time", fake_time)
         patch.setattr(refresh, "time", fake_time)
         patch.setattr(transport, "sleep", self.sleep)
+        # Else the difference to the real time would be taken for a wrong clock of the service.
+        patch.setattr(http, "datetime", SimpleNamespace(now=lambda zone: self.kit.now().astimezone(zone)))
         patch.setattr(clients, "RateLimiter", partial(UnlimitedRateLimiter, now=self.time, sleep=self.sleep))
         patch.setattr(clients, "CircuitBreaker", partial(CircuitBreaker, now=self.time))
         patch.setattr(VirtualCache, "clock", staticmethod(self.time))
