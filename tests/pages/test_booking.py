@@ -199,7 +199,7 @@ def test_the_pages_extend_the_sites_base_template(visitor, settings, tmp_path):
     page = visitor.text("/book/intro-call/")
     assert "SHOP" in page
     assert page.count("meetergo/meetergo.css") == 1
-    assert '<div class="meetergo"' in page
+    assert '<div class="meetergo" lang="en-gb" dir="ltr">' in page
 
 
 # The details
