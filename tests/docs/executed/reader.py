@@ -28,6 +28,9 @@ import requests
 from tests.docs.documents import Block, read_blocks
 from tests.docs.executed.visitor import Visitor
 
+#: How long a command may take before it counts as hung: far more than any needs, also on a busy machine.
+COMMAND_TIMEOUT = 900
+#: The same for a page, and for a server to start.
 TIMEOUT = 60
 #: A form that is sent sooner counts as sent by a program.
 FILL_SECONDS = 2.1
@@ -107,7 +110,7 @@ class Reader:
             env=self.variables,
             capture_output=True,
             text=True,
-            timeout=TIMEOUT,
+            timeout=COMMAND_TIMEOUT,
         )
         assert done.returncode == 0, f"{command!r} failed:\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
