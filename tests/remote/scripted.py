@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-RECORDINGS = Path(__file__).parents[1] / "recordings" / "payloads"
+from tests.recordings import PAYLOADS
 
 Script = Callable[["Connection"], None]
 
 
 def recorded(name: str) -> bytes:
-    return (RECORDINGS / name).read_bytes()
+    return (PAYLOADS / name).read_bytes()
 
 
 @dataclass

@@ -8,7 +8,8 @@ import pytest
 
 from django_meetergo import exceptions
 from django_meetergo.remote.errors import classify_answer, read_retry_after
-from tests.remote.scripted import RECORDINGS, recorded
+from tests.recordings import PAYLOADS
+from tests.remote.scripted import recorded
 
 KINDS = {
     "error_400_expected_scope.json": exceptions.MissingHost,
@@ -38,7 +39,7 @@ def classify(name: str, **more) -> exceptions.RemoteError:
 
 
 def test_every_recorded_error_has_an_exception():
-    assert set(KINDS) == {path.name for path in RECORDINGS.glob("error_*.json")}
+    assert set(KINDS) == {path.name for path in PAYLOADS.glob("error_*.json")}
 
 
 @pytest.mark.parametrize(("name", "kind"), KINDS.items())

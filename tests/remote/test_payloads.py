@@ -12,9 +12,9 @@ from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.remote import payloads
 from django_meetergo.remote.answer import Answer
 from django_meetergo.remote.payloads import reading
-from tests.remote.scripted import RECORDINGS, recorded
+from tests.recordings import PAYLOADS, list_recordings, read_folder
+from tests.remote.scripted import recorded
 
-INDEX = json.loads(recorded("index.json"))
 SECRET = "9d1b7c0e5f3a4826b1d0"
 PARSERS = {
     "User": payloads.parse_host,
@@ -39,7 +39,7 @@ PARSERS = {
     "WebhookEnvelopeLegacy": payloads.parse_delivery,
     "BookingConfirmed": payloads.parse_booking_reply,
 }
-READABLE = [entry for entry in INDEX if entry["schema"] in PARSERS]
+READABLE = [recording for recording in list_recordings() if recording.schema in PARSERS]
 
 
 def load(name: str):
@@ -51,26 +51,26 @@ def utc(*parts: int) -> dt.datetime:
 
 
 def test_the_index_names_every_recording():
-    names = {path.name for path in RECORDINGS.glob("*.json")} - {"index.json"}
-    assert {entry["file"] for entry in INDEX} == names
+    names = {path.name for path in PAYLOADS.glob("*.json")} - {"index.json"}
+    assert {recording.path.name for recording in read_folder(PAYLOADS)} == names
 
 
-@pytest.mark.parametrize("entry", READABLE, ids=lambda entry: entry["file"])
-def test_every_recording_is_parsed_without_showing_its_secret(entry):
+@pytest.mark.parametrize("recording", READABLE, ids=str)
+def test_every_recording_is_parsed_without_showing_its_secret(recording):
     """Neither ``repr`` nor ``raw`` contains the secret."""
-    found = PARSERS[entry["schema"]](load(entry["file"]))
+    found = PARSERS[recording.schema](recording.load())
     assert found is not None
     assert SECRET not in repr(found)
     for one in found if isinstance(found, tuple) else (found,):
         assert SECRET not in json.dumps(getattr(one, "raw", {}))
 
 
-@pytest.mark.parametrize("entry", READABLE, ids=lambda entry: entry["file"])
+@pytest.mark.parametrize("recording", READABLE, ids=str)
 @pytest.mark.parametrize("junk", [None, [], {}, "text", 7, True, [None], {"id": []}], ids=repr)
-def test_junk_is_parsed_or_refused(entry, junk):
+def test_junk_is_parsed_or_refused(recording, junk):
     """A parser returns a document or raises one of the documented exceptions."""
     with contextlib.suppress(UnreadableReply, payloads.UnknownDelivery):
-        PARSERS[entry["schema"]](junk)
+        PARSERS[recording.schema](junk)
 
 
 def replace_each_value(document, junk):
@@ -86,14 +86,14 @@ def replace_each_value(document, junk):
             yield from ([*before, changed, *after] for changed in replace_each_value(value, junk))
 
 
-@pytest.mark.parametrize("entry", READABLE, ids=lambda entry: entry["file"])
-def test_one_value_of_a_wrong_type_is_parsed_or_refused(entry):
+@pytest.mark.parametrize("recording", READABLE, ids=str)
+def test_one_value_of_a_wrong_type_is_parsed_or_refused(recording):
     """Each value of each recording is replaced by each wrong type."""
-    document = load(entry["file"])
+    document = recording.load()
     for junk in (None, 5, "x\x00\ud800", [], {}, [1], {"a": 1}, 1e300, True):
         for changed in replace_each_value(document, junk):
             with contextlib.suppress(UnreadableReply, payloads.UnknownDelivery):
-                PARSERS[entry["schema"]](changed)
+                PARSERS[recording.schema](changed)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -12,7 +11,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-RECORDINGS = Path(__file__).parents[1] / "recordings"
+from tests.recordings import FOLDER
+
 URN = "urn:meetergo"
 
 
@@ -23,7 +23,7 @@ class ContractError(AssertionError):
 @cache
 def load_contract() -> Contract:
     """Return the contract; it is read once."""
-    return Contract(yaml.safe_load((RECORDINGS / "meetergo-openapi.yaml").read_text(encoding="utf-8")))
+    return Contract(yaml.safe_load((FOLDER / "meetergo-openapi.yaml").read_text(encoding="utf-8")))
 
 
 class Contract:
@@ -85,6 +85,18 @@ class Contract:
         errors = sorted(self._validators[pointer].iter_errors(document), key=str)
         if errors:
             raise ContractError(f"{where}: {errors[0].json_path}: {errors[0].message[:500]}")
+
+
+def list_paths(document: Any, path: str = "") -> set[str]:
+    """Return the paths of all keys in a document. Items of a list share one path; free keys do not count."""
+    if path.endswith((".notes", ".customFields", ".metadata")):
+        return set()
+    if isinstance(document, dict):
+        children = [(f"{path}.{key}", value) for key, value in document.items()]
+        return {key for key, _ in children}.union(*(list_paths(value, key) for key, value in children))
+    if isinstance(document, list):
+        return set().union(*(list_paths(item, f"{path}[]") for item in document))
+    return set()
 
 
 def _escape(template: str) -> str:

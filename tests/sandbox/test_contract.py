@@ -7,7 +7,8 @@ import pytest
 
 from django_meetergo.sandbox import seed
 from django_meetergo.sandbox.routes import ROUTES
-from tests.sandbox.contract import RECORDINGS, load_contract
+from tests.recordings import PAYLOADS
+from tests.sandbox.contract import list_paths, load_contract
 
 AT = "2026-10-06T09:00:00+02:00"
 CONTRACT = load_contract().document
@@ -45,20 +46,8 @@ def list_choices():
                 yield pytest.param(method, template, parameter["name"], id=f"{template} {parameter['name']}")
 
 
-def list_paths(document, path=""):
-    """The paths of all keys in a document; list items share one path, and answers of attendees are free."""
-    if path.endswith((".notes", ".customFields", ".metadata")):
-        return set()
-    if isinstance(document, dict):
-        children = [(f"{path}.{key}", value) for key, value in document.items()]
-        return {key for key, _ in children}.union(*(list_paths(value, key) for key, value in children))
-    if isinstance(document, list):
-        return set().union(*(list_paths(item, f"{path}[]") for item in document))
-    return set()
-
-
 def read_recording(name):
-    return json.loads((RECORDINGS / "payloads" / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads((PAYLOADS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def test_every_core_and_legacy_route_of_the_contract_is_served():

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date, datetime, tzinfo
+from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -25,6 +26,7 @@ from django_meetergo.services.health import (
     get_verdict,
     list_reported_connections,
 )
+from django_meetergo.services.recording import record_answers
 
 MARKS = {GOOD: "ok", FAIR: "warn", BAD: "BAD", UNKNOWN: "?"}
 VERDICTS = {GOOD: "All is well.", FAIR: "It works; see the lines marked “warn”."}
@@ -35,7 +37,9 @@ class Command(DatabaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="the same facts for programs")
-        parser.add_argument("--connection", help="only this connection; all of them by default")
+        parser.add_argument(
+            "--connection", help="only this connection; all of them by default, or the first with --record"
+        )
         parser.add_argument(
             "--why-no-slots",
             nargs=2,
@@ -46,12 +50,19 @@ class Command(DatabaseCommand):
             "--probe", metavar="TYPE", help="book and cancel one slot of this type, and report what happened"
         )
         parser.add_argument("--email", help="with --probe: the address to book for")
+        parser.add_argument(
+            "--record",
+            metavar="FOLDER",
+            help="save what meetergo answers to reads in a new folder, without personal data",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["why_no_slots"]:
             self.explain(*options["why_no_slots"], as_json=options["json"])
         elif options["probe"]:
             self.probe(options["probe"], options["email"], as_json=options["json"])
+        elif options["record"]:
+            self.record(Path(options["record"]), options["connection"])
         else:
             chosen = options["connection"]
             names = choose_connections(chosen) if chosen else list_reported_connections()
@@ -142,6 +153,21 @@ class Command(DatabaseCommand):
                 self.stdout.write(f"{step}: {result}")
         if report.failed:
             raise CommandError("The probe did not go through.", returncode=1)
+
+    def record(self, folder: Path, chosen: str | None) -> None:
+        connection = choose_connections(chosen)[0]
+        if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+            raise CommandError(f"{folder} is not an empty folder. Name a new one.")
+        saved = 0
+        for step in record_answers(build_client(connection, "sync"), folder, timezone.now()):
+            saved += bool(step.answer)
+            self.stdout.write(f"{step.file if step.answer else 'not saved'}: {step.problem or 'ok'}")
+        if not saved:
+            raise CommandError("meetergo gave no answer that could be saved.", returncode=1)
+        self.stdout.write(
+            f"{saved} answers are in {folder}. Names, addresses, texts and ids are replaced; "
+            "read them before you pass them on."
+        )
 
     def find_own_address(self, meeting_type: MeetingType) -> str:
         account = Connection.objects.filter(connection=meeting_type.connection).first()
