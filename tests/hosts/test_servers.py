@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 import requests
@@ -22,7 +23,13 @@ SERVERS = {
     "gunicorn threads": ["gunicorn", "--threads", "4", "--bind", "127.0.0.1:{port}", WSGI],
     "uvicorn": ["uvicorn", "--port", "{port}", "--lifespan", "off", ASGI],
     "daphne": ["daphne", "--port", "{port}", ASGI],
+    # On SIGTERM, uWSGI starts anew unless it is told to end.
+    "uWSGI": [
+        *("uwsgi", "--master", "--processes", "2", "--die-on-term"),
+        *("--http11-socket", "127.0.0.1:{port}", "--module", WSGI),
+    ],
 }
+SCRIPTS = Path(sys.executable).parent
 #: Set up the site, and leave a booking as a process does that is killed before it sends it.
 PREPARE = """
 import django; django.setup()
@@ -74,7 +81,7 @@ def serve(command, env, log):
     arguments = [part.format(port=port) for part in command]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments], env=env, stdout=output, stderr=subprocess.STDOUT
+            [SCRIPTS / arguments[0], *arguments[1:]], env=env, stdout=output, stderr=subprocess.STDOUT
         )
         try:
             yield f"http://127.0.0.1:{port}"
