@@ -1,0 +1,6 @@
+"""The admin theme django-jazzmin, whose templates replace those of Django's admin."""
+
+from tests.hosts.base import *  # noqa: F403
+from tests.hosts.base import INSTALLED_APPS
+
+INSTALLED_APPS = ["jazzmin", *INSTALLED_APPS]
