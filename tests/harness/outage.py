@@ -64,7 +64,7 @@ def run(*, scale: float, visitors: int = 4, seed: int = 1, sabotage: str | None 
             time.sleep(CALM)
             began = start_outage(sandbox)
             client = build_client("default", "write")
-            # On a busy machine there are fewer calls for the circuit to judge by: the outage lasts longer there.
+            # A busy machine makes fewer calls, by which the circuit judges: the outage lasts longer there.
             opened = workers.wait_until(lambda: is_open(client), max(OUTAGE / scale, MAX_OPENING))
             time.sleep(max(began + OUTAGE / scale - time.time(), 0))
             sandbox.faults.clear()
