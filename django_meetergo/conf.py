@@ -53,6 +53,7 @@ class Settings:
     # Pages
     POLICY: str = "django_meetergo.services.changes.policy.default_policy"
     FORMS: Mapping[str, str] = field(default_factory=dict)
+    TRANSLATIONS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     BASE_TEMPLATE: str = "meetergo/base.html"
     CONTACT: str = ""
     PRIVACY_URL: str = ""
@@ -92,6 +93,13 @@ class ConnectionKeys(TypedDict, total=False):
     KEY_EXPIRES: date | None
     BASE_URL: str
     MEETING_TYPES: Sequence[str]
+
+
+class TranslationKeys(TypedDict, total=False):
+    """The keys of an entry in ``TRANSLATIONS``: texts that are shown instead of meetergo's."""
+
+    name: str
+    description: str
 
 
 class RebookKeys(TypedDict, total=False):
@@ -169,7 +177,9 @@ def describe_type(hint: Any) -> str:
         return f"a list of {'texts' if args[0] is str else 'whole numbers'}"
     if origin is Mapping:
         kinds = {str: " of texts", int: " of whole numbers"}
-        return f"a dictionary{kinds.get(args[1], '')}"
+        return (
+            f"a dictionary{kinds.get(args[1], ' of dictionaries' if get_origin(args[1]) is Mapping else '')}"
+        )
     names = {str: "a text", int: "a whole number", float: "a number", bool: "True or False", NoneType: "None"}
     return names.get(hint, "a datetime.date")
 
@@ -188,6 +198,8 @@ def list_problems(given: Any) -> Iterator[tuple[str, str]]:
         return
     for name, entry in given.get("CONNECTIONS", {}).items():
         yield from list_key_problems(entry, ConnectionKeys, f'["CONNECTIONS"]["{name}"]')
+    for slug, texts in given.get("TRANSLATIONS", {}).items():
+        yield from list_key_problems(texts, TranslationKeys, f'["TRANSLATIONS"]["{slug}"]')
     yield from list_key_problems(given.get("RETENTION_DAYS", {}), RetentionKeys, '["RETENTION_DAYS"]')
     yield from list_rebook_problems(given.get("REBOOK") or {})
     if unknown := set(given.get("SEND_MAIL", ())) - MAILS:

@@ -60,7 +60,7 @@ def check_database(
     try:
         if MeetingType._meta.db_table not in connection.introspection.table_names():
             return []
-        return [*database.check_form_slugs(), *database.check_removed_connections()]
+        return [*database.check_slugs(), *database.check_removed_connections()]
     except DatabaseError:
         return []  # images are built where no database is at hand
 

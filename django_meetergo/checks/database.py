@@ -10,24 +10,24 @@ from django_meetergo.checks.messages import make_warning
 from django_meetergo.conf import SETTING_NAME, get_settings, list_connection_names
 
 
-def check_form_slugs() -> Iterator[CheckMessage]:
+def check_slugs() -> Iterator[CheckMessage]:
     """Warn about settings for meeting types that do not exist."""
     from django_meetergo.models import MeetingType
+    from django_meetergo.models.directory import EVERY_SLUG
 
     rows = MeetingType.objects.order_by("slug").values_list("slug", "connection", "raw__slug")
     known = {slug: f"{slug} ({connection}: {at_meetergo})" for slug, connection, at_meetergo in rows}
-    for slug in get_settings().FORMS if known else ():
-        if slug not in known:
+    settings = get_settings()
+    used = {
+        "FORMS": set(settings.FORMS),
+        "TRANSLATIONS": set(settings.TRANSLATIONS),
+        "BOOK_AT_MEETERGO": set(settings.BOOK_AT_MEETERGO) - {EVERY_SLUG},
+    }
+    for key, slugs in used.items() if known else ():
+        for slug in sorted(slugs - set(known)):
             yield make_warning(
                 "W011",
-                f'{SETTING_NAME}["FORMS"]["{slug}"] is for a meeting type that this site does not have.',
-                f"The slugs are, with connection and slug at meetergo: {', '.join(known.values())}.",
-            )
-    for slug in set(get_settings().BOOK_AT_MEETERGO) - {"*"} if known else ():
-        if slug not in known:
-            yield make_warning(
-                "W011",
-                f'{SETTING_NAME}["BOOK_AT_MEETERGO"] names "{slug}", which is no meeting type of this site.',
+                f'{SETTING_NAME}["{key}"] names "{slug}", which is no meeting type of this site.',
                 f"The slugs are, with connection and slug at meetergo: {', '.join(known.values())}.",
             )
 

@@ -152,6 +152,11 @@ class Appointment(ReadByConnection):
         return f"{name}, {timezone.localtime(self.start):%Y-%m-%d %H:%M}"
 
     @property
+    def display_name(self) -> str:
+        """The name of its meeting type in the active language; “Appointment” for a type that is not known."""
+        return self.meeting_type.display_name if self.meeting_type else str(_("Appointment"))
+
+    @property
     def is_cancelled(self) -> bool:
         return self.status == self.Status.CANCELLED
 

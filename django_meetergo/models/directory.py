@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
@@ -127,6 +129,20 @@ class MeetingType(ReadByConnection):
     def get_absolute_url(self) -> str:
         """Return the path of the page where this type is booked."""
         return reverse("meetergo:book", args=[self.slug])
+
+    @property
+    def display_name(self) -> str:
+        """The name in the active language: that of ``TRANSLATIONS``, or meetergo's."""
+        return str(self._texts.get("name") or self.name)
+
+    @property
+    def display_description(self) -> str:
+        """The description in the active language: that of ``TRANSLATIONS``, or meetergo's."""
+        return str(self._texts.get("description") or self.description)
+
+    @property
+    def _texts(self) -> Mapping[str, str]:
+        return get_settings().TRANSLATIONS.get(self.slug, {})
 
     @property
     def is_booked_at_meetergo(self) -> bool:

@@ -30,7 +30,7 @@ def describe_type(meeting_type: MeetingType) -> dict[str, Any]:
         "hosts": [host for host in hosts if host.name],
         "host_name": name_hosts(hosts),
         "channel": name_channel(meeting_type.channel) if not meeting_type.allowed_channels else "",
-        "is_long": len(meeting_type.description) > LONG_DESCRIPTION,
+        "is_long": len(meeting_type.display_description) > LONG_DESCRIPTION,
     }
 
 

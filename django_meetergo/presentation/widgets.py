@@ -13,7 +13,6 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone as clock
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
 
 from django_meetergo import links
 from django_meetergo.formatting import describe_when, name_hosts
@@ -231,7 +230,7 @@ def list_upcoming(user: Any, zone: ZoneInfo) -> list[dict[str, Any]]:
 def describe_upcoming(attendee: Attendee, zone: ZoneInfo) -> dict[str, Any]:
     appointment = attendee.appointment
     return {
-        "name": appointment.meeting_type.name if appointment.meeting_type else gettext("Appointment"),
+        "name": appointment.display_name,
         "when": describe_when(appointment.start, appointment.end, zone),
         "host_name": name_hosts(list(appointment.hosts.all())),
         "link": links.get_manage_path(attendee),

@@ -91,7 +91,7 @@ def describe_appointment(appointment: Appointment, feed: CalendarFeed) -> str:
     shown = ", ".join(filter(None, people[:MAX_INITIALS]))
     if len(people) > MAX_INITIALS:
         shown += f" +{len(people) - MAX_INITIALS}"
-    name = appointment.meeting_type.name if appointment.meeting_type else ""
+    name = appointment.meeting_type.display_name if appointment.meeting_type else ""
     hosts = ", ".join(str(host) for host in appointment.hosts.all()) if feed.host_id is None else ""
     return " – ".join(filter(None, [name, shown, hosts]))
 

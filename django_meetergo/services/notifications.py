@@ -21,7 +21,6 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
 from django.utils.html import escape
 from django.utils.safestring import mark_safe
-from django.utils.translation import gettext
 
 from django_meetergo import links
 from django_meetergo.conf import get_settings
@@ -157,14 +156,10 @@ def send_links(event: Event) -> None:
 def describe_link(attendee: Attendee) -> dict[str, str]:
     """Describe one appointment for the mail with the links."""
     return {
-        "name": get_type_name(attendee.appointment),
+        "name": attendee.appointment.display_name,
         "when": describe_moment(attendee.appointment.start),
         "url": links.build_absolute_url(links.get_manage_path(attendee)),
     }
-
-
-def get_type_name(appointment: Appointment) -> str:
-    return appointment.meeting_type.name if appointment.meeting_type else gettext("Appointment")
 
 
 @contextmanager
@@ -239,7 +234,7 @@ def build_attendee_context(attendee: Attendee, appointment: Appointment, event: 
         "attendee": attendee,
         "appointment": appointment,
         "name": choose_greeting(attendee.full_name),
-        "meeting_type": {"name": get_type_name(appointment)},
+        "meeting_type": {"display_name": appointment.display_name},
         "host_name": name_hosts(appointment.hosts.all()),
         "place": appointment.location or appointment.meeting_link,
         "when": describe_moment(appointment.start),

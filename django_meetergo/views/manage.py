@@ -146,7 +146,7 @@ def describe_appointment(attendee: Attendee, zone: ZoneInfo) -> dict[str, Any]:
         "attendee": attendee,
         "appointment": appointment,
         "meeting_type": meeting_type,
-        "name": meeting_type.name if meeting_type else gettext("Your appointment"),
+        "name": meeting_type.display_name if meeting_type else gettext("Your appointment"),
         "zone": zone,
         "when": describe_time(appointment.start, appointment.end, zone, hosts),
         "moment": format_moment(appointment.start, zone),
@@ -161,7 +161,7 @@ def describe_appointment(attendee: Attendee, zone: ZoneInfo) -> dict[str, Any]:
         "cancelled_on": format_date(appointment.cancelled_at, zone),
         "cancel_reason": get_cancel_reason(attendee),
         "book_again": get_booking_url(meeting_type),
-        **describe_calendar_links(attendee, meeting_type.name if meeting_type else gettext("Appointment")),
+        **describe_calendar_links(attendee, attendee.appointment.display_name),
         "manage": reverse("meetergo:manage", args=[token]),
         "reschedule": reverse("meetergo:reschedule", args=[token]),
         "cancel": reverse("meetergo:cancel", args=[token]),
@@ -265,7 +265,7 @@ def ics(request: HttpRequest, token: str) -> HttpResponse:
     if attendee is None:
         return render_not_found(request)
     appointment = attendee.appointment
-    title = appointment.meeting_type.name if appointment.meeting_type else gettext("Appointment")
+    title = appointment.display_name
     file = calendar_files.build_calendar(
         attendee=attendee,
         title=title,

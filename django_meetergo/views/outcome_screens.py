@@ -169,7 +169,11 @@ def describe_outcome(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
         "newer": links.get_booking_path(booking.replaced_by) if booking.replaced_by else "",
         "redirect": parse_link(booking.meeting_type.redirect_url),
         **list_next_steps(booking, zone),
-        **(describe_calendar_links(booking.attendee, booking.meeting_type.name) if booking.attendee else {}),
+        **(
+            describe_calendar_links(booking.attendee, booking.meeting_type.display_name)
+            if booking.attendee
+            else {}
+        ),
     }
 
 

@@ -179,7 +179,7 @@ def show_part(request: HttpRequest, part: PagePart, *, error: str = "", status: 
 
 
 def build_title(meeting_type: MeetingType, error: str) -> str:
-    name = {"name": meeting_type.name}
+    name = {"name": meeting_type.display_name}
     if error:
         return gettext("Error: Choose a date and time – %(name)s") % name
     return gettext("Choose a date and time – %(name)s") % name

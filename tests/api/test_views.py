@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from django.urls import Resolver404, resolve
+from django.utils.translation import gettext_lazy
 
 from django_meetergo.contrib.rest_framework import problems
 from django_meetergo.contrib.rest_framework.urls import urlpatterns
@@ -16,6 +17,16 @@ from django_meetergo.visitors import normalize_address
 from tests.api.conftest import DETAILS, FrontEnd, get_problem_type
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_meeting_type_has_the_name_of_the_language_that_is_asked_for(front_end, settings):
+    """Where the site gives it names of its own; Django's catalogues translate these."""
+    texts = {"name": gettext_lazy("Monday"), "description": gettext_lazy("December")}
+    settings.MEETERGO = {**settings.MEETERGO, "TRANSLATIONS": {"intro-call": texts}}
+    path = "/api/meetergo/meeting-types/intro-call/"
+    answer = front_end.client.get(path, headers={"accept-language": "fr"}).json()
+
+    assert (answer["name"], answer["description"]) == ("lundi", "décembre")
 
 
 # Rates

@@ -1,10 +1,9 @@
-"""A site names its meeting types in its own languages: pages, mails and the REST API follow."""
+"""A site names its meeting types in its own languages: pages and mails follow."""
 
 from __future__ import annotations
 
 import pytest
 from django.core import checks, mail
-from django.urls import reverse
 from django.utils.translation import gettext_lazy
 
 from django_meetergo.conf import list_problems
@@ -39,14 +38,6 @@ def test_pages_show_the_names_of_the_visitors_language(client, path):
     assert "Dezember" in german
     assert "Monday" in english
     assert not any("Intro call" in page for page in (german, english))
-
-
-@pytest.mark.usefixtures("_translated")
-def test_rest_shows_the_names_of_the_language_that_is_asked_for(client):
-    path = reverse("meetergo_rest:meeting_type", args=["intro-call"])
-    answer = client.get(path, headers={"accept-language": "fr"}).json()
-
-    assert (answer["name"], answer["description"]) == ("lundi", "décembre")
 
 
 @pytest.mark.usefixtures("_translated")

@@ -96,7 +96,7 @@ def describe_managed(attendee: Attendee, change: AppointmentChange | None, now: 
         **describe_booked(attendee),
         "state": choose_state(attendee, change, now),
         "meeting_type": meeting_type.slug if meeting_type else None,
-        "name": meeting_type.name if meeting_type else _("Your appointment"),
+        "name": meeting_type.display_name if meeting_type else _("Your appointment"),
         "duration": count_minutes(appointment),
         "timezone": choose_zone(attendee).key,
         "first_name": attendee.first_name,

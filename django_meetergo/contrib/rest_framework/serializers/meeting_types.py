@@ -23,8 +23,8 @@ from django_meetergo.presentation.page_urls import parse_link
 
 class MeetingTypeSerializer(ApiSerializer):
     slug = serializers.CharField()
-    name = serializers.CharField()
-    description = serializers.CharField()
+    name = serializers.CharField(source="display_name")
+    description = serializers.CharField(source="display_description")
     duration = serializers.IntegerField(help_text="The default length in minutes.")
     durations = serializers.ListField(
         child=serializers.IntegerField(), help_text="Every length that can be booked, in minutes."
