@@ -15,7 +15,6 @@ from django_meetergo.services.health import BAD, FAIR, GOOD, collect_facts
 from django_meetergo.services.privacy import key_rotation
 from django_meetergo.services.privacy.key_rotation import rotate_keys
 from django_meetergo.testing.factories import AppointmentFactory
-from tests.harness import rotate
 
 pytestmark = pytest.mark.django_db
 
@@ -74,14 +73,6 @@ def test_an_interrupted_rotation_continues(use_keys, monkeypatch):
     assert (report.rotated, report.current, report.unreadable) == (5, 3, 0)
     assert stored_secrets()[:3] == before[:3]
     assert rotate_keys().rotated == 0
-
-
-def test_a_killed_rotation_loses_nothing_and_writes_nothing_twice(tmp_path):
-    """Twice, at random rows. ``python -m tests.harness rotate`` does it with 100,000 rows."""
-    figures = rotate.run(rows=4000, kills=2, seed=1, folder=tmp_path)
-
-    assert figures["violations"] == []
-    assert 0 < figures["rotated_at_last"] < 4000
 
 
 def test_secrets_without_a_key_are_reported_and_not_changed(use_keys):
