@@ -38,6 +38,7 @@ from django_meetergo.remote.payloads import (
     BookingConfirmed,
     BookingPayload,
     BookingProvisional,
+    DataFieldDocument,
     HandoffHost,
     HostDocument,
     HostPage,
@@ -121,6 +122,11 @@ class MeetergoClient:
         """``POST /v4/one-time-booking-link/create/{id}``: the address of a new link. [mcp]"""
         route = "/v4/one-time-booking-link/create/{id}"
         return _parse(self._call("POST", route, ids={"id": meeting_type_id}), payloads.parse_one_time_link)
+
+    def list_data_fields(self, *, limit: int = 100, offset: int = 0) -> ItemList[DataFieldDocument]:
+        """``GET /v4/data-field``: the questions that the company's forms can ask. [mcp]"""
+        answer = self._get("/v4/data-field", query={"limit": limit, "offset": offset})
+        return _parse(answer, payloads.parse_data_fields)
 
     # Availability and bookings
 

@@ -1,4 +1,4 @@
-"""Synchronise the directory: meeting types and hosts."""
+"""Synchronise the directory: meeting types, hosts and data fields."""
 
 from __future__ import annotations
 
@@ -10,12 +10,26 @@ from uuid import uuid4
 
 from django_meetergo.cache import cache
 from django_meetergo.clock import Stopwatch
-from django_meetergo.exceptions import InvalidRequest, NotFound, PermissionRefused
+from django_meetergo.exceptions import (
+    CredentialRefused,
+    InvalidRequest,
+    NotFound,
+    PermissionRefused,
+    Refused,
+    UnreadableReply,
+)
 from django_meetergo.models import Connection, MeetingType, SyncRun
 from django_meetergo.models.mirrored import is_read_by
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.payloads import HostDocument, MeetingTypeDocument
+from django_meetergo.remote.payloads import (
+    DataFieldDocument,
+    HostDocument,
+    ItemList,
+    MeetingTypeDocument,
+    SkippedItem,
+)
 from django_meetergo.services.companies import record_company
+from django_meetergo.services.mirror.data_fields import record_data_fields
 from django_meetergo.services.mirror.directory import record_hosts, record_meeting_types
 from django_meetergo.services.mirror.fitting import MAX_ID
 from django_meetergo.services.sync.runs import (
@@ -57,6 +71,7 @@ def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[
     connection = record_company(connection=run.connection, company=find_company(acting, types))
     users = {user.id: user for user in list_users(run, acting, client)}
     members = {document.id: list_members(run, document, client) for document in types}
+    fields = read_data_fields(run, client)
     everybody = {host.id: host for hosts in members.values() for host in hosts} | users
     hosts = record_hosts(connection=connection, documents=list(everybody.values()), now=now, refresh=True)
     hosts_of = {
@@ -75,6 +90,13 @@ def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[
         read_by=run.connection,
         now=now,
     )
+    if fields is not None:
+        record_data_fields(
+            connection=connection,
+            documents=fields,
+            unreadable={item.id for item in fields.skipped},
+            now=now,
+        )
     values = {
         "directory_synced_at": now,
         "user_id": acting.id if acting else "",
@@ -138,3 +160,28 @@ def list_members(run: SyncRun, document: MeetingTypeDocument, client: MeetergoCl
     except (InvalidRequest, NotFound, PermissionRefused) as error:
         note_skipped(run, "queue", document.queue_id, error)
         return []
+
+
+def read_data_fields(run: SyncRun, client: MeetergoClient) -> ItemList[DataFieldDocument] | None:
+    """Return the data fields; None if the credential may not read them, or their list is unreadable.
+
+    They are optional, so such a list does not stop the sync of meeting types and hosts.
+    """
+    found: dict[str, DataFieldDocument] = {}
+    skipped: list[SkippedItem] = []
+    try:
+        for offset in count(0, PAGE_SIZE):
+            page = client.list_data_fields(limit=PAGE_SIZE, offset=offset)
+            has_new = any(document.id not in found for document in page)
+            found |= {document.id: document for document in page}
+            skipped += page.skipped
+            if len(page) + len(page.skipped) < PAGE_SIZE or not has_new:
+                break
+    except CredentialRefused:
+        raise
+    except (Refused, UnreadableReply) as error:
+        if not isinstance(error, NotFound | PermissionRefused):
+            note_skipped(run, "data fields", "", error)
+        return None
+    note_skipped_items(run, skipped)
+    return ItemList(found.values(), skipped)
