@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -23,6 +24,7 @@ from django_meetergo.services.health import (
     FAIR,
     GOOD,
     UNKNOWN,
+    Fact,
     collect_facts,
     get_verdict,
     list_reported_connections,
@@ -36,6 +38,11 @@ LEVELS = {
     BAD: (_("Action needed"), "admin/img/icon-no.svg"),
     UNKNOWN: (_("Unknown"), "admin/img/icon-unknown.svg"),
 }
+
+
+def list_rows(facts: Iterable[Fact]) -> list[tuple[Fact, Any, str]]:
+    """Return the facts with their levels in words and as icons."""
+    return [(fact, *LEVELS[fact.level]) for fact in facts]
 
 
 class SyncNow(AdminAction):
@@ -101,8 +108,16 @@ class ConnectionAdmin(ActionsMixin):
         statuses = []
         for connection in list_reported_connections():
             facts = collect_facts(connection=connection, now=now)
-            rows = [(fact, *LEVELS[fact.level]) for fact in facts]
-            statuses.append((connection, rows, *LEVELS[get_verdict(facts)]))
+            technical = [fact for fact in facts if fact.is_technical]
+            statuses.append(
+                {
+                    "connection": connection,
+                    "level": LEVELS[get_verdict(facts)][0],
+                    "facts": list_rows(fact for fact in facts if not fact.is_technical),
+                    "technical": list_rows(technical),
+                    "has_technical_problem": get_verdict(technical) != GOOD,
+                }
+            )
         return self.render_page(
             request, "health.html", title=_("System status"), connections=statuses, now=format_moment(now)
         )

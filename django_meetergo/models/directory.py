@@ -23,6 +23,7 @@ class Host(Mirrored):
     name = models.CharField(_("name"), max_length=200, blank=True)
     email = models.CharField(_("e-mail address"), max_length=254, blank=True)
     timezone = models.CharField(_("time zone"), max_length=64, blank=True)
+    calendars = models.PositiveSmallIntegerField(_("connected calendars"), null=True, editable=False)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("staff user"),

@@ -329,3 +329,9 @@ def _read_choices(value: object) -> tuple[tuple[str, str], ...]:
         if chosen:
             found.setdefault(chosen, read_line(choice.get("label")) or chosen)
     return tuple(found.items())
+
+
+def parse_calendar_count(document: object) -> int:
+    """Return how many calendars a list names. What its entries hold is not documented."""
+    entries = require_list(document, "calendars", key="connections")
+    return sum(isinstance(entry, dict) for entry in entries)

@@ -30,7 +30,7 @@ from django_meetergo.remote.payloads import (
 )
 from django_meetergo.services.companies import record_company
 from django_meetergo.services.mirror.data_fields import record_data_fields
-from django_meetergo.services.mirror.directory import record_hosts, record_meeting_types
+from django_meetergo.services.mirror.directory import record_calendars, record_hosts, record_meeting_types
 from django_meetergo.services.mirror.fitting import MAX_ID
 from django_meetergo.services.sync.runs import (
     finish_run,
@@ -43,6 +43,8 @@ from django_meetergo.services.sync.runs import (
 logger = logging.getLogger(__name__)
 
 PAGE_SIZE = 100
+#: Hosts whose calendars are asked for in one run, with a call each.
+MAX_CALENDARS = 50
 VERSION_KEY = "meetergo:directory"
 
 
@@ -74,6 +76,7 @@ def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[
     fields = read_data_fields(run, client)
     everybody = {host.id: host for hosts in members.values() for host in hosts} | users
     hosts = record_hosts(connection=connection, documents=list(everybody.values()), now=now, refresh=True)
+    record_calendars(hosts=hosts, counts=count_calendars(hosts, acting, client))
     hosts_of = {
         document.id: [
             hosts[host_id]
@@ -160,6 +163,28 @@ def list_members(run: SyncRun, document: MeetingTypeDocument, client: MeetergoCl
     except (InvalidRequest, NotFound, PermissionRefused) as error:
         note_skipped(run, "queue", document.queue_id, error)
         return []
+
+
+def count_calendars(
+    host_ids: Iterable[str], acting: HostDocument | None, client: MeetergoClient
+) -> dict[str, int]:
+    """Return how many calendars each host has connected at meetergo, by the host's id.
+
+    A platform key can ask for every host, a personal token for its own user only.
+    """
+    if acting is None:
+        return {}
+    asked = [acting.id] if client.transport.credential.kind != "platform" else list(host_ids)[:MAX_CALENDARS]
+    counts: dict[str, int] = {}
+    for host_id in asked:
+        user = client if host_id == acting.id else client.for_user(host_id)
+        try:
+            counts[host_id] = user.count_calendars()
+        except CredentialRefused:
+            raise
+        except (Refused, UnreadableReply):
+            continue
+    return counts
 
 
 def read_data_fields(run: SyncRun, client: MeetergoClient) -> ItemList[DataFieldDocument] | None:
