@@ -10,6 +10,8 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -134,17 +136,28 @@ class SyncRunAdmin(MeetergoAdmin):
         "seen",
         "total",
         "written",
+        "skipped_count",
         "finished",
-        "message",
     )
     list_filter = ("kind", "state", ConnectionFilter)
     fieldsets = (
-        (None, {"fields": ("started", "finished", "kind", "state", "seen", "total", "written", "message")}),
+        (
+            None,
+            {"fields": ("started", "finished", "kind", "state", "seen", "total", "written", "skipped_count")},
+        ),
         (
             _("Technical details"),
             {
                 "classes": ("collapse",),
-                "fields": ("connection", "window_start", "window_end", "owner", "page"),
+                "fields": (
+                    "message",
+                    "skipped_items",
+                    "connection",
+                    "window_start",
+                    "window_end",
+                    "owner",
+                    "page",
+                ),
             },
         ),
     )
@@ -152,6 +165,15 @@ class SyncRunAdmin(MeetergoAdmin):
     @admin.display(description=_("started"), ordering="pk")
     def started(self, row: SyncRun) -> str:
         return format_moment(row.started_at)
+
+    @admin.display(description=_("skipped"))
+    def skipped_count(self, row: SyncRun) -> str:
+        return str(len(row.skipped))
+
+    @admin.display(description=_("skipped"))
+    def skipped_items(self, row: SyncRun) -> SafeString | str:
+        lines = ((one["kind"], one["id"], one["reason"]) for one in row.skipped)
+        return format_html_join(mark_safe("<br>"), "{} {}: {}", lines) or "–"
 
     @admin.display(description=_("finished"))
     def finished(self, row: SyncRun) -> str:

@@ -11,8 +11,8 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Count, ManyToManyField, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -126,9 +126,8 @@ class MeetingTypeAdmin(DirectoryAdmin, ActionsMixin):
             _("How it is booked"),
             {
                 "fields": (
-                    "duration", "allowed_durations", "spots", "confirmation", "channel_name",
-                    "allowed_channels",
-                    "locations", "host_names", "calculation_method",
+                    "duration", "durations", "spots", "confirmation", "channel_name", "channels",
+                    "places", "host_names", "calculation_method",
                     "allows_guests", "allows_phone_only", "needs_own_page", "page",
                 )
             },
@@ -165,6 +164,18 @@ class MeetingTypeAdmin(DirectoryAdmin, ActionsMixin):
     @admin.display(description=_("channel"))
     def channel_name(self, row: MeetingType) -> str:
         return name_channel(row.channel) or "–"
+
+    @admin.display(description=_("allowed durations"))
+    def durations(self, row: MeetingType) -> str:
+        return ", ".join(str(minutes) for minutes in row.allowed_durations) or "–"
+
+    @admin.display(description=_("channels to choose from"))
+    def channels(self, row: MeetingType) -> str:
+        return ", ".join(name_channel(channel) or channel for channel in row.allowed_channels) or "–"
+
+    @admin.display(description=_("places"))
+    def places(self, row: MeetingType) -> SafeString | str:
+        return format_html_join(mark_safe("<br>"), "{}", ((place,) for place in row.locations)) or "–"
 
     @admin.display(description=_("page at meetergo"))
     def page(self, row: MeetingType) -> SafeString | str:

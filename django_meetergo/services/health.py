@@ -358,8 +358,10 @@ def describe_calendars(connection: str) -> Fact:
         )
         return Fact(name=name, label=label, level=FAIR, text=text, advice=advice)
     unknown = sorted(str(host) for host in hosts.filter(calendars=None).defer("raw"))
-    details = [_("not known: %(names)s") % {"names": ", ".join(unknown)}] if unknown else []
-    return Fact(name=name, label=label, level=GOOD, text=_("connected"), details=tuple(details))
+    text = _("connected")
+    if unknown:
+        text += "; " + _("not known: %(names)s") % {"names": ", ".join(unknown)}
+    return Fact(name=name, label=label, level=GOOD, text=text)
 
 
 def describe_skipped(connection: str) -> Fact:
