@@ -10,8 +10,9 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from django_meetergo.models import MeetingType
-from django_meetergo.presentation.questions import find_questions
+from django_meetergo.models import DataField, MeetingType
+from django_meetergo.presentation.data_fields import build_fields
+from django_meetergo.presentation.questions import create_form, find_questions
 
 
 def render_answers(answers: Mapping[str, Any], meeting_type: MeetingType | None) -> SafeString | str:
@@ -25,9 +26,26 @@ def render_answers(answers: Mapping[str, Any], meeting_type: MeetingType | None)
 
 
 def find_question_fields(meeting_type: MeetingType | None) -> dict[str, forms.Field]:
-    """Return the fields of the site's form for a meeting type, by name."""
-    form_class: Any = find_questions(meeting_type.slug) if meeting_type else None
-    return dict(form_class.base_fields) if form_class else {}
+    """Return the fields of the questions that may have been asked, by name.
+
+    These are all that are configured at meetergo, because they are asked there too, and the site's own.
+    """
+    if meeting_type is None:
+        return {}
+    rows = DataField.objects.filter(connection=meeting_type.connection).defer("raw")
+    form_class = find_questions(meeting_type.slug)
+    return build_fields(rows) | (list_form_fields(form_class) if form_class else {})
+
+
+def list_form_fields(form_class: type[forms.Form]) -> dict[str, forms.Field]:
+    """Return the fields of a form, those that its ``__init__`` adds among them.
+
+    A form that cannot be built without a visitor's request has those of its class.
+    """
+    try:
+        return dict(create_form(form_class, request=None).fields)
+    except Exception:  # noqa: BLE001 - the site's own code
+        return dict(form_class.base_fields)
 
 
 def name_question(key: str, field: forms.Field | None) -> str:

@@ -60,6 +60,10 @@ def render_appointment_status(row: Appointment) -> SafeString:
     return render_status(row.get_status_display(), "good")
 
 
+#: Who cancelled, as meetergo says it; other values are not shown.
+CANCELLED_BY = {"attendee": _("by the attendee"), "host": _("by the host")}
+
+
 @admin.register(Appointment)
 class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
     admin_actions = ADMIN_ACTIONS
@@ -280,8 +284,8 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
     def cancelled(self, row: Appointment) -> str:
         if not row.is_cancelled:
             return "–"
-        parts = (format_moment(row.cancelled_at), row.cancelled_by, row.cancellation_reason)
-        return ", ".join(filter(None, parts))
+        who = str(CANCELLED_BY.get(row.cancelled_by, ""))
+        return ", ".join(filter(None, (format_moment(row.cancelled_at), who, row.cancellation_reason)))
 
     @admin.display(description=_("rescheduled"))
     def rescheduled(self, row: Appointment) -> str:

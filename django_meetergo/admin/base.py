@@ -97,8 +97,12 @@ class MeetergoAdmin(ModelAdmin):
         return [name for name in fields if name not in self.site_fields]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: FBT001
-        """Save the site's columns only: a sync may have changed the others since the page was opened."""
-        if changed := [name for name in self.site_fields if name in form.changed_data]:
+        """Save the site's columns only: a sync may have changed the others since the page was opened.
+
+        Relations to many rows are saved afterwards, by ``save_related``.
+        """
+        columns = {field.name for field in self.opts.concrete_fields}
+        if changed := [name for name in self.site_fields if name in columns and name in form.changed_data]:
             obj.save(update_fields=changed)
 
     # Pages

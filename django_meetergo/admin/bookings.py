@@ -166,7 +166,6 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
                 "fields": (
                     ("status", "meeting_type"),
                     ("when_long", "appointment"),
-                    ("message", "field_errors"),
                 )
             },
         ),
@@ -197,6 +196,8 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
                 "fields": (
                     "connection",
                     "reference",
+                    "message",
+                    "field_errors",
                     "provisional_id",
                     "replaced_by",
                     "next_at",

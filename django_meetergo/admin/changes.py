@@ -74,13 +74,16 @@ class AppointmentChangeAdmin(ActionsMixin):
             {
                 "fields": (
                     "requested", "kind", "appointment_link", "before", "target", "new_host", "state",
-                    "result", "message", "requested_by", "user", "reason", "cancel_all",
+                    "result", "requested_by", "user", "reason", "cancel_all",
                 )
             },
         ),
         (
             _("Technical details"),
-            {"classes": ("collapse",), "fields": ("batch", "next_at", "outcome_deadline", "tries")},
+            {
+                "classes": ("collapse",),
+                "fields": ("message", "batch", "next_at", "outcome_deadline", "tries"),
+            },
         ),
     )  # fmt: skip
 

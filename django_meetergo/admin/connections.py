@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -9,6 +10,8 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -23,6 +26,7 @@ from django_meetergo.services.health import (
     FAIR,
     GOOD,
     UNKNOWN,
+    Fact,
     collect_facts,
     get_verdict,
     list_reported_connections,
@@ -36,6 +40,11 @@ LEVELS = {
     BAD: (_("Action needed"), "admin/img/icon-no.svg"),
     UNKNOWN: (_("Unknown"), "admin/img/icon-unknown.svg"),
 }
+
+
+def list_rows(facts: Iterable[Fact]) -> list[tuple[Fact, Any, str]]:
+    """Return the facts with their levels in words and as icons."""
+    return [(fact, *LEVELS[fact.level]) for fact in facts]
 
 
 class SyncNow(AdminAction):
@@ -101,8 +110,16 @@ class ConnectionAdmin(ActionsMixin):
         statuses = []
         for connection in list_reported_connections():
             facts = collect_facts(connection=connection, now=now)
-            rows = [(fact, *LEVELS[fact.level]) for fact in facts]
-            statuses.append((connection, rows, *LEVELS[get_verdict(facts)]))
+            technical = [fact for fact in facts if fact.is_technical]
+            statuses.append(
+                {
+                    "connection": connection,
+                    "level": LEVELS[get_verdict(facts)][0],
+                    "facts": list_rows(fact for fact in facts if not fact.is_technical),
+                    "technical": list_rows(technical),
+                    "has_technical_problem": get_verdict(technical) != GOOD,
+                }
+            )
         return self.render_page(
             request, "health.html", title=_("System status"), connections=statuses, now=format_moment(now)
         )
@@ -119,17 +136,28 @@ class SyncRunAdmin(MeetergoAdmin):
         "seen",
         "total",
         "written",
+        "skipped_count",
         "finished",
-        "message",
     )
     list_filter = ("kind", "state", ConnectionFilter)
     fieldsets = (
-        (None, {"fields": ("started", "finished", "kind", "state", "seen", "total", "written", "message")}),
+        (
+            None,
+            {"fields": ("started", "finished", "kind", "state", "seen", "total", "written", "skipped_count")},
+        ),
         (
             _("Technical details"),
             {
                 "classes": ("collapse",),
-                "fields": ("connection", "window_start", "window_end", "owner", "page"),
+                "fields": (
+                    "message",
+                    "skipped_items",
+                    "connection",
+                    "window_start",
+                    "window_end",
+                    "owner",
+                    "page",
+                ),
             },
         ),
     )
@@ -137,6 +165,15 @@ class SyncRunAdmin(MeetergoAdmin):
     @admin.display(description=_("started"), ordering="pk")
     def started(self, row: SyncRun) -> str:
         return format_moment(row.started_at)
+
+    @admin.display(description=_("skipped"))
+    def skipped_count(self, row: SyncRun) -> str:
+        return str(len(row.skipped))
+
+    @admin.display(description=_("skipped"))
+    def skipped_items(self, row: SyncRun) -> SafeString | str:
+        lines = ((one["kind"], one["id"], one["reason"]) for one in row.skipped)
+        return format_html_join(mark_safe("<br>"), "{} {}: {}", lines) or "–"
 
     @admin.display(description=_("finished"))
     def finished(self, row: SyncRun) -> str:

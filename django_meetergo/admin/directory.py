@@ -1,18 +1,18 @@
-"""Meeting types and hosts in the admin."""
+"""Meeting types, hosts and questions in the admin."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Count, QuerySet
+from django.db.models import Count, ManyToManyField, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -23,10 +23,12 @@ from django_meetergo.admin.errors import describe_error
 from django_meetergo.admin.filters import ConnectionFilter
 from django_meetergo.exceptions import MeetergoError
 from django_meetergo.formatting import name_channel
-from django_meetergo.models import Host, MeetingType
+from django_meetergo.models import DataField, Host, MeetingType
 from django_meetergo.presentation.page_urls import parse_link
 from django_meetergo.services.booking.one_time_links import create_one_time_link
 from django_meetergo.services.clients import build_client_of
+from django_meetergo.services.mirror.data_fields import note_uploads
+from django_meetergo.services.sync.directory import renew_version
 
 
 class CreateOneTimeLinks(AdminAction):
@@ -85,11 +87,25 @@ class DirectoryAdmin(MeetergoAdmin):
         return row.missing_since is None
 
 
+class MeetingTypeForm(forms.ModelForm):  # type: ignore[type-arg]  # cannot be subscripted at runtime
+    """The columns of this site. Offers the questions of the meeting type's own company."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Without the permission to change the row there are no fields.
+        if field := self.fields.get("data_fields"):
+            cast(Any, field).queryset = DataField.objects.filter(
+                connection=self.instance.connection, missing_since=None
+            ).defer("raw")
+
+
 @admin.register(MeetingType)
 class MeetingTypeAdmin(DirectoryAdmin, ActionsMixin):
     admin_actions = MEETING_TYPE_ACTIONS
     actions = [make_action(action) for action in MEETING_TYPE_ACTIONS]
-    site_fields = ("calculation_method",)
+    form = MeetingTypeForm
+    site_fields = ("calculation_method", "data_fields")
+    formfield_overrides: ClassVar[Any] = {ManyToManyField: {"widget": forms.CheckboxSelectMultiple}}
     ordering = ("name", "pk")
     list_display = (
         "name",
@@ -110,13 +126,13 @@ class MeetingTypeAdmin(DirectoryAdmin, ActionsMixin):
             _("How it is booked"),
             {
                 "fields": (
-                    "duration", "allowed_durations", "spots", "confirmation", "channel_name",
-                    "allowed_channels",
-                    "locations", "host_names", "calculation_method",
+                    "duration", "durations", "spots", "confirmation", "channel_name", "channels",
+                    "places", "host_names", "calculation_method",
                     "allows_guests", "allows_phone_only", "needs_own_page", "page",
                 )
             },
         ),
+        (_("What the booking form asks"), {"fields": ("data_fields",)}),
         (
             _("Technical details"),
             {"classes": ("collapse",), "fields": ("connection", "remote_id", "host_ids", "queue_id")},
@@ -125,6 +141,12 @@ class MeetingTypeAdmin(DirectoryAdmin, ActionsMixin):
 
     def has_link_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.is_permitted(request, "link", obj)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001
+        super().save_related(request, form, formsets, change)
+        if "data_fields" in form.changed_data:
+            note_uploads()
+            renew_version()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
@@ -142,6 +164,18 @@ class MeetingTypeAdmin(DirectoryAdmin, ActionsMixin):
     @admin.display(description=_("channel"))
     def channel_name(self, row: MeetingType) -> str:
         return name_channel(row.channel) or "–"
+
+    @admin.display(description=_("allowed durations"))
+    def durations(self, row: MeetingType) -> str:
+        return ", ".join(str(minutes) for minutes in row.allowed_durations) or "–"
+
+    @admin.display(description=_("channels to choose from"))
+    def channels(self, row: MeetingType) -> str:
+        return ", ".join(name_channel(channel) or channel for channel in row.allowed_channels) or "–"
+
+    @admin.display(description=_("places"))
+    def places(self, row: MeetingType) -> SafeString | str:
+        return format_html_join(mark_safe("<br>"), "{}", ((place,) for place in row.locations)) or "–"
 
     @admin.display(description=_("page at meetergo"))
     def page(self, row: MeetingType) -> SafeString | str:
@@ -169,3 +203,27 @@ class HostAdmin(DirectoryAdmin):
         if any(field.name == "is_staff" for field in users.model._meta.concrete_fields):
             users = users.filter(is_staff=True)
         return super().formfield_for_foreignkey(db_field, request, queryset=users, **kwargs)
+
+
+@admin.register(DataField)
+class DataFieldAdmin(DirectoryAdmin):
+    ordering = ("position", "pk")
+    list_display = ("label", "kind", "required", "asked_by", "present", "last_updated")
+    list_filter = ("kind", ConnectionFilter)
+    search_fields = ("label", "name", "=remote_id")
+    fieldsets = (
+        (None, {"fields": ("label", "kind", "required", "answers", "asked_by", "present", "last_updated")}),
+        (_("Technical details"), {"classes": ("collapse",), "fields": ("connection", "remote_id", "name")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.prefetch_related(Prefetch("meeting_types", MeetingType.objects.only("name")))
+
+    @admin.display(description=_("asked by"))
+    def asked_by(self, row: DataField) -> str:
+        return ", ".join(str(meeting_type) for meeting_type in row.meeting_types.all()) or "–"
+
+    @admin.display(description=_("choices"))
+    def answers(self, row: DataField) -> str:
+        return ", ".join(label for _value, label in row.choices) or "–"

@@ -73,13 +73,15 @@ class EventAdmin(ActionsMixin):
                     "booking_link",
                     "attendee",
                     "dispatched",
-                    "results",
                 )
             },
         ),
         (
             _("Technical details"),
-            {"classes": ("collapse",), "fields": ("connection", "key", "data", "next_at", "tries")},
+            {
+                "classes": ("collapse",),
+                "fields": ("results", "connection", "key", "data", "next_at", "tries"),
+            },
         ),
     )
 

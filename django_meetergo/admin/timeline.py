@@ -125,19 +125,17 @@ def describe_change_request(change: AppointmentChange) -> TimelineEntry:
         what=gettext("Request to %(kind)s: %(state)s")
         % {"kind": change.get_kind_display(), "state": change.get_state_display()},
         who=str(change.user or change.get_requested_by_display()),
-        detail=", ".join(
-            filter(None, [target, change.reason, describe_outcome(change.outcome), change.message])
-        ),
+        detail=", ".join(filter(None, [target, change.reason, describe_outcome(change.outcome)])),
     )
 
 
 def describe_delivery(delivery: WebhookDelivery) -> TimelineEntry:
     receive_count = f"× {delivery.receive_count}" if delivery.receive_count > 1 else ""
-    kind = str(DELIVERY_TYPES.get(delivery.event_type, delivery.event_type))
+    kind = str(DELIVERY_TYPES.get(delivery.event_type, ""))
     return TimelineEntry(
         at=delivery.received_at,
         what=gettext("Notification from meetergo: %(state)s") % {"state": delivery.get_state_display()},
-        detail=", ".join(filter(None, [kind, receive_count, delivery.message])),
+        detail=", ".join(filter(None, [kind, receive_count])),
     )
 
 

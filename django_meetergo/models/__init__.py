@@ -5,7 +5,7 @@ from django_meetergo.models.bookings import Booking, BookingAttempt
 from django_meetergo.models.changes import AppointmentChange
 from django_meetergo.models.connections import Connection, ErasedPerson
 from django_meetergo.models.deliveries import WebhookDelivery
-from django_meetergo.models.directory import Host, MeetingType
+from django_meetergo.models.directory import DataField, Host, MeetingType
 from django_meetergo.models.events import Event
 from django_meetergo.models.feeds import CalendarFeed
 from django_meetergo.models.leases import Lease, Leased
@@ -20,6 +20,7 @@ __all__ = [
     "BookingAttempt",
     "CalendarFeed",
     "Connection",
+    "DataField",
     "ErasedPerson",
     "Event",
     "Host",

@@ -32,6 +32,7 @@ class Connection(models.Model):
     clock_skew = models.FloatField(_("clock skew in seconds"), null=True)
     directory_synced_at = models.DateTimeField(_("meeting types read"), null=True)
     last_drift = models.JSONField(_("last drift"), null=True)
+    last_prune = models.JSONField(_("last deletion of old data"), null=True, editable=False)
 
     class Meta:
         verbose_name = _("connection")

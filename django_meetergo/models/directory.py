@@ -1,7 +1,8 @@
-"""Meeting types and hosts, mirrored from meetergo."""
+"""Meeting types, hosts and data fields, mirrored from meetergo."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from django.conf import settings
@@ -23,6 +24,7 @@ class Host(Mirrored):
     name = models.CharField(_("name"), max_length=200, blank=True)
     email = models.CharField(_("e-mail address"), max_length=254, blank=True)
     timezone = models.CharField(_("time zone"), max_length=64, blank=True)
+    calendars = models.PositiveSmallIntegerField(_("connected calendars"), null=True, editable=False)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("staff user"),
@@ -53,6 +55,51 @@ class Host(Mirrored):
         return "".join(part[0] for part in parts[:1] + parts[1:][-1:]).upper()
 
 
+class DataField(Mirrored):
+    """A question as configured at meetergo. Booking forms ask it where staff choose it for a meeting type."""
+
+    class Kind(models.TextChoices):
+        TEXT = "text", _("text")
+        MULTILINE = "multiline", _("text of several lines")
+        EMAIL = "email", _("e-mail address")
+        PHONE = "phone", _("phone number")
+        NUMBER = "number", _("number")
+        SELECT = "select", _("one choice from a list")
+        RADIO = "radio", _("one choice")
+        CHECKBOX = "checkbox", _("tick box")
+        CHECKBOXES = "checkboxes", _("several choices")
+        URL = "url", _("web address")
+        DATE = "date", _("date")
+        TIME = "time", _("time")
+        YES_NO = "yes_no", _("yes or no")
+        #: A file or a signature, which only meetergo's own page can ask for.
+        UPLOAD = "upload", _("file or signature")
+
+    name = ExactCharField(_("name at meetergo"), max_length=128, blank=True)
+    label = models.CharField(_("question"), max_length=500)
+    kind = models.CharField(_("type of answer"), max_length=16, choices=Kind, default=Kind.TEXT)
+    required = models.BooleanField(_("required"), default=False)
+    choices = models.JSONField(_("choices"), default=list, blank=True)
+    position = models.PositiveIntegerField(default=0, editable=False)
+
+    class Meta:
+        verbose_name = _("question")
+        verbose_name_plural = _("questions")
+        ordering = ["position", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "remote_id"], name="meetergo_datafield_remote")
+        ]
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def key(self) -> str:
+        """Return the name of its answers in ``custom_fields``; the id for a name that no HTML id can hold."""
+        key: str = self.name if re.fullmatch(r"[\w-]+", self.name) else self.remote_id
+        return key
+
+
 class MeetingTypeQuerySet(models.QuerySet["MeetingType"]):
     def bookable(self) -> MeetingTypeQuerySet:
         """Return meeting types that can be booked now: enabled, still listed, of a connection of this site.
@@ -69,7 +116,7 @@ class MeetingTypeQuerySet(models.QuerySet["MeetingType"]):
         ``MeetingType.objects.bookable_here().order_by("name")``
         """
         chosen = get_settings().BOOK_AT_MEETERGO
-        rows = self.bookable().filter(needs_own_page=False).exclude(slug__in=chosen)
+        rows = self.bookable().filter(needs_own_page=False, needs_upload=False).exclude(slug__in=chosen)
         return rows.none() if EVERY_SLUG in chosen else rows
 
 
@@ -105,12 +152,23 @@ class MeetingType(ReadByConnection):
         _("confirmation"), max_length=16, choices=Confirmation, default=Confirmation.UNKNOWN
     )
     needs_own_page = models.BooleanField(_("can only be booked at meetergo"), default=False)
+    needs_upload = models.BooleanField(default=False, editable=False)
     allows_guests = models.BooleanField(_("guests may be invited"), default=True)
     allows_phone_only = models.BooleanField(_("a phone number is enough"), default=False)
     calculation_method = models.CharField(
         _("hosts needed"), max_length=16, choices=CalculationMethod, default=CalculationMethod.ANYONE
     )
     hosts = models.ManyToManyField(Host, verbose_name=_("hosts"), related_name="meeting_types", blank=True)
+    data_fields = models.ManyToManyField(
+        DataField,
+        verbose_name=_("questions"),
+        related_name="meeting_types",
+        blank=True,
+        help_text=_(
+            "Questions as configured at meetergo, which the booking form of this site asks too. With a "
+            "required file or signature the type is booked at meetergo."
+        ),
+    )
 
     objects = MeetingTypeQuerySet.as_manager()
 
@@ -148,7 +206,7 @@ class MeetingType(ReadByConnection):
     def is_booked_at_meetergo(self) -> bool:
         """Whether its pages lead to meetergo's: it needs that, or ``BOOK_AT_MEETERGO`` names it."""
         chosen = get_settings().BOOK_AT_MEETERGO
-        return self.needs_own_page or self.slug in chosen or EVERY_SLUG in chosen
+        return self.needs_own_page or self.needs_upload or self.slug in chosen or EVERY_SLUG in chosen
 
     @property
     def durations(self) -> list[int]:

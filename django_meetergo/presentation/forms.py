@@ -43,8 +43,8 @@ class BookingForm(forms.Form):
     """Who books, and how they want to meet. The start and the duration are not fields of this form.
 
     ``website`` is a honeypot: it is hidden, so only robots fill it in. ``token`` identifies the rendered
-    form, so that sending it twice books once. ``questions`` is the site's own form for the meeting type, if
-    there is one; it is shown and validated together with this one.
+    form, so that sending it twice books once. ``questions`` is the form of the questions of the meeting type,
+    if there are any; it is shown and validated together with this one.
     """
 
     first_name = NameField(
@@ -120,7 +120,7 @@ class BookingForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.meeting_type = meeting_type
         self.questions = build_questions(
-            meeting_type.slug,
+            meeting_type,
             request=request,
             data=self.data if self.is_bound else None,
             initial=self.initial,

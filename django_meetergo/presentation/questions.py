@@ -1,4 +1,4 @@
-"""The site's own questions for a meeting type (setting ``FORMS``)."""
+"""The questions of a meeting type: the site's own (setting ``FORMS``), and those configured at meetergo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.conf import get_settings
+from django_meetergo.models import MeetingType
 from django_meetergo.presentation.answers import build_answers, is_storable, restore_initial
+from django_meetergo.presentation.data_fields import build_fields, list_data_fields
 from django_meetergo.services.booking.validation import MAX_ANSWER_LENGTH
 
 #: The form prefix that keeps the names of the questions apart from those of the booking form.
@@ -33,33 +35,48 @@ def name_question(key: str) -> str:
 
 
 def build_questions(
-    slug: str,
+    meeting_type: MeetingType,
     *,
     request: HttpRequest | None,
     data: Any,
     initial: Mapping[str, Any],
     auto_id: bool | str,
 ) -> forms.Form | None:
-    """Return the questions bound to ``data`` (or unbound if it is None); None if the site has no form.
+    """Return the questions bound to ``data`` (or unbound if it is None); None if there are none.
 
     ``initial`` is that of the booking form; the values of the questions are picked from it by their names.
-    A form whose ``__init__`` names the argument ``request`` gets the request.
     """
-    form_class = find_questions(slug)
-    if form_class is None:
-        return None
     prefix = name_question("")
     known = {name.removeprefix(prefix): value for name, value in initial.items() if name.startswith(prefix)}
-    options: Any = {"request": request} if takes_request(form_class) else {}
-    questions = form_class(data, prefix=PREFIX, auto_id=auto_id, initial=known, **options)
+    form_class, data_fields = find_questions(meeting_type.slug), list_data_fields(meeting_type)
+    if form_class is None and not data_fields:
+        return None
+    questions = create_form(form_class, data, request=request, auto_id=auto_id, initial=known)
+    for name, field in build_fields(data_fields).items():
+        questions.fields.setdefault(name, field)
+    for name in set(known) & set(questions.fields):
+        questions.initial[name] = restore_initial(questions.fields[name], known[name])
+    complete_texts(questions)
+    return questions
+
+
+def create_form(
+    form_class: type[forms.Form] | None, data: Any = None, *, request: HttpRequest | None, **options: Any
+) -> forms.Form:
+    """Return the site's form, or an empty one for None.
+
+    A form whose ``__init__`` names the argument ``request`` gets the request.
+    """
+    if form_class is None:
+        return forms.Form(data, prefix=PREFIX, **options)
+    if takes_request(form_class):
+        options["request"] = request
+    questions = form_class(data, prefix=PREFIX, **options)
     if files := [name for name, field in questions.fields.items() if takes_file(field)]:
         raise ImproperlyConfigured(
             f"{form_class.__qualname__} asks for files ({', '.join(files)}), which meetergo cannot store. "
             "Request files on a page of your own."
         )
-    for name in set(known) & set(questions.fields):
-        questions.initial[name] = restore_initial(questions.fields[name], known[name])
-    complete_texts(questions)
     return questions
 
 

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -38,6 +39,7 @@ from django_meetergo.remote.payloads import (
     BookingConfirmed,
     BookingPayload,
     BookingProvisional,
+    DataFieldDocument,
     HandoffHost,
     HostDocument,
     HostPage,
@@ -90,6 +92,17 @@ class MeetergoClient:
             self.transport, rate_limiter=self.rate_limiter, circuit=self.circuit, priority=priority
         )
 
+    def for_user(self, user_id: str) -> MeetergoClient:
+        """Return a client that acts for another user of the company, which needs a platform key."""
+        transport = Transport(
+            credential=replace(self.transport.credential, user_id=user_id),
+            base_url=self.transport.root,
+            timeout=self.transport.timeout,
+        )
+        return MeetergoClient(
+            transport, rate_limiter=self.rate_limiter, circuit=self.circuit, priority=self.priority
+        )
+
     def __repr__(self) -> str:
         return f"MeetergoClient({self.transport!r}, priority={self.priority!r})"
 
@@ -121,6 +134,15 @@ class MeetergoClient:
         """``POST /v4/one-time-booking-link/create/{id}``: the address of a new link. [mcp]"""
         route = "/v4/one-time-booking-link/create/{id}"
         return _parse(self._call("POST", route, ids={"id": meeting_type_id}), payloads.parse_one_time_link)
+
+    def list_data_fields(self, *, limit: int = 100, offset: int = 0) -> ItemList[DataFieldDocument]:
+        """``GET /v4/data-field``: the questions that the company's forms can ask. [mcp]"""
+        answer = self._get("/v4/data-field", query={"limit": limit, "offset": offset})
+        return _parse(answer, payloads.parse_data_fields)
+
+    def count_calendars(self) -> int:
+        """``GET /v4/calendar-connections/connections``: connected calendars of the acting user. [ref, mcp]"""
+        return _parse(self._get("/v4/calendar-connections/connections"), payloads.parse_calendar_count)
 
     # Availability and bookings
 

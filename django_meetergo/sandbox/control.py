@@ -181,6 +181,7 @@ def _occupy_slot(service: Service, request: Request) -> Response:
         start,
         body.get("duration"),
         meeting_type_id=body.get("meetingTypeId"),
+        name=str(body.get("name") or "Robin Other"),
     )
     return json_response({"appointmentId": made.id, "secret": made.secret}, 201)
 

@@ -67,6 +67,7 @@ class User:
     user_type: str = "standard"
     picture: str | None = None
     hours: Hours = field(default_factory=dict)
+    calendars: tuple[str, ...] = ("google",)
 
     @property
     def full_name(self) -> str:

@@ -36,6 +36,7 @@ ROUTES = (
     Route("GET", "/v4/queue/{id}/next", directory.get_next_hosts),
     Route("POST", "/v4/one-time-booking-link/create/{id}", directory.create_one_time_link),
     Route("GET", "/v4/data-field", directory.list_data_fields),
+    Route("GET", "/v4/calendar-connections/connections", directory.list_calendar_connections),
     Route("POST", "/v4/handoff/appointment", handoffs.hand_over_appointment),
     Route("POST", "/v4/handoff/bulk", handoffs.hand_over_many),
     Route("GET", "/v4/handoff/available-handoffs", handoffs.list_available_handoffs),

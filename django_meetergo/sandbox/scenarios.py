@@ -10,11 +10,12 @@ from django_meetergo.sandbox.records import Appointment, Attendee, MeetingType
 from django_meetergo.sandbox.state import State
 
 
-def build_other_attendee(state: State) -> Attendee:
+def build_other_attendee(state: State, name: str = "Robin Other") -> Attendee:
     """Return an attendee nobody else is."""
     key = state.new_id()
-    email = f"other-{key[:8]}@example.net"
-    return Attendee(key, email, "Robin", "Other", "Robin Other", timezone="Europe/Berlin", language="de")
+    first, _, last = name.partition(" ")
+    email = f"{last}-{key[:8]}@example.net".lower()
+    return Attendee(key, email, first, last, name, timezone="Europe/Berlin", language="de")
 
 
 def occupy_slot(
@@ -25,6 +26,7 @@ def occupy_slot(
     *,
     meeting_type_id: str | None = None,
     attendees: int = 1,
+    name: str = "Robin Other",
 ) -> Appointment:
     """Book a host's time for somebody else without checking availability.
 
@@ -41,7 +43,7 @@ def occupy_slot(
             host_ids=[host_id],
             start=start,
             minutes=int(duration or kind.duration),
-            attendees=[build_other_attendee(state) for _ in range(attendees)],
+            attendees=[build_other_attendee(state, name) for _ in range(attendees)],
         )
 
 

@@ -63,8 +63,8 @@ def check_acting_user(client: MeetergoClient) -> Fact:
         advice = _("Make a new key at my.meetergo.com and put it into the settings.")
         return Fact(name=name, label=label, level=BAD, text=error.message, advice=advice)
     except RemoteError as error:
-        advice = _("Check BASE_URL, the network and status.meetergo.com.")
-        return Fact(name=name, label=label, level=BAD, text=str(error), advice=advice)
+        text, advice = _("no"), _("Check BASE_URL, the network and status.meetergo.com.")
+        return Fact(name=name, label=label, level=BAD, text=text, advice=advice, details=(str(error),))
     text = _("yes, as an admin of the company") if user.is_admin else _("yes")
     return Fact(name=name, label=label, level=GOOD, text=text)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from django.db.models import Max, Min, Q, QuerySet
 from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from django_meetergo.conf import get_connection_settings, get_settings, list_connection_names
 from django_meetergo.fields import UnreadableText
@@ -21,6 +22,7 @@ from django_meetergo.models import (
     Booking,
     Connection,
     Event,
+    Host,
     MeetingType,
     SyncRun,
     WebhookDelivery,
@@ -43,18 +45,51 @@ WEBHOOK_PLACES = 6
 #: An event that failed so often is reported before it is given up.
 MAX_TRIES = 5
 #: Skipped items that are named in full.
-MAX_NAMED = 3
+MAX_NAMED = 20
+#: Facts that tell staff nothing while they are good.
+TECHNICAL = frozenset(
+    {
+        "credential", "circuit", "encryption", "delivery", "webhooks", "requests", "due", "dead", "events",
+        "names", "clock",
+    }
+)  # fmt: skip
+#: What a sync may skip, in words for staff.
+SKIPPED_KINDS: dict[str, Any] = {
+    "appointment": gettext_lazy("appointments"),
+    "host": gettext_lazy("hosts"),
+    "meeting type": gettext_lazy("meeting types"),
+    "queue": gettext_lazy("host queues"),
+    "data field": gettext_lazy("questions"),
+    "data fields": gettext_lazy("the list of questions"),
+}
+#: What ``meetergo_prune`` deletes or blanks, in words for staff.
+PRUNED_KINDS: dict[str, Any] = {
+    "deliveries": gettext_lazy("webhook deliveries"),
+    "sync runs": gettext_lazy("sync runs"),
+    "bookings": gettext_lazy("requests that were not booked"),
+    "events": gettext_lazy("events"),
+    "erased people": gettext_lazy("requests of erased people"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """One line of the report: a stable name, a level, what is known, and what to do about it."""
+    """One line of the report: a stable name, a level, what is known, and what to do about it.
+
+    ``details`` are technical words for whoever maintains the site: ids, routes, error messages.
+    """
 
     name: str
     label: str
     level: str
     text: str
     advice: str = ""
+    details: tuple[str, ...] = ()
+
+    @property
+    def is_technical(self) -> bool:
+        """Whether the whole line is for whoever maintains the site."""
+        return self.name in TECHNICAL
 
 
 def get_verdict(facts: list[Fact]) -> str:
@@ -89,6 +124,7 @@ def collect_facts(*, connection: str, now: datetime) -> list[Fact]:
         lambda: describe_circuit(connection, account, now),
         lambda: describe_keys(account),
         lambda: describe_last_sync(connection, now),
+        lambda: describe_calendars(connection),
         lambda: describe_last_delivery(connection, account, now),
         lambda: describe_webhooks(account),
         lambda: describe_rate_limit(connection),
@@ -100,6 +136,7 @@ def collect_facts(*, connection: str, now: datetime) -> list[Fact]:
         lambda: describe_names(connection),
         lambda: describe_missing_appointments(connection),
         lambda: describe_drift(account),
+        lambda: describe_pruned(account),
         lambda: describe_clock_skew(account),
     ]
     return [check() for check in checks]
@@ -110,9 +147,8 @@ def describe_credential(connection: str, now: datetime) -> Fact:
     try:
         given = get_connection_settings(connection)
     except ImproperlyConfigured as error:
-        return Fact(
-            name=name, label=label, level=BAD, text=str(error), advice=_("Set the key in the settings.")
-        )
+        text, advice = _("missing"), _("Set the key in the settings.")
+        return Fact(name=name, label=label, level=BAD, text=text, advice=advice, details=(str(error),))
     kind = _("platform key") if given.api_key.startswith("ak_live:") else _("personal token")
     if given.key_expires is None:
         advice = _("Set KEY_EXPIRES to its last day to be warned in time.")
@@ -140,16 +176,16 @@ def describe_circuit(connection: str, account: Connection | None, now: datetime)
         )
         return Fact(name=name, label=label, level=BAD, text=text, advice=advice)
     counted = sorted(client.circuit.count_failures().items(), key=lambda one: (-one[1], one[0]))
-    failed = ", ".join(f"{route}: {number}" for route, number in counted)
+    failed = tuple(f"{route}: {number}" for route, number in counted)
     if client.circuit.is_open:
-        text = _("held back, because meetergo fails. Failed: %(calls)s") % {"calls": failed or "–"}
+        text = _("held back, because meetergo fails")
         advice = _("Wait: it is tried again automatically. See status.meetergo.com.")
-        return Fact(name=name, label=label, level=BAD, text=text, advice=advice)
+        return Fact(name=name, label=label, level=BAD, text=text, advice=advice, details=failed)
     if failed:
-        text = _("sent; failed in the last seconds: %(calls)s") % {"calls": failed}
+        text = _("some failed in the last seconds")
         advice = _("Only these calls fail, so the others are sent. They are tried again automatically.")
-        return Fact(name=name, label=label, level=FAIR, text=text, advice=advice)
-    return Fact(name=name, label=label, level=GOOD, text=_("sent"))
+        return Fact(name=name, label=label, level=FAIR, text=text, advice=advice, details=failed)
+    return Fact(name=name, label=label, level=GOOD, text=_("succeed"))
 
 
 def find_client(connection: str) -> MeetergoClient | None:
@@ -189,8 +225,9 @@ def describe_last_sync(connection: str, now: datetime) -> Fact:
     every = timedelta(seconds=get_settings().SYNC_INTERVAL)
     level = BAD if now - last > 12 * every else FAIR if now - last > 3 * every else GOOD
     stopped = runs.filter(started_at__gt=last).exclude(message="").order_by("-started_at").first()
-    text = f"{format_age(last, now)}; {stopped.message}" if stopped else format_age(last, now)
-    return Fact(name=name, label=label, level=level, text=text, advice="" if level == GOOD else advice)
+    details = (stopped.message,) if stopped else ()
+    text, advice = format_age(last, now), "" if level == GOOD else advice
+    return Fact(name=name, label=label, level=level, text=text, advice=advice, details=details)
 
 
 def describe_last_delivery(connection: str, account: Connection | None, now: datetime) -> Fact:
@@ -269,11 +306,12 @@ def describe_due_rows(now: datetime) -> Fact:
     kinds = sorted(waiting, key=lambda kind: -waiting[kind])
     longest = waiting[kinds[0]]
     level = BAD if longest > STUCK else FAIR if longest > LATE else GOOD
-    text = "; ".join(f"{kind}: {format_span(waiting[kind], now)}" for kind in kinds)
+    details = tuple(f"{kind}: {format_span(waiting[kind], now)}" for kind in kinds)
     advice = (
         "" if level == GOOD else _("The background work does not run: see BACKGROUND, or run meetergo_tick.")
     )
-    return Fact(name=name, label=label, level=level, text=text, advice=advice)
+    text = format_span(longest, now)
+    return Fact(name=name, label=label, level=level, text=text, advice=advice, details=details)
 
 
 def describe_dead_deliveries(connection: str) -> Fact:
@@ -300,13 +338,34 @@ def describe_undispatched_events(connection: str) -> Fact:
             if result["state"] != DONE
         }
     )
-    text = f"{number}: {', '.join(names)}" if names else str(number)
     advice = _("Fix the receiver or the mail server, then dispatch the events again in the admin.")
-    return Fact(name=name, label=label, level=BAD, text=text, advice=advice)
+    return Fact(name=name, label=label, level=BAD, text=str(number), advice=advice, details=tuple(names))
+
+
+def describe_calendars(connection: str) -> Fact:
+    """Name the hosts without a connected calendar: what they do elsewhere does not block a time."""
+    name, label = "calendars", _("Calendars of the hosts")
+    bookable = Host.objects.filter(meeting_types__in=MeetingType.objects.bookable(), connection=connection)
+    hosts = bookable.filter(missing_since=None).distinct()
+    known = hosts.exclude(calendars=None)
+    without = sorted(str(host) for host in known.filter(calendars=0).defer("raw"))
+    if not known.exists():
+        return Fact(name=name, label=label, level=UNKNOWN, text=_("not known"))
+    if without:
+        text = _("not connected: %(names)s") % {"names": ", ".join(without)}
+        advice = _(
+            "Times that are taken in their own calendars are offered. Connect a calendar at my.meetergo.com."
+        )
+        return Fact(name=name, label=label, level=FAIR, text=text, advice=advice)
+    unknown = sorted(str(host) for host in hosts.filter(calendars=None).defer("raw"))
+    text = _("connected")
+    if unknown:
+        text += "; " + _("not known: %(names)s") % {"names": ", ".join(unknown)}
+    return Fact(name=name, label=label, level=GOOD, text=text)
 
 
 def describe_skipped(connection: str) -> Fact:
-    """Name what the last run of each kind could not read or store."""
+    """Count what the last run of each kind could not read or store; the details name it."""
     name, label = "skipped", _("Skipped by the last sync")
     skipped: list[dict[str, str]] = []
     for kind in SyncRun.Kind.values:
@@ -314,11 +373,28 @@ def describe_skipped(connection: str) -> Fact:
         last = runs.exclude(state=SyncRun.State.OPEN).order_by("-started_at").first()
         skipped += last.skipped if last else []
     if not skipped:
-        return Fact(name=name, label=label, level=GOOD, text="0")
-    named = "; ".join(f"{one['kind']} {one['id']}: {one['reason']}" for one in skipped[:MAX_NAMED])
-    more = "; …" if len(skipped) > MAX_NAMED else ""
+        return Fact(name=name, label=label, level=GOOD, text=_("nothing"))
+    named = [f"{one['kind']} {one['id']}: {one['reason']}" for one in skipped[:MAX_NAMED]]
+    details = (*named, "…") if len(skipped) > MAX_NAMED else tuple(named)
     advice = _("They are tried again with each sync. Report entries that stay to meetergo.")
-    return Fact(name=name, label=label, level=FAIR, text=f"{len(skipped)}: {named}{more}", advice=advice)
+    text = count_kinds(Counter(one["kind"] for one in skipped), SKIPPED_KINDS)
+    return Fact(name=name, label=label, level=FAIR, text=text, advice=advice, details=details)
+
+
+def describe_pruned(account: Connection | None) -> Fact:
+    """Say what the last deletion of old data (``RETENTION_DAYS``) removed."""
+    name, label = "pruned", _("Last deletion of old data")
+    last = account.last_prune if account else None
+    if not last:
+        return Fact(name=name, label=label, level=UNKNOWN, text=_("not yet"))
+    counts = {kind: number for kind, number in last["rows"].items() if number}
+    text = count_kinds(counts, PRUNED_KINDS) if counts else _("nothing")
+    return Fact(name=name, label=label, level=GOOD, text=f"{str(last['at'])[:10]}: {text}")
+
+
+def count_kinds(counts: Mapping[str, int], names: Mapping[str, Any]) -> str:
+    """Return the numbers with the names of what was counted."""
+    return ", ".join(f"{names.get(kind, kind)}: {number}" for kind, number in counts.items())
 
 
 def describe_names(connection: str) -> Fact:

@@ -158,6 +158,7 @@ def _read_all(client: MeetergoClient, now: datetime) -> Iterator[Step]:
 
     yield read("user_me", "User", reader.get_current_user)
     yield read("users_list", "UserList", reader.list_users)
+    yield read("data_fields", "array:DataField", reader.list_data_fields)
     yield read("webhooks_list", "array:Webhook", reader.list_webhooks)
     yield read("provisional_bookings_paginated", "ProvisionalBookingPage", reader.list_provisional_bookings)
     yield read("appointments_today", "array:Appointment", reader.list_todays_appointments)

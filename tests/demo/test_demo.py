@@ -6,10 +6,12 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,28 @@ def test_the_example_project_is_in_order(environment, check):
     ended = manage(*check, environment=environment)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_the_clinic_has_a_day_around_the_present_hour(environment):
+    """Past, present and coming appointments, a cancelled one, who came, and two requests in between."""
+    now = datetime.now(UTC)
+    with start_demo(environment) as demo:
+        read_addresses(demo)
+        appointments = read_rows(environment, "SELECT start, status, attendance FROM meetergo_appointment")
+        bookings = read_rows(environment, "SELECT state, reason FROM meetergo_booking")
+
+    near = [
+        (start - now, status, attendance)
+        for text, status, attendance in appointments
+        if abs((start := datetime.fromisoformat(f"{text}+00:00")) - now) < timedelta(hours=4)
+    ]
+    assert len([wait for wait, status, _ in near if wait.total_seconds() < 0]) >= 4
+    assert len([wait for wait, status, _ in near if wait.total_seconds() > 0 and status == "confirmed"]) >= 3
+    assert len([status for _, status, _ in near if status == "cancelled"]) == 1
+    assert sorted(attendance for _, _, attendance in near if attendance) == ["came", "no_show"]
+    assert sorted(bookings) == [("pending", "host"), ("unknown", "")]
+
+
+def read_rows(environment: dict[str, str], statement: str) -> list[tuple[str, ...]]:
+    with closing(sqlite3.connect(environment["DATABASE_URL"].removeprefix("sqlite:///"))) as database:
+        return database.execute(statement).fetchall()

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+import django_meetergo
 from django_meetergo.exceptions import MeetergoError
 from django_meetergo.models import Connection, MeetingType, SyncRun, WebhookDelivery
+from django_meetergo.sandbox.seed import ANNA, BEN, CLARA, PLATFORM_KEY
 from django_meetergo.services.clients import record_contact
 from django_meetergo.services.doctor import check_service
-from django_meetergo.services.health import BAD, FAIR, GOOD, UNKNOWN, collect_facts
+from django_meetergo.services.health import (
+    BAD,
+    FAIR,
+    GOOD,
+    PRUNED_KINDS,
+    SKIPPED_KINDS,
+    UNKNOWN,
+    collect_facts,
+)
+from django_meetergo.services.privacy.retention import prune
 from django_meetergo.testing.factories import AppointmentFactory, BookingFactory
+from tests.admin.conftest import superuser  # noqa: F401 - fixture
 
 pytestmark = pytest.mark.django_db
 
@@ -94,7 +108,7 @@ def test_the_calls_that_failed_are_named(facts, meetergo_sandbox, calls):
 
     fact = facts()["circuit"]
 
-    assert f"GET /v4/appointment/{{id}}: {calls}" in fact.text
+    assert fact.details == (f"GET /v4/appointment/{{id}}: {calls}",)
     assert fact.level == (FAIR if calls == 1 else BAD)
 
 
@@ -113,7 +127,7 @@ def test_work_that_nobody_does_is_named_with_its_age(facts):
     fact = facts()["due"]
 
     assert fact.level == BAD
-    assert "send bookings" in fact.text
+    assert fact.details[0].startswith("send bookings: 30")
 
 
 def test_given_up_deliveries_and_missing_appointments_are_counted(facts):
@@ -292,3 +306,104 @@ def test_a_probe_that_cannot_book_says_why(meetergo_sandbox):
 
     with pytest.raises(CommandError, match="did not go through"):
         call_command("meetergo_doctor", "--probe", "intro-call")
+
+
+# What staff see
+
+
+def test_hosts_without_a_calendar_are_named(facts, meetergo_sandbox):
+    """A personal token can ask for its own user only."""
+    assert facts()["calendars"].level == UNKNOWN
+    meetergo_sandbox.sync_directory()
+    fact = facts()["calendars"]
+    assert (fact.level, fact.text) == (GOOD, "connected; not known: Ben Okafor, Clara Yılmaz")
+
+    anna = meetergo_sandbox.sandbox.state.users[ANNA]
+    anna.calendars = ()
+    meetergo_sandbox.sync_directory()
+
+    assert (facts()["calendars"].level, facts()["calendars"].text) == (FAIR, "not connected: Anna Weber")
+
+
+def test_a_platform_key_asks_for_every_host(facts, meetergo_sandbox, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "API_KEY": PLATFORM_KEY, "USER_ID": ANNA}
+    for user_id in (BEN, CLARA):
+        meetergo_sandbox.sandbox.state.users[user_id].calendars = ()
+
+    meetergo_sandbox.sync_directory()
+
+    assert facts()["calendars"].text == "not connected: Ben Okafor, Clara Yılmaz"
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_key_that_may_not_read_calendars_leaves_them_unknown(facts, meetergo_sandbox, status):
+    meetergo_sandbox.fail_next("GET /v4/calendar-connections/connections", status=status)
+    meetergo_sandbox.sync_directory()
+    assert facts()["calendars"].level == UNKNOWN
+    assert MeetingType.objects.bookable().exists()
+
+
+def test_what_was_skipped_is_counted_in_words_and_named_in_the_details(facts):
+    skipped = [{"kind": "appointment", "id": f"a{number}", "reason": "no start"} for number in range(2)]
+    now = timezone.now()
+    run = {"state": "done", "started_at": now, "finished_at": now}
+    SyncRun.objects.create(kind="near", skipped=skipped, **run)
+    SyncRun.objects.create(
+        kind="directory", skipped=[{"kind": "data field", "id": "f", "reason": "junk"}], **run
+    )
+
+    fact = facts()["skipped"]
+
+    assert (fact.level, fact.text) == (FAIR, "appointments: 2, questions: 1")
+    assert fact.details == ("appointment a0: no start", "appointment a1: no start", "data field f: junk")
+
+
+def test_every_kind_that_is_skipped_has_a_name_for_staff(meetergo_sandbox):
+    """The kinds stand in the calls of ``note_skipped`` and ``read_items`` of the lists that a sync reads."""
+    root = Path(django_meetergo.__file__).parent
+    sources = [*(root / "services/sync").glob("*.py"), root / "remote/payloads/directory.py"]
+    text = "".join(path.read_text("utf-8") for path in sources)
+    kinds = set(re.findall(r'(?:note_skipped\(\w+(?:\.\w+)*, |parse_\w+, )"([^"]+)"', text))
+    assert kinds >= {"host", "appointment", "meeting type", "queue", "data field", "data fields"}
+    assert kinds <= set(SKIPPED_KINDS)
+
+
+def test_what_was_pruned_last_is_said(facts, settings):
+    Connection.objects.create()
+    assert facts()["pruned"].level == UNKNOWN
+    settings.MEETERGO = {**settings.MEETERGO, "RETENTION_DAYS": {"deliveries": 30}}
+    now = timezone.now()
+    WebhookDelivery.objects.create(digest="1", state="done", received_at=now - timedelta(days=40))
+
+    counts = prune(now=now)
+
+    assert facts()["pruned"].text == f"{now.date()}: webhook deliveries: 1"
+    assert set(counts) <= set(PRUNED_KINDS)
+    prune(now=now)
+    assert facts()["pruned"].text == f"{now.date()}: nothing"
+
+
+def test_the_page_folds_technical_words(superuser, meetergo_sandbox):  # noqa: F811
+    """What staff read first has no ids or class names; the rest is open only if there is a problem."""
+    meetergo_sandbox.sync_directory()
+    now = timezone.now()
+    SyncRun.objects.create(
+        kind="near",
+        state="done",
+        started_at=now,
+        finished_at=now,
+        skipped=[{"kind": "appointment", "id": "a7f3", "reason": "DataError: too long"}],
+    )
+    page = superuser.get("connection_health").content.decode()
+    by_row = re.sub(r"<details>.*?</details>", "", page, flags=re.DOTALL)
+    folded = re.sub(r"<details.*?</details>", "", by_row, flags=re.DOTALL)
+
+    assert "appointments: 1" in folded
+    for technical in ("a7f3", "DataError", "Encryption keys", "Webhooks"):
+        assert technical in page
+        assert technical not in folded
+    assert '<details class="mg-technical" open>' in page
+
+    Connection.objects.update(webhook_remote_id="7")
+    WebhookDelivery.objects.create(digest="1", state="done", received_at=now)
+    assert '<details class="mg-technical">' in superuser.get("connection_health").content.decode()

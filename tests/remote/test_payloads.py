@@ -32,6 +32,7 @@ PARSERS = {
     "RescheduleResult": payloads.parse_reschedule_reply,
     "ProvisionalBookingPage": payloads.parse_provisional_page,
     "Queue": payloads.parse_queue,
+    "array:DataField": payloads.parse_data_fields,
     "Webhook": payloads.parse_webhook,
     "array:Webhook": payloads.parse_webhooks,
     "BookingWebhookFlat": payloads.parse_delivery,

@@ -100,8 +100,9 @@ class Command(DatabaseCommand):
             self.stdout.write(self.style.MIGRATE_HEADING(name))
             for fact in facts:
                 self.stdout.write(f"  {MARKS[fact.level]:>4}  {fact.label}: {fact.text}")
-                if fact.advice:
-                    self.stdout.write(f"        {fact.advice}")
+                for line in (*fact.details, fact.advice):
+                    if line:
+                        self.stdout.write(f"        {line}")
 
     def find_type(self, slug: str) -> MeetingType:
         found = MeetingType.objects.filter(slug=slug).first()

@@ -1,4 +1,4 @@
-"""Hosts, host queues and meeting types."""
+"""Hosts, host queues, meeting types and data fields."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.remote.payloads.reading import (
     MAX_CODE_LENGTH,
     MAX_EMAIL_LENGTH,
+    MAX_ID_LENGTH,
     MAX_MINUTES,
     ItemList,
     SkippedItem,
+    build_answer,
     read_code,
     read_id,
     read_items,
@@ -30,6 +32,30 @@ ENABLED_WORDS = frozenset({"enabled", "enable", "always", "on", "true", "yes"})
 MAX_PAGE_LINK_LENGTH = 500
 MAX_LOCATION_LENGTH = 500
 DISABLED_WORDS = frozenset({"disabled", "disable", "never", "off", "false", "no"})
+MAX_QUESTION_LENGTH = 500
+#: What a data field's type asks for. Unknown types are text.
+QUESTION_KINDS = {
+    "text-multi": "multiline",
+    "email": "email",
+    "phone": "phone",
+    "number": "number",
+    "slide": "number",
+    "rating": "number",
+    "scale": "number",
+    "select": "select",
+    "radio": "radio",
+    "checkbox-single": "checkbox",
+    "checkbox-multi": "checkboxes",
+    "url": "url",
+    "date": "date",
+    "date-of-birth": "date",
+    "time": "time",
+    "yes-no": "yes_no",
+    "file": "upload",
+    "signature": "upload",
+}
+#: Kinds that are text if no choices can be read.
+KINDS_WITH_CHOICES = frozenset({"select", "radio", "checkboxes"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +127,19 @@ class MeetingTypeDocument:
     allows_guests: bool
     allows_phone_only: bool
     redirect_url: str
+    raw: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataFieldDocument:
+    """A question that the company can ask in its forms. ``choices`` are pairs of value and label."""
+
+    id: str
+    name: str
+    label: str
+    kind: str
+    required: bool
+    choices: tuple[tuple[str, str], ...]
     raw: dict[str, Any] = field(repr=False)
 
 
@@ -254,3 +293,45 @@ def _read_switch(value: object) -> bool | None:
         return value
     word = read_text(value).lower()
     return True if word in ENABLED_WORDS else False if word in DISABLED_WORDS else None
+
+
+def parse_data_fields(document: object) -> ItemList[DataFieldDocument]:
+    """Parse a list of data fields and skip the entries that cannot be read."""
+    entries = require_list(document, "data fields", key="data")
+    return read_items(entries, parse_data_field, "data field", is_unique=True)
+
+
+def parse_data_field(document: object) -> DataFieldDocument:
+    """Parse a data field. Raise ``UnreadableReply`` without an id."""
+    entry = require_object(document, "a data field")
+    if not (field_id := read_id(entry.get("id"))):
+        raise UnreadableReply("a data field without a usable id")
+    name = read_code(entry.get("name"), MAX_ID_LENGTH)
+    choices = _read_choices(entry.get("options"))
+    kind = QUESTION_KINDS.get(read_line(entry.get("fieldType")), "text")
+    return DataFieldDocument(
+        id=field_id,
+        name=name,
+        label=read_line(entry.get("label"), MAX_QUESTION_LENGTH) or name or field_id,
+        kind="text" if kind in KINDS_WITH_CHOICES and not choices else kind,
+        required=entry.get("required") is True,
+        choices=choices,
+        raw=remove_secrets(entry),
+    )
+
+
+def _read_choices(value: object) -> tuple[tuple[str, str], ...]:
+    """Read choices: objects with value and label, or plain texts. Each value comes once."""
+    found: dict[str, str] = {}
+    for item in read_list(value):
+        choice = item if isinstance(item, dict) else {"value": item}
+        chosen = read_line(build_answer(choice.get("value"))) or read_line(choice.get("label"))
+        if chosen:
+            found.setdefault(chosen, read_line(choice.get("label")) or chosen)
+    return tuple(found.items())
+
+
+def parse_calendar_count(document: object) -> int:
+    """Return how many calendars a list names. What its entries hold is not documented."""
+    entries = require_list(document, "calendars", key="connections")
+    return sum(isinstance(entry, dict) for entry in entries)

@@ -1,4 +1,4 @@
-"""Users, meeting types, queues, one-time links and data fields."""
+"""Users and their calendars, meeting types, queues, one-time links and data fields."""
 
 from __future__ import annotations
 
@@ -95,6 +95,10 @@ def create_one_time_link(call: Call) -> Response:
     link = OneTimeLink(state.new_id(), _get_meeting_type(call).id, token, created_at=state.now())
     state.one_time_links[token] = link
     return json_response(documents.one_time_link_document(link, state.public_url), 201)
+
+
+def list_calendar_connections(call: Call) -> Response:
+    return json_response([{"id": f"{call.user.id}-{name}", "provider": name} for name in call.user.calendars])
 
 
 def list_data_fields(call: Call) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from django.utils.text import slugify
@@ -25,6 +25,8 @@ from django_meetergo.services.mirror.rows import find_by_remote_id, save_rows
 from django_meetergo.transactions import write_transaction
 
 MAX_TYPE_LINK = MeetingType._meta.get_field("booking_url").max_length or 0
+#: The largest number of calendars that the column holds on every database.
+MAX_CALENDARS = 2**15 - 1
 #: Characters of a slug, without the number that may follow.
 MAX_SLUG = 190
 #: First parts of this app's own URLs, which a slug must not hide.
@@ -66,6 +68,14 @@ def record_hosts(
         known[document.id] = row
     save_rows(Host, rows, ("name", "email", "timezone", "raw", "synced_at", "missing_since"))
     return known
+
+
+def record_calendars(*, hosts: Mapping[str, Host], counts: Mapping[str, int]) -> None:
+    """Store how many calendars hosts have connected, for the hosts that could be asked."""
+    rows = [hosts[host_id] for host_id in counts if host_id in hosts]
+    for row in rows:
+        row.calendars = min(counts[row.remote_id], MAX_CALENDARS)
+    save_rows(Host, rows, ("calendars",))
 
 
 MEETING_TYPE_COLUMNS = (

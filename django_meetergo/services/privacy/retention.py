@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from django_meetergo.conf import get_settings
-from django_meetergo.models import Booking, Event, SyncRun, WebhookDelivery
+from django_meetergo.models import Booking, Connection, Event, SyncRun, WebhookDelivery
 from django_meetergo.services.privacy.erasure import BLANK_COLUMNS, finish_erasures
 
 BATCH_SIZE = 500
@@ -36,6 +36,7 @@ def prune(*, now: datetime) -> dict[str, int]:
         dispatched = Event.objects.filter(created_at__lt=before).exclude(dispatched_at=None)
         counts["events"] = delete_rows(dispatched)
     counts["erased people"] = finish_erasures()
+    Connection.objects.update(last_prune={"at": now.isoformat(), "rows": counts})
     return counts
 
 

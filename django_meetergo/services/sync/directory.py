@@ -1,4 +1,4 @@
-"""Synchronise the directory: meeting types and hosts."""
+"""Synchronise the directory: meeting types, hosts and data fields."""
 
 from __future__ import annotations
 
@@ -10,13 +10,27 @@ from uuid import uuid4
 
 from django_meetergo.cache import cache
 from django_meetergo.clock import Stopwatch
-from django_meetergo.exceptions import InvalidRequest, NotFound, PermissionRefused
+from django_meetergo.exceptions import (
+    CredentialRefused,
+    InvalidRequest,
+    NotFound,
+    PermissionRefused,
+    Refused,
+    UnreadableReply,
+)
 from django_meetergo.models import Connection, MeetingType, SyncRun
 from django_meetergo.models.mirrored import is_read_by
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.payloads import HostDocument, MeetingTypeDocument
+from django_meetergo.remote.payloads import (
+    DataFieldDocument,
+    HostDocument,
+    ItemList,
+    MeetingTypeDocument,
+    SkippedItem,
+)
 from django_meetergo.services.companies import record_company
-from django_meetergo.services.mirror.directory import record_hosts, record_meeting_types
+from django_meetergo.services.mirror.data_fields import record_data_fields
+from django_meetergo.services.mirror.directory import record_calendars, record_hosts, record_meeting_types
 from django_meetergo.services.mirror.fitting import MAX_ID
 from django_meetergo.services.sync.runs import (
     finish_run,
@@ -29,6 +43,8 @@ from django_meetergo.services.sync.runs import (
 logger = logging.getLogger(__name__)
 
 PAGE_SIZE = 100
+#: Hosts whose calendars are asked for in one run, with a call each.
+MAX_CALENDARS = 50
 VERSION_KEY = "meetergo:directory"
 
 
@@ -57,8 +73,10 @@ def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[
     connection = record_company(connection=run.connection, company=find_company(acting, types))
     users = {user.id: user for user in list_users(run, acting, client)}
     members = {document.id: list_members(run, document, client) for document in types}
+    fields = read_data_fields(run, client)
     everybody = {host.id: host for hosts in members.values() for host in hosts} | users
     hosts = record_hosts(connection=connection, documents=list(everybody.values()), now=now, refresh=True)
+    record_calendars(hosts=hosts, counts=count_calendars(hosts, acting, client))
     hosts_of = {
         document.id: [
             hosts[host_id]
@@ -75,6 +93,13 @@ def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[
         read_by=run.connection,
         now=now,
     )
+    if fields is not None:
+        record_data_fields(
+            connection=connection,
+            documents=fields,
+            unreadable={item.id for item in fields.skipped},
+            now=now,
+        )
     values = {
         "directory_synced_at": now,
         "user_id": acting.id if acting else "",
@@ -138,3 +163,50 @@ def list_members(run: SyncRun, document: MeetingTypeDocument, client: MeetergoCl
     except (InvalidRequest, NotFound, PermissionRefused) as error:
         note_skipped(run, "queue", document.queue_id, error)
         return []
+
+
+def count_calendars(
+    host_ids: Iterable[str], acting: HostDocument | None, client: MeetergoClient
+) -> dict[str, int]:
+    """Return how many calendars each host has connected at meetergo, by the host's id.
+
+    A platform key can ask for every host, a personal token for its own user only.
+    """
+    if acting is None:
+        return {}
+    asked = [acting.id] if client.transport.credential.kind != "platform" else list(host_ids)[:MAX_CALENDARS]
+    counts: dict[str, int] = {}
+    for host_id in asked:
+        user = client if host_id == acting.id else client.for_user(host_id)
+        try:
+            counts[host_id] = user.count_calendars()
+        except CredentialRefused:
+            raise
+        except (Refused, UnreadableReply):
+            continue
+    return counts
+
+
+def read_data_fields(run: SyncRun, client: MeetergoClient) -> ItemList[DataFieldDocument] | None:
+    """Return the data fields; None if the credential may not read them, or their list is unreadable.
+
+    They are optional, so such a list does not stop the sync of meeting types and hosts.
+    """
+    found: dict[str, DataFieldDocument] = {}
+    skipped: list[SkippedItem] = []
+    try:
+        for offset in count(0, PAGE_SIZE):
+            page = client.list_data_fields(limit=PAGE_SIZE, offset=offset)
+            has_new = any(document.id not in found for document in page)
+            found |= {document.id: document for document in page}
+            skipped += page.skipped
+            if len(page) + len(page.skipped) < PAGE_SIZE or not has_new:
+                break
+    except CredentialRefused:
+        raise
+    except (Refused, UnreadableReply) as error:
+        if not isinstance(error, NotFound | PermissionRefused):
+            note_skipped(run, "data fields", "", error)
+        return None
+    note_skipped_items(run, skipped)
+    return ItemList(found.values(), skipped)

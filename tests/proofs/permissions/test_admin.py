@@ -23,6 +23,7 @@ from django_meetergo.models import (
     Booking,
     CalendarFeed,
     Connection,
+    DataField,
     ErasedPerson,
     Event,
     Host,
@@ -36,8 +37,8 @@ pytestmark = pytest.mark.django_db
 LOGIN, NO, YES, ELSEWHERE = "login", "no", "yes", "elsewhere"
 
 MODELS = [
-    "connection", "appointment", "appointmentchange", "attendee", "booking", "calendarfeed", "erasedperson",
-    "event", "host",
+    "connection", "appointment", "appointmentchange", "attendee", "booking", "calendarfeed", "datafield",
+    "erasedperson", "event", "host",
     "meetingtype", "syncrun", "webhookdelivery",
 ]  # fmt: skip
 
@@ -86,6 +87,7 @@ def rows(meetergo_sandbox: Any) -> dict[str, Any]:
         "attendee": attendee,
         "booking": BookingFactory(),
         "calendarfeed": CalendarFeed.objects.create(name="phone", user=User.objects.create_user("carla")),
+        "datafield": DataField.objects.create(remote_id="f", label="Insurance"),
         "erasedperson": ErasedPerson.objects.create(digest="d", erased_at=now),
         "event": Event.objects.create(kind="booking_received", key="k", created_at=now),
         "host": Host.objects.create(remote_id="h", name="Anna"),

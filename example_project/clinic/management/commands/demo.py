@@ -17,6 +17,7 @@ from clinic.demo.comparison import Comparison
 from clinic.demo.database import ensure_admin, lock_database, prepare_database
 from clinic.demo.servers import DemoError
 from clinic.demo.table import Printer
+from clinic.demo.today import add_today
 from clinic.demo.visitor import UnexpectedPage, Visitor
 from django_meetergo.sandbox.seed import ADMIN_TOKEN
 
@@ -60,6 +61,8 @@ class Command(BaseCommand):
             database = prepare_database(keep=keep)
             with servers.run_sandbox(sandbox_port) as sandbox, servers.serve_site(port) as site:
                 connect(site, sandbox)
+                if not once:
+                    add_today(sandbox)
                 self.show_addresses(site, sandbox, database)
                 self.visit(site, sandbox) if once else self.wait()
 

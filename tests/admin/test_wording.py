@@ -1,0 +1,125 @@
+"""Staff read words: no class names, keys or JSON outside of the folded technical details."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from django import forms
+from django.utils import timezone
+
+from django_meetergo.admin.display import midnight
+from django_meetergo.models import AppointmentChange, SyncRun, WebhookDelivery
+from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory, MeetingTypeFactory
+from tests.admin.conftest import get_text
+
+pytestmark = pytest.mark.django_db
+
+
+class GrowingForm(forms.Form):
+    """A form of a site that adds a question for the visitor."""
+
+    def __init__(self, *args, request, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["topic"] = forms.ChoiceField(label="What is it about?", choices=[("plan", "A plan")])
+
+
+class VisitorsForm(GrowingForm):
+    """A form that cannot be built without a visitor."""
+
+    known = forms.CharField(label="Known to the class")
+
+    def __init__(self, *args, request, **kwargs):
+        super().__init__(*args, request=request, **kwargs)
+        self.initial["topic"] = request.session["topic"]
+
+
+def get_unfolded(page):
+    """Return the text of a page without what is folded."""
+    html = re.sub(r"<fieldset[^>]*collapse.*?</fieldset>", "", page.content.decode(), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+
+
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [
+        ("GrowingForm", "What is it about?: A plan Known: yes"),
+        ("VisitorsForm", "Topic: plan Known to the class: yes"),
+    ],
+)
+def test_answers_show_the_question_that_a_form_adds_when_it_is_built(superuser, settings, form, shown):
+    attendee = AttendeeFactory(custom_fields={"topic": "plan", "known": "yes"})
+    slug = attendee.appointment.meeting_type.slug
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {slug: f"tests.admin.test_wording.{form}"}}
+
+    assert shown in get_text(superuser.get("attendee_change", attendee.pk))
+
+
+@pytest.mark.parametrize(
+    ("language", "time", "day", "week"),
+    [
+        ("en-us", "2:30 PM", "Wednesday, June 3, 2026", "Sun, May 31 – Saturday, June 6, 2026"),
+        ("en-gb", "14:30", "Wednesday 3 June 2026", "Mon 1 Jun – Sunday 7 June 2026"),
+        ("de", "14:30", "Mittwoch, 3. Juni 2026", "Mo, 1. Juni – Sonntag, 7. Juni 2026"),
+    ],
+)
+def test_the_calendar_writes_dates_as_the_pages_do(superuser, language, time, day, week):
+    start = midnight(timezone.datetime(2026, 6, 3).date()) + timedelta(hours=14, minutes=30)
+    AppointmentFactory(start=start, end=start + timedelta(minutes=30))
+    headers = {"HTTP_ACCEPT_LANGUAGE": language}
+    superuser.client.defaults |= headers
+
+    one_day = get_text(superuser.get("appointment_calendar", view="day", date="2026-06-03"))
+    whole_week = get_text(superuser.get("appointment_calendar", view="week", date="2026-06-03"))
+
+    assert time in one_day
+    assert day in one_day
+    assert time in whole_week
+    assert week in whole_week
+
+
+def test_the_page_of_a_meeting_type_lists_places_and_channels_in_words(superuser):
+    row = MeetingTypeFactory(
+        allowed_durations=[30, 60], allowed_channels=["phone", "local"], locations=["Room 1", "Room <2>"]
+    )
+    text = get_text(superuser.get("meetingtype_change", row.pk))
+
+    assert "Allowed durations: 30, 60" in text
+    assert "Phone call, On site" in text
+    assert "Room 1 Room &lt;2&gt;" in text
+    assert "[" not in text
+
+
+def test_the_history_of_an_appointment_is_in_words(superuser):
+    now = timezone.now()
+    appointment = AppointmentFactory(cancelled_by="api_platform_user", cancelled_at=now, status="cancelled")
+    WebhookDelivery.objects.create(
+        digest="d", remote_id=appointment.remote_id, event_type="review_published", received_at=now,
+        state="dead", message="Unreachable: no usable answer",
+    )  # fmt: skip
+    AppointmentChange.objects.create(
+        appointment=appointment, kind="cancel", requested_by="host", previous_start=appointment.start,
+        created_at=now, state="unknown", message="OutcomeUnknown: timeout",
+    )  # fmt: skip
+
+    text = get_unfolded(superuser.get("appointment_change", appointment.pk))
+
+    assert "Notification from meetergo" in text
+    assert "Request to cancel" in text
+    for raw in ("review_published", "Unreachable", "OutcomeUnknown", "api_platform_user"):
+        assert raw not in text
+
+
+def test_a_sync_run_counts_what_it_skipped_and_folds_why(superuser):
+    run = SyncRun.objects.create(
+        kind="near", state="failed", started_at=timezone.now(), message="ProgrammingError: oops",
+        skipped=[{"kind": "appointment", "id": "a7", "reason": "DataError"}],
+    )  # fmt: skip
+    page = superuser.get("syncrun_change", run.pk)
+
+    assert "Skipped: 1" in get_unfolded(page)
+    assert "ProgrammingError" not in get_text(superuser.get("syncrun_changelist"))
+    for technical in ("ProgrammingError: oops", "appointment a7: DataError"):
+        assert technical in get_text(page)
+        assert technical not in get_unfolded(page)
