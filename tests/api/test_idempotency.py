@@ -77,11 +77,12 @@ def test_the_same_key_shows_the_booking_whatever_has_changed(front_end, site, se
     assert len(site.appointments()) == 1
 
 
-def test_a_start_that_has_passed_meanwhile_is_no_error_for_a_known_key(front_end, site):
+def test_a_start_that_has_passed_meanwhile_is_no_error_for_a_known_key(front_end, monkeypatch):
     """The phone was offline until after the appointment had begun."""
     start = front_end.list_starts()[0]
     first = front_end.book(start=start, key=KEY)
-    site.travel(days=30)
+    later = timezone.now() + timedelta(days=30)
+    monkeypatch.setattr(timezone, "now", lambda: later)
     assert front_end.book(start=start, key=KEY)["Location"] == first["Location"]
 
 
@@ -117,6 +118,26 @@ def test_a_repeated_reschedule_shows_the_present_state(front_end, managed, site)
     answers = [front_end.post(managed + "reschedule/", {"start": start}) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200], answers[1].content
     assert datetime.fromisoformat(answers[1].json()["start"]) == datetime.fromisoformat(start)
+    assert AppointmentChange.objects.count() == 1
+
+
+@pytest.mark.parametrize("action", ["cancel", "reschedule"])
+def test_a_change_that_is_sent_again_while_it_is_in_progress_is_not_refused(
+    front_end, managed, site, settings, action
+):
+    """Whatever the policy and the limits say meanwhile."""
+    start = front_end.get(managed + "availability/").json()["times"][5]["start"]
+    body = {"start": start} if action == "reschedule" else {}
+    for route in ("POST /booking/confirm/reschedule/", "POST /booking/confirm/cancel/{id}/{secret}"):
+        site.fail_next(route, "drop_after")
+    first = front_end.post(f"{managed}{action}/", body)
+    settings.MEETERGO = {
+        **settings.MEETERGO,
+        "POLICY": "tests.api.test_idempotency.forbid",
+        "MAX_CHANGES_PER_HOUR": 1,
+    }
+    again = front_end.post(f"{managed}{action}/", body)
+    assert (first.status_code, again.status_code) == (202, 202), again.content
     assert AppointmentChange.objects.count() == 1
 
 
