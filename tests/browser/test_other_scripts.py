@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 
 from django_meetergo.models import Booking
 from tests.browser.person import TIMES
-from tests.browser.policy import POLICY, PolicyMiddleware
+from tests.browser.policy import POLICY_WITHOUT_TRUSTED_TYPES, PolicyMiddleware
 from tests.urls import urlpatterns as booking_pages
 
 FOLDER = Path(__file__).parent
@@ -24,9 +24,7 @@ PACKAGES = FOLDER / "frameworks" / "node_modules"
 HTMX_2, HTMX_4 = "/packages/htmx2/dist/htmx.min.js", "/packages/htmx4/dist/htmx.min.js"
 TURBO = "/packages/@hotwired/turbo/dist/turbo.es2017-umd.js"
 #: htmx and Turbo parse strings, and Turbo adds a style.
-LOOSE_POLICY = POLICY.partition("; require-trusted")[0].replace(
-    "style-src 'self'", "style-src 'unsafe-inline' 'self'"
-)
+LOOSE_POLICY = POLICY_WITHOUT_TRUSTED_TYPES.replace("style-src", "style-src 'unsafe-inline'")
 WIDGET = '{% load meetergo %}{% meetergo_booking_widget "intro-call" %}'
 PAGE = '{% extends "scripted.html" %}{% load meetergo %}{% block content %}BODY{% endblock %}'
 BASE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A site</title>
