@@ -30,7 +30,7 @@ from django_meetergo.models import Appointment, AppointmentChange, Attendee, Hos
 
 PAGE = 100
 STATEMENTS = 5
-LIST = "/api/meetergo/appointments/"
+LIST = "/api/meetergo/appointments"
 START = datetime(2030, 1, 1, 9, tzinfo=UTC)
 Through = Appointment.hosts.through
 

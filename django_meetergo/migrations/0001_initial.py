@@ -495,7 +495,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='booking',
-            constraint=models.UniqueConstraint(fields=('connection', 'idempotency_key'), name='meetergo_booking_idempotency'),
+            constraint=models.UniqueConstraint(fields=('idempotency_key', 'connection'), name='meetergo_booking_idempotency'),
         ),
         migrations.AddIndex(
             model_name='appointment',

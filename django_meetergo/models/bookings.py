@@ -130,7 +130,7 @@ class Booking(Leased, Person):
         ]
         constraints = [
             models.UniqueConstraint(
-                fields=["connection", "idempotency_key"], name="meetergo_booking_idempotency"
+                fields=["idempotency_key", "connection"], name="meetergo_booking_idempotency"
             )
         ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import timedelta
 
-from django.core.signing import SignatureExpired, TimestampSigner
+from django.core.signing import BadSignature, SignatureExpired, TimestampSigner
 
 from django_meetergo.conf import get_settings
 
@@ -26,6 +26,14 @@ def make_token() -> str:
 def read_token(token: str) -> str:
     """Return the idempotency key in a token. Raises BadSignature if it is forged or too old."""
     return build_signer().unsign(token, max_age=TOKEN_AGE)
+
+
+def find_key(token: str) -> str:
+    """Return the idempotency key in a token of any age; empty if it is forged."""
+    try:
+        return build_signer().unsign(token)
+    except BadSignature:
+        return ""
 
 
 def is_too_quick(token: str) -> bool:

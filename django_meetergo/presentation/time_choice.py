@@ -67,7 +67,9 @@ class TimeChoice:
 
 def describe_viewed(choice: TimeChoice) -> dict[str, str]:
     """Return the query parameters that lead back to the same month and day."""
-    return {"month": f"{choice.day:%Y-%m}", "date": choice.day.isoformat()} if choice.day else {}
+    if choice.day is None:
+        return {"month": f"{choice.month.start:%Y-%m}"}
+    return {"month": f"{choice.day:%Y-%m}", "date": choice.day.isoformat()}
 
 
 SlotReader = Callable[[datetime, datetime], "SlotList"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
@@ -27,7 +29,7 @@ from django_meetergo.exceptions import (
 )
 from django_meetergo.models import Booking, MeetingType
 from django_meetergo.presentation.context import describe_type
-from django_meetergo.presentation.form_token import make_token
+from django_meetergo.presentation.form_token import find_key, make_token
 from django_meetergo.presentation.forms import BookingForm
 from django_meetergo.presentation.page_urls import PageUrl
 from django_meetergo.presentation.slots import build_slots, label_time, parse_start
@@ -95,6 +97,8 @@ def details(request: HttpRequest, slug: str, *, csrf_error: str) -> HttpResponse
 
 def respond(request: HttpRequest, slug: str, csrf_error: str) -> HttpResponse:
     meeting_type = find_meeting_type(slug)
+    if request.method == "POST" and not csrf_error and (first := find_first_submission(request.POST)):
+        return show_first_submission(request, meeting_type, first)
     if response := check_bookable(request, meeting_type):
         return response
     data = request.POST if request.method == "POST" else request.GET
@@ -108,6 +112,34 @@ def respond(request: HttpRequest, slug: str, csrf_error: str) -> HttpResponse:
     if request.method == "POST":
         return submit(request, chosen, csrf_error)
     return show_empty_form(request, chosen)
+
+
+# The same form again
+
+
+def find_first_submission(data: QueryDict) -> Booking | None:
+    """Return the booking that this rendered form has made, unless nothing came of it.
+
+    It is looked up before anything is validated: whoever lost the answer is never told that nothing was
+    booked, whatever has changed since.
+    """
+    key = find_key(data.get("token", ""))
+    first = Booking.objects.filter(idempotency_key=key).first() if key else None
+    return first if first is not None and first.state != State.CLOSED else None
+
+
+def show_first_submission(request: HttpRequest, meeting_type: MeetingType, first: Booking) -> HttpResponse:
+    """Redirect to the outcome of the first submission; say so if it had another content."""
+    if first.content_digest != hash_content(request.POST, meeting_type):
+        return show_already_open(request, first, is_same_form=True)
+    form = BookingForm(request.POST, meeting_type=meeting_type, request=request)
+    return redirect_to_outcome(request, form, first)
+
+
+def hash_content(data: QueryDict, meeting_type: MeetingType) -> str:
+    """Return a digest of what a form sent: with the same digest it is the same submission."""
+    content = {name: values for name, values in data.lists() if name != "csrfmiddlewaretoken"}
+    return hashlib.sha256(json.dumps([meeting_type.pk, content], sort_keys=True).encode()).hexdigest()
 
 
 # Back to step 1
@@ -279,6 +311,7 @@ def book_from_form(request: HttpRequest, chosen: ChosenTime, form: BookingForm) 
         rebook=form.rebook_consent,
         replaces=find_pending_booking(request, chosen.meeting_type),
         idempotency_key=data["token"],
+        content_digest=hash_content(request.POST, chosen.meeting_type),
         visitor=identify_visitor(get_user(request), request.META, browser=get_browser_key(request)),
         client=build_client_of(chosen.meeting_type, "write"),
         now=clock.now(),
@@ -300,6 +333,10 @@ def respond_to_booking(
     if may_be_deferred(booking):
         form.renew_token()
         return show_form(request, chosen, form, may_be_deferred=True)
+    return redirect_to_outcome(request, form, booking)
+
+
+def redirect_to_outcome(request: HttpRequest, form: BookingForm, booking: Booking) -> HttpResponse:
     response = redirect_after_post(links.get_booking_path(booking))
     if booking.is_open:
         store_form(request, response, form, booking)

@@ -17,8 +17,10 @@ SEE_OTHER = 303
 
 FRAGMENT_HEADER, WIDGET_HEADER = "X-Meetergo-Fragment", "X-Meetergo-Widget"
 FRAGMENT_META, WIDGET_META = "HTTP_X_MEETERGO_FRAGMENT", "HTTP_X_MEETERGO_WIDGET"
-#: Template of each fragment. ``calendar`` is the month and the times of its chosen day.
+#: Template of each fragment. ``calendar`` is the month and the times of its chosen day, ``all`` is every part
+#: that depends on the zone.
 FRAGMENTS = {
+    "all": "meetergo/includes/all.html",
     "calendar": "meetergo/includes/times.html",
     "slots": "meetergo/includes/slots.html",
     "zone": "meetergo/includes/timezone.html",

@@ -18,7 +18,7 @@ from django_meetergo.presentation.month import first_of_month
 from django_meetergo.presentation.slots import label_time, parse_start
 from django_meetergo.presentation.time_choice import TimeQuery, choose_time, describe_viewed
 from django_meetergo.services.changes.policy import apply_policy
-from django_meetergo.services.changes.requests import reschedule_appointment
+from django_meetergo.services.changes.requests import find_same_reschedule, reschedule_appointment
 from django_meetergo.services.clients import find_client_of
 from django_meetergo.timezones import list_zones
 from django_meetergo.views.common import describe_time, get_user, is_free, list_hosts, read_time_query
@@ -54,12 +54,14 @@ def reschedule(request: HttpRequest, token: str, *, csrf_error: str) -> HttpResp
     if attendee is None:
         return render_not_found(request)
     data = request.POST if request.method == "POST" else request.GET
+    start = parse_start(data.get("start", ""))
+    if request.method == "POST" and start and find_same_reschedule(attendee.appointment, start):
+        return redirect_after_post(links.get_manage_path(attendee))
     meeting_type = attendee.appointment.meeting_type
     if meeting_type is None or not may_move(attendee, clock.now()):
         return refuse_change(request, attendee)
     if "start" not in data and "chosen" not in data:
         return show_times(request, attendee, meeting_type)
-    start = parse_start(data.get("start", ""))
     if error := validate_start(request, attendee, meeting_type, start):
         return show_times(request, attendee, meeting_type, error=error[0], status=error[1])
     assert start is not None  # noqa: S101 - validate_start refuses None

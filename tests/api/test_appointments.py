@@ -264,7 +264,7 @@ def test_a_group_is_cancelled_for_all_only_with_cancel_all(staff, front_end, sit
 
 def test_staff_reschedule_an_appointment(staff, booked, front_end):
     row, managed = booked
-    start = front_end.get(managed + "availability/").json()["times"][5]["start"]
+    start = front_end.get(managed + "/availability/").json()["times"][5]["start"]
     answer = staff.post(get_path(row, "reschedule/"), {"start": start})
     assert answer.status_code == 200, answer.content
     assert datetime.fromisoformat(answer.json()["start"]) == datetime.fromisoformat(start)

@@ -207,7 +207,7 @@ def test_a_booking_with_a_lost_answer_is_checked_and_found(front_end, site):
     assert (answer.status_code, answer.json()["state"]) == (202, "unknown")
     assert int(answer["Retry-After"]) == answer.json()["poll_after_seconds"] == 5
     assert front_end.book(start=start, key=KEY)["Location"] == answer["Location"]
-    found = front_end.post(answer.json()["url"] + "check/")
+    found = front_end.post(answer.json()["url"] + "/check/")
     assert found.json()["state"] == "confirmed"
     assert len(site.appointments()) == 1
 
@@ -217,7 +217,7 @@ def test_a_booking_that_needs_confirmation_is_pending_until_then(front_end, site
     assert (answer.status_code, answer.json()["reason"]) == (202, "attendee")
     assert answer["Retry-After"] == "15"
     site.confirm(Booking.objects.get())
-    assert front_end.post(answer.json()["url"] + "check/").json()["state"] == "confirmed"
+    assert front_end.post(answer.json()["url"] + "/check/").json()["state"] == "confirmed"
 
 
 def test_the_holder_of_a_pending_bookings_token_can_replace_it(front_end):

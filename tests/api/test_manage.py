@@ -17,7 +17,7 @@ def managed(front_end):
 
 
 def list_new_starts(front_end, managed):
-    answer = front_end.get(managed + "availability/")
+    answer = front_end.get(managed + "/availability/")
     return [slot["start"] for slot in answer.json()["times"]]
 
 
@@ -31,7 +31,7 @@ def test_the_appointment_is_shown_and_never_stored_by_caches(front_end, managed)
 
 def test_a_repeated_cancel_cancels_once(front_end, managed, site):
     for _ in range(2):
-        answer = front_end.post(managed + "cancel/", {"reason": "I have recovered"})
+        answer = front_end.post(managed + "/cancel/", {"reason": "I have recovered"})
         assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
     assert site.appointments() == []
     assert AppointmentChange.objects.count() == 1
@@ -40,7 +40,7 @@ def test_a_repeated_cancel_cancels_once(front_end, managed, site):
 def test_the_appointment_is_rescheduled_to_a_free_time(front_end, managed, site):
     before = Appointment.objects.get().start
     start = list_new_starts(front_end, managed)[5]
-    answer = front_end.post(managed + "reschedule/", {"start": start})
+    answer = front_end.post(managed + "/reschedule/", {"start": start})
     assert answer.status_code == 200, answer.content
     assert datetime.fromisoformat(answer.json()["start"]) == datetime.fromisoformat(start)
     assert datetime.fromisoformat(answer.json()["previous_start"]) == before
@@ -50,7 +50,7 @@ def test_a_taken_new_time_leaves_the_appointment_unchanged(front_end, managed, s
     before = Appointment.objects.get().start
     start = list_new_starts(front_end, managed)[5]
     site.occupy_slot(datetime.fromisoformat(start))
-    answer = front_end.post(managed + "reschedule/", {"start": start})
+    answer = front_end.post(managed + "/reschedule/", {"start": start})
     assert (answer.status_code, get_problem_type(answer)) == (409, "slot-taken")
     assert len(answer.json()["alternatives"]) == 4
     assert datetime.fromisoformat(front_end.get(managed).json()["start"]) == before
@@ -63,22 +63,22 @@ def test_alternatives_can_be_booked_by_rescheduling(front_end, site):
     beside, taken = before + timedelta(minutes=15), before + timedelta(minutes=45)
     list_new_starts(front_end, managed)
     site.occupy_slot(taken, "consultation")
-    refused = front_end.post(managed + "reschedule/", {"start": taken.isoformat()})
+    refused = front_end.post(managed + "/reschedule/", {"start": taken.isoformat()})
     assert get_problem_type(refused) == "slot-taken"
     offered = [datetime.fromisoformat(slot["start"]) for slot in refused.json()["alternatives"]]
     assert beside in offered
     assert before not in offered
-    assert front_end.post(managed + "reschedule/", {"start": beside.isoformat()}).status_code == 200
+    assert front_end.post(managed + "/reschedule/", {"start": beside.isoformat()}).status_code == 200
 
 
 def test_a_change_with_a_lost_answer_is_in_progress_until_it_is_found(front_end, managed, site):
     site.fail_next("*", kind="drop_after")
-    answer = front_end.post(managed + "cancel/")
+    answer = front_end.post(managed + "/cancel/")
     assert (answer.status_code, answer.json()["state"]) == (202, "changing")
     assert int(answer["Retry-After"]) > 0
-    other = front_end.post(managed + "reschedule/", {"start": list_new_starts(front_end, managed)[5]})
+    other = front_end.post(managed + "/reschedule/", {"start": list_new_starts(front_end, managed)[5]})
     assert (other.status_code, get_problem_type(other)) == (409, "change-in-progress")
-    assert front_end.post(managed + "check/").json()["state"] == "cancelled"
+    assert front_end.post(managed + "/check/").json()["state"] == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -86,21 +86,21 @@ def test_a_change_with_a_lost_answer_is_in_progress_until_it_is_found(front_end,
     [("2020-01-01T00:00:00Z", 422), ("soon", 422), ("2199-01-01T00:00:00Z", 422), (None, 422)],
 )
 def test_an_invalid_start_is_refused_at_its_field(front_end, managed, start, status):
-    answer = front_end.post(managed + "reschedule/", {"start": start})
+    answer = front_end.post(managed + "/reschedule/", {"start": start})
     assert (answer.status_code, list(answer.json()["errors"])) == (status, ["start"])
 
 
 def test_the_present_start_is_neither_offered_nor_accepted(front_end, managed):
     start = Appointment.objects.get().start.isoformat()
     assert start not in list_new_starts(front_end, managed)
-    answer = front_end.post(managed + "reschedule/", {"start": start})
+    answer = front_end.post(managed + "/reschedule/", {"start": start})
     assert list(answer.json()["errors"]) == ["start"]
 
 
 def test_a_past_appointment_cannot_be_changed(front_end, managed):
     Appointment.objects.update(start=datetime.now().astimezone() - timedelta(hours=1))
     for action, body in (("cancel", {}), ("reschedule", {"start": "2026-12-01T00:00:00Z"})):
-        answer = front_end.post(f"{managed}{action}/", body)
+        answer = front_end.post(f"{managed}/{action}", body)
         assert (answer.status_code, get_problem_type(answer)) == (409, "change-not-allowed")
         assert answer.json()["reason"] == "past"
 
@@ -109,8 +109,8 @@ def test_a_disabled_meeting_type_offers_no_reschedule(front_end, managed):
     start = list_new_starts(front_end, managed)[5]
     MeetingType.objects.update(enabled=False)
     for answer in (
-        front_end.get(managed + "availability/"),
-        front_end.post(managed + "reschedule/", {"start": start}),
+        front_end.get(managed + "/availability/"),
+        front_end.post(managed + "/reschedule/", {"start": start}),
     ):
         assert (answer.status_code, answer.json()["reason"]) == (409, "unavailable")
     assert not front_end.get(managed).json()["may_reschedule"]
@@ -121,7 +121,7 @@ def test_one_attendee_leaves_a_group_and_the_others_stay(front_end, site):
     jane = front_end.book("group-class", start=start)
     joe = front_end.book("group-class", start=start, email="joe@example.com", first_name="Joe")
     site.run_due(after=10)
-    cancelled = front_end.post(jane.json()["manage"]["url"] + "cancel/")
+    cancelled = front_end.post(jane.json()["manage"]["url"] + "/cancel/")
     assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled"), cancelled.json()
     assert front_end.get(joe.json()["manage"]["url"]).json()["state"] == "upcoming"
 
@@ -137,7 +137,7 @@ def test_too_many_changes_are_429_and_say_when(front_end, managed, settings):
     """The limit of the pages; the answer names the time after which a change is accepted again."""
     settings.MEETERGO = {**settings.MEETERGO, "MAX_CHANGES_PER_HOUR": 1}
     starts = list_new_starts(front_end, managed)
-    assert front_end.post(managed + "reschedule/", {"start": starts[5]}).status_code == 200
-    answer = front_end.post(managed + "reschedule/", {"start": starts[9]})
+    assert front_end.post(managed + "/reschedule/", {"start": starts[5]}).status_code == 200
+    answer = front_end.post(managed + "/reschedule/", {"start": starts[9]})
     assert (answer.status_code, get_problem_type(answer)) == (429, "too-many-changes")
     assert 0 < int(answer["Retry-After"]) <= 3600

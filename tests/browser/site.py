@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.urls import path
 
-from tests.browser.policy import POLICY
+from tests.browser.policy import POLICY_WITHOUT_TRUSTED_TYPES
 from tests.urls import urlpatterns as booking_pages
 
 FRAME = """{% load i18n meetergo %}<!doctype html>
@@ -28,7 +28,7 @@ CONTACT = """{% meetergo_inline url email="jane@example.com" %}
 BOOKING_URL = "https://cal.meetergo.com/clinic/intro"
 #: What the official embed needs in addition.
 EMBED_POLICY = (
-    POLICY.replace("script-src 'self'", "script-src 'self' https://cdn.meetergo.com")
+    POLICY_WITHOUT_TRUSTED_TYPES.replace("script-src 'self'", "script-src 'self' https://cdn.meetergo.com")
     .replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
     .replace("connect-src", "frame-src https://cal.meetergo.com; connect-src")
 )

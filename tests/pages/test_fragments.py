@@ -13,6 +13,7 @@ import pytest
         ("calendar", 'class="mg-month"', "<h1"),
         ("slots", 'class="mg-slots"', 'class="mg-month"'),
         ("zone", 'class="mg-zone"', 'class="mg-month"'),
+        ("all", 'class="mg-zone"', "<h1"),
     ],
 )
 def test_a_fragment_contains_only_its_part(visitor: Any, part: str, there: str, not_there: str) -> None:

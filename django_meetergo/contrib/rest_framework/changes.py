@@ -27,7 +27,7 @@ from django_meetergo.models import Appointment, AppointmentChange, Attendee
 from django_meetergo.presentation.forms import NOT_ACCEPTED
 from django_meetergo.services.changes.requests import (
     cancel_appointment,
-    find_finished_reschedule,
+    find_same_reschedule,
     reschedule_appointment,
 )
 from django_meetergo.services.clients import find_client_of
@@ -78,8 +78,8 @@ def request_reschedule(appointment: Appointment, start: datetime, **options: Any
     ``options`` are those of the service ``reschedule_appointment``.
     """
     now = clock.now()
-    if done := find_finished_reschedule(appointment, start):
-        return done
+    if first := find_same_reschedule(appointment, start):
+        return first
     if start <= now:
         raise build_invalid("start", _("This time has passed. Choose a later one."), "past")
     if start > now + HORIZON:

@@ -47,7 +47,7 @@ from django_meetergo.models import AppointmentChange, Attendee, MeetingType
 from django_meetergo.services import polling
 from django_meetergo.services.availability.slots import is_offered
 from django_meetergo.services.changes.policy import apply_policy, is_group
-from django_meetergo.services.changes.requests import find_finished_reschedule
+from django_meetergo.services.changes.requests import find_same_reschedule
 from django_meetergo.services.clients import build_client_of
 
 Kind, Actor = AppointmentChange.Kind, AppointmentChange.Actor
@@ -237,12 +237,12 @@ class ManageReschedule(ManageView):
     def post(self, request: Any, token: str) -> Response:
         """Reschedule the appointment; the duration stays. If the new time is taken, the present one stays.
 
-        Sent again after it was done, it shows the present state.
+        Sent again, it shows the present state.
         """
         attendee = get_attendee(token)
         start = self.validate_body(RescheduleSerializer)["start"]
-        if find_finished_reschedule(attendee.appointment, start):
-            return self.show_attendee(attendee)
+        if first := find_same_reschedule(attendee.appointment, start):
+            return self.show_attendee(attendee, 202 if first.is_open else 200)
         ensure_can_reschedule(attendee, start, clock.now())
         change = request_reschedule(
             attendee.appointment, start, attendee=attendee, by=Actor.ATTENDEE, user=get_user(request)

@@ -4,6 +4,8 @@ Converters are ``str``, so that a segment that is no slug or id gets the 404 doc
 the 404 page of the site.
 """
 
+from typing import Any
+
 from django.urls import path
 
 from django_meetergo.contrib.rest_framework import appointments as staff
@@ -11,22 +13,29 @@ from django_meetergo.contrib.rest_framework import availability, booking, manage
 
 app_name = "meetergo_rest"
 
+ROUTES: tuple[tuple[str, Any, str], ...] = (
+    ("meeting-types", meeting_types.MeetingTypeList, "meeting_types"),
+    ("meeting-types/<str:slug>", meeting_types.MeetingTypeDetail, "meeting_type"),
+    ("meeting-types/<str:slug>/availability", availability.Availability, "availability"),
+    ("bookings", booking.BookingList, "bookings"),
+    ("bookings/<str:token>", booking.BookingDetail, "booking"),
+    ("bookings/<str:token>/check", booking.BookingCheck, "booking_check"),
+    ("manage/<str:token>", manage.ManageDetail, "manage"),
+    ("manage/<str:token>/check", manage.ManageCheck, "manage_check"),
+    ("manage/<str:token>/availability", manage.ManageAvailability, "manage_times"),
+    ("manage/<str:token>/cancel", manage.ManageCancel, "manage_cancel"),
+    ("manage/<str:token>/reschedule", manage.ManageReschedule, "manage_reschedule"),
+    ("appointments", staff.AppointmentList, "appointments"),
+    ("appointments/<str:id>", staff.AppointmentDetail, "appointment"),
+    ("appointments/<str:id>/cancel", staff.AppointmentCancel, "cancel"),
+    ("appointments/<str:id>/reschedule", staff.AppointmentReschedule, "reschedule"),
+    ("appointments/<str:id>/resync", staff.AppointmentResync, "resync"),
+)
+
+#: A trailing slash, as other addresses of a Django site have it, is accepted and not described. The address
+#: without it comes last, so that it is the one that ``reverse`` returns.
 urlpatterns = [
     path("openapi.yaml", schema.openapi, name="openapi"),
-    path("meeting-types/", meeting_types.MeetingTypeList.as_view(), name="meeting_types"),
-    path("meeting-types/<str:slug>/", meeting_types.MeetingTypeDetail.as_view(), name="meeting_type"),
-    path("meeting-types/<str:slug>/availability/", availability.Availability.as_view(), name="availability"),
-    path("bookings/", booking.BookingList.as_view(), name="bookings"),
-    path("bookings/<str:token>/", booking.BookingDetail.as_view(), name="booking"),
-    path("bookings/<str:token>/check/", booking.BookingCheck.as_view(), name="booking_check"),
-    path("manage/<str:token>/", manage.ManageDetail.as_view(), name="manage"),
-    path("manage/<str:token>/check/", manage.ManageCheck.as_view(), name="manage_check"),
-    path("manage/<str:token>/availability/", manage.ManageAvailability.as_view(), name="manage_times"),
-    path("manage/<str:token>/cancel/", manage.ManageCancel.as_view(), name="manage_cancel"),
-    path("manage/<str:token>/reschedule/", manage.ManageReschedule.as_view(), name="manage_reschedule"),
-    path("appointments/", staff.AppointmentList.as_view(), name="appointments"),
-    path("appointments/<str:id>/", staff.AppointmentDetail.as_view(), name="appointment"),
-    path("appointments/<str:id>/cancel/", staff.AppointmentCancel.as_view(), name="cancel"),
-    path("appointments/<str:id>/reschedule/", staff.AppointmentReschedule.as_view(), name="reschedule"),
-    path("appointments/<str:id>/resync/", staff.AppointmentResync.as_view(), name="resync"),
+    *(path(f"{route}/", view.as_view(schema=None), name=name) for route, view, name in ROUTES),
+    *(path(route, view.as_view(), name=name) for route, view, name in ROUTES),
 ]

@@ -26,6 +26,11 @@ def hash_open_change_key(change: AppointmentChange) -> str:
     return hashlib.sha256(f"{change.appointment_id}|{attendee}|{change.kind}".encode()).hexdigest()
 
 
+def find_open_change(change: AppointmentChange) -> AppointmentChange | None:
+    """Return the change of this kind that is open already for the same people."""
+    return AppointmentChange.objects.filter(open_change_key=hash_open_change_key(change)).first()
+
+
 def is_for_one_attendee(change: AppointmentChange) -> bool:
     """Whether the change concerns one place in a group only."""
     return is_group(change.appointment) and not change.cancel_all and change.attendee_id is not None

@@ -15,6 +15,7 @@ from django_meetergo.services.changes.limits import check_change_limit
 from django_meetergo.services.changes.policy import ensure_allowed, is_group
 from django_meetergo.services.changes.queue import (
     ensure_no_other_change,
+    find_open_change,
     hash_open_change_key,
     refuse_second_change,
 )
@@ -55,7 +56,6 @@ def cancel_appointment(
         )
     if done := find_finished_cancel(appointment, attendee):
         return done
-    ensure_allowed(Kind.CANCEL, appointment, attendee, by=by, now=now)
     change = AppointmentChange(
         kind=Kind.CANCEL,
         appointment=appointment,
@@ -68,6 +68,9 @@ def cancel_appointment(
         created_at=now,
         next_at=now,
     )
+    if first := find_open_change(change):
+        return first
+    ensure_allowed(Kind.CANCEL, appointment, attendee, by=by, now=now)
     return store_change(change, client=client, now=now, send=send)
 
 
@@ -90,8 +93,8 @@ def reschedule_appointment(
     """
     if start.tzinfo is None:
         raise InvalidRequest("start has no time zone; pass an aware datetime.", field="start")
-    if done := find_finished_reschedule(appointment, start):
-        return done
+    if first := find_same_reschedule(appointment, start):
+        return first
     if start <= now:
         raise InvalidRequest(f"start {start.isoformat()} has passed; choose a later one.", field="start")
     if start == appointment.start:
@@ -155,14 +158,14 @@ def find_finished_handoff(appointment: Appointment, host: Host) -> AppointmentCh
     return appointment.changes.filter(kind=Kind.HANDOFF, state=State.DONE, target_host=host).first()
 
 
-def find_finished_reschedule(appointment: Appointment, start: datetime) -> AppointmentChange | None:
-    """Return the reschedule that gave the appointment its present start, if that is ``start``.
+def find_same_reschedule(appointment: Appointment, start: datetime) -> AppointmentChange | None:
+    """Return the reschedule to ``start`` that is open, or that gave the appointment its present start.
 
     A client that lost the answer sends the same request again, and must not be told that it was refused.
     """
-    if appointment.start != start:
-        return None
-    return appointment.changes.filter(kind=Kind.RESCHEDULE, state=State.DONE, target_start=start).first()
+    same = appointment.changes.filter(kind=Kind.RESCHEDULE, target_start=start)
+    states = [*AppointmentChange.OPEN, *([State.DONE] if appointment.start == start else [])]
+    return same.filter(state__in=states).first()
 
 
 def find_finished_cancel(appointment: Appointment, attendee: Attendee | None) -> AppointmentChange | None:
@@ -190,7 +193,7 @@ def store_change(
         with write_transaction(durable=send):
             change.save()
     except IntegrityError:
-        first = AppointmentChange.objects.filter(open_change_key=change.open_change_key).first()
+        first = find_open_change(change)
         if first is None:
             raise
         if (first.target_start, first.target_host_id) != (change.target_start, change.target_host_id):

@@ -12,6 +12,7 @@ class MeetergoBooking extends HTMLElement {
 	connectedCallback() {
 		for (const type of ownEvents) this.addEventListener(type, this);
 		for (const type of windowEvents) addEventListener(type, this);
+		[this.shown] = location.href.split("#");
 		this.upgrade();
 		this.detectZone();
 	}
@@ -46,38 +47,50 @@ class MeetergoBooking extends HTMLElement {
 		}, 50);
 	}
 
-	emit(name, detail) {
-		this.dispatchEvent(new CustomEvent(`meetergo:${name}`, { bubbles: true, detail }));
+	// The address of what is shown, in whatever page.
+	get address() {
+		const url = new URL(this.texts.address, document.baseURI);
+		url.searchParams.delete("zones");
+		return url;
 	}
 
-	// The response as a document; undefined if a newer request has replaced this one.
-	async fetchPage(url, body, headers) {
-		this.request?.abort();
-		const request = (this.request = new AbortController());
-		const timeout = setTimeout(() => request.abort(), 2e4);
-		try {
-			const response = await fetch(url, { body, method: body ? "POST" : "GET", headers, signal: request.signal });
-			if (!response.ok) throw response.status;
-			return new DOMParser().parseFromString(await response.text(), "text/html");
-		} catch (error) {
-			if (request === this.request) throw error;
-		} finally {
-			clearTimeout(timeout);
+	// Widgets in other pages leave the history alone.
+	get hasHistory() {
+		return this.address.pathname === location.pathname;
+	}
+
+	// Replace parts; the first must be in the response. The browser parses it: Trusted Types forbid to parse a string.
+	async swap(url, parts, body) {
+		const last = this.request, request = (this.request = new XMLHttpRequest());
+		last?.abort();
+		const page = await new Promise((resolve, reject) => {
+			request.onloadend = () => request === this.request && request.status !== 200 ? reject() : resolve(request.response);
+			request.open(body ? "POST" : "GET", url);
+			request.responseType = "document";
+			request.timeout = 2e4;
+			request.setRequestHeader("X-Meetergo-Fragment", parts[1] ? "all" : parts[0]);
+			request.setRequestHeader("X-Meetergo-Widget", this.dataset.widget ?? "");
+			request.send(body);
+		});
+		if (!page) return; // a newer request has begun
+		for (const part of parts) {
+			const now = this.$(`.mg-${part}`), next = page.querySelector(`.mg-${part}`);
+			if (next) now?.replaceWith(next);
+			else if (part === parts[0]) throw part;
+			else now?.remove();
 		}
+		this.upgrade();
+		return true;
 	}
 
-	async load(url, part = "calendar") {
+	async load(url, parts = ["calendar"]) {
 		await this.detection;
 		const calendar = this.$(".mg-calendar"), { loading, slow, failed } = this.texts;
 		calendar.ariaBusy = true;
 		const hints = [setTimeout(() => this.announce(loading), 1e3), setTimeout(() => this.announce(slow, true), 8e3)];
 		try {
-			const headers = { "X-Meetergo-Fragment": part, "X-Meetergo-Widget": this.dataset.widget ?? "" };
-			const fresh = (await this.fetchPage(url, null, headers))?.querySelector(`.mg-${part}`);
-			if (!fresh) return;
-			this.$(`.mg-${part}`).replaceWith(fresh);
+			if (!(await this.swap(url, parts))) return;
 			this.announce();
-			this.upgrade();
 			return true;
 		} catch {
 			this.announce(failed, true, url);
@@ -87,23 +100,19 @@ class MeetergoBooking extends HTMLElement {
 		}
 	}
 
-	async reload(url, body) {
-		const index = [...document.querySelectorAll(this.localName)].indexOf(this);
-		const fresh = (await this.fetchPage(url, body))?.querySelectorAll(this.localName)[index];
-		const before = this.$(".mg-zone").dataset.zone, after = fresh?.querySelector(".mg-zone").dataset;
-		if (!after) return;
-		const chosen = this.$(".mg-slots :checked")?.value;
-		fresh.querySelector(".mg-status").replaceWith(this.$(".mg-status"));
-		this.replaceChildren(...fresh.childNodes);
-		// The same instant is written with another offset.
-		for (const slot of this.querySelectorAll(".mg-slots [name=start]")) if (Date.parse(slot.value) === Date.parse(chosen)) slot.checked = true;
-		this.upgrade();
-		if (after.zone !== before) return !this.announce(after.announcement);
+	// True if the zone is another one then.
+	async changeZone(url, body) {
+		const before = this.$(".mg-zone").dataset.zone, chosen = this.$(".mg-slots :checked")?.value;
+		if (!(await this.swap(url, ["zone", "duration", "calendar", "next-slots"], body))) return;
+		for (const slot of this.querySelectorAll(".mg-slots [name=start]")) slot.checked ||= Date.parse(slot.value) === Date.parse(chosen);
+		this.showChoice();
+		const { zone, announcement } = this.$(".mg-zone").dataset;
+		if (zone !== before) return !this.announce(announcement);
 	}
 
 	upgrade() {
 		this.loadedAt = Date.now();
-		for (const search of this.querySelectorAll(".mg-search")) search.hidden = false;
+		this.$(".mg-search")?.removeAttribute("hidden");
 		const table = this.$(".mg-month");
 		if (!table) return;
 		table.role = "grid";
@@ -137,7 +146,7 @@ class MeetergoBooking extends HTMLElement {
 		if (link.matches(".mg-to-dates")) this.focusOn(this.$(".mg-day-chosen").dataset.date);
 		else if (link.matches(".mg-turn")) this.turn(link.href, link.classList[1], link.classList[1]);
 		else if (link.matches("[data-date], .mg-slots a")) this.openDay(link);
-		else if (link.matches(".mg-zone a")) this.load(link.href, "zone").then(() => this.$(".mg-search")?.focus());
+		else if (link.matches(".mg-zone a")) this.load(link.href, ["zone"]).then(() => this.$(".mg-search")?.focus());
 		else return;
 		event.preventDefault();
 	}
@@ -146,17 +155,17 @@ class MeetergoBooking extends HTMLElement {
 		if (!(await this.open(link.href, link.dataset.date))) return;
 		const title = this.$(".mg-slots .mg-title");
 		title.focus();
-		// On a phone the times are below the calendar.
+		// On a phone, the times are below.
 		if (this.$(".mg-slots").getBoundingClientRect().bottom > innerHeight) title.scrollIntoView();
 		this.announce(title.dataset.announcement);
 	}
 
-	// The history entry keeps the focused element. A widget in another page leaves the history alone.
+	// The history entry keeps the focused element.
 	async open(href, focused) {
 		if (!(await this.load(href))) return false;
-		if (new URL(href).pathname === location.pathname) {
-			history.replaceState({ focused }, "");
-			history.pushState({}, "", href.split("#")[0]);
+		if (this.hasHistory) {
+			history.replaceState({ ...history.state, meetergo: { focused } }, "");
+			history.pushState({ ...history.state, meetergo: {} }, "", this.shown = href.split("#")[0]);
 		}
 		return true;
 	}
@@ -167,8 +176,12 @@ class MeetergoBooking extends HTMLElement {
 		this.focusOn(to);
 	}
 
+	// Anchors and routes have their own entries.
 	async on_popstate({ state }) {
-		if (this.$(".mg-calendar") && (await this.load(location.href))) this.focusOn(state?.focused);
+		const [href] = location.href.split("#");
+		if (!state?.meetergo || href === this.shown || !this.$(".mg-calendar") || !this.hasHistory) return;
+		this.shown = href;
+		if (await this.load(href)) this.focusOn(state.meetergo.focused);
 	}
 
 	on_keydown(event) {
@@ -178,8 +191,7 @@ class MeetergoBooking extends HTMLElement {
 		if (key === "Enter" || key === " ") item.href ? this.openDay(item) : this.announceNoTimes(item);
 		else if (turn) this.moveMonths(date, event.shiftKey ? 12 * turn : turn);
 		else if (key === "Home" || key === "End") {
-			const days = [...item.closest("tr").querySelectorAll("[data-date]")];
-			this.focusOn(days.at(key === "Home" ? 0 : -1).dataset.date);
+			this.focusOn([...item.closest("tr").querySelectorAll("[data-date]")].at(key === "End" ? -1 : 0).dataset.date);
 		} else if (dayOffsets[key]) {
 			const mirrored = dayOffsets[key] % 7 && this.matches(":dir(rtl)");
 			date.setUTCDate(date.getUTCDate() + dayOffsets[key] * (mirrored ? -1 : 1));
@@ -203,7 +215,7 @@ class MeetergoBooking extends HTMLElement {
 		if (month < first || month > last) return;
 		const url = new URL(this.$(".mg-turn").href);
 		url.searchParams.set("month", month);
-		this.turn(url.href, document.activeElement.dataset.date, day);
+		this.turn(url.href, this.$("[data-date]:focus")?.dataset.date, day);
 	}
 
 	announceNoTimes({ dataset: { date } }) {
@@ -221,11 +233,11 @@ class MeetergoBooking extends HTMLElement {
 		if (picked) picked.textContent = this.chosenTime ? `${picked.dataset.day}, ${this.chosenTime}` : "";
 	}
 
-	// Load the times again and keep the choice; announce if it is no longer free. False then or on failure.
+	// Load the times again and keep the choice. False if it is no longer free, and on failure.
 	async refresh() {
 		const time = this.chosenTime, chosen = this.$(".mg-slots :checked"), day = this.$(".mg-day-chosen");
-		const focused = this.$(".mg-slots")?.contains(document.activeElement);
-		if (!day || !(await this.load(day.href, "slots"))) return !day;
+		const focused = this.$(".mg-slots:focus-within");
+		if (!day || !(await this.load(day.href, ["slots"]))) return !day;
 		if (!chosen) return true;
 		const same = this.$(`.mg-slots [value="${chosen.value}"]`);
 		if (focused) (same ?? this.$(".mg-slots .mg-title")).focus();
@@ -246,7 +258,7 @@ class MeetergoBooking extends HTMLElement {
 		if (!form || mine === form.dataset.zone) return;
 		const setCookie = (age) => document.cookie = `meetergo_tz=${mine};path=/;samesite=lax;max-age=${age}`;
 		setCookie(3e7);
-		this.detection = this.reload(location.href).catch(() => {}).then((done) => done || setCookie(0));
+		this.detection = this.changeZone(this.address).catch(() => {}).then((done) => done || setCookie(0));
 	}
 
 	async on_submit(event) {
@@ -258,24 +270,21 @@ class MeetergoBooking extends HTMLElement {
 		} else if (form.matches(".mg-zone[method=post]")) {
 			event.preventDefault();
 			const body = new FormData(form);
-			body.set("next", location.pathname + location.search);
-			await this.reload(form.action, body).catch(() => form.submit());
+			body.set("next", this.address.pathname + this.address.search);
+			await this.changeZone(form.action, body).catch(() => form.submit());
 			this.$(".mg-zone a").focus();
 		}
 	}
 
-	// A widget in another page leaves the address alone.
 	async setDuration(duration) {
-		const url = new URL(this.$(".mg-duration").action), day = this.$(".mg-day-chosen")?.dataset.date;
+		const url = this.address;
 		url.searchParams.set("duration", duration);
-		if (day) url.searchParams.set("date", day);
-		if (!(await this.load(url.href))) return;
-		this.$(".mg-next-slots")?.remove(); // they are for the other duration
-		if (url.pathname === location.pathname) history.replaceState(history.state, "", url);
+		if (!(await this.load(url.href, ["calendar", "next-slots"]))) return;
+		if (this.hasHistory) history.replaceState(history.state, "", this.shown = url.href);
 		this.announce(this.$(".mg-dates").dataset.announcement);
 	}
 
-	// Show only the zones whose names contain the text; the first of them is chosen.
+	// Show only the zones that contain the text.
 	searchZones(text) {
 		const select = this.$(".mg-zone select");
 		select.zones ??= [...select.options];
@@ -288,9 +297,9 @@ class MeetergoBooking extends HTMLElement {
 		if (target.matches(".mg-duration [name=duration]")) this.setDuration(target.value);
 		if (target.matches(".mg-slots [name=start]")) {
 			this.showChoice();
-			this.emit("slot-chosen", { start: target.value });
+			this.dispatchEvent(new CustomEvent("meetergo:slot-chosen", { bubbles: true, composed: true, detail: { start: target.value } }));
 		}
 	}
 }
 
-customElements.define("meetergo-booking", MeetergoBooking);
+customElements.get("meetergo-booking") ?? customElements.define("meetergo-booking", MeetergoBooking);

@@ -13,12 +13,23 @@ const isNear = (a, b) => {
 	return a !== b && ((x.length < 2 && y.length < 2) || (x.length === 2 && y === x[1] + x[0]));
 };
 
+// Whether this tab has not announced the booking yet. A browser may refuse to store that.
+const isNews = (booking) => {
+	try {
+		const name = `meetergo:${booking}`, known = sessionStorage.getItem(name);
+		sessionStorage.setItem(name, "booked");
+		return !known;
+	} catch {
+		return true;
+	}
+};
+
 class MeetergoPage extends HTMLElement {
 	connectedCallback() {
 		for (const type of ownEvents) this.addEventListener(type, this);
 		for (const type of windowEvents) addEventListener(type, this);
 		this.schedulePoll();
-		if (performance.getEntriesByType("navigation")[0]?.type === "navigate") this.dispatchBooked();
+		this.dispatchBooked();
 	}
 
 	disconnectedCallback() {
@@ -101,22 +112,23 @@ class MeetergoPage extends HTMLElement {
 		if (delay) this.pollTimer = setTimeout(() => this.poll(article), delay * 1e3);
 	}
 
-	async poll(article) {
-		const form = article.querySelector("[data-check]"), signal = AbortSignal.timeout(2e4);
-		try {
-			const response = await fetch(location.href, form ? { method: "POST", body: new FormData(form), signal } : { signal });
-			if (!response.ok) return;
-			const page = new DOMParser().parseFromString(await response.text(), "text/html");
-			const fresh = page.querySelector("[data-screen]");
-			if (fresh.textContent !== article.textContent) this.replaceArticle(article, fresh, page.title);
-		} catch {} finally {
-			this.schedulePoll();
-		}
+	// The browser parses the response, because Trusted Types forbid to parse a string.
+	poll(article) {
+		const form = article.querySelector("[data-check]"), request = new XMLHttpRequest();
+		request.onloadend = () => {
+			const page = request.response, fresh = request.status === 200 && page?.querySelector("[data-screen]");
+			if (fresh && fresh.textContent !== article.textContent) this.replaceArticle(article, fresh, page.title);
+			if (this.isConnected) this.schedulePoll();
+		};
+		request.open(form ? "POST" : "GET", location.href);
+		request.responseType = "document";
+		request.timeout = 2e4;
+		request.send(form && new FormData(form));
 	}
 
 	// The join link of a call may come later than the result: only a new result is announced.
 	replaceArticle(article, fresh, documentTitle) {
-		const focused = article.contains(document.activeElement), title = fresh.querySelector("h1");
+		const focused = article.matches(":focus-within"), title = fresh.querySelector("h1");
 		const isNew = fresh.dataset.screen !== article.dataset.screen;
 		title.autofocus = false;
 		article.replaceWith(fresh);
@@ -126,10 +138,11 @@ class MeetergoPage extends HTMLElement {
 		if (isNew) this.dispatchBooked();
 	}
 
+	// Once per booking and tab, however often the page is shown.
 	dispatchBooked() {
 		const booking = this.$("[data-booked]")?.dataset.booked;
-		if (booking) this.dispatchEvent(new CustomEvent("meetergo:booked", { bubbles: true, detail: { booking } }));
+		if (booking && isNews(booking)) this.dispatchEvent(new CustomEvent("meetergo:booked", { bubbles: true, composed: true, detail: { booking } }));
 	}
 }
 
-customElements.define("meetergo-page", MeetergoPage);
+customElements.get("meetergo-page") ?? customElements.define("meetergo-page", MeetergoPage);
