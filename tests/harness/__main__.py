@@ -8,7 +8,9 @@ import os
 import sys
 from importlib import import_module
 
-PARTS = ("chaos", "outage", "rate_limit", "rebook", "rotate", "stampede", "storm", "sync", "webhooks")
+PARTS = (
+    "canary", "chaos", "outage", "rate_limit", "rebook", "rotate", "stampede", "storm", "sync", "webhooks",
+)  # fmt: skip
 
 
 def main() -> int:
