@@ -9,8 +9,8 @@ import sys
 from importlib import import_module
 
 PARTS = (
-    "canary", "chaos", "fuzz", "kill9", "outage", "rate_limit", "rebook", "rotate", "soak", "stampede",
-    "storm", "sync", "webhooks",
+    "canary", "chaos", "fuzz", "kill9", "outage", "rate_limit", "rebook", "rotate", "small", "soak",
+    "stampede", "storm", "sync", "webhooks",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A whole site as processes: gunicorn, a Celery worker with beat, PostgreSQL, Redis; the sandbox runs here.
+"""A site as processes: gunicorn, a Celery worker with beat, database, cache and broker; the sandbox is here.
 
 Every connection of the site can be led through a fault proxy. The processes can be killed; one that has ended
 is started again, as a process manager does.
@@ -34,6 +34,8 @@ from tests.harness import workers
 from tests.harness.proxy import Plan, Proxy, start_proxy
 
 BOOT_SECONDS = 60
+BROKERS = ("redis", "rabbitmq")
+AMQP_URL = os.environ.get("AMQP_URL", "amqp://guest:guest@127.0.0.1:5672//")
 #: How soon a process that has ended is started again.
 RESTART_SECONDS = 0.5
 
@@ -51,7 +53,6 @@ class Deployment:
     cache_server: tuple[str, int]
     broker_server: tuple[str, int]
     database_role: str
-    queue: str
     folder: Path
     environment: Mapping[str, str]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -129,12 +130,14 @@ def deploy(
     seed: int = 1,
     patches: Mapping[str, str] | None = None,
     kills: Path | None = None,
+    broker: str = "redis",
     **meetergo: Any,
 ) -> Iterator[Deployment]:
     """Run a site on the database of this process until the block ends.
 
     ``meetergo`` are its other settings. ``patches`` maps dotted paths to the dotted paths of what
     replaces them in every process of the site: a sabotage. ``kills`` is the folder of ``kill_points``.
+    ``broker`` is ``redis``, with a server of its own, or ``rabbitmq``, the server that ``AMQP_URL`` names.
     """
     from django.conf import settings
 
@@ -148,10 +151,14 @@ def deploy(
         )
         # Two servers, so that a full or flushed cache does not take the broker with it.
         cache_server = stack.enter_context(start_redis(folder))
-        broker_server = stack.enter_context(start_redis(folder))
-        cache = stack.enter_context(start_proxy(cache_server, is_http=False))
-        broker = stack.enter_context(start_proxy(broker_server, is_http=False))
         name = f"harness_{uuid4().hex[:8]}"
+        if broker == "redis":
+            broker_server, broker_url = stack.enter_context(start_redis(folder)), "redis://{}:{}/1"
+        else:
+            broker_server, broker_url = split_address(AMQP_URL), build_amqp_url()
+            stack.callback(delete_queue, name)
+        cache = stack.enter_context(start_proxy(cache_server, is_http=False))
+        broker_proxy = stack.enter_context(start_proxy(broker_server, is_http=False))
         stack.enter_context(own_role(name))
         given = {
             "DATABASES": {
@@ -186,7 +193,7 @@ def deploy(
             "HARNESS_SETTINGS": json.dumps(given),
             "HARNESS_PATCHES": json.dumps(dict(patches or {})),
             **({"HARNESS_KILLS": str(kills)} if kills else {}),
-            "CELERY_BROKER_URL": f"{broker.url.replace('http', 'redis')}/1",
+            "CELERY_BROKER_URL": broker_url.format(*broker_proxy.address),
             "CELERY_QUEUE": name,
         }
         site = Deployment(
@@ -195,13 +202,12 @@ def deploy(
             service=service,
             database=database,
             cache=cache,
-            broker=broker,
+            broker=broker_proxy,
             folder=folder,
             environment=environment,
             cache_server=cache_server,
             broker_server=broker_server,
             database_role=name,
-            queue=name,
         )
         workers.read_directory(running.url)
         keeper = threading.Thread(target=site.keep_running, name="process-manager", daemon=True)
@@ -261,6 +267,20 @@ def start_redis(folder: Path) -> Iterator[tuple[str, int]]:
     finally:
         process.kill()
         process.wait(10)
+
+
+def build_amqp_url() -> str:
+    """Return the address of RabbitMQ with places for another host and port."""
+    parts = urlsplit(AMQP_URL)
+    return f"amqp://{parts.username}:{parts.password}@{{}}:{{}}{parts.path}"
+
+
+def delete_queue(name: str) -> None:
+    """Delete the queue of a site from RabbitMQ, which keeps it otherwise."""
+    from kombu import Connection
+
+    with Connection(AMQP_URL) as amqp:
+        amqp.default_channel.queue_delete(name)
 
 
 def is_listening(port: int) -> bool:

@@ -23,7 +23,7 @@ from django_meetergo.sandbox.webhooks import add_webhook
 from django_meetergo.services.webhooks.events import REREAD_EVENTS
 from tests.harness import judge, storm, workers
 from tests.harness.crowd import keep_coming
-from tests.harness.deployment import Deployment, deploy
+from tests.harness.deployment import BROKERS, Deployment, deploy
 from tests.harness.kill_points import POINTS, Point
 from tests.harness.proxy import Plan
 from tests.harness.visitor import Visit
@@ -48,12 +48,18 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="python -m tests.harness kill9")
     parser.add_argument("--times", type=int, default=25, help="how often a process dies at each point")
     parser.add_argument("--points", type=int, default=len(POINTS), help="at how many points, drawn at random")
+    parser.add_argument("--broker", choices=BROKERS, default="redis")
     parser.add_argument("--seed", type=int, default=1)
     return workers.run_from_command_line(run, parser, arguments, SABOTAGES)
 
 
 def run(
-    *, times: int, points: int = len(POINTS), seed: int = 1, sabotage: str | None = None
+    *,
+    times: int,
+    points: int = len(POINTS),
+    broker: str = "redis",
+    seed: int = 1,
+    sabotage: str | None = None,
 ) -> dict[str, Any]:
     """Return the figures of one run on an empty database."""
     dice = random.Random(seed)
@@ -64,7 +70,13 @@ def run(
     with (
         TemporaryDirectory() as folder,
         deploy(
-            sandbox=sandbox, plan=PLAN, seed=seed, patches=patches, kills=Path(folder), **SETTINGS
+            sandbox=sandbox,
+            plan=PLAN,
+            seed=seed,
+            patches=patches,
+            kills=Path(folder),
+            broker=broker,
+            **SETTINGS,
         ) as site,
     ):
         add_webhook(sandbox.state, f"{site.url}/book/webhooks/{TOKEN}/", list(REREAD_EVENTS))
@@ -84,6 +96,7 @@ def run(
     recoveries = sorted(torture.recoveries)
     return {
         "part": "kill9",
+        "broker": broker,
         "seed": seed,
         "sabotage": sabotage,
         "points": len(chosen),
