@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import copy
 import random
 from typing import Any
 
@@ -30,6 +30,11 @@ def choose_text(dice: random.Random) -> str:
     return "".join(
         chr(dice.choice((dice.randrange(1, 0x250), dice.randrange(0xE000, 0x11000)))) for _ in range(9)
     )
+
+
+def choose_value(dice: random.Random) -> Any:
+    """Return a value of the wrong kind; a copy, since it may be changed again."""
+    return copy.deepcopy(dice.choice(VALUES))
 
 
 def change_text(text: str, dice: random.Random) -> str:
@@ -70,20 +75,20 @@ def change_bytes(body: bytes, dice: random.Random) -> bytes:
 
 def change_document(document: Any, dice: random.Random, *, times: int = 1) -> Any:
     """Return a copy of a JSON document with so many members changed, dropped, renamed or repeated."""
-    copy = json.loads(json.dumps(document))
+    changed = copy.deepcopy(document)
     for _ in range(times):
-        copy = change_member(copy, dice)
-    return copy
+        changed = change_member(changed, dice)
+    return changed
 
 
 def change_member(document: Any, dice: random.Random) -> Any:
     places = list_places(document)
     if not places or dice.random() < 0.02:
-        return dice.choice(VALUES)
+        return choose_value(dice)
     holder, key = dice.choice(places)
     match dice.randrange(6):
         case 0:
-            holder[key] = dice.choice(VALUES)
+            holder[key] = choose_value(dice)
         case 1:
             holder[key] = choose_text(dice)
         case 2:
