@@ -275,6 +275,8 @@ class Fuzzer:
         """Let the service answer correctly again; every booking must end, and be true."""
         self.kit.recover()
         self.kit.sync_directory()
+        # A sync: closed bookings are watched, also those that a refusal of the service made up.
+        self.kit.run_due(after=600, periodic=True)
         try:
             self.kit.settle()
         except AssertionError as error:

@@ -49,7 +49,7 @@ ALLOWED: dict[str, tuple[float, float]] = {
     "descriptors of web": (0.05, 8),
     "descriptors of worker": (0.05, 8),
     "keys of the cache": (0.25, 100),
-    **{f"rows of {model.__name__}": (0.5, 150) for model in TABLES},
+    **{f"rows of {model.__name__}": (0.3, 20) for model in TABLES},
     "rows of Session": (0, 0),
 }
 
