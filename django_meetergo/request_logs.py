@@ -1,7 +1,8 @@
-"""Mask the tokens of links and webhook endpoints in Django's request logs.
+"""Mask the tokens of links and webhook endpoints in Django's logs.
 
 Django logs the whole path of every 4xx and 5xx answer. On our routes the path contains a token, which lets
-its reader change an appointment or send forged webhooks.
+its reader change an appointment or send forged webhooks. At DEBUG level it logs the whole context of a
+template that lacks a variable, with the request and the people on the page.
 """
 
 from __future__ import annotations
@@ -23,11 +24,18 @@ class MaskTokens(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        masked = SIGNED_TOKEN.sub("[token]", message)
-        if token := find_token(getattr(record, "request", None)):
-            masked = masked.replace(token, "[token]")
+        masked = mask_tokens(message, getattr(record, "request", None))
         if masked != message:
             record.msg, record.args = masked, ()
+        return True
+
+
+class DropContexts(logging.Filter):
+    """Drop the traceback of a missing variable, whose text is the context, if the context is ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and "meetergo" in f"{record.getMessage()} {record.exc_info[1]}":
+            record.exc_info = record.exc_text = None
         return True
 
 
@@ -39,9 +47,21 @@ def find_token(request: Any) -> str:
     return str(match.kwargs.get("token", ""))
 
 
+def mask_tokens(text: str, request: Any = None) -> str:
+    """Mask what looks like a signed link, and the token of the route of a request."""
+    masked = SIGNED_TOKEN.sub("[token]", text)
+    token = find_token(request)
+    return masked.replace(token, "[token]") if token else masked
+
+
 def install_filters() -> None:
-    """Add one filter to each logger of requests. Calling it twice changes nothing."""
+    """Add one filter to each logger that may print a token. Calling it twice changes nothing."""
     for name in REQUEST_LOGGERS:
-        logger = logging.getLogger(name)
-        if not any(isinstance(known, MaskTokens) for known in logger.filters):
-            logger.addFilter(MaskTokens())
+        install_filter(name, MaskTokens())
+    install_filter("django.template", DropContexts())
+
+
+def install_filter(name: str, added: logging.Filter) -> None:
+    logger = logging.getLogger(name)
+    if not any(isinstance(known, type(added)) for known in logger.filters):
+        logger.addFilter(added)

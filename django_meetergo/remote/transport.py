@@ -118,16 +118,21 @@ class Transport:
             call: PreparedCall | None = load_http_client().prepare_call(
                 method,
                 route,
-                url=self.root + build_path(route, path_params),
+                url=redaction.Secret(self.root + build_path(route, path_params)),
                 headers=headers,
                 params=list(build_query(query)),
                 json=json,
-                hide=(self.credential.key, path_params.get("secret", ""), (json or {}).get("secret", "")),
+                hide=self._list_secrets(path_params, json or {}),
             )
             if call:
                 return call
         failure = f"{method} {route} cannot be sent: a header or the address is malformed"
         raise Unreachable(failure, method=method, route=route)
+
+    def _list_secrets(self, *documents: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the texts of a call that no message may repeat; a crash report does not show them."""
+        found = (self.credential.key, *(document.get("secret", "") for document in documents))
+        return tuple(redaction.Secret(text) for text in found)
 
     def _attempt(self, call: PreparedCall, ends: float) -> Answer | RemoteError:
         """Send once. Return the error instead of raising it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+from django.template import Context, Engine
 from django.test import Client
 
 from django_meetergo import links, request_logs
@@ -62,3 +63,22 @@ def test_installing_the_filters_twice_adds_one():
         if isinstance(item, request_logs.MaskTokens)
     ]
     assert len(found) == 1
+
+
+def test_a_template_without_a_variable_logs_its_name_and_not_the_page(visitor, caplog):  # noqa: F811
+    """Django's DEBUG message contains the whole context: the link, and who the page is about."""
+    caplog.set_level(logging.DEBUG, "django.template")
+    visitor.book()
+    path = Booking.objects.get().get_outcome_url()
+    caplog.clear()
+    assert Client().get(path).status_code == 200
+    messages = [record for record in caplog.records if record.name == "django.template"]
+    assert messages
+    assert path.strip("/").split("/")[-1] not in caplog.text
+    assert Booking.objects.get().email not in caplog.text
+
+
+def test_other_templates_log_their_context(caplog):
+    caplog.set_level(logging.DEBUG, "django.template")
+    Engine().from_string("{{ of.the.site }}").render(Context({"of": {}}))
+    assert "Failed lookup for key [the]" in caplog.text

@@ -8,7 +8,10 @@ import os
 import sys
 from importlib import import_module
 
-PARTS = ("chaos", "outage", "rate_limit", "rebook", "rotate", "stampede", "storm", "sync", "webhooks")
+PARTS = (
+    "canary", "chaos", "fuzz", "kill9", "outage", "rate_limit", "rebook", "rotate", "small", "soak",
+    "stampede", "storm", "sync", "webhooks",
+)  # fmt: skip
 
 
 def main() -> int:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import argparse
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import connection
+from redis import Redis
 
 from django_meetergo.sandbox.app import Sandbox
 from tests.harness import judge, storm, workers
-from tests.harness.deployment import Deployment, deploy
+from tests.harness.deployment import Deployment, deploy, run_sql
 from tests.harness.visitor import Visit
 
 PAGE_SECONDS = 15.0
@@ -44,7 +45,14 @@ def run(
     with deploy(sandbox=sandbox, seed=seed, patches=patches, **storm.SETTINGS) as site:
         for name, failure in FAILURES.items():
             with keep_failing(site, failure, restarts if name == "database-restarts" else 1):
-                visits[name] = storm.send_visitors(site.url, bookings, clients, f"{seed}{name}")
+                visits[name] = storm.send_visitors(
+                    site.url,
+                    bookings,
+                    clients,
+                    f"{seed}{name}",
+                    pause=1.5 * FAILING_SECONDS * clients / bookings,
+                )
+        ended = time.time()
         quiet_after = workers.wait_until(judge.is_quiet, storm.QUIET_SECONDS)
         every = [visit for those in visits.values() for visit in those]
         storm.reload_pages(site.url, every, clients)
@@ -54,6 +62,8 @@ def run(
             "sabotage": sabotage,
             "bookings": len(every),
             "states": judge.describe_bookings(),
+            "restarts": dict(site.restarts),
+            "quiet_after_seconds": round(quiet_after - ended, 1) if quiet_after else None,
             "slowest_page_seconds": {
                 name: round(max(visit.slowest for visit in those), 1) for name, those in visits.items()
             },
@@ -117,17 +127,37 @@ def silence_cache(site: Deployment) -> Callable[[], None]:
 
 
 def flush_cache(site: Deployment) -> None:
-    talk_to_redis(site).flushdb()
+    Redis(*site.cache_server).flushdb()
 
 
-def fill_cache(site: Deployment) -> Callable[[], None]:
-    talk_to_redis(site).config_set("maxmemory", "1")
-    return lambda: talk_to_redis(site).config_set("maxmemory", "0")
+def fill_cache(site: Deployment) -> Callable[[], object]:
+    return fill(site.cache_server)
+
+
+def kill_broker(site: Deployment) -> Callable[[], None]:
+    site.broker.take_down()
+    return site.broker.bring_up
 
 
 def silence_broker(site: Deployment) -> Callable[[], None]:
     site.broker.silence()
     return site.broker.bring_up
+
+
+def flush_broker(site: Deployment) -> None:
+    Redis(*site.broker_server).flushall()
+
+
+def fill_broker(site: Deployment) -> Callable[[], object]:
+    """Celery's worker ends when its Redis has no memory left; the process manager starts it again."""
+    return fill(site.broker_server)
+
+
+def fill(server: tuple[str, int]) -> Callable[[], object]:
+    """Make a Redis refuse every write."""
+    redis = Redis(*server)
+    redis.config_set("maxmemory", "1")
+    return lambda: redis.config_set("maxmemory", "0")
 
 
 def restart_database(site: Deployment) -> None:
@@ -141,28 +171,25 @@ def stop_database(site: Deployment) -> Callable[[], None]:
 
 def lock_database(site: Deployment) -> Callable[[], None]:
     """Make every new session of the site read-only."""
-    set_read_only("on")
+    set_read_only(site, "on")
     site.database.cut_all()
 
     def unlock() -> None:
-        set_read_only("off")
+        set_read_only(site, "off")
         site.database.cut_all()
 
     return unlock
 
 
-def set_read_only(value: str) -> None:
-    with connection.cursor() as cursor:
-        name = connection.ops.quote_name(connection.settings_dict["NAME"])
-        cursor.execute("SET default_transaction_read_only = off")  # this session may have it already
-        cursor.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")
-    connection.close()
+def set_read_only(site: Deployment, value: str) -> None:
+    run_sql(f"ALTER ROLE {site.database_role} SET default_transaction_read_only = {value}")
 
 
-def talk_to_redis(site: Deployment) -> Any:
-    from redis import Redis
-
-    return Redis(*site.redis)
+def use_up_connections(site: Deployment) -> Callable[[], None]:
+    """Refuse every new session of the site, as a server with too many of them does."""
+    run_sql(f"ALTER ROLE {site.database_role} CONNECTION LIMIT 0")
+    site.database.cut_all()
+    return lambda: run_sql(f"ALTER ROLE {site.database_role} CONNECTION LIMIT -1")
 
 
 FAILURES: dict[str, Failure] = {
@@ -170,10 +197,14 @@ FAILURES: dict[str, Failure] = {
     "cache-silent": silence_cache,
     "cache-flushed": flush_cache,
     "cache-full": fill_cache,
+    "broker-killed": kill_broker,
     "broker-silent": silence_broker,
+    "broker-flushed": flush_broker,
+    "broker-full": fill_broker,
     "database-restarts": restart_database,
     "database-stopped": stop_database,
     "database-read-only": lock_database,
+    "database-out-of-connections": use_up_connections,
 }
 
 SABOTAGES: dict[str, dict[str, str]] = {

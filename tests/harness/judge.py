@@ -13,7 +13,7 @@ from tests.harness.visitor import Visit
 
 REFERENCE = re.compile(r"MG-[0-9A-F]{20}")
 #: Screens that promise an appointment, and screens that promise that there is none.
-BOOKED_SCREENS = frozenset({"confirmed"})
+BOOKED_SCREENS = frozenset({"confirmed", "upcoming"})
 NOT_BOOKED_SCREENS = frozenset(
     {"refused", "unreachable", "not_booked", "lapsed", "declined", "replaced", "slot_taken", "cancelled"}
 )

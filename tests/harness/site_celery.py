@@ -3,6 +3,7 @@
 import os
 
 from tests.celery_app import make_app
+from tests.harness.kill_points import WORKER, install_kill_points
 from tests.harness.patches import apply_patches
 
 app = make_app(os.environ["CELERY_BROKER_URL"], os.environ["CELERY_QUEUE"])
@@ -14,3 +15,4 @@ def set_beat_schedule(**_: object) -> None:
 
     app.conf.beat_schedule = beat_schedule()
     apply_patches()
+    install_kill_points(WORKER)

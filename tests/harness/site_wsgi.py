@@ -2,7 +2,9 @@
 
 from django.core.wsgi import get_wsgi_application
 
+from tests.harness.kill_points import WEB, install_kill_points
 from tests.harness.patches import apply_patches
 
 application = get_wsgi_application()
 apply_patches()
+install_kill_points(WEB)

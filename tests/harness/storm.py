@@ -118,8 +118,8 @@ def build_plan(variation: str, share: float) -> Plan:
     return Plan(share=share, faults=tuple(FAULTS), hang_seconds=TIMEOUT_SECONDS * 1.5)
 
 
-def send_visitors(url: str, bookings: int, clients: int, seed: object) -> list[Visit]:
-    """Have so many people book, ``clients`` at a time, each at a random time."""
+def send_visitors(url: str, bookings: int, clients: int, seed: object, *, pause: float = 0) -> list[Visit]:
+    """Have so many people book, ``clients`` at a time, each at a random time, with pauses in seconds."""
     visits = [
         build_visit(f"{seed}x{number}", random.Random(f"{seed}.{number}")) for number in range(bookings)
     ]
@@ -127,6 +127,7 @@ def send_visitors(url: str, bookings: int, clients: int, seed: object) -> list[V
     def come(number: int) -> None:
         dice = random.Random(f"{seed}.{number}.visit")
         Visitor(url, dice, visits[number]).book(days_ahead=dice.randrange(1, DAYS))
+        time.sleep(pause)
 
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(come, range(bookings)))

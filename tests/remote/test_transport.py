@@ -191,6 +191,24 @@ def test_no_local_variable_of_a_failed_call_shows_a_secret():
                     assert not [text for text in shown if "canary" in text]
 
 
+@pytest.mark.parametrize("name", ["requests.Request", "_read_answer"])
+def test_no_local_variable_of_a_crash_shows_a_secret(monkeypatch, name):
+    """Neither while the request is made nor while its answer is read."""
+
+    def crash(*args, **kwargs):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(f"django_meetergo.remote.http.{name}", crash)
+    with running(answering(200, b"{}")) as server:
+        client = client_for(server.url)
+        with pytest.raises((ZeroDivisionError, RemoteError)) as caught:
+            client.cancel_with_secret("a-1", "s-canary", reason="ill")
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    shown = [repr(frame.f_locals) for frame in frames[1:] if frame.f_code is not crash.__code__]
+    assert shown
+    assert not [text for text in shown if "s-canary" in text or PERSONAL.key in text]
+
+
 def test_a_secret_is_a_text_that_repr_hides():
     secret = Secret("s-canary")
     assert (f"{secret}", json.dumps([secret])) == ("s-canary", '["s-canary"]')

@@ -86,10 +86,11 @@ def uses_secret(change: AppointmentChange) -> bool:
 def call_service(change: AppointmentChange, client: MeetergoClient) -> None:
     """Make the one call of a change, on the route of whoever requested it."""
     appointment = change.appointment
-    remote_id, secret = appointment.remote_id, appointment.secret
+    # The secret is no local variable: crash reports show those.
+    remote_id = appointment.remote_id
     if change.kind == Kind.CANCEL:
         if uses_secret(change):
-            client.cancel_with_secret(remote_id, secret, reason=change.reason)
+            client.cancel_with_secret(remote_id, appointment.secret, reason=change.reason)
         else:
             client.cancel_appointment(
                 remote_id,
@@ -104,10 +105,10 @@ def call_service(change: AppointmentChange, client: MeetergoClient) -> None:
         return
     assert change.target_start is not None  # noqa: S101 - a reschedule is never stored without one
     if uses_secret(change):
-        reply = client.reschedule_with_secret(remote_id, secret, change.target_start)
+        reply = client.reschedule_with_secret(remote_id, appointment.secret, change.target_start)
     else:
         reply = client.reschedule_appointment(remote_id, change.target_start)
-    if reply.secret and reply.secret != secret:
+    if reply.secret and reply.secret != appointment.secret:
         record_secret(appointment=appointment, secret=reply.secret)
 
 
