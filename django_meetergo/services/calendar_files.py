@@ -27,7 +27,7 @@ class CalendarFile:
 def build_calendar(
     *, attendee: Attendee, title: str, host_name: str, manage_url: str, now: datetime
 ) -> CalendarFile:
-    """Return the appointment as it is now for this attendee.
+    """Return the calendar file of the appointment for this attendee.
 
     The identifier never changes, whatever the site's address, and the sequence grows with every change: a
     calendar that has read an earlier file replaces its entry, or marks it as cancelled.

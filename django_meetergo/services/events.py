@@ -113,14 +113,14 @@ def dispatch_event(*, event: Event, now: datetime, also: Callable[[Event], None]
     that is used up; one that succeeded is not called again. Whatever a receiver raises, also SystemExit, is
     stored and logged.
     """
-    watch = Stopwatch(now)
+    stopwatch = Stopwatch(now)
     is_repeated = event.tries > 0
     lease = Event.objects.due(now).claim(event.pk, now=now, lease=get_settings().lease, tries=F("tries") + 1)
     if lease is None:
         return False
     event.tries += 1
     held = Event.objects.filter(pk=event.pk, lease_token=lease.token)
-    renewal = LeaseRenewal(held, watch)
+    renewal = LeaseRenewal(held, stopwatch)
     results = dict(event.receivers)
     for receiver in list_receivers(event, also):
         known = results.get(receiver.name, {})
@@ -137,9 +137,9 @@ def dispatch_event(*, event: Event, now: datetime, also: Callable[[Event], None]
         results[receiver.name] = call_receiver(event, receiver, tries)
     if all(result["state"] == DONE for result in results.values()):
         return Event.objects.finish(
-            lease, dispatched_at=watch.now(), next_at=None, receivers={}, failing_since=None
+            lease, dispatched_at=stopwatch.now(), next_at=None, receivers={}, failing_since=None
         )
-    retry = EVENT.plan(event, watch.now(), is_counted=True)
+    retry = EVENT.plan(event, stopwatch.now(), is_counted=True)
     if retry is None:
         Event.objects.finish(lease, next_at=None, receivers=mark_dead(results))
         logger.error("Event %s (%s) is given up: %s.", event.pk, event.kind, ", ".join(list_failed(results)))

@@ -118,15 +118,15 @@ def list_reported_connections() -> list[str]:
 
 def collect_facts(*, connection: str, now: datetime) -> list[Fact]:
     """Return the facts about a connection that need no call."""
-    account = Connection.objects.filter(connection=connection).first()
+    row = Connection.objects.filter(connection=connection).first()
     checks: list[Callable[[], Fact]] = [
         lambda: describe_credential(connection, now),
-        lambda: describe_circuit(connection, account, now),
-        lambda: describe_keys(account),
+        lambda: describe_circuit(connection, row, now),
+        lambda: describe_keys(row),
         lambda: describe_last_sync(connection, now),
         lambda: describe_calendars(connection),
-        lambda: describe_last_delivery(connection, account, now),
-        lambda: describe_webhooks(account),
+        lambda: describe_last_delivery(connection, row, now),
+        lambda: describe_webhooks(row),
         lambda: describe_rate_limit(connection),
         lambda: describe_unknown_bookings(connection),
         lambda: describe_due_rows(now),
@@ -135,9 +135,9 @@ def collect_facts(*, connection: str, now: datetime) -> list[Fact]:
         lambda: describe_skipped(connection),
         lambda: describe_names(connection),
         lambda: describe_missing_appointments(connection),
-        lambda: describe_drift(account),
-        lambda: describe_pruned(account),
-        lambda: describe_clock_skew(account),
+        lambda: describe_drift(row),
+        lambda: describe_pruned(row),
+        lambda: describe_clock_skew(row),
     ]
     return [check() for check in checks]
 
@@ -164,12 +164,12 @@ def describe_credential(connection: str, now: datetime) -> Fact:
     return Fact(name=name, label=label, level=level, text=text, advice=advice)
 
 
-def describe_circuit(connection: str, account: Connection | None, now: datetime) -> Fact:
+def describe_circuit(connection: str, row: Connection | None, now: datetime) -> Fact:
     name, label = "circuit", _("Calls to meetergo")
     client = find_client(connection)
     if client is None or client.circuit is None:
         return Fact(name=name, label=label, level=UNKNOWN, text=_("not known without a credential"))
-    if since := (account and account.refused_since) or client.circuit.refused_since:
+    if since := (row and row.refused_since) or client.circuit.refused_since:
         text = _("stopped: the key has been refused for %(time)s") % {"time": timesince(since, now)}
         advice = _(
             "Put a new key into the settings. If this one is valid, run meetergo_doctor: it tries again."
@@ -195,11 +195,11 @@ def find_client(connection: str) -> MeetergoClient | None:
         return None
 
 
-def describe_keys(account: Connection | None) -> Fact:
+def describe_keys(row: Connection | None) -> Fact:
     name, label = "encryption", _("Encryption keys")
-    if account is None:
+    if row is None:
         return Fact(name=name, label=label, level=UNKNOWN, text=_("nothing is encrypted yet"))
-    if isinstance(account.canary, UnreadableText):
+    if isinstance(row.canary, UnreadableText):
         advice = _("Put the lost key back into ENCRYPTION_KEYS, or the old SECRET_KEY into its fallbacks.")
         return Fact(
             name=name, label=label, level=BAD, text=_("cannot decrypt the stored secrets"), advice=advice
@@ -230,28 +230,28 @@ def describe_last_sync(connection: str, now: datetime) -> Fact:
     return Fact(name=name, label=label, level=level, text=text, advice=advice, details=details)
 
 
-def describe_last_delivery(connection: str, account: Connection | None, now: datetime) -> Fact:
+def describe_last_delivery(connection: str, row: Connection | None, now: datetime) -> Fact:
     name, label = "delivery", _("Last webhook")
     last = WebhookDelivery.objects.filter(connection=connection).aggregate(at=Max("received_at"))["at"]
     if last is not None:
         return Fact(name=name, label=label, level=GOOD, text=format_age(last, now))
-    if account is None or not account.webhook_remote_id:
+    if row is None or not row.webhook_remote_id:
         return Fact(name=name, label=label, level=UNKNOWN, text=_("never"))
     advice = _("Book something. If nothing arrives, check SITE_URL and that meetergo can reach this site.")
     return Fact(name=name, label=label, level=FAIR, text=_("never"), advice=advice)
 
 
-def describe_webhooks(account: Connection | None) -> Fact:
+def describe_webhooks(row: Connection | None) -> Fact:
     name, label = "webhooks", _("Webhooks")
-    if account and (covering := find_covering(account.connection)):
+    if row and (covering := find_covering(row.connection)):
         text = _("not needed: connection %(name)s reads the same") % {"name": covering}
         return Fact(name=name, label=label, level=GOOD, text=text)
-    if account is None or not account.webhook_remote_id:
+    if row is None or not row.webhook_remote_id:
         advice = _(
             "Run manage.py meetergo_webhooks ensure. Without it, changes arrive with the next sync only."
         )
         return Fact(name=name, label=label, level=FAIR, text=_("not registered"), advice=advice)
-    used = account.webhooks_used or 1
+    used = row.webhooks_used or 1
     words = {"used": used, "places": WEBHOOK_PLACES}
     return Fact(
         name=name, label=label, level=GOOD, text=_("registered; %(used)d of %(places)d in use") % words
@@ -381,10 +381,10 @@ def describe_skipped(connection: str) -> Fact:
     return Fact(name=name, label=label, level=FAIR, text=text, advice=advice, details=details)
 
 
-def describe_pruned(account: Connection | None) -> Fact:
+def describe_pruned(row: Connection | None) -> Fact:
     """Say what the last deletion of old data (``RETENTION_DAYS``) removed."""
     name, label = "pruned", _("Last deletion of old data")
-    last = account.last_prune if account else None
+    last = row.last_prune if row else None
     if not last:
         return Fact(name=name, label=label, level=UNKNOWN, text=_("not yet"))
     counts = {kind: number for kind, number in last["rows"].items() if number}
@@ -415,9 +415,9 @@ def describe_missing_appointments(connection: str) -> Fact:
     return Fact(name=name, label=label, level=FAIR if number else GOOD, text=str(number), advice=advice)
 
 
-def describe_drift(account: Connection | None) -> Fact:
+def describe_drift(row: Connection | None) -> Fact:
     name, label = "drift", _("Differences to meetergo")
-    found = account.last_drift if account else None
+    found = row.last_drift if row else None
     if not found:
         advice = _("Run manage.py meetergo_sync --check to compare.")
         return Fact(name=name, label=label, level=UNKNOWN, text=_("not compared yet"), advice=advice)
@@ -428,13 +428,13 @@ def describe_drift(account: Connection | None) -> Fact:
     return Fact(name=name, label=label, level=FAIR if number else GOOD, text=text, advice=advice)
 
 
-def describe_clock_skew(account: Connection | None) -> Fact:
+def describe_clock_skew(row: Connection | None) -> Fact:
     name, label = "clock", _("Clock")
-    if account is None or account.clock_skew is None:
+    if row is None or row.clock_skew is None:
         return Fact(name=name, label=label, level=UNKNOWN, text=_("not compared yet"))
-    off = abs(account.clock_skew) > MAX_CLOCK_SKEW
+    off = abs(row.clock_skew) > MAX_CLOCK_SKEW
     advice = _("Set the clock of this machine from a time server.") if off else ""
-    text = _("%(seconds)d s apart from meetergo's") % {"seconds": abs(round(account.clock_skew))}
+    text = _("%(seconds)d s apart from meetergo's") % {"seconds": abs(round(row.clock_skew))}
     return Fact(name=name, label=label, level=BAD if off else GOOD, text=text, advice=advice)
 
 

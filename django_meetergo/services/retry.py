@@ -238,14 +238,14 @@ class LeaseRenewal:
     ``rows`` is the query set of the rows as their worker holds them, narrowed by the lease's token.
     """
 
-    def __init__(self, rows: QuerySet[Any], watch: Stopwatch) -> None:
+    def __init__(self, rows: QuerySet[Any], stopwatch: Stopwatch) -> None:
         self.rows = rows
-        self.watch = watch
-        self.renewed_at = watch.now()
+        self.stopwatch = stopwatch
+        self.renewed_at = stopwatch.now()
 
     def renew_if_due(self) -> bool:
         """Extend the lease when a third of it is over. Return False when another worker holds the rows."""
-        now, lease = self.watch.now(), get_settings().lease
+        now, lease = self.stopwatch.now(), get_settings().lease
         if now - self.renewed_at < lease / 3:
             return True
         self.renewed_at = now

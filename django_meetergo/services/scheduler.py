@@ -154,7 +154,7 @@ DUE_TABLE = (
         give_up=lambda booking, now, error: outcomes.give_up_search(booking, now),
     ),
     DueRows(
-        name="watch closed bookings",
+        name="stopwatch closed bookings",
         rows=booking_rows("closed"),
         handler=with_client(watching.watch_closed_booking, "booking", "reread"),
         policy=retry.BOOKING_PENDING_UNREAD,
@@ -179,20 +179,20 @@ def run_due(now: datetime, *, periodic: bool = True) -> dict[str, int]:
 
     ``periodic`` also brings the directory and the mirror up to date when their interval is over.
     """
-    watch = Stopwatch(now)
-    done = {work.name: run_due_rows(work, watch) for work in DUE_TABLE}
+    stopwatch = Stopwatch(now)
+    done = {work.name: run_due_rows(work, stopwatch) for work in DUE_TABLE}
     if periodic:
-        done |= run_periodic(watch)
+        done |= run_periodic(stopwatch)
     return {name: number for name, number in done.items() if number}
 
 
-def run_due_rows(work: DueRows, watch: Stopwatch) -> int:
+def run_due_rows(work: DueRows, stopwatch: Stopwatch) -> int:
     """Handle the due rows of one kind, the oldest first. Return how many calls of the handler that took."""
     groups: dict[object, list[Any]] = {}
-    for row in work.rows().due(watch.now()).order_by("next_at")[:BATCH_SIZE]:
+    for row in work.rows().due(stopwatch.now()).order_by("next_at")[:BATCH_SIZE]:
         groups.setdefault(work.group_by(row), []).append(row)
     for rows in groups.values():
-        run_rows(work, rows, watch.now())
+        run_rows(work, rows, stopwatch.now())
     return len(groups)
 
 
@@ -236,15 +236,17 @@ def find_next_due(now: datetime) -> datetime | None:
 # Periodic work
 
 
-def run_periodic(watch: Stopwatch) -> dict[str, int]:
+def run_periodic(stopwatch: Stopwatch) -> dict[str, int]:
     """Do what is due for each connection because an interval is over."""
     done: dict[str, int] = {}
     for connection in list_connection_names():
-        for name, run in list_periodic(connection, watch):
+        for name, run in list_periodic(connection, stopwatch):
             run_one(connection, name, run)
             done[name] = done.get(name, 0) + 1
         run_one(
-            connection, "record alerts", partial(alerts.record_alerts, connection=connection, now=watch.now())
+            connection,
+            "record alerts",
+            partial(alerts.record_alerts, connection=connection, now=stopwatch.now()),
         )
     return done
 
@@ -261,19 +263,19 @@ def run_one(connection: str, name: str, run: Callable[[], object]) -> None:
 
 def poll_all_connections(now: datetime) -> None:
     """Refresh the availability that visitors look at, for every connection, and nothing else."""
-    watch = Stopwatch(now)
+    stopwatch = Stopwatch(now)
     for connection in list_connection_names():
-        run_one(connection, POLL_NAME, partial(poll_availability, connection, watch))
+        run_one(connection, POLL_NAME, partial(poll_availability, connection, stopwatch))
 
 
-def list_periodic(connection: str, watch: Stopwatch) -> Iterator[tuple[str, Callable[[], object]]]:
+def list_periodic(connection: str, stopwatch: Stopwatch) -> Iterator[tuple[str, Callable[[], object]]]:
     """Return the periodic work of a connection that is due, by name."""
-    settings, now = get_settings(), watch.now()
-    yield POLL_NAME, partial(poll_availability, connection, watch)
+    settings, now = get_settings(), stopwatch.now()
+    yield POLL_NAME, partial(poll_availability, connection, stopwatch)
     known, _ = Connection.objects.get_or_create(connection=connection)
     last_read, interval = known.directory_synced_at, settings.DIRECTORY_SYNC_INTERVAL
     if is_over(last_read, interval, now) and is_free(find_last_run(connection, SyncRun.Kind.DIRECTORY), now):
-        yield "sync the directory", partial(sync_directory, connection, watch)
+        yield "sync the directory", partial(sync_directory, connection, stopwatch)
     if companies.find_covering(connection):
         return  # another connection reads the same appointments
     for kind, every in (
@@ -283,7 +285,7 @@ def list_periodic(connection: str, watch: Stopwatch) -> Iterator[tuple[str, Call
         if is_sync_due(connection, kind, every, now):
             if kind == SyncRun.Kind.FULL:
                 yield "delete old data", partial(retention.prune, now=now)
-            yield f"sync {kind}", partial(sync_appointments, connection, kind, watch)
+            yield f"sync {kind}", partial(sync_appointments, connection, kind, stopwatch)
 
 
 def is_sync_due(connection: str, kind: str, every: float, now: datetime) -> bool:
@@ -306,19 +308,19 @@ def is_free(run: SyncRun | None, now: datetime) -> bool:
     return not is_held and (run.next_at is None or run.next_at <= now)
 
 
-def poll_availability(connection: str, watch: Stopwatch) -> None:
+def poll_availability(connection: str, stopwatch: Stopwatch) -> None:
     with use_client(connection, "planned") as client:
-        refresh.poll_availability(connection=connection, client=client, now=watch.now())
+        refresh.poll_availability(connection=connection, client=client, now=stopwatch.now())
 
 
-def sync_appointments(connection: str, kind: str, watch: Stopwatch) -> None:
+def sync_appointments(connection: str, kind: str, stopwatch: Stopwatch) -> None:
     with use_client(connection, "sync") as client:
-        appointments.sync_appointments(connection=connection, client=client, now=watch.now(), kind=kind)
+        appointments.sync_appointments(connection=connection, client=client, now=stopwatch.now(), kind=kind)
 
 
-def sync_directory(connection: str, watch: Stopwatch) -> None:
+def sync_directory(connection: str, stopwatch: Stopwatch) -> None:
     with use_client(connection, "sync") as client:
-        directory.sync_directory(connection=connection, client=client, now=watch.now())
+        directory.sync_directory(connection=connection, client=client, now=stopwatch.now())
 
 
 @contextmanager

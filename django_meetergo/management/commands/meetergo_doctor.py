@@ -171,9 +171,9 @@ class Command(DatabaseCommand):
         )
 
     def find_own_address(self, meeting_type: MeetingType) -> str:
-        account = Connection.objects.filter(connection=meeting_type.connection).first()
+        row = Connection.objects.filter(connection=meeting_type.connection).first()
         hosts = meeting_type.hosts.exclude(email="")
-        own = hosts.filter(remote_id=account.user_id).first() if account else None
+        own = hosts.filter(remote_id=row.user_id).first() if row else None
         chosen = own or hosts.first()
         if chosen is None:
             raise CommandError("No host's address is known; name one with --email.")

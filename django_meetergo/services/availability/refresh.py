@@ -189,10 +189,10 @@ def poll_availability(
 
     ``client`` should have the priority ``planned``, which leaves permits to bookings and views.
     """
-    watch, done = Stopwatch(now), 0
+    stopwatch, done = Stopwatch(now), 0
     for window in choose_windows(connection, now, number):
         try:
-            done += refresh_window(window, client=client, now=watch.now())
+            done += refresh_window(window, client=client, now=stopwatch.now())
         except CALLS_SUSPENDED:
             break
         except RemoteError:

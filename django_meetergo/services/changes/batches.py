@@ -143,14 +143,14 @@ def send_batch(*, batch: UUID, now: datetime) -> Progress:
 
     A call that is cut short is reconciled by the workers like every lost answer.
     """
-    watch = Stopwatch(now)
+    stopwatch = Stopwatch(now)
     waiting = AppointmentChange.objects.filter(batch=batch, state=State.RECEIVED)
     for change in waiting.select_related("appointment__meeting_type").order_by("pk"):
-        if (watch.now() - now).total_seconds() > SEND_SECONDS:
+        if (stopwatch.now() - now).total_seconds() > SEND_SECONDS:
             break
         client = build_client_of(change, "write")
         client.transport.timeout = min(client.transport.timeout, CALL_SECONDS)
-        send_change(change=change, client=client, now=watch.now())
+        send_change(change=change, client=client, now=stopwatch.now())
     return count_batch(batch=batch)
 
 

@@ -34,11 +34,11 @@ def find_colleagues(*, appointments: Sequence[Appointment], now: datetime) -> li
     """
     if len(appointments) > MAX_ASKED:
         return None
-    watch = Stopwatch(now)
+    stopwatch = Stopwatch(now)
     answers: list[dict[int, bool]] = []
     hosts = {(host.connection, host.remote_id): host for host in list_candidates(appointments)}
     for appointment in appointments:
-        if (watch.now() - now).total_seconds() > ASK_SECONDS:
+        if (stopwatch.now() - now).total_seconds() > ASK_SECONDS:
             return None
         try:
             client = build_client_of(appointment, "view")

@@ -34,7 +34,7 @@ def send_change(*, change: AppointmentChange, client: MeetergoClient, now: datet
 
     A change that is queued behind another one is left for later.
     """
-    watch = Stopwatch(now)
+    stopwatch = Stopwatch(now)
     settings = get_settings()
     if find_blocking_change(change) is not None:
         wait_for_turn(change, now)
@@ -53,20 +53,20 @@ def send_change(*, change: AppointmentChange, client: MeetergoClient, now: datet
     if lease is None:
         return change
     if is_for_one_attendee(change) and not get_attendee_id(change):
-        ended = identify_attendee(change, lease, client, watch)
+        ended = identify_attendee(change, lease, client, stopwatch)
         if ended is not None:
             return ended
     try:
         call_service(change, client)
     except OutcomeUnknown as error:
-        return mark_change_unknown(change, lease, error, watch.now())
+        return mark_change_unknown(change, lease, error, stopwatch.now())
     except Refused as error:
         if error.status == 401 and not uses_secret(change):
-            return requeue_change(change, lease, error, watch.now())
-        return verify_change(change, lease, client, watch, refusal=error)
+            return requeue_change(change, lease, error, stopwatch.now())
+        return verify_change(change, lease, client, stopwatch, refusal=error)
     except RemoteError as error:
-        return requeue_change(change, lease, error, watch.now())
-    return verify_change(change, lease, client, watch)
+        return requeue_change(change, lease, error, stopwatch.now())
+    return verify_change(change, lease, client, stopwatch)
 
 
 def fetch_change(change: AppointmentChange) -> AppointmentChange:
@@ -135,15 +135,15 @@ def reconcile_change(
     change = fetch_change(change)
     if lease is None:
         return change
-    watch = Stopwatch(now)
+    stopwatch = Stopwatch(now)
     try:
-        is_carried_out = reread_appointment(change, client, watch)
+        is_carried_out = reread_appointment(change, client, stopwatch)
     except RemoteError as error:
-        return poll_again(change, lease, error, watch.now())
+        return poll_again(change, lease, error, stopwatch.now())
     if is_carried_out:
-        return finish_change(change, lease, State.DONE, now=watch.now())
+        return finish_change(change, lease, State.DONE, now=stopwatch.now())
     if now < (change.outcome_deadline or now):
-        return poll_again(change, lease, None, watch.now())
+        return poll_again(change, lease, None, stopwatch.now())
     retry = CHANGE_SEND.plan(change, now, is_counted=True)
     if retry is None:
         return give_up(change, lease, CHANGE_SEND, now)
@@ -151,15 +151,15 @@ def reconcile_change(
     return fetch_change(change)
 
 
-def reread_appointment(change: AppointmentChange, client: MeetergoClient, watch: Stopwatch) -> bool:
+def reread_appointment(change: AppointmentChange, client: MeetergoClient, stopwatch: Stopwatch) -> bool:
     """Read the appointment into the mirror. Return whether the change has been carried out."""
     appointment = change.appointment
     try:
         document = client.get_appointment(appointment.remote_id)
     except NotFound:
-        record_missing(appointment=appointment, now=watch.now())
+        record_missing(appointment=appointment, now=stopwatch.now())
         return change.kind == Kind.CANCEL
-    record_appointment(connection=appointment.connection, document=document, now=watch.now())
+    record_appointment(connection=appointment.connection, document=document, now=stopwatch.now())
     record_remote_ids(appointment=appointment, document=document)
     appointment.refresh_from_db()
     if change.kind == Kind.RESCHEDULE:
@@ -178,25 +178,25 @@ def verify_change(
     change: AppointmentChange,
     lease: Lease,
     client: MeetergoClient,
-    watch: Stopwatch,
+    stopwatch: Stopwatch,
     refusal: Refused | None = None,
 ) -> AppointmentChange:
     """Re-read after a definite answer: a refusal counts only when the change has not been carried out."""
     try:
-        is_carried_out = reread_appointment(change, client, watch)
+        is_carried_out = reread_appointment(change, client, stopwatch)
     except RemoteError as error:
         if refusal is None:
-            return mark_change_unknown(change, lease, error, watch.now())
+            return mark_change_unknown(change, lease, error, stopwatch.now())
         is_carried_out = False
     if is_carried_out:
-        return finish_change(change, lease, State.DONE, now=watch.now())
+        return finish_change(change, lease, State.DONE, now=stopwatch.now())
     if refusal is None:
-        return mark_change_unknown(change, lease, None, watch.now())
+        return mark_change_unknown(change, lease, None, stopwatch.now())
     if isinstance(refusal, SlotUnavailable) and change.target_start and change.appointment.meeting_type:
         invalidate(meeting_type=change.appointment.meeting_type, start=change.target_start)
     outcome = "slot_taken" if isinstance(refusal, SlotUnavailable) else "refused"
     return finish_change(
-        change, lease, State.REFUSED, now=watch.now(), outcome=outcome, message=refusal.message
+        change, lease, State.REFUSED, now=stopwatch.now(), outcome=outcome, message=refusal.message
     )
 
 
@@ -220,19 +220,19 @@ def finish_change(
 
 
 def identify_attendee(
-    change: AppointmentChange, lease: Lease, client: MeetergoClient, watch: Stopwatch
+    change: AppointmentChange, lease: Lease, client: MeetergoClient, stopwatch: Stopwatch
 ) -> AppointmentChange | None:
     """Read the id of the attendee whose place is cancelled. None when the cancel can be sent.
 
     Otherwise the change as it was ended or postponed.
     """
     try:
-        is_carried_out = reread_appointment(change, client, watch)
+        is_carried_out = reread_appointment(change, client, stopwatch)
     except RemoteError as error:
-        return requeue_change(change, lease, error, watch.now())
+        return requeue_change(change, lease, error, stopwatch.now())
     if is_carried_out:
-        return finish_change(change, lease, State.DONE, now=watch.now())
-    return None if get_attendee_id(change) else leave_to_staff(change, lease, watch.now())
+        return finish_change(change, lease, State.DONE, now=stopwatch.now())
+    return None if get_attendee_id(change) else leave_to_staff(change, lease, stopwatch.now())
 
 
 def leave_to_staff(change: AppointmentChange, lease: Lease, now: datetime) -> AppointmentChange:

@@ -71,12 +71,14 @@ def sync_appointments(
     when it was stopped by the service (``message`` says why) or another worker holds it. ``silent`` imports
     history: no signals and no mails. ``on_page`` is called after each page.
     """
-    watch = Stopwatch(now)
+    stopwatch = Stopwatch(now)
     run, lease = open_run(connection, kind, now)
     if lease is None:
         return run
-    sync = AppointmentSync(run=run, lease=lease, client=client, watch=watch, silent=silent, on_page=on_page)
-    with suppress(RemoteError), release_when_stopped(run, lease, watch):
+    sync = AppointmentSync(
+        run=run, lease=lease, client=client, stopwatch=stopwatch, silent=silent, on_page=on_page
+    )
+    with suppress(RemoteError), release_when_stopped(run, lease, stopwatch):
         sync.read_lists()
     run.refresh_from_db()
     return run
@@ -106,7 +108,7 @@ class AppointmentSync:
     run: SyncRun
     lease: Lease
     client: MeetergoClient
-    watch: Stopwatch
+    stopwatch: Stopwatch
     silent: bool = False
     on_page: Callable[[SyncRun], None] | None = None
     seen: array[int] = field(default_factory=lambda: array("q"))
@@ -120,7 +122,7 @@ class AppointmentSync:
 
     def __post_init__(self) -> None:
         held = SyncRun.objects.filter(pk=self.run.pk, lease_token=self.lease.token)
-        self.renewal = LeaseRenewal(held, self.watch)
+        self.renewal = LeaseRenewal(held, self.stopwatch)
         self.mirror = find_mirror(self.run.connection)
 
     def read_lists(self) -> None:
@@ -139,7 +141,7 @@ class AppointmentSync:
             raise self.failure
         if self.is_whole:
             self.verify_unseen(list_unseen(self.run, self.seen))
-        finish_run(self.run, self.lease, self.watch.now())
+        finish_run(self.run, self.lease, self.stopwatch.now())
 
     def list_remaining(self) -> list[str]:
         return [owner for owner in list_owners(self.run.connection) if owner >= self.run.owner]
@@ -178,7 +180,7 @@ class AppointmentSync:
         """Mark the hosts whose list is gone, once another read shows that the service answers properly."""
         if self.has_read and self.hosts_not_found:
             hosts = Host.objects.filter(connection=self.mirror, missing_since=None)
-            hosts.filter(remote_id__in=self.hosts_not_found).update(missing_since=self.watch.now())
+            hosts.filter(remote_id__in=self.hosts_not_found).update(missing_since=self.stopwatch.now())
             self.hosts_not_found.clear()
 
     def read_pages(self, owner: str, first: int) -> bool:
@@ -225,7 +227,7 @@ class AppointmentSync:
     def store_documents(
         self, documents: Sequence[AppointmentDocument], owner: str, next_page: int, answer: AppointmentPage
     ) -> None:
-        now = self.watch.now()
+        now = self.stopwatch.now()
         # Before the rows are locked, each in a transaction of its own.
         adopt_documents(connection=self.mirror, documents=documents, now=now)
 
@@ -255,7 +257,7 @@ class AppointmentSync:
             seen=F("seen") + seen,
             written=F("written") + written,
             skipped=self.run.skipped,
-            lease_until=self.watch.now() + get_settings().lease,
+            lease_until=self.stopwatch.now() + get_settings().lease,
             tries=0,
             failing_since=None,
         )
@@ -278,7 +280,7 @@ class AppointmentSync:
             try:
                 document = self.client.get_appointment(appointment.remote_id)
             except NotFound:
-                record_missing(appointment=appointment, now=self.watch.now())
+                record_missing(appointment=appointment, now=self.stopwatch.now())
                 continue
             except (RemoteError, InvalidRequest) as error:
                 if not concerns_one_item(error):
@@ -288,7 +290,7 @@ class AppointmentSync:
             failed = handle_batch(
                 [document],
                 lambda documents: record_appointment(
-                    connection=self.mirror, document=documents[0], now=self.watch.now()
+                    connection=self.mirror, document=documents[0], now=self.stopwatch.now()
                 ),
                 what="appointments",
             )
@@ -311,20 +313,20 @@ def list_refreshed_columns(run: SyncRun) -> list[str]:
 
 def sync_appointment(*, appointment: Appointment, client: MeetergoClient, now: datetime) -> Appointment:
     """Re-read one appointment; a 404 marks it missing. Return it as stored. Raises RemoteError."""
-    watch = Stopwatch(now)
+    stopwatch = Stopwatch(now)
     try:
         document = client.get_appointment(appointment.remote_id)
     except NotFound:
-        record_missing(appointment=appointment, now=watch.now())
+        record_missing(appointment=appointment, now=stopwatch.now())
     else:
 
         def store() -> None:
-            record_appointment(connection=appointment.connection, document=document, now=watch.now())
-            adopt_documents(connection=appointment.connection, documents=[document], now=watch.now())
+            record_appointment(connection=appointment.connection, document=document, now=stopwatch.now())
+            adopt_documents(connection=appointment.connection, documents=[document], now=stopwatch.now())
 
         run_with_retries(store)
         # An unchanged document is not written, but the time of the read is.
-        record_unchanged(appointment=appointment, now=watch.now())
+        record_unchanged(appointment=appointment, now=stopwatch.now())
     appointment.refresh_from_db()
     return appointment
 

@@ -54,14 +54,14 @@ def sync_directory(*, connection: str, client: MeetergoClient, now: datetime) ->
     Raises RemoteError when a list cannot be read; nothing is written then, and the run is due again by its
     policy. While another worker does the same, the stored meeting types are returned.
     """
-    watch = Stopwatch(now)
+    stopwatch = Stopwatch(now)
     run, lease = open_run(connection, SyncRun.Kind.DIRECTORY, now)
     if lease is None:
         return list(MeetingType.objects.filter(is_read_by(connection), missing_since=None))
     rows: list[MeetingType] = []
-    with release_when_stopped(run, lease, watch):
+    with release_when_stopped(run, lease, stopwatch):
         rows = read_directory(run, client, now)
-        finish_run(run, lease, watch.now(), seen=len(rows), written=len(rows))
+        finish_run(run, lease, stopwatch.now(), seen=len(rows), written=len(rows))
     return rows
 
 

@@ -68,7 +68,7 @@ def schedule_sync(*, connection: str, now: datetime, kind: str = Kind.NEAR) -> S
 
 
 @contextmanager
-def release_when_stopped(run: SyncRun, lease: Lease, watch: Stopwatch) -> Iterator[None]:
+def release_when_stopped(run: SyncRun, lease: Lease, stopwatch: Stopwatch) -> Iterator[None]:
     """Release a run that is stopped by an error or an interrupt, so that it can go on where it was.
 
     The error is raised to the caller, but for a lease that was lost.
@@ -78,10 +78,10 @@ def release_when_stopped(run: SyncRun, lease: Lease, watch: Stopwatch) -> Iterat
     except LeaseLost:
         logger.info("Sync run %s of connection %s was taken over by another worker.", run.pk, run.connection)
     except Exception as error:
-        stop_run(run, lease, error, watch.now())
+        stop_run(run, lease, error, stopwatch.now())
         raise
     except BaseException:
-        SyncRun.objects.finish(lease, next_at=watch.now())
+        SyncRun.objects.finish(lease, next_at=stopwatch.now())
         raise
 
 

@@ -40,9 +40,9 @@ def apply_deliveries(*, connection: str, client: MeetergoClient, now: datetime) 
 
     Return how many deliveries were applied. What goes wrong with one appointment does not stop the others.
     """
-    watch = Stopwatch(now)
+    stopwatch = Stopwatch(now)
     held = WebhookDelivery.objects.filter(lease_token=claim_due_deliveries(connection, now))
-    renewal = LeaseRenewal(held, watch)
+    renewal = LeaseRenewal(held, stopwatch)
     mirror = find_mirror(connection)
     documents: list[AppointmentDocument] = []
     for remote_id in sorted(set(held.values_list("remote_id", flat=True))):
@@ -52,24 +52,26 @@ def apply_deliveries(*, connection: str, client: MeetergoClient, now: datetime) 
         except CALLS_SUSPENDED as error:
             # This says nothing about these deliveries: they wait without being counted.
             unread = held.exclude(remote_id__in=[document.id for document in documents])
-            postpone_deliveries(unread, DELIVERY, error, watch.now(), is_held_back=True)
+            postpone_deliveries(unread, DELIVERY, error, stopwatch.now(), is_held_back=True)
             break
         except NotFound as error:
-            postpone_deliveries(named, DELIVERY_NOT_FOUND, error, watch.now())
+            postpone_deliveries(named, DELIVERY_NOT_FOUND, error, stopwatch.now())
         except (RemoteError, InvalidRequest) as error:
-            postpone_deliveries(named, DELIVERY, error, watch.now())
+            postpone_deliveries(named, DELIVERY, error, stopwatch.now())
         except Exception as error:
             logger.exception("Appointment %s could not be read; its deliveries are tried again.", remote_id)
-            postpone_deliveries(named, DELIVERY, error, watch.now())
+            postpone_deliveries(named, DELIVERY, error, stopwatch.now())
         renewal.renew_if_due()
     applied: list[int] = []
     failed = handle_batch(
         documents,
-        lambda batch: applied.append(apply_documents(mirror, batch, held, watch.now(), read_by=connection)),
+        lambda batch: applied.append(
+            apply_documents(mirror, batch, held, stopwatch.now(), read_by=connection)
+        ),
         what="appointments of webhook deliveries",
     )
     for document, failure in failed:
-        postpone_deliveries(held.filter(remote_id=document.id), DELIVERY, failure, watch.now())
+        postpone_deliveries(held.filter(remote_id=document.id), DELIVERY, failure, stopwatch.now())
     return sum(applied)
 
 

@@ -90,7 +90,7 @@ def absence_deletes(patch: pytest.MonkeyPatch) -> None:
 
     def record_unseen(sync: AppointmentSync, unseen: Iterable[Appointment]) -> None:
         for appointment in unseen:
-            record_missing(appointment=appointment, now=sync.watch.now())
+            record_missing(appointment=appointment, now=sync.stopwatch.now())
 
     patch.setattr(AppointmentSync, "verify_unseen", record_unseen)
 
