@@ -59,9 +59,9 @@ def test_answers_show_the_question_that_a_form_adds_when_it_is_built(superuser, 
 @pytest.mark.parametrize(
     ("language", "time", "day", "week"),
     [
-        ("en-us", "2:30 PM", "Wednesday, June 3, 2026", "Sun, May 31 – Saturday, June 6, 2026"),
-        ("en-gb", "14:30", "Wednesday 3 June 2026", "Mon 1 Jun – Sunday 7 June 2026"),
-        ("fr", "14:30", "mercredi 3 juin 2026", "lun. 1 juin – dimanche 7 juin 2026"),
+        ("en-us", "2:30 PM", "Wednesday, June 3, 2026", "Sunday, May 31 – Saturday, June 6, 2026"),
+        ("en-gb", "14:30", "Wednesday 3 June 2026", "Monday 1 June – Sunday 7 June 2026"),
+        ("fr", "14:30", "mercredi 3 juin 2026", "lundi 1 juin – dimanche 7 juin 2026"),
     ],
 )
 def test_the_calendar_writes_dates_as_the_pages_do(superuser, language, time, day, week):
