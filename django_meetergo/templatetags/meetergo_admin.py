@@ -10,6 +10,7 @@ from django.utils import timezone
 from django_meetergo.formatting import (
     format_abbreviated_day,
     format_abbreviated_moment,
+    format_day,
     format_full_day,
     format_hour,
     format_month,
@@ -40,4 +41,4 @@ def moment(moment: datetime) -> str:
 @register.filter
 def days_until(first: date, last: date) -> str:
     """Return a span of days."""
-    return f"{format_abbreviated_day(first)} – {format_full_day(last)}"
+    return f"{format_day(first)} – {format_full_day(last)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from django import forms
@@ -59,16 +59,15 @@ def test_answers_show_the_question_that_a_form_adds_when_it_is_built(superuser, 
 @pytest.mark.parametrize(
     ("language", "time", "day", "week"),
     [
-        ("en-us", "2:30 PM", "Wednesday, June 3, 2026", "Sun, May 31 – Saturday, June 6, 2026"),
-        ("en-gb", "14:30", "Wednesday 3 June 2026", "Mon 1 Jun – Sunday 7 June 2026"),
-        ("de", "14:30", "Mittwoch, 3. Juni 2026", "Mo, 1. Juni – Sonntag, 7. Juni 2026"),
+        ("en-us", "2:30 PM", "Wednesday, June 3, 2026", "Sunday, May 31 – Saturday, June 6, 2026"),
+        ("en-gb", "14:30", "Wednesday 3 June 2026", "Monday 1 June – Sunday 7 June 2026"),
+        ("fr", "14:30", "mercredi 3 juin 2026", "lundi 1 juin – dimanche 7 juin 2026"),
     ],
 )
 def test_the_calendar_writes_dates_as_the_pages_do(superuser, language, time, day, week):
-    start = midnight(timezone.datetime(2026, 6, 3).date()) + timedelta(hours=14, minutes=30)
+    start = midnight(date(2026, 6, 3)) + timedelta(hours=14, minutes=30)
     AppointmentFactory(start=start, end=start + timedelta(minutes=30))
-    headers = {"HTTP_ACCEPT_LANGUAGE": language}
-    superuser.client.defaults |= headers
+    superuser.client.defaults["HTTP_ACCEPT_LANGUAGE"] = language
 
     one_day = get_text(superuser.get("appointment_calendar", view="day", date="2026-06-03"))
     whole_week = get_text(superuser.get("appointment_calendar", view="week", date="2026-06-03"))

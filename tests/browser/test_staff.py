@@ -22,7 +22,8 @@ ALLOWED = [
     "view_appointment", "change_appointment", "cancel_appointment", "reschedule_appointment",
     "handoff_appointment",
     "sync_appointment", "link_appointment", "view_booking", "add_booking", "view_webhookdelivery",
-    "replay_webhookdelivery", "view_connection", "health_connection",
+    "replay_webhookdelivery", "view_connection", "health_connection", "export_appointment",
+    "view_calendarfeed", "add_calendarfeed",
 ]  # fmt: skip
 PEOPLE = ["Ida Sommer", "Jonas Berg", "Mia Kowalski", "Noah Lindqvist", "Olga Petrova", "Paul Ferreira"]
 SCREENS = [
