@@ -10,6 +10,8 @@ from django_meetergo.contrib.rest_framework.problems import CONTENT_TYPE, SLOT_T
 
 API = "https://clinic.example/api/meetergo"
 PAGES = "https://clinic.example/book"
+BOOKING = "0f8fad5bd9cb469fa16570867728950e~c2lnbmVkLWJ5LXRoZS1zaXRl"
+ATTENDEE = "7c9e6679742540de944be07fc1f90ae7~c2lnbmVkLWJ5LXRoZS1zaXRl"
 START, END = "2026-12-01T09:30:00+01:00", "2026-12-01T10:00:00+01:00"
 
 
@@ -23,9 +25,9 @@ def build_answer(name: str, status: int, value: Any) -> OpenApiExample:
 
 
 WAITING = {
-    "token": "b.Zm9v:c2ln",
-    "url": f"{API}/bookings/b.Zm9v:c2ln",
-    "page": f"{PAGES}/b/b.Zm9v:c2ln/",
+    "token": BOOKING,
+    "url": f"{API}/bookings/{BOOKING}",
+    "page": f"{PAGES}/booking/{BOOKING}/",
     "reference": "MG-BACB21F9F5B1685B3722",
     "state": "pending",
     "reason": "attendee",
@@ -57,9 +59,9 @@ CONFIRMED = {
         "hosts": [{"name": "Anna Weber", "initials": "AW"}],
     },
     "manage": {
-        "token": "m.YmFy:c2ln",
-        "url": f"{API}/manage/m.YmFy:c2ln",
-        "page": f"{PAGES}/manage/m.YmFy:c2ln/",
+        "token": ATTENDEE,
+        "url": f"{API}/manage/{ATTENDEE}",
+        "page": f"{PAGES}/manage/{ATTENDEE}/",
     },
 }
 TAKEN = {
