@@ -5,8 +5,10 @@ import re
 import pytest
 import yaml
 from drf_spectacular.generators import SchemaGenerator
+from jsonschema import Draft202012Validator
 from rest_framework.serializers import CharField
 
+from django_meetergo.contrib.rest_framework import examples
 from django_meetergo.contrib.rest_framework.problems import PROBLEM_TYPES
 from django_meetergo.contrib.rest_framework.schema import FILE, URLCONF, build_schema
 from django_meetergo.contrib.rest_framework.serializers import bookings
@@ -101,6 +103,36 @@ def test_every_operation_has_a_summary_and_describes_retry_after_and_rates():
         for status in ("429", "503"):
             assert "Retry-After" in operation["responses"][status]["headers"]
         assert "RateLimit-Remaining" in operation["responses"]["429"]["headers"]
+
+
+def list_examples(schema):
+    """Return each content of a request or an answer that has examples."""
+    for operation in list_operations(schema):
+        for part in (operation.get("requestBody", {}), *operation["responses"].values()):
+            yield from (one for one in part.get("content", {}).values() if "examples" in one)
+
+
+def test_examples_match_their_schema_with_every_member():
+    schema = yaml.safe_load(FILE.read_text())
+    checked = 0
+    for content in list_examples(schema):
+        document = {**content["schema"], "components": schema["components"]}
+        validator = Draft202012Validator(document, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        for example in content["examples"].values():
+            assert [error.message for error in validator.iter_errors(example["value"])] == []
+            checked += 1
+    assert checked == 7
+
+
+def test_examples_have_no_unknown_member():
+    schema = yaml.safe_load(FILE.read_text())
+    members = {
+        name: set(component.get("properties", {}))
+        for name, component in schema["components"]["schemas"].items()
+    }
+    assert set(examples.CONFIRMED) == members["Booking"]
+    assert set(examples.CONFIRMED["appointment"]) == members["Booked"]
+    assert set(examples.FREE_TIMES) == members["Availability"]
 
 
 def test_optional_members_of_requests_have_no_default():

@@ -16,6 +16,7 @@ from django_meetergo.testing.factories import HostFactory
 from django_meetergo.visitors import normalize_address
 from tests.api.conftest import DETAILS, FrontEnd, get_problem_type
 
+KEY = {"Idempotency-Key": "0123456789abcdef-0123456789abcdef"}
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -231,6 +232,15 @@ def test_problem_types_are_unique():
     names = [one.name for one in problems.PROBLEM_TYPES]
     assert len(names) == len(set(names))
     assert all(one.uri.startswith("urn:problem-type:django-meetergo:") for one in problems.PROBLEM_TYPES)
+
+
+def test_a_trailing_slash_is_accepted_and_not_shown(front_end):
+    start = front_end.list_starts()[0]
+    answers = [front_end.post(path, {"meeting_type": "intro-call", "start": start, **DETAILS}, **KEY)
+        for path in ("/bookings/", "/bookings")]  # fmt: skip
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert not answers[0]["Location"].endswith("/")
+    assert front_end.get(answers[0]["Location"] + "/").json() == front_end.get(answers[0]["Location"]).json()
 
 
 def test_no_view_runs_in_a_transaction():

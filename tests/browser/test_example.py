@@ -1,8 +1,10 @@
-"""The front end example of the documentation, served from another origin."""
+"""The front ends of the documentation, with and without React, served from another origin."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import textwrap
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,18 +22,49 @@ from tests.browser.policy import CorsMiddleware
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "howto" / "headless.rst"
 MAX_LINES = 40
+PACKAGES = Path(__file__).parent / "frameworks" / "node_modules"
+START_REACT = """
+import { createRoot } from "react-dom/client";
+import { Booking } from "./booking.jsx";
+createRoot(document.getElementById("root")).render(<Booking slug="intro-call" />);
+"""
 
 
-def read_example() -> str:
-    """Return the HTML block of the documentation."""
-    text = DOCUMENTATION.read_text()
-    return textwrap.dedent(text.partition(".. code-block:: html\n\n")[2])
+def read_example(first_line: str) -> str:
+    """Return the block of the documentation that follows this line."""
+    block = DOCUMENTATION.read_text().partition(f"{first_line}\n\n")[2]
+    return textwrap.dedent(re.match(r"(   .*\n|\n)+", block)[0])  # type: ignore[index]
 
 
-@pytest.fixture
-def static_page(live_server: Any, settings: Any) -> Iterator[str]:
+def build_react_page(site: str, folder: Path) -> str:
+    """Return a page with the React component, bundled."""
+    (folder / "booking.jsx").write_text(
+        read_example(":caption: booking.jsx").replace("https://clinic.example", site)
+    )
+    (folder / "page.jsx").write_text(START_REACT)
+    bundle = folder / "page.js"
+    done = subprocess.run(
+        [PACKAGES / ".bin" / "esbuild", "page.jsx", "--bundle", "--jsx=automatic", f"--outfile={bundle}"],
+        cwd=folder,
+        env={**os.environ, "NODE_PATH": str(PACKAGES)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stderr}\nRun npm install --ignore-scripts in {PACKAGES.parent}"
+    script = bundle.read_text().replace("</script", "<\\/script")
+    return f"<div id=root></div><script>{script}</script>"
+
+
+@pytest.fixture(params=["html", "jsx"])
+def static_page(
+    request: pytest.FixtureRequest, live_server: Any, settings: Any, tmp_path: Path
+) -> Iterator[str]:
     """The URL of a static server with the example."""
-    page = read_example().replace("https://clinic.example", live_server.url)
+    if request.param == "jsx":
+        page = build_react_page(live_server.url, tmp_path)
+    else:
+        page = read_example(".. code-block:: html").replace("https://clinic.example", live_server.url)
     body = f"<!doctype html><meta charset=utf-8><title>Book</title>{page}".encode()
 
     class StaticHandler(BaseHTTPRequestHandler):
@@ -62,7 +95,8 @@ def page(browser: Any, service: Any, static_page: str) -> Iterator[Any]:
     context.set_default_timeout(8000)
     page = context.new_page()
     page.goto(f"{static_page}/")
-    expect(page.locator("option")).not_to_have_count(0)
+    # The first request of a process imports the API.
+    expect(page.locator("option")).not_to_have_count(0, timeout=20_000)
     for name, value in (("first_name", "Jane"), ("last_name", "Doe"), ("email", "jane@example.com")):
         page.locator(f"[name={name}]").fill(value)
     yield page
@@ -70,7 +104,7 @@ def page(browser: Any, service: Any, static_page: str) -> Iterator[Any]:
 
 
 def test_the_example_is_short() -> None:
-    assert len(read_example().strip().splitlines()) <= MAX_LINES
+    assert len(read_example(".. code-block:: html").strip().splitlines()) <= MAX_LINES
 
 
 def test_the_example_books_from_another_origin(page: Any, service: Any) -> None:
@@ -100,6 +134,24 @@ def test_a_lost_answer_is_waited_for(page: Any, service: Any) -> None:
     service.run_due(after=10)
     expect(page.get_by_role("status")).to_have_text("Your appointment is booked.", timeout=15000)
     assert Booking.objects.count() == 1
+
+
+@pytest.mark.parametrize("static_page", ["jsx"], indirect=True)
+def test_a_request_without_an_answer_is_sent_again(page: Any, service: Any) -> None:
+    """The visitor need not press the button again."""
+    lost: list[Any] = []
+
+    def lose_first(route: Any) -> None:
+        if route.request.method == "POST" and not lost:
+            lost.append(route.fetch())
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/bookings", lose_first)
+    page.get_by_role("button").click()
+    expect(page.get_by_role("status")).to_have_text("Your appointment is booked.", timeout=15000)
+    assert Booking.objects.count() == len(service.appointments()) == 1
 
 
 def test_an_invalid_email_address_is_named(page: Any) -> None:

@@ -15,7 +15,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 
-from django_meetergo.contrib.rest_framework import problems
+from django_meetergo.contrib.rest_framework import examples, problems
 from django_meetergo.contrib.rest_framework.base import PublicView
 from django_meetergo.contrib.rest_framework.meeting_types import SLUG, ensure_bookable, find_meeting_type
 from django_meetergo.contrib.rest_framework.operations import ETAG, describe_operation
@@ -188,6 +188,7 @@ class Availability(PublicView):
         problems.GONE,
         problems.INVALID,
         parameters=[SLUG, *DAY_RANGE, DURATION, ETAG],
+        examples=examples.LIST_FREE_TIMES,
     )
     def get(self, request: Any, slug: str) -> Response:
         """List free times, from the cache while it is fresh; `as_of` and `stale` say how old they are."""

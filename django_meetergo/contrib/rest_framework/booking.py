@@ -13,7 +13,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.response import Response
 
 from django_meetergo import links
-from django_meetergo.contrib.rest_framework import problems
+from django_meetergo.contrib.rest_framework import examples, problems
 from django_meetergo.contrib.rest_framework.availability import HORIZON, list_alternative_slots, read_zone
 from django_meetergo.contrib.rest_framework.base import PublicView, get_by_token, get_user
 from django_meetergo.contrib.rest_framework.booking_form import (
@@ -118,6 +118,7 @@ class BookingList(BookingView):
         ],
         retry_after=[201, 202],
         request=BookingRequestSerializer,
+        examples=examples.BOOK,
     )
     def post(self, request: Any) -> Response:
         """Book a free time.

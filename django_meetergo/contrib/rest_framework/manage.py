@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from rest_framework.response import Response
 
 from django_meetergo import links
-from django_meetergo.contrib.rest_framework import problems
+from django_meetergo.contrib.rest_framework import examples, problems
 from django_meetergo.contrib.rest_framework.availability import (
     DAY_RANGE,
     HORIZON,
@@ -203,6 +203,7 @@ class ManageCancel(ManageView):
         parameters=[TOKEN],
         retry_after=[200, 202],
         request=CancelSerializer,
+        examples=examples.CANCEL,
     )
     def post(self, request: Any, token: str) -> Response:
         """Cancel the appointment. 202: in progress, read it again. Sent again, it shows the present state."""
@@ -233,6 +234,7 @@ class ManageReschedule(ManageView):
         parameters=[TOKEN],
         retry_after=[200, 202],
         request=RescheduleSerializer,
+        examples=examples.RESCHEDULE,
     )
     def post(self, request: Any, token: str) -> Response:
         """Reschedule the appointment; the duration stays. If the new time is taken, the present one stays.

@@ -61,22 +61,17 @@ def is_cancelled(booking: Booking) -> bool:
     return attendee.status == Attendee.Status.REMOVED or attendee.appointment.is_cancelled
 
 
-#: One answer, or one item of a list of answers.
+#: One answer, or one item of a list of answers; either may be null.
 SCALAR_SCHEMAS: list[dict[str, Any]] = [
     {"type": "string", "maxLength": MAX_ANSWER_LENGTH},
     {"type": "boolean"},
     {"type": "number"},
-    {"type": "null"},
 ]
+ITEM_SCHEMA = {"oneOf": [*SCALAR_SCHEMAS, {"type": "null"}]}
 
 
 @extend_schema_field(
-    {
-        "oneOf": [
-            *SCALAR_SCHEMAS,
-            {"type": "array", "items": {"oneOf": SCALAR_SCHEMAS}, "maxItems": MAX_ANSWERS},
-        ]
-    }
+    {"oneOf": [*SCALAR_SCHEMAS, {"type": "array", "items": ITEM_SCHEMA, "maxItems": MAX_ANSWERS}]}
 )
 class AnswerField(serializers.Field):  # type: ignore[misc]
     """A text, number or boolean, or a list of them, as the `inputs` of the meeting type describe it."""
