@@ -165,11 +165,14 @@ class Torture:
 
 
 def list_held_rows() -> set[tuple[str, int, object]]:
-    """Return every row that somebody holds, and every booking that nobody has sent yet."""
+    """Return every row that somebody holds, until when, and every booking that nobody has sent yet.
+
+    Whoever lives and needs longer renews the lease, which makes another entry.
+    """
     held: set[tuple[str, int, object]] = set()
     for model in (Booking, AppointmentChange, Event, WebhookDelivery, SyncRun):
-        rows = model._base_manager.filter(lease_token__isnull=False).values_list("pk", "lease_token")
-        held |= {(model.__name__, key, token) for key, token in rows}
+        rows = model._base_manager.filter(lease_token__isnull=False).values_list("pk", "lease_until")
+        held |= {(model.__name__, key, until) for key, until in rows}
     unsent = Booking.objects.filter(state=Booking.State.RECEIVED).values_list("pk", "next_at")
     return held | {("unsent booking", key, next_at) for key, next_at in unsent}
 
