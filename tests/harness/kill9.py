@@ -199,6 +199,9 @@ SABOTAGES: dict[str, dict[str, str]] = {
     "sent-again-after-a-crash": {
         "django_meetergo.services.booking.reconciliation.mark_interrupted": (
             "tests.harness.kill9_sabotage.send_again"
-        )
+        ),
+        "django_meetergo.services.booking.outcomes.cancel_surplus": (
+            "tests.harness.kill9_sabotage.keep_surplus"
+        ),
     },
 }
