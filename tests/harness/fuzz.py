@@ -36,6 +36,7 @@ from django_meetergo.models import (
     CalendarFeed,
     Event,
     MeetingType,
+    SyncRun,
     WebhookDelivery,
 )
 from django_meetergo.remote.rate_limit import RateLimiter
@@ -162,7 +163,8 @@ class Fuzzer:
 
     def prepare(self) -> None:
         """Start again: the seeded clinic, mirrored, and an appointment of Jane's."""
-        for model in (Event, AppointmentChange, Booking, Attendee, Appointment, WebhookDelivery):
+        # Runs of a sync as well: the clock of the sandbox goes back.
+        for model in (Event, AppointmentChange, Booking, Attendee, Appointment, WebhookDelivery, SyncRun):
             model._base_manager.all().delete()
         self.kit.sandbox.reset()
         self.kit.recover()
@@ -275,8 +277,10 @@ class Fuzzer:
         """Let the service answer correctly again; every booking must end, and be true."""
         self.kit.recover()
         self.kit.sync_directory()
-        # A sync: closed bookings are watched, also those that a refusal of the service made up.
-        self.kit.run_due(after=600, periodic=True)
+        # Closed bookings are watched by every sync, also those that an invented refusal has closed. A sync
+        # that was disturbed goes on after some minutes.
+        for _ in range(2):
+            self.kit.run_due(after=3600, periodic=True)
         try:
             self.kit.settle()
         except AssertionError as error:
@@ -316,11 +320,16 @@ class SpoiledService:
         return [body]
 
 
+def is_documented(path: str, status: int) -> bool:
+    """Whether this is the REST API's answer for a service that fails: 503 with ``Retry-After``."""
+    return path.startswith("/api/") and status == 503
+
+
 def read_times(fuzzer: Fuzzer, number: int) -> None:
     fuzzer.kit.clear_availability()
     for path in (f"/book/{SLUG}/", f"/api/meetergo/meeting-types/{SLUG}/availability/"):
         status = fuzzer.request(Request(method="GET", path=path), number, "answer")
-        if status >= 500:
+        if status >= 500 and not is_documented(path, status):
             fuzzer.violations.append(f"input {number} (answer to times): {status} at {path}")
 
 
@@ -348,7 +357,7 @@ def read_booking(fuzzer: Fuzzer, number: int) -> None:
     body = json.dumps(document).encode()
     request = Request(method="POST", path="/api/meetergo/bookings/", body=body, content_type=JSON)
     status = fuzzer.request(request, number, "answer")
-    if status >= 500:
+    if status >= 500 and not is_documented(request.path, status):
         fuzzer.violations.append(f"input {number} (answer to booking): {status}")
     fuzzer.kit.run_due(after=5)
 

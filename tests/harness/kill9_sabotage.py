@@ -17,3 +17,7 @@ def send_again(booking: Any, now: datetime) -> bool:
 
     interrupted = Booking.objects.filter(pk=booking.pk, state="sending", lease_until__lt=now)
     return bool(interrupted.update(state="received", lease_token=None, lease_until=None, next_at=now))
+
+
+def keep_surplus(booking: Any, document: Any, now: datetime) -> None:
+    """Replace ``cancel_surplus``: what was booked twice stays, instead of being cancelled later."""

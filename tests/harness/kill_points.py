@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import pkgutil
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
+#: The file in the folder to which workers write how long their rounds took.
+ROUNDS = "rounds"
 WEB, WORKER, BOTH = "web", "worker", "both"
 
 
@@ -87,6 +90,9 @@ POINTS = (
 def install_kill_points(process: str) -> None:
     """Replace each callable in this process by one that may die."""
     if folder := os.environ.get("HARNESS_KILLS"):
+        if process == WORKER:
+            scheduler = pkgutil.resolve_name("django_meetergo.services.scheduler")
+            scheduler.run_due = time_rounds(scheduler.run_due, Path(folder) / ROUNDS)
         for point in POINTS:
             if point.process in {process, BOTH}:
                 owner, _, name = point.path.rpartition(".")
@@ -94,6 +100,20 @@ def install_kill_points(process: str) -> None:
                 setattr(
                     holder, name, make_deadly(getattr(holder, name), Path(folder) / point.name, point.moment)
                 )
+
+
+def time_rounds(run_due: Callable[..., Any], log: Path) -> Callable[..., Any]:
+    """Note how long each round of the workers takes, in seconds."""
+
+    @wraps(run_due)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        started = time.monotonic()
+        result = run_due(*args, **kwargs)
+        with log.open("a") as lines:
+            lines.write(f"{time.monotonic() - started:.1f}\n")
+        return result
+
+    return wrapper
 
 
 def make_deadly(function: Callable[..., Any], armed: Path, moment: str) -> Callable[..., Any]:

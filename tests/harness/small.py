@@ -19,7 +19,7 @@ RUNS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("canary", {}),
     ("fuzz", {"inputs": 600}),
     ("kill9", {"times": 1, "points": 3, "broker": "rabbitmq"}),
-    ("soak", {"minutes": 0.5, "broker": "rabbitmq"}),
+    ("soak", {"minutes": 0.7, "broker": "rabbitmq"}),
     ("chaos", {"bookings": 8, "restarts": 5}),
 )
 
