@@ -47,16 +47,6 @@ def build_answer(value: Any) -> Any:
     return str(value)
 
 
-def is_storable(answer: Any) -> bool:
-    """Return whether every database stores the value as JSON: no NaN, no NUL, no half of a character pair."""
-    try:
-        text = json.dumps(answer, allow_nan=False, ensure_ascii=False)
-        text.encode()
-    except ValueError:
-        return False
-    return "\\u0000" not in text.replace("\\\\", "")
-
-
 # From JSON
 
 #: ``DateTimeField`` is no subclass of ``DateField``.

@@ -15,9 +15,10 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.conf import get_settings
 from django_meetergo.models import MeetingType
-from django_meetergo.presentation.answers import build_answers, is_storable, restore_initial
+from django_meetergo.presentation.answers import build_answers, restore_initial
 from django_meetergo.presentation.data_fields import build_fields, list_data_fields
 from django_meetergo.services.booking.validation import MAX_ANSWER_LENGTH
+from django_meetergo.texts import is_storable
 
 #: The form prefix that keeps the names of the questions apart from those of the booking form.
 PREFIX = "q"

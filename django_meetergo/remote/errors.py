@@ -184,6 +184,6 @@ def read_date(value: str) -> datetime | None:
     """Parse an HTTP date to an aware datetime in UTC, or None."""
     try:
         moment = parsedate_to_datetime(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.utils import timezone
 
@@ -31,6 +32,7 @@ from django_meetergo.services.booking import book, one_time_links
 from django_meetergo.services.booking.book import AttendeeData
 from django_meetergo.services.changes import requests
 from django_meetergo.services.clients import build_client, ensure_client_of, find_client_of
+from django_meetergo.services.instants import validate_instant
 from django_meetergo.services.sync import appointments
 
 __all__ = [
@@ -61,7 +63,7 @@ def list_slots(
     not counted), ``as_of``, ``stale`` and ``failed``. It costs no call while the cached documents are fresh.
 
     Never raises for a service that does not answer: ``failed`` says so. Raises ``InvalidRequest`` for an
-    unknown slug.
+    unknown slug and for a datetime without a time zone.
 
     ::
 
@@ -69,6 +71,8 @@ def list_slots(
         starts = [slot.start for slot in found.times]
     """
     meeting_type = _get_meeting_type(meeting_type)
+    validate_instant("start", start)
+    validate_instant("end", end)
     return slots.list_slots(
         meeting_type=meeting_type,
         start=start,
@@ -89,7 +93,7 @@ def book_appointment(
     location: str = "",
     custom_fields: Mapping[str, object] | None = None,
     skip_notifications: bool = False,
-    user: AbstractBaseUser | None = None,
+    user: AbstractBaseUser | AnonymousUser | None = None,
     subject: models.Model | None = None,
     idempotency_key: str = "",
     send: bool = True,
@@ -132,7 +136,7 @@ def book_appointment(
         location=location,
         custom_fields=custom_fields,
         skip_notifications=skip_notifications,
-        user=user,
+        user=_get_account(user),
         subject=subject,
         idempotency_key=idempotency_key,
         send=send,
@@ -147,7 +151,7 @@ def cancel_appointment(
     attendee: Attendee | None = None,
     reason: str = "",
     cancel_all: bool = False,
-    user: AbstractBaseUser | None = None,
+    user: AbstractBaseUser | AnonymousUser | None = None,
     send: bool = True,
     client: MeetergoClient | None = None,
     now: datetime | None = None,
@@ -171,7 +175,7 @@ def cancel_appointment(
         attendee=attendee,
         reason=reason,
         cancel_all=cancel_all,
-        user=user,
+        user=_get_account(user),
         send=send,
         client=_choose_client_of(client, appointment),
         now=now or timezone.now(),
@@ -182,7 +186,7 @@ def reschedule_appointment(
     *,
     appointment: Appointment,
     start: datetime,
-    user: AbstractBaseUser | None = None,
+    user: AbstractBaseUser | AnonymousUser | None = None,
     send: bool = True,
     client: MeetergoClient | None = None,
     now: datetime | None = None,
@@ -202,7 +206,7 @@ def reschedule_appointment(
     return requests.reschedule_appointment(
         appointment=appointment,
         start=start,
-        user=user,
+        user=_get_account(user),
         send=send,
         client=_choose_client_of(client, appointment),
         now=now or timezone.now(),
@@ -213,7 +217,7 @@ def handoff_appointment(
     *,
     appointment: Appointment,
     host: Host,
-    user: AbstractBaseUser | None = None,
+    user: AbstractBaseUser | AnonymousUser | None = None,
     send: bool = True,
     client: MeetergoClient | None = None,
     now: datetime | None = None,
@@ -234,7 +238,7 @@ def handoff_appointment(
     return requests.handoff_appointment(
         appointment=appointment,
         host=host,
-        user=user,
+        user=_get_account(user),
         send=send,
         client=_choose_client_of(client, appointment),
         now=now or timezone.now(),
@@ -301,6 +305,11 @@ def _choose_client_of(given: MeetergoClient | None, appointment: Appointment) ->
     if given is None or not appointment.is_connected:
         return find_client_of(appointment, "write")
     return _choose_client(given, appointment.reader, "write")
+
+
+def _get_account(user: AbstractBaseUser | AnonymousUser | None) -> AbstractBaseUser | None:
+    """Return the user, or None for an anonymous one: sites pass ``request.user``."""
+    return user if isinstance(user, AbstractBaseUser) else None
 
 
 def _get_meeting_type(given: MeetingType | str) -> MeetingType:

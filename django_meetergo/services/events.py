@@ -17,6 +17,7 @@ from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
 from django_meetergo.models import Appointment, Attendee, Booking, Event, Host
 from django_meetergo.services.retry import EVENT, LeaseRenewal
+from django_meetergo.texts import describe_exception
 from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
@@ -194,8 +195,7 @@ def call_receiver(event: Event, receiver: Receiver, tries: int) -> dict[str, Any
     except BaseException as error:
         # SystemExit as well: a receiver that runs a management command must not end the worker.
         logger.exception("Receiver %s failed for event %s (%s).", receiver.name, event.pk, event.kind)
-        text = f"{type(error).__name__}: {error}"[:MAX_ERROR]
-        return {"state": FAILING, "tries": tries, "error": text}
+        return {"state": FAILING, "tries": tries, "error": describe_exception(error, MAX_ERROR)}
     return {"state": DONE, "tries": tries, "error": ""}
 
 

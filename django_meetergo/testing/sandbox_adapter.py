@@ -12,11 +12,12 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.exceptions import NewConnectionError, ProtocolError
 
+from django_meetergo.exceptions import Unreachable
 from django_meetergo.sandbox.faults import ConnectionClosed, ConnectionStalled
 
 
-class RefusedHost(AssertionError):
-    """A test was about to call a real host."""
+class RefusedHost(Unreachable):
+    """A test was about to call a real host. Nothing was sent."""
 
 
 class ProcessKilled(BaseException):

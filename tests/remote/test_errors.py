@@ -87,6 +87,7 @@ def test_messages_of_the_service_are_made_fit_for_logs():
         ("0", 0.0),
         ("Fri, 23 Oct 2026 07:00:30 GMT", 30.0),
         ("Fri, 23 Oct 2026 06:00:00 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 -1200", None),
         ("soon", None),
         ("-3", None),
         ("nan", None),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from django_meetergo.exceptions import (
     BookingAlreadyOpen,
@@ -14,7 +14,7 @@ from django_meetergo.exceptions import (
     MeetingTypeUnavailable,
     StartNotOffered,
 )
-from django_meetergo.models import Appointment, Booking, BookingAttempt, Event
+from django_meetergo.models import Appointment, Booking, BookingAttempt, Event, MeetingType
 from django_meetergo.services.booking.book import AttendeeData
 from django_meetergo.visitors import Visitor
 
@@ -275,6 +275,21 @@ def test_answers_and_length_reach_the_service(meetergo_sandbox, book):
             "other_emails",
         ),
         ({"custom_fields": {"topic": "x" * 2001}}, "custom_fields"),
+        # Some databases refuse what others store.
+        ({"custom_fields": {"weight": float("nan")}}, "custom_fields"),
+        ({"custom_fields": {"topic": ["knee\x00"]}}, "custom_fields"),
+        ({"custom_fields": {"topic\ud800": "knee"}}, "custom_fields"),
+        ({"custom_fields": {"topic": {(1, 2): "knee"}}}, "custom_fields"),
+        ({"custom_fields": {"topic": {1: "knee", "left": "knee"}}}, "custom_fields"),
+        ({"attendee": AttendeeData(first_name="J\x00ane", email="j@example.com")}, "first_name"),
+        ({"attendee": AttendeeData(first_name="Jane", phone="030\ud800")}, "phone"),
+        ({"attendee": AttendeeData(first_name="Jane", language="x" * 17)}, "language"),
+        ({"idempotency_key": "k" * 65}, "idempotency_key"),
+        ({"idempotency_key": "k\x00"}, "idempotency_key"),
+        ({"location": "Mars"}, "location"),
+        # Years that do not exist in every time zone.
+        ({"start": datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-12)))}, "start"),
+        ({"start": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))}, "start"),
     ],
 )
 def test_what_cannot_be_right_is_refused_by_name_before_anything_is_stored(
@@ -288,6 +303,33 @@ def test_what_cannot_be_right_is_refused_by_name_before_anything_is_stored(
 
     assert refusal.value.field == field
     assert Booking.objects.count() == meetergo_sandbox.count_requests() == 0
+
+
+def test_a_call_by_phone_needs_a_number(meetergo_sandbox, book):
+    """As on the page, where the form requires one."""
+    meeting_type = meetergo_sandbox.meeting_type()
+    MeetingType.objects.filter(pk=meeting_type.pk).update(channel="phone")
+
+    with pytest.raises(InvalidRequest) as refusal:
+        book()
+
+    assert refusal.value.field == "phone"
+
+
+def test_a_row_that_the_database_refuses_ends_in_one_error(meetergo_sandbox, book, monkeypatch):
+    """An integrity error that is no conflict with another booking is not tried again and again."""
+    saves = []
+
+    def refuse(booking, **options):
+        saves.append(booking)
+        raise IntegrityError("a constraint of the site's own")
+
+    monkeypatch.setattr(Booking, "save", refuse)
+    with pytest.raises(IntegrityError):
+        book()
+
+    assert len(saves) == 2
+    assert meetergo_sandbox.count_requests() == 0
 
 
 def test_an_unlisted_start_is_refused(meetergo_sandbox, book):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from uuid import uuid4
 
@@ -206,7 +207,9 @@ def test_a_status_check_of_a_queued_cancel_reconciles_the_change_before_it(
     assert cancelling.state == "done"
 
 
-@pytest.mark.parametrize("failure", ["raises", "returns_none"])
+@pytest.mark.parametrize(
+    "failure", ["raises", "exits", "returns_none", "names_a_wrong_time", "gives_no_text"]
+)
 def test_a_broken_policy_forbids_and_says_whom_to_ask(booked, cancel, settings, failure, caplog):
     """No error page: the change is refused, the reason is logged."""
     settings.MEETERGO = {
@@ -224,6 +227,18 @@ def test_a_broken_policy_forbids_and_says_whom_to_ask(booked, cancel, settings, 
 
 def policy_that_raises(action, attendee, now):
     raise KeyError(action)
+
+
+def policy_that_exits(action, attendee, now):
+    sys.exit(1)
+
+
+def policy_that_names_a_wrong_time(action, attendee, now):
+    return Decision(allowed=True, until="tomorrow")
+
+
+def policy_that_gives_no_text(action, attendee, now):
+    return Decision(allowed=False, reason=["late"])
 
 
 def policy_that_returns_none(action, attendee, now):

@@ -45,7 +45,18 @@ def run_for_days(kit, days):
         kit.run_due(after=4 * 3600)
 
 
-@pytest.mark.parametrize("error", [ValueError("broken"), SystemExit(1)], ids=["error", "exit"])
+class SpeechlessError(Exception):
+    """An error whose text cannot be built."""
+
+    def __str__(self):
+        raise AttributeError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("broken"), SystemExit(1), ValueError("a\x00b"), SpeechlessError()],
+    ids=["error", "exit", "NUL", "no text"],
+)
 def test_only_the_receiver_that_failed_is_called_again(meetergo_sandbox, book, error):
     """The others have their event already; whatever is raised, the worker goes on."""
     broken, healthy = Receiver(error), Receiver()

@@ -100,6 +100,21 @@ def test_an_appointment_of_an_unknown_type_is_linked_when_the_type_is_known(meet
     assert set(Appointment.objects.values_list("meeting_type__slug", flat=True)) == {"intro-call"}
 
 
+@pytest.mark.parametrize("odd", [{"id": 1}, [1], 7.5, None], ids=repr)
+def test_an_odd_reference_to_a_type_stops_no_directory(meetergo_sandbox, documents, odd):
+    """The stored document is meetergo's, and may hold anything where an id belongs."""
+    kit = meetergo_sandbox
+    MeetingType.objects.all().delete()
+    [named, other] = documents[:2]
+    raw = {**other.raw, "meetingTypeId": odd, "meetingType": odd}
+    record(kit, [named, replace(other, raw=raw, meeting_type_id="")])
+
+    kit.sync_directory()
+
+    linked = Appointment.objects.exclude(meeting_type=None)
+    assert [row.remote_id for row in linked] == [named.id]
+
+
 def test_a_host_that_is_named_by_its_id_only_is_linked_and_named_later(meetergo_sandbox, documents):
     """The relation is complete at once; the directory brings the name."""
     kit = meetergo_sandbox

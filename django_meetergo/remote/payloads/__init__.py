@@ -46,7 +46,7 @@ from django_meetergo.remote.payloads.directory import (
     parse_one_time_link,
     parse_queue,
 )
-from django_meetergo.remote.payloads.reading import ItemList, SkippedItem, build_instant
+from django_meetergo.remote.payloads.reading import ItemList, SkippedItem, build_instant, read_id
 from django_meetergo.remote.payloads.webhooks import (
     Delivery,
     UnknownDelivery,
@@ -105,4 +105,5 @@ __all__ = [
     "parse_reschedule_reply",
     "parse_webhook",
     "parse_webhooks",
+    "read_id",
 ]

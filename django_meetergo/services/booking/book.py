@@ -123,7 +123,7 @@ def book_appointment(
         language=attendee.language,
         receive_reminders=attendee.receive_reminders,
         other_emails=validation.list_guests(attendee.other_emails, attendee.email),
-        custom_fields=dict(custom_fields or {}),
+        custom_fields={str(name): answer for name, answer in (custom_fields or {}).items()},
         skip_notifications=skip_notifications,
         user=user,
         defer_consent=defer_consent and get_settings().DEFER_WHEN_DOWN,
@@ -135,6 +135,7 @@ def book_appointment(
     if subject is not None:
         booking.subject = subject
     validation.validate_call(booking, client, is_sent=send)
+    validation.validate_content(booking)
     booking.content_digest = content_digest or digest_content(booking)
     if first := find_by_idempotency_key(booking):
         return first
@@ -289,7 +290,9 @@ def store_without_slot(booking: Booking, now: datetime) -> Booking:
                 return close_booking(booking, Reason.SLOT_TAKEN, now=now)
             record_booking_event(booking, Event.Kind.BOOKING_RECEIVED, now=now)
     except IntegrityError:
-        # The same person has stored another booking meanwhile.
+        # The same submission, or another one of the same person, was stored meanwhile. Else it is an error.
+        if not (find_by_idempotency_key(booking) or find_open_booking(booking)):
+            raise
         return resolve_conflict(booking, now)
     return booking
 

@@ -14,10 +14,12 @@ from django.core.validators import validate_email
 
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import InvalidRequest, MeetingTypeUnavailable, TooManyBookings
-from django_meetergo.formatting import has_link
+from django_meetergo.formatting import NEEDS_PHONE, has_link
 from django_meetergo.models import Appointment, Attendee, Booking, fold_email
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.clients import ensure_client_of
+from django_meetergo.services.instants import validate_instant
+from django_meetergo.texts import is_storable
 from django_meetergo.transactions import is_in_transaction
 from django_meetergo.visitors import Limit, Visitor
 
@@ -29,8 +31,16 @@ SITE_LIMIT = Limit(name="bookings-site", times=60, seconds=60)
 MAX_ANSWERS = 50
 MAX_ANSWER_LENGTH = 2000
 MAX_GUESTS = 5
-#: Characters, as wide as the columns.
-LIMITS = {"first_name": 150, "last_name": 150, "email": 254, "phone": 64, "company": 200}
+#: Texts of a booking that the caller gives, and the width of their columns in characters.
+LIMITS = {
+    "first_name": 150,
+    "last_name": 150,
+    "email": 254,
+    "phone": 64,
+    "company": 200,
+    "language": 16,
+    "idempotency_key": 64,
+}
 
 
 def validate_call(booking: Booking, client: MeetergoClient, *, is_sent: bool) -> None:
@@ -45,13 +55,25 @@ def validate_call(booking: Booking, client: MeetergoClient, *, is_sent: bool) ->
     ensure_client_of(client, booking.reader)
 
 
+def validate_content(booking: Booking) -> None:
+    """Check that what the caller wrote can be stored, before any statement carries it."""
+    for name, limit in LIMITS.items():
+        value = getattr(booking, name)
+        if len(value) > limit:
+            raise InvalidRequest(f"{name} is longer than {limit} characters; shorten it.", field=name)
+        if "\n" in value or "\r" in value or not is_storable(value):
+            raise InvalidRequest(
+                f"{name} holds a line break or a character that cannot be stored; remove it.", field=name
+            )
+    validate_answers(booking.custom_fields)
+
+
 def validate_request(booking: Booking, now: datetime) -> None:
     """Check an unsaved booking. Raises InvalidRequest and MeetingTypeUnavailable."""
     meeting_type = booking.meeting_type
     if not meeting_type.is_bookable:
         raise MeetingTypeUnavailable(f"{meeting_type.name} cannot be booked at the moment.")
-    if booking.start.tzinfo is None:
-        raise InvalidRequest("start has no time zone; pass an aware datetime.", field="start")
+    validate_instant("start", booking.start)
     if booking.start <= now:
         raise InvalidRequest(
             f"start {booking.start.isoformat()} has passed; choose a later one.", field="start"
@@ -62,9 +84,9 @@ def validate_request(booking: Booking, now: datetime) -> None:
             f"{booking.duration} minutes are not offered; choose one of {offered}.", field="duration"
         )
     validate_choice("channel", booking.channel, [meeting_type.channel, *meeting_type.allowed_channels])
+    validate_choice("location", booking.location, meeting_type.locations)
     validate_timezone(booking.timezone)
     validate_attendee(booking)
-    validate_answers(booking.custom_fields)
     validate_subject(booking)
     validate_future_appointments(booking, now)
 
@@ -89,17 +111,14 @@ def validate_attendee(booking: Booking) -> None:
     is_phone_enough = booking.meeting_type.allows_phone_only and booking.phone
     if not booking.email and not is_phone_enough:
         raise InvalidRequest("The attendee needs an e-mail address; set email.", field="email")
+    channel = booking.channel or booking.meeting_type.channel
+    if channel in NEEDS_PHONE and not booking.phone and not booking.meeting_type.allows_phone_only:
+        raise InvalidRequest(f"The channel {channel} needs a phone number; set phone.", field="phone")
     if len(booking.other_emails) > MAX_GUESTS:
         raise InvalidRequest(
             f"{len(booking.other_emails)} guests are too many; invite at most {MAX_GUESTS}.",
             field="other_emails",
         )
-    for name, limit in LIMITS.items():
-        value = getattr(booking, name)
-        if len(value) > limit:
-            raise InvalidRequest(f"{name} is longer than {limit} characters; shorten it.", field=name)
-        if "\n" in value or "\r" in value:
-            raise InvalidRequest(f"{name} holds a line break; remove it.", field=name)
     validate_contact(booking)
 
 
@@ -188,18 +207,24 @@ def validate_subject(booking: Booking) -> None:
 
 
 def validate_answers(answers: Mapping[str, Any]) -> None:
+    """Check that every answer can be stored as JSON and compared with that of a repeated request."""
     if len(answers) > MAX_ANSWERS:
         raise InvalidRequest(
             f"More than {MAX_ANSWERS} answers; send at most that many.", field="custom_fields"
         )
     for key, answer in answers.items():
         try:
-            json.dumps(answer, cls=DjangoJSONEncoder)
+            text = json.dumps({key: answer}, cls=DjangoJSONEncoder, sort_keys=True, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise InvalidRequest(
                 f"The answer to {key!r} is a {type(answer).__name__}, which cannot be stored: send a text.",
                 field="custom_fields",
             ) from error
+        if not is_storable(json.loads(text)):
+            raise InvalidRequest(
+                f"The answer to {key!r} holds a character that cannot be stored; remove it.",
+                field="custom_fields",
+            )
         if len(str(answer)) > MAX_ANSWER_LENGTH:
             raise InvalidRequest(
                 f"The answer to {key!r} is longer than {MAX_ANSWER_LENGTH} characters; shorten it.",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
@@ -30,6 +31,15 @@ class Decision:
     until: datetime | None = None
     reason: str = ""
     message: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse values of another type here, in the policy that made them, and not on a page."""
+        is_moment = isinstance(self.until, datetime) and self.until.tzinfo is not None
+        if self.until is not None and not is_moment:
+            raise TypeError("until must be an aware datetime or None")
+        # A text may be translated: gettext_lazy().
+        if not (isinstance(self.reason, str | Promise) and isinstance(self.message, str | Promise)):
+            raise TypeError("reason and message must be texts")
 
 
 def default_policy(action: str, attendee: Attendee, now: datetime) -> Decision:
@@ -61,7 +71,7 @@ def call_policy(action: str, attendee: Attendee, now: datetime) -> Decision:
         decision = policy(action, attendee, now)
         if not isinstance(decision, Decision):
             raise TypeError(f"it returned {decision!r} instead of a Decision")
-    except Exception:
+    except (Exception, SystemExit):  # a SystemExit would end the server's worker
         logger.exception("POLICY %s failed for %s; the change is not allowed.", path, action)
         contact = get_settings().CONTACT or _("Please ask your host.")
         message = _("This cannot be changed here at the moment. %(contact)s") % {"contact": contact}

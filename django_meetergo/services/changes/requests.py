@@ -20,6 +20,8 @@ from django_meetergo.services.changes.queue import (
     refuse_second_change,
 )
 from django_meetergo.services.changes.sending import send_change
+from django_meetergo.services.instants import validate_instant
+from django_meetergo.texts import is_storable
 from django_meetergo.transactions import DATABASE_ERRORS, is_database_away, write_transaction
 from django_meetergo.wakeup import wake_workers
 
@@ -49,6 +51,8 @@ def cancel_appointment(
     """
     if len(reason) > MAX_REASON:
         raise InvalidRequest(f"reason is longer than {MAX_REASON} characters; shorten it.", field="reason")
+    if not is_storable(reason):
+        raise InvalidRequest("reason holds a character that cannot be stored; remove it.", field="reason")
     if is_group(appointment) and attendee is None and not cancel_all:
         raise InvalidRequest(
             "A group appointment needs to know who leaves: pass attendee, or cancel_all=True.",
@@ -91,8 +95,7 @@ def reschedule_appointment(
     its time. A repeated call returns the open change. Raises InvalidRequest and ChangeNotAllowed (reason
     ``change_in_progress`` while another change is open) before anything is stored or sent.
     """
-    if start.tzinfo is None:
-        raise InvalidRequest("start has no time zone; pass an aware datetime.", field="start")
+    validate_instant("start", start)
     if first := find_same_reschedule(appointment, start):
         return first
     if start <= now:

@@ -25,9 +25,11 @@ from django_meetergo.services.mirror.erasure import hash_erasure_digest, remove_
 from django_meetergo.services.mirror.fitting import MAX_ID, MAX_LINK, Skipped, fit_documents, fit_link
 from django_meetergo.services.mirror.rows import find_by_remote_id, save_rows
 from django_meetergo.services.one_by_one import handle_batch
+from django_meetergo.texts import describe_exception
 from django_meetergo.transactions import run_with_retries
 
 Kind = Event.Kind
+MAX_FAILURE = 200
 
 
 @dataclass
@@ -99,7 +101,7 @@ def record_appointments(
 
 def describe_failure(error: Exception) -> str:
     """Return what an error says in one line, without the values that the statement carried."""
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"[:200]
+    return describe_exception(error, MAX_FAILURE).partition("\n")[0]
 
 
 def find_appointments(connection: str, ids: Iterable[str]) -> dict[str, Appointment]:

@@ -18,6 +18,7 @@ from django_meetergo.remote.payloads import (
     AppointmentDocument,
     HostDocument,
     MeetingTypeDocument,
+    read_id,
 )
 from django_meetergo.services.companies import may_read
 from django_meetergo.services.mirror.fitting import MAX_ID, fit_link, fit_number
@@ -134,9 +135,10 @@ def link_appointments(connection: str, types: Iterable[MeetingType]) -> None:
     unlinked = Appointment.objects.filter(connection=connection, meeting_type=None)
     ids = unlinked.values_list("pk", "raw__meetingTypeId", "raw__meetingType__id")
     found: dict[str, list[int]] = {}
-    for pk, type_id, nested_id in ids.iterator():
-        if (type_id or nested_id) in by_id:
-            found.setdefault(type_id or nested_id, []).append(pk)
+    for pk, top_id, nested_id in ids.iterator():
+        type_id = read_id(top_id) or read_id(nested_id)  # as parsed: the stored document is meetergo's
+        if type_id in by_id:
+            found.setdefault(type_id, []).append(pk)
     for type_id, pks in found.items():
         Appointment.objects.filter(pk__in=pks).update(meeting_type=by_id[type_id])
 

@@ -39,6 +39,7 @@ from django_meetergo.services.sync.runs import (
     open_run,
     release_when_stopped,
 )
+from django_meetergo.transactions import run_with_retries
 
 logger = logging.getLogger(__name__)
 
@@ -75,31 +76,33 @@ def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[
     members = {document.id: list_members(run, document, client) for document in types}
     fields = read_data_fields(run, client)
     everybody = {host.id: host for hosts in members.values() for host in hosts} | users
-    hosts = record_hosts(connection=connection, documents=list(everybody.values()), now=now, refresh=True)
-    record_calendars(hosts=hosts, counts=count_calendars(hosts, acting, client))
-    hosts_of = {
-        document.id: [
-            hosts[host_id]
-            for host_id in [document.host_id, *(host.id for host in members[document.id])]
-            if host_id in hosts
-        ]
-        for document in types
-    }
-    rows = record_meeting_types(
-        connection=connection,
-        documents=types,
-        hosts_of=hosts_of,
-        unreadable={item.id for item in types.skipped},
-        read_by=run.connection,
-        now=now,
-    )
-    if fields is not None:
-        record_data_fields(
+    counts = count_calendars(everybody, acting, client)
+
+    def store() -> list[MeetingType]:
+        hosts = record_hosts(connection=connection, documents=list(everybody.values()), now=now, refresh=True)
+        record_calendars(hosts=hosts, counts=counts)
+        hosts_of = {
+            document.id: [
+                hosts[host_id]
+                for host_id in [document.host_id, *(host.id for host in members[document.id])]
+                if host_id in hosts
+            ]
+            for document in types
+        }
+        if fields is not None:
+            unreadable = {item.id for item in fields.skipped}
+            record_data_fields(connection=connection, documents=fields, unreadable=unreadable, now=now)
+        return record_meeting_types(
             connection=connection,
-            documents=fields,
-            unreadable={item.id for item in fields.skipped},
+            documents=types,
+            hosts_of=hosts_of,
+            unreadable={item.id for item in types.skipped},
+            read_by=run.connection,
             now=now,
         )
+
+    # Another connection of the company may store the same rows at the same moment, and so may a webhook.
+    rows = run_with_retries(store)
     values = {
         "directory_synced_at": now,
         "user_id": acting.id if acting else "",

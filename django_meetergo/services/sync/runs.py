@@ -16,6 +16,7 @@ from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import Lease, SyncRun
 from django_meetergo.remote.payloads import SkippedItem
 from django_meetergo.services.retry import SYNC
+from django_meetergo.texts import describe_exception
 from django_meetergo.transactions import write_transaction
 from django_meetergo.wakeup import wake_workers
 
@@ -26,6 +27,7 @@ NEAR_AFTER = timedelta(days=60)
 #: Entries that a run lists by id; further ones are only counted in its message.
 MAX_SKIPPED = 100
 MAX_REASON = 300
+MAX_MESSAGE = 1000
 
 
 class LeaseLost(Exception):
@@ -88,11 +90,11 @@ def release_when_stopped(run: SyncRun, lease: Lease, stopwatch: Stopwatch) -> It
 def stop_run(run: SyncRun, lease: Lease, error: Exception, now: datetime) -> None:
     """Let a stopped run go on later by its policy; it fails when the policy is used up."""
     run.refresh_from_db()
-    message = str(error) if isinstance(error, RemoteError) else f"{type(error).__name__}: {error}"
+    message = str(error) if isinstance(error, RemoteError) else describe_exception(error, MAX_MESSAGE)
     changes = SYNC.plan(run, now, error)
     if changes is None:
         changes = {**SYNC.then, "finished_at": now, "next_at": None}
-    SyncRun.objects.finish(lease, message=message[:1000], **changes)
+    SyncRun.objects.finish(lease, message=message[:MAX_MESSAGE], **changes)
 
 
 def finish_run(run: SyncRun, lease: Lease, now: datetime, **changes: Any) -> None:
@@ -117,7 +119,7 @@ def note_skipped_items(run: SyncRun, items: Iterable[SkippedItem]) -> None:
 
 def note_skipped(run: SyncRun, kind: str, remote_id: str, reason: object) -> None:
     """Add something that could not be read or stored to the run's list."""
-    text = f"{type(reason).__name__}: {reason}" if isinstance(reason, Exception) else str(reason)
+    text = describe_exception(reason, MAX_REASON) if isinstance(reason, Exception) else str(reason)
     entry = {"kind": kind, "id": remote_id[:128], "reason": text[:MAX_REASON]}
     known = any(one["kind"] == kind and one["id"] == entry["id"] for one in run.skipped)
     if not known and len(run.skipped) < MAX_SKIPPED:

@@ -26,6 +26,7 @@ from django_meetergo.services.mirror.appointments import (
 )
 from django_meetergo.services.one_by_one import handle_batch
 from django_meetergo.services.retry import DELIVERY, DELIVERY_NOT_FOUND, LeaseRenewal, RetryPolicy
+from django_meetergo.texts import describe_exception
 
 logger = logging.getLogger(__name__)
 State = WebhookDelivery.State
@@ -122,7 +123,7 @@ def postpone_deliveries(
         planned = policy.plan(row, now, error, is_held_back=is_held_back) or {**policy.then, "next_at": None}
         for name, value in planned.items():
             setattr(row, name, value)
-        row.message = describe_error(error)
+        row.message = describe_exception(error, MAX_MESSAGE)
         row.lease_token = row.lease_until = None
     columns = ["state", "next_at", "tries", "polls", "failing_since", "message", "lease_token", "lease_until"]
     WebhookDelivery.objects.bulk_update(rows, columns)
@@ -131,11 +132,7 @@ def postpone_deliveries(
 def give_up_delivery(delivery: WebhookDelivery, now: datetime, error: Exception) -> None:
     """End a delivery that cannot even be read, for example because its connection was removed."""
     pending = WebhookDelivery.objects.filter(pk=delivery.pk, state=State.PENDING)
-    pending.update(**DELIVERY.then, next_at=None, message=describe_error(error))
-
-
-def describe_error(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:MAX_MESSAGE]
+    pending.update(**DELIVERY.then, next_at=None, message=describe_exception(error, MAX_MESSAGE))
 
 
 def update_availability(

@@ -7,9 +7,9 @@ from django.urls import reverse
 
 import django_meetergo
 from checks.visitors import book
-from django_meetergo.exceptions import MeetergoError
 from django_meetergo.models import Appointment, Booking, Host
 from django_meetergo.services import cancel_appointment
+from django_meetergo.testing.sandbox_adapter import RefusedHost
 
 pytestmark = pytest.mark.django_db
 
@@ -88,5 +88,5 @@ def test_the_real_service_is_out_of_reach():
     """Also in a test that asks for no sandbox."""
     from django_meetergo.services.clients import build_client
 
-    with pytest.raises(MeetergoError, match="RefusedHost"):
+    with pytest.raises(RefusedHost, match="Use the fixture meetergo_sandbox"):
         build_client("default", "sync").get_current_user()

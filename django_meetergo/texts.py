@@ -1,0 +1,29 @@
+"""Texts that come from anywhere, and whether every database stores them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def is_storable(value: Any) -> bool:
+    """Return whether every database stores the value as JSON: no NaN, no NUL, no half of a character pair."""
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except ValueError:
+        return False
+    return "\\u0000" not in text.replace("\\\\", "")
+
+
+def describe_exception(error: BaseException, max_length: int) -> str:
+    """Return the class and the text of an error as every database stores them.
+
+    The error may be one of the site's own code: its text may hold anything, and may fail to be built.
+    """
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - whatever an error's __str__ raises
+        text = "without a readable text"
+    storable = text.encode("utf-8", "replace").decode().replace("\x00", "?")
+    return f"{type(error).__name__}: {storable}"[:max_length]
