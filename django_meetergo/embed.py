@@ -48,6 +48,11 @@ def validate_embed_url(url: str) -> str:
     return url
 
 
+def remove_query(url: str) -> str:
+    """Return the URL without its query, which a site may have filled with details of the visitor."""
+    return urlunsplit(urlsplit(url)._replace(query=""))
+
+
 def build_prefill(known: Mapping[str, Any]) -> dict[str, str]:
     """Return what is known about a visitor under the names of the booking page's query parameters."""
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 import uuid
 from typing import Any
 
@@ -19,9 +21,26 @@ from django_meetergo.fields import ExactCharField
 PREFIX_OPCLASS = "varchar_pattern_ops"
 
 
+#: A label of an international domain as the DNS has it, and what follows its prefix.
+DNS_LABEL = re.compile(r"\bxn--([a-z0-9-]{1,59})", re.IGNORECASE)
+
+
 def fold_email(email: str) -> str:
-    """Return the form of an e-mail address that is the same for all its spellings."""
-    return email.strip().casefold()
+    """Return the form of an e-mail address that is the same for all its spellings.
+
+    An international domain is written in its own letters or as the DNS has it ("xn--…"). Only case is folded:
+    "straße" and "strasse" are two domains.
+    """
+    return unicodedata.normalize("NFC", DNS_LABEL.sub(decode_label, email.strip())).lower()
+
+
+def decode_label(found: re.Match[str]) -> str:
+    """Return a label in its own letters; unchanged if it is none."""
+    try:
+        letters = found[1].encode().decode("punycode")
+    except UnicodeError:
+        return found[0]
+    return letters if letters.isprintable() else found[0]
 
 
 def build_lower_column(column: str) -> models.GeneratedField:

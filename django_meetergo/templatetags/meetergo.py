@@ -343,20 +343,22 @@ def meetergo_sidebar(
 ) -> str:
     """Render a tab at the edge of the page that opens a meetergo booking page beside it.
 
-    meetergo's script loads its page at once; the details of the visitor are added when it is opened.
+    meetergo's script loads its page at once; the details of the visitor, and a query of the URL, are added
+    when it is opened.
     """
     target = find_target(context, "meetergo_sidebar", url, prefill, known)
     if target is None:
         return ""
+    page = embed.remove_query(target.url)
     sidebar = {
-        "link": target.url,
+        "link": page,
         "buttonText": str(text),
         "position": position,
         "width": width,
         "backgroundColor": background,
         "textColor": color,
     }
-    extra = {"prefilledLink": target.address} if target.address != target.url else {}
+    extra = {"prefilledLink": target.address} if target.address != page else {}
     return render_launcher(context, extra, "sidebar", sidebar, target, text)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -38,13 +38,19 @@ def test_dates_and_times_are_written_as_the_language_writes_them(
         assert formatting.format_abbreviated_moment(MOMENT, BERLIN) == table
 
 
-def test_a_span_over_a_clock_change_has_both_offsets():
-    """In the night of 25 October 2026, 02:30 comes twice in Berlin."""
-    start = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
-    end = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)
+@pytest.mark.parametrize(
+    ("zone", "start", "span"),
+    [
+        # 02:30 comes twice in Berlin, 02:00 to 03:00 never, and Lord Howe moves its clocks by half an hour.
+        ("Europe/Berlin", datetime(2026, 10, 25, 0, 30, tzinfo=UTC), "02:30 (GMT+2)–02:00 (GMT+1)"),
+        ("Europe/Berlin", datetime(2027, 3, 28, 0, 45, tzinfo=UTC), "01:45 (GMT+1)–03:15 (GMT+2)"),
+        ("Australia/Lord_Howe", datetime(2027, 4, 3, 14, 45, tzinfo=UTC), "01:45 (GMT+11)–01:45 (GMT+10:30)"),
+    ],
+)
+def test_a_span_over_a_clock_change_has_both_offsets(zone, start, span):
     with override("en-gb"):
-        when = formatting.describe_when(start, end, BERLIN)
-    assert when.span == "02:30 (GMT+2)–02:00 (GMT+1)"
+        when = formatting.describe_when(start, start + timedelta(minutes=30), ZoneInfo(zone))
+    assert when.span == span
 
 
 def test_a_fixed_offset_is_named_by_its_offset():

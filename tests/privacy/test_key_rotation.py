@@ -125,6 +125,20 @@ def test_the_documented_way_to_the_first_key_loses_no_secret(site, use_keys, set
     assert read_doctor().level == GOOD
 
 
+def test_a_first_key_and_a_new_secret_key_at_once_lose_no_secret(site, use_keys, settings):
+    """A site that was leaked changes both; the old secret key is a fallback until everything is rotated."""
+    before = read_secrets()
+
+    use_keys(NEW)
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another"
+    assert read_secrets() == before
+    call_command("meetergo_rotate_keys", verbosity=0)
+    settings.SECRET_KEY_FALLBACKS = []
+
+    assert read_secrets() == before
+    assert read_doctor().level == GOOD
+
+
 def test_the_documented_way_after_a_lost_key_fetches_the_secrets_again(site, use_keys):
     before = read_secrets()
     use_keys(OLD)

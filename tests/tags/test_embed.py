@@ -93,6 +93,15 @@ def test_no_detail_of_the_visitor_is_in_a_page_that_is_loaded_before_a_click(sit
     assert sidebar["prefilledLink"] == f"{URL}?email=a%40b.example"
 
 
+def test_a_detail_in_the_url_itself_is_not_loaded_before_a_click_either(site_page):
+    """A site may build the address with a query of its own."""
+    address = f"{URL}?email=a%40b.example&firstname=Ada"
+    [sidebar] = read_options(site_page.render('{% meetergo_sidebar url "Book" %}', url=address))
+
+    assert sidebar["sidebar"]["link"] == URL
+    assert sidebar["prefilledLink"] == address
+
+
 @pytest.mark.parametrize("tag", ["meetergo_floating_button", "meetergo_sidebar"])
 def test_two_launchers_of_a_kind_do_not_replace_each_other(site_page, tag):
     text = site_page.render(f'{{% {tag} url "Book" %}}{{% {tag} url "Call" %}}', url=URL)

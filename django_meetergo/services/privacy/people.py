@@ -15,6 +15,8 @@ from django_meetergo.models import Appointment, Attendee, Booking, fold_email
 from django_meetergo.services.matching import is_linked_person
 from django_meetergo.services.mirror.erasure import list_texts
 
+LABEL = re.compile(r"[a-z0-9-]+")
+
 
 @dataclass(kw_only=True)
 class PersonRows:
@@ -83,13 +85,13 @@ def mentions_any(document: Any, addresses: set[str]) -> bool:
 def search(rows: QuerySet[Any], column: str, addresses: set[str]) -> Iterator[Any]:
     """Return rows whose JSON column may contain one of the addresses: a superset, to be checked in Python.
 
-    The database compares what is written alike everywhere: the longest part of the domain in ASCII letters.
-    Databases fold and escape other letters in different ways.
+    The database compares what is written alike everywhere: the longest label of the domain that is in ASCII
+    letters. Databases fold and escape other letters in different ways, and the DNS has another spelling.
     """
     parts = Q()
     for address in addresses:
-        domain = address.rpartition("@")[2]
-        longest = max(re.findall(r"[a-z0-9.-]+", domain), key=len, default="")
+        labels = address.rpartition("@")[2].split(".")
+        longest = max((label for label in labels if LABEL.fullmatch(label)), key=len, default="")
         parts |= Q(text__contains=longest) if longest else Q(pk__isnull=False)
     text = Lower(Cast(column, TextField()))
     found: Iterator[Any] = rows.annotate(text=text).filter(parts).order_by("pk").iterator(chunk_size=500)
