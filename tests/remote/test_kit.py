@@ -6,6 +6,8 @@ import pytest
 from django.core.cache import cache as site_cache
 
 from django_meetergo.exceptions import CircuitOpen, RateLimitReached
+from django_meetergo.services.clients import build_client
+from django_meetergo.testing.sandbox_adapter import RefusedHost
 
 pytestmark = pytest.mark.django_db
 
@@ -17,6 +19,15 @@ def test_a_route_that_does_not_exist_is_refused(meetergo_sandbox, route):
         meetergo_sandbox.count_requests(route)
     with pytest.raises(ValueError, match="The sandbox has no route"):
         meetergo_sandbox.fail_next(route)
+
+
+def test_a_call_of_the_real_service_says_which_fixture_to_use(settings):
+    """Also in a test that asks for no sandbox; the text reaches whoever reads the error."""
+    real = "https://api.meetergo.com"
+    settings.MEETERGO = {**settings.MEETERGO, "BASE_URL": real, "SANDBOX": False}
+
+    with pytest.raises(RefusedHost, match=r"api\.meetergo\.com\. Use the fixture meetergo_sandbox"):
+        build_client("default", "sync").get_current_user()
 
 
 def test_a_fault_that_does_not_exist_is_refused(meetergo_sandbox):

@@ -157,7 +157,19 @@ def test_one_time_links_have_an_address_of_their_own(call):
 
 
 @pytest.mark.parametrize("path", ["/", "/_sandbox/state", "/v4/user/me", "/webhooks", "/booking/cancel/x"])
-@pytest.mark.parametrize("host", ["rebound.example", "testserver", "127.0.0.1.rebound.example", ""])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "rebound.example",
+        "testserver",
+        "127.0.0.1.rebound.example",
+        "localhost@rebound.example",
+        "rebound.example:80@localhost:80",
+        "rebound.example, localhost",
+        "0.0.0.0",
+        "",
+    ],
+)
 def test_only_local_hosts_are_answered(server, path, host):
     """A page that rebinds its name to 127.0.0.1 reads nothing, whatever token it sends."""
     connection = HTTPConnection("127.0.0.1", server.port, timeout=5)
