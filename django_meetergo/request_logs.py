@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any
+
+from django_meetergo.conf import get_raw_settings
 
 #: A signed link: a public id and its signature.
 SIGNED_TOKEN = re.compile(r"\b[0-9a-f]{32}~[\w-]{20,}")
@@ -48,10 +51,21 @@ def find_token(request: Any) -> str:
 
 
 def mask_tokens(text: str, request: Any = None) -> str:
-    """Mask what looks like a signed link, and the token of the route of a request."""
+    """Mask what looks like a signed link, the token of the route of a request, and the site's webhook tokens.
+
+    ``runserver`` logs each request line without its route.
+    """
     masked = SIGNED_TOKEN.sub("[token]", text)
-    token = find_token(request)
-    return masked.replace(token, "[token]") if token else masked
+    for token in filter(None, (find_token(request), *list_webhook_tokens())):
+        masked = masked.replace(token, "[token]")
+    return masked
+
+
+def list_webhook_tokens() -> list[str]:
+    """Return the webhook tokens that can be read from the settings, which may be wrong as a whole."""
+    given = get_raw_settings()
+    tokens = given.get("WEBHOOK_TOKENS", ()) if isinstance(given, Mapping) else ()
+    return [token for token in tokens if isinstance(token, str) and len(token) > 1]
 
 
 def install_filters() -> None:

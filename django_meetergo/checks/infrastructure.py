@@ -86,6 +86,13 @@ def check_cache(settings: Settings) -> Iterator[CheckMessage]:
             "Use the alias of an entry in CACHES.",
         )
     private = ("locmem", "dummy", "filebased")
+    if settings.BACKGROUND != "inline" and ".locmem." in backend:
+        yield make_warning(
+            "W020",
+            f'BACKGROUND is "{settings.BACKGROUND}", so another process refreshes free times, and this cache '
+            "does not receive them: pages may show times that are fifteen minutes old.",
+            'Use a cache that all processes share (Redis, the database, files), or BACKGROUND "inline".',
+        )
     if not django_settings.DEBUG and not settings.SANDBOX and any(f".{name}." in backend for name in private):
         yield make_warning(
             "W003",

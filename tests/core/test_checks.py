@@ -92,6 +92,7 @@ MISTAKES = [
     ({"WEBHOOK_TOKENS": ["short"]}, "W001"),
     ({"SITE_URL": "http://clinic.example", "SANDBOX": False}, "W002"),
     ({"SANDBOX": False}, "W003"),
+    ({"BACKGROUND": "cron"}, "W020"),
     ({"EMBED_HOSTS": ["https://cal.meetergo.com"]}, "W004"),
     ({"KEY_EXPIRES": date(2020, 1, 1)}, "W005"),
     ({"API_KEY": ""}, "W008"),
@@ -251,6 +252,19 @@ def test_what_the_proxy_says_about_a_request_is_not_asked_for_twice(settings):
     assert not {"meetergo.W014", "meetergo.W015"} & set(found)
 
 
+@pytest.fixture
+def _shared_cache(settings, tmp_path):
+    """A cache that web processes and workers share."""
+    backend = "django.core.cache.backends.filebased.FileBasedCache"
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": str(tmp_path)}}
+
+
+@pytest.mark.usefixtures("_shared_cache")
+def test_workers_that_share_the_cache_are_in_order(settings):
+    assert check(settings, BACKGROUND="cron") == {}
+
+
+@pytest.mark.usefixtures("_shared_cache")
 def test_celery_that_is_missing_or_has_no_broker_is_reported(settings, monkeypatch):
     monkeypatch.setattr("celery.current_app", Celery("default", set_as_current=False))
     assert "meetergo.W017" in check(settings, BACKGROUND="celery")
@@ -274,6 +288,7 @@ PACKAGE = "django.tasks" if django.VERSION >= (6, 0) else "django_tasks"
         ({"BACKEND": "django_tasks_db.DatabaseBackend"}, ""),
     ],
 )
+@pytest.mark.usefixtures("_shared_cache")
 def test_a_task_backend_without_workers_is_reported(settings, backend, text):
     settings.TASKS = {"default": backend}
     found = check(settings, BACKGROUND="tasks")

@@ -49,6 +49,12 @@ def test_the_log_of_runserver_shows_no_signed_link(visitor, caplog):  # noqa: F8
     assert '"GET /book/manage/[token]/ HTTP/1.1" 200 5' in caplog.text
 
 
+def test_the_log_of_runserver_shows_no_webhook_token(settings, caplog):
+    [token] = settings.MEETERGO["WEBHOOK_TOKENS"]
+    logging.getLogger("django.server").info('"POST %s HTTP/1.1" 200 0', f"/book/webhooks/{token}/")
+    assert '"POST /book/webhooks/[token]/ HTTP/1.1" 200 0' in caplog.text
+
+
 def test_other_paths_are_logged_as_they_are(client, caplog):
     client.get("/webhooks/not-ours/")
     assert "/webhooks/not-ours/" in caplog.text

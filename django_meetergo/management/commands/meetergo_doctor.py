@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser, no_translations
 from django.utils import timezone
 
 from django_meetergo.management.base import DatabaseCommand
@@ -56,6 +56,7 @@ class Command(DatabaseCommand):
             help="save what meetergo answers to reads in a new folder, without personal data",
         )
 
+    @no_translations  # its own lines are in English
     def handle(self, *args: Any, **options: Any) -> None:
         if options["why_no_slots"]:
             self.explain(*options["why_no_slots"], as_json=options["json"])
@@ -135,8 +136,11 @@ class Command(DatabaseCommand):
         self.stdout.write(f"  {describe_starts(report.free, 'free', zone)}")
         for reason, starts in report.blocked.items():
             self.stdout.write(f"  {describe_starts(starts, 'blocked', zone)}: {reason}")
-        if report.nothing_offered:
-            self.stdout.write("meetergo names no time at all: the day lies outside the hosts' working hours.")
+        if report.nothing_offered and not report.own_reasons:
+            self.stdout.write(
+                "meetergo names no time at all: the day lies outside the hosts' working hours, "
+                "or is sooner or further ahead than this type may be booked."
+            )
 
     def probe(self, slug: str, email: str | None, *, as_json: bool) -> None:
         meeting_type = self.find_type(slug)
@@ -184,5 +188,5 @@ def describe_starts(starts: list[datetime], what: str, zone: tzinfo) -> str:
     """Return how many starts there are, and the first and the last one."""
     times = [f"{start.astimezone(zone):%H:%M}" for start in starts]
     if len(times) < 2:
-        return f"1 {what}, {times[0]}" if times else f"none {what}"
-    return f"{len(times)} {what}, {times[0]} to {times[-1]}"
+        return f"1 start {what}, {times[0]}" if times else f"no start {what}"
+    return f"{len(times)} starts {what}, the first at {times[0]}, the last at {times[-1]}"
