@@ -127,8 +127,8 @@ class Person:
     def status(self) -> Locator:
         return self.page.get_by_role("status")
 
-    def expect_title(self, text: str) -> None:
-        expect(self.heading).to_have_text(text)
+    def expect_title(self, text: str, *, seconds: float = 5) -> None:
+        expect(self.heading).to_have_text(text, timeout=seconds * 1000)
         self.wait_for_autofocus()
 
     def wait_for_autofocus(self) -> None:

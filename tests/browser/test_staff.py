@@ -194,7 +194,7 @@ def test_the_calendar_shows_the_day_and_leads_to_an_appointment(
     receptionist: Any, screenshots: Screenshots
 ) -> None:
     open_list(receptionist)
-    receptionist.page.get_by_role("link", name="Calendar").click()
+    receptionist.page.get_by_role("link", name="Calendar", exact=True).click()
     receptionist.expect_title("Calendar")
     screenshots("calendar-week")
     receptionist.page.get_by_role("link", name="Day", exact=True).click()

@@ -10,7 +10,7 @@ import pytest
 from wagtail.models import Locale, Page, Site
 
 from tests.browser.conftest import (  # noqa: F401 - fixtures
-    _policy,
+    _site,
     browser_type_launch_args,
     django_db_modify_db_settings,
     make_person,

@@ -59,7 +59,7 @@ class MeetergoBooking extends HTMLElement {
 		return this.address.pathname === location.pathname;
 	}
 
-	// Replace parts; the first must be in the response. The browser parses it: Trusted Types forbid to parse a string.
+	// Replace parts; the first must be in the response. The browser parses it, for Trusted Types.
 	async swap(url, parts, body) {
 		const last = this.request, request = (this.request = new XMLHttpRequest());
 		last?.abort();
@@ -73,6 +73,7 @@ class MeetergoBooking extends HTMLElement {
 			request.send(body);
 		});
 		if (!page) return; // a newer request has begun
+		this.replaced = Date.parse(this.$(".mg-slots :checked")?.value);
 		for (const part of parts) {
 			const now = this.$(`.mg-${part}`), next = page.querySelector(`.mg-${part}`);
 			if (next) now?.replaceWith(next);
@@ -102,9 +103,9 @@ class MeetergoBooking extends HTMLElement {
 
 	// True if the zone is another one then.
 	async changeZone(url, body) {
-		const before = this.$(".mg-zone").dataset.zone, chosen = this.$(".mg-slots :checked")?.value;
+		const before = this.$(".mg-zone").dataset.zone;
 		if (!(await this.swap(url, ["zone", "duration", "calendar", "next-slots"], body))) return;
-		for (const slot of this.querySelectorAll(".mg-slots [name=start]")) slot.checked ||= Date.parse(slot.value) === Date.parse(chosen);
+		for (const slot of this.querySelectorAll(".mg-slots [name=start]")) slot.checked ||= Date.parse(slot.value) === this.replaced;
 		this.showChoice();
 		const { zone, announcement } = this.$(".mg-zone").dataset;
 		if (zone !== before) return !this.announce(announcement);
