@@ -12,6 +12,7 @@ from django.conf import settings as django_settings
 from django.test import override_settings
 
 from tests.browser.person import Person
+from tests.database_file import database_file, django_db_modify_db_settings  # noqa: F401 - fixtures
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -36,21 +37,9 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": FLAGS}
 
 
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Use a database file, so that every server thread has its own connection."""
-    from django.db import connections
-
-    if connections["default"].vendor != "sqlite":
-        return
-    database = connections["default"].settings_dict
-    database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("site") / "site.sqlite3")
-    database["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 20}
-
-
 @pytest.fixture(scope="session", autouse=True)
-def _site(django_db_setup: None) -> Iterator[None]:
-    """Install the Content Security Policy, once the database file is configured, and Arabic without texts."""
+def _site(database_file: None) -> Iterator[None]:  # noqa: F811
+    """Install the Content Security Policy, and Arabic without texts."""
     added = ["tests.browser.policy.CorsMiddleware", "tests.browser.policy.PolicyMiddleware"]
     middleware = [*added, *django_settings.MIDDLEWARE]
     with override_settings(MIDDLEWARE=middleware, LOCALE_PATHS=[Path(__file__).parent / "locale"]):

@@ -17,6 +17,7 @@ import pytest
 from django_meetergo.contrib.rest_framework.schema import FILE
 from django_meetergo.contrib.rest_framework.throttling import RATES
 from django_meetergo.models import Appointment, AppointmentChange, Booking, MeetingType
+from tests.database_file import database_file, django_db_modify_db_settings  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -60,18 +61,6 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     run(*generate, "--path", FILE, "--output-path", "scheduling_client", cwd=folder, env=path)
     run(sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "python_flow.py", cwd=folder)
     return [sys.executable, str(folder / "python_flow.py")]
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Use a database file, so that every server thread has its own connection."""
-    from django.db import connections
-
-    if connections["default"].vendor != "sqlite":
-        return
-    database = connections["default"].settings_dict
-    database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("site") / "site.sqlite3")
-    database["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 20}
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from wagtail.models import Locale, Page, Site
 from tests.browser.conftest import (  # noqa: F401 - fixtures
     _site,
     browser_type_launch_args,
-    django_db_modify_db_settings,
     make_person,
     scripted,
     service,
 )
+from tests.database_file import database_file, django_db_modify_db_settings  # noqa: F401 - fixtures
 from tests.wagtail.pages.models import ClinicPage
 
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
