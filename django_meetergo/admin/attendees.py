@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminTextInputWidget
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -28,7 +29,9 @@ class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
     related_type = forms.ModelChoiceField(
         ContentType.objects.all(), label=capfirst(_("related record: type")), required=False
     )
-    related_id = forms.CharField(label=capfirst(_("related record: ID")), max_length=64, required=False)
+    related_id = forms.CharField(
+        label=capfirst(_("related record: ID")), max_length=64, required=False, widget=AdminTextInputWidget
+    )
 
     class Meta:
         model = Attendee

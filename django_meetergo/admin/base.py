@@ -6,7 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import django
+from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin import helpers
 from django.contrib.admin.utils import flatten_fieldsets
 from django.core.paginator import Paginator
 from django.db import models, transaction
@@ -48,9 +50,19 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # cannot be subscri
         return int(rows.order_by().values("pk")[: MAX_COUNT + 1].count())
 
 
+class ActionForm(helpers.ActionForm):
+    """The choice of an action; django-unfold's button "Run" appears when Alpine.js knows the choice."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if apps.is_installed("unfold"):
+            self.fields["action"].widget.attrs["x-model"] = "action"
+
+
 class MeetergoAdmin(ModelAdmin):
     """Admin of rows that only services write. ``site_fields`` names the columns that staff may edit."""
 
+    action_form = ActionForm
     paginator = CappedPaginator
     show_full_result_count = False
     list_per_page = 100

@@ -71,9 +71,9 @@ def receptionist(make_person: Any, today: list[Appointment]) -> Any:
     )
     person = make_person()
     person.open("/admin/")
-    person.page.get_by_label("Username").fill("carla")
-    person.page.get_by_label("Password").fill("at the desk")
-    person.press("Log in")
+    person.page.locator("[name=username]").fill("carla")
+    person.page.locator("[name=password]").fill("at the desk")
+    person.page.locator("#login-form [type=submit]").click()
     return person
 
 
