@@ -1,4 +1,4 @@
-"""P25, P26: the staff's list of appointments, every filter of it, and the search.
+"""P25, P26: the staff's list of appointments, every filter of it, the search, and the calendar.
 
 The floor is a plain admin of the same table: a hundred rows, one joined table, and the usual count. A
 filter may cost no more than the whole list.
@@ -28,9 +28,11 @@ from django_meetergo.models import Appointment, AppointmentChange, Attendee, Hos
 BATCH = 5000
 HOSTS, TYPES = 20, 40
 FIRST = ("Ida", "Jonas", "Mia", "Noah", "Olga", "Paul", "Rosa", "Sven", "Tea", "Uwe")
-LIST = "admin:meetergo_appointment_changelist"
+LIST, CALENDAR = "admin:meetergo_appointment_changelist", "admin:meetergo_appointment_calendar"
 #: Ratios of wall time to the plain list, and milliseconds of database time of a search.
 GOALS, SEARCH_MS = {"postgresql": 1.5, "sqlite": 2.0}, {"postgresql": 5.0}
+#: A calendar of this many hosts and appointments a week takes at most so many milliseconds.
+CALENDAR_HOSTS, CALENDAR_ROWS, CALENDAR_MS = 10, 400, 300
 
 
 class PlainAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # cannot be subscripted at runtime
@@ -52,15 +54,19 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--n", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--search", action="store_true", help="the search instead of the list")
+    parser.add_argument("--calendar", action="store_true", help="the calendar instead of the list")
     chosen = parser.parse_args(arguments)
     databases = setup_databases(verbosity=0, interactive=False)
     try:
         sys.stdout.write(f"{connection.vendor}, {chosen.n} appointments, {chosen.rounds} rounds\n")
-        fill(chosen.n)
+        if chosen.calendar:
+            fill(chosen.n, step=timedelta(days=7) / CALENDAR_ROWS, hosts=CALENDAR_HOSTS)
+        else:
+            fill(chosen.n, step=timedelta(days=730) / chosen.n, hosts=HOSTS)
         with override_settings(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"]):
             client = Client()
             client.force_login(User.objects.create_superuser("boss"))
-            show = show_search if chosen.search else show_list
+            show = show_search if chosen.search else show_calendar if chosen.calendar else show_list
             return report(show(client, chosen.rounds))
     finally:
         teardown_databases(databases, verbosity=0)
@@ -69,22 +75,22 @@ def main(arguments: Sequence[str]) -> int:
 # Rows
 
 
-def fill(number: int) -> None:
-    """Create two years of appointments, a tenth of them ahead, each with an attendee and a host."""
+def fill(number: int, *, step: timedelta, hosts: int) -> None:
+    """Create appointments, one each ``step``, a tenth of them ahead, each with an attendee and a host."""
     now, dice = datetime.now(UTC).replace(microsecond=0), random.Random(1)
-    hosts = Host.objects.bulk_create(Host(remote_id=f"h{n}", name=f"Host {n}") for n in range(HOSTS))
+    people = Host.objects.bulk_create(Host(remote_id=f"h{n}", name=f"Host {n}") for n in range(hosts))
     types = MeetingType.objects.bulk_create(
         MeetingType(remote_id=f"t{n}", slug=f"t{n}", name=f"Type {n}", duration=30) for n in range(TYPES)
     )
-    step = timedelta(days=730) / number
+    first_start = now - 0.9 * number * step
     for first in range(0, number, BATCH):
         rows = [
-            make_appointment(n, now - timedelta(days=657) + n * step, now, types, dice)
+            make_appointment(n, first_start + n * step, now, types, dice)
             for n in range(first, min(first + BATCH, number))
         ]
         Appointment.objects.bulk_create(rows)
         Appointment.hosts.through.objects.bulk_create(
-            Appointment.hosts.through(appointment=row, host=dice.choice(hosts)) for row in rows
+            Appointment.hosts.through(appointment=row, host=dice.choice(people)) for row in rows
         )
         Attendee.objects.bulk_create(make_attendee(row, dice) for row in rows)
         AppointmentChange.objects.bulk_create(
@@ -203,3 +209,14 @@ def show_search(client: Client, rounds: int) -> list[Goal | Most]:
             spent[name].append(sum(statements))
     most = SEARCH_MS.get(connection.vendor, float("inf"))
     return [Most(f"P26 search, {name}", "ms", times, most) for name, times in spent.items()]
+
+
+def show_calendar(client: Client, rounds: int) -> list[Goal | Most]:
+    walls: dict[str, list[float]] = {view: [] for view in ("day", "week")}
+    urls = {view: f"{reverse(CALENDAR)}?view={view}" for view in walls}
+    for url in urls.values():
+        client.get(url)
+    for _ in range(rounds):
+        for view, url in urls.items():
+            walls[view].append(measure_wall(client, url))
+    return [Most(f"calendar, {view}", "ms", spent, CALENDAR_MS) for view, spent in walls.items()]
