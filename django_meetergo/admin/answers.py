@@ -17,12 +17,16 @@ from django_meetergo.presentation.questions import create_form, find_questions
 
 def render_answers(answers: Mapping[str, Any], meeting_type: MeetingType | None) -> SafeString | str:
     """Return one line per answer: the question as the site's form asks it, and the answer in words."""
-    questions = find_question_fields(meeting_type)
-    lines = (
+    lines = list_answers(answers, find_question_fields(meeting_type))
+    return format_html_join("", "{}: {}<br>", lines) or "–"
+
+
+def list_answers(answers: Mapping[str, Any], questions: Mapping[str, forms.Field]) -> list[tuple[str, str]]:
+    """Return question and answer of each answer, in words."""
+    return [
         (name_question(key, questions.get(key)), describe_answer(value, questions.get(key)))
         for key, value in answers.items()
-    )
-    return format_html_join("", "{}: {}<br>", lines) or "–"
+    ]
 
 
 def find_question_fields(meeting_type: MeetingType | None) -> dict[str, forms.Field]:
@@ -32,9 +36,18 @@ def find_question_fields(meeting_type: MeetingType | None) -> dict[str, forms.Fi
     """
     if meeting_type is None:
         return {}
-    rows = DataField.objects.filter(connection=meeting_type.connection).defer("raw")
-    form_class = find_questions(meeting_type.slug)
-    return build_fields(rows) | (list_form_fields(form_class) if form_class else {})
+    return find_configured_fields(meeting_type.connection) | find_site_fields(meeting_type.slug)
+
+
+def find_configured_fields(connection: str) -> dict[str, forms.Field]:
+    """Return the fields of the questions that a connection's company has configured at meetergo."""
+    return build_fields(DataField.objects.filter(connection=connection).defer("raw"))
+
+
+def find_site_fields(slug: str) -> dict[str, forms.Field]:
+    """Return the fields of the site's own questions for a meeting type."""
+    form_class = find_questions(slug)
+    return list_form_fields(form_class) if form_class else {}
 
 
 def list_form_fields(form_class: type[forms.Form]) -> dict[str, forms.Field]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -12,6 +13,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, QuerySet
+from django.forms import Field
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
 from django.utils import timezone, translation
 from django.utils.formats import get_format
@@ -19,6 +21,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo.admin.answers import find_configured_fields, find_site_fields, list_answers
 from django_meetergo.admin.appointment_actions import list_attending
 from django_meetergo.admin.base import MeetergoAdmin
 from django_meetergo.formatting import name_channel
@@ -30,8 +33,8 @@ CHUNK_SIZE = 500
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 COLUMNS = (
     _("start"), _("end"), _("status"), _("attendance"), _("meeting type"), _("hosts"), _("first name"),
-    _("last name"), _("e-mail address"), _("phone number"), _("company"), _("channel"), _("note"),
-    _("meetergo id"),
+    _("last name"), _("e-mail address"), _("phone number"), _("company"), _("answers"), _("channel"),
+    _("note"), _("meetergo id"),
 )  # fmt: skip
 
 
@@ -86,10 +89,13 @@ def write_csv(rows: QuerySet[Any], *, language: str, zone: Any) -> Iterator[str]
         # The byte order mark tells Excel that this is UTF-8.
         head = "\ufeff" + format_lines([[capfirst(str(column)) for column in COLUMNS]], delimiter)
     yield head
+    find_configured, find_own = cache(find_configured_fields), cache(find_site_fields)
     lines: list[list[str]] = []
     for row in rows.iterator(chunk_size=CHUNK_SIZE):
         with translation.override(language), timezone.override(zone):
-            lines += list_lines(row)
+            kind = row.meeting_type
+            questions = find_configured(kind.connection) | find_own(kind.slug) if kind else {}
+            lines += list_lines(row, questions)
         if len(lines) >= CHUNK_SIZE:
             yield format_lines(lines, delimiter)
             lines = []
@@ -97,12 +103,13 @@ def write_csv(rows: QuerySet[Any], *, language: str, zone: Any) -> Iterator[str]
         yield format_lines(lines, delimiter)
 
 
-def list_lines(row: Appointment) -> list[list[str]]:
+def list_lines(row: Appointment, questions: Mapping[str, Field]) -> list[list[str]]:
     """Return one line per attendee; one line without a name when nobody attends."""
-    return [list_cells(row, attendee) for attendee in list_attending(row) or [Attendee()]]
+    return [list_cells(row, attendee, questions) for attendee in list_attending(row) or [Attendee()]]
 
 
-def list_cells(row: Appointment, attendee: Attendee) -> list[str]:
+def list_cells(row: Appointment, attendee: Attendee, questions: Mapping[str, Field]) -> list[str]:
+    answers = list_answers(attendee.custom_fields, questions)
     return [
         f"{timezone.localtime(row.start):%Y-%m-%d %H:%M}",
         f"{timezone.localtime(row.end):%Y-%m-%d %H:%M}",
@@ -115,6 +122,7 @@ def list_cells(row: Appointment, attendee: Attendee) -> list[str]:
         attendee.email,
         attendee.phone,
         attendee.company,
+        "\n".join(f"{question}: {answer}" for question, answer in answers),
         name_channel(row.channel),
         row.note,
         row.remote_id,

@@ -11,7 +11,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory
+from django_meetergo.models import DataField
+from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory, MeetingTypeFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -48,6 +49,21 @@ def test_the_columns_are_in_the_language_of_the_staff(superuser):
 
     assert lines[0][:4] == ["Beginn", "Ende", "Status", "Anwesenheit"]
     assert lines[1][2] == "bestätigt"
+
+
+def test_answers_stand_beside_their_questions(superuser):
+    meeting_type = MeetingTypeFactory()
+    DataField.objects.create(
+        remote_id="f1", name="insurance", label="Insurance", kind="select", connection=meeting_type.connection,
+        choices=[["private", "Private"]],
+    )  # fmt: skip
+    AttendeeFactory(
+        appointment__meeting_type=meeting_type, custom_fields={"insurance": "private", "first_visit": "yes"}
+    )
+
+    head, line = read_lines(download(superuser))
+
+    assert line[head.index("Answers")] == "Insurance: Private\nFirst visit: yes"
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
