@@ -23,9 +23,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from django.db.models import Q
+
 from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.models import (
     Appointment,
+    AppointmentChange,
     Attendee,
     Booking,
     BookingAttempt,
@@ -385,16 +388,25 @@ def resolve_options(options: dict[int, set[str]], seated: set[int]) -> dict[int,
 def list_surplus_seats(booking: Booking, document: AppointmentDocument) -> list[str]:
     """Return the ids of the attendees that a booking got beside its own, and that may be cancelled.
 
-    Only attendees that carry the booking's reference, and only when its own attendee carries it, too.
+    Only attendees that carry the booking's reference, and only when its own attendee carries it, too, or was
+    cancelled by this site: a request that arrives once more after that makes another seat.
     """
     attendee = booking.attendee
     if attendee is None or not attendee.remote_id:
         return []
     is_same = attendee.appointment.remote_id == document.id
     kept = document if is_same else parse_stored(attendee.appointment)
-    if kept is None or attendee.remote_id not in list_own_seats(booking, kept):
+    carries_reference = kept is not None and attendee.remote_id in list_own_seats(booking, kept)
+    if not carries_reference and not was_cancelled_here(attendee):
         return []
     return [one for one in list_own_seats(booking, document) if not (is_same and one == attendee.remote_id)]
+
+
+def was_cancelled_here(attendee: Attendee) -> bool:
+    """Whether this site has sent a cancel of an attendee's seat that was not refused."""
+    state, kind = AppointmentChange.State, AppointmentChange.Kind
+    cancels = attendee.appointment.changes.filter(Q(attendee=attendee) | Q(attendee=None), kind=kind.CANCEL)
+    return cancels.exclude(state__in=[state.RECEIVED, state.REFUSED]).exists()
 
 
 def list_own_seats(booking: Booking, document: AppointmentDocument) -> list[str]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
@@ -12,15 +14,20 @@ def jane():
     )
 
 
+def find_later_start(kit, slug):
+    """Return a free start that can still be booked when a test has moved the clock by hours."""
+    return next(start for start in kit.list_free_starts(slug) if start > kit.now() + timedelta(days=2))
+
+
 @pytest.fixture
 def book(meetergo_sandbox, jane, db):
-    """Book the first free slot of a meeting type, or another; every argument may be overridden."""
+    """Book a free slot of a meeting type some days ahead; every argument may be overridden."""
 
     def book(slug="intro-call", *, start=None, attendee=jane, **options):
         kit = meetergo_sandbox
         return book_appointment(
             meeting_type=kit.meeting_type(slug),
-            start=start or kit.list_free_starts(slug)[0],
+            start=start or find_later_start(kit, slug),
             attendee=attendee,
             client=kit.client(),
             now=kit.now(),

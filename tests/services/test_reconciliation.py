@@ -15,6 +15,7 @@ from django_meetergo.services.booking.pending import check_pending
 from django_meetergo.services.booking.reconciliation import reconcile_booking
 from django_meetergo.services.booking.sending import begin_attempt, build_payload, mark_slot_taken
 from django_meetergo.services.booking.watching import watch_closed_booking
+from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.visitors import Visitor
 
 pytestmark = pytest.mark.django_db
@@ -106,6 +107,34 @@ def test_a_surplus_appointment_of_one_booking_is_cancelled(meetergo_sandbox, boo
     booking.refresh_from_db()
     assert booking.attendee.appointment.remote_id == remote.id
     assert AppointmentChange.objects.get().state == "done"
+
+
+@pytest.mark.parametrize("slug", ["intro-call", "group-class"])
+@pytest.mark.parametrize("landed", ["after the cancel", "while the cancel is unknown"])
+def test_a_request_that_arrives_once_more_after_a_cancel_leaves_no_seat(meetergo_sandbox, book, slug, landed):
+    """The network repeats the booking's request when its seat is free again."""
+    kit = meetergo_sandbox
+    kit.fail_next(kind="replay", seconds=60)
+    booking = book(slug, start=kit.list_free_starts(slug)[-1])
+    kit.run_due(after=8)
+    booking.refresh_from_db()
+    if landed == "while the cancel is unknown":
+        kit.fail_next("POST *cancel*", kind="drop_after")
+    cancel_appointment(
+        appointment=booking.attendee.appointment,
+        attendee=booking.attendee,
+        now=kit.now(),
+        client=kit.client(),
+    )
+    assert kit.appointments_of(booking) == []
+
+    kit.travel(seconds=61)
+    kit.sandbox.apply_due()
+    assert len(kit.appointments_of(booking)) == 1
+    kit.reread_all()
+    run_due_after(kit)
+
+    assert kit.appointments_of(booking) == []
 
 
 def test_of_two_appointments_of_a_lost_answer_the_older_one_stays(meetergo_sandbox, book):
