@@ -54,8 +54,8 @@ def test_the_columns_are_in_the_language_of_the_staff(superuser):
 def test_answers_stand_beside_their_questions(superuser):
     meeting_type = MeetingTypeFactory()
     DataField.objects.create(
-        remote_id="f1", name="insurance", label="Insurance", kind="select", connection=meeting_type.connection,
-        choices=[["private", "Private"]],
+        remote_id="f1", name="insurance", label="Insurance", kind="select",
+        choices=[["private", "Private"]], connection=meeting_type.connection,
     )  # fmt: skip
     AttendeeFactory(
         appointment__meeting_type=meeting_type, custom_fields={"insurance": "private", "first_visit": "yes"}

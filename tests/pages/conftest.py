@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -35,6 +35,10 @@ class Visitor:
     def list_starts(self, slug: str, **query: str) -> list[str]:
         return re.findall(r'name="start" value="([^"]+)"', self.text(f"/book/{slug}/", **query))
 
+    def list_later_starts(self, slug: str) -> list[str]:
+        """Return the times of a whole working day: as many at every hour at which the tests run."""
+        return self.list_starts(slug, date=f"{find_whole_day():%Y-%m-%d}")
+
     def text(self, path: str, **query: str) -> str:
         return self.get(path, **query).content.decode()
 
@@ -47,6 +51,12 @@ class Visitor:
 
     def book(self, slug: str = "intro-call", start: str = "", **changes: Any) -> Any:
         return self.post(f"/book/{slug}/details/", **self.fill_in(slug, start, **changes))
+
+
+def find_whole_day() -> date:
+    """Return the next working day but one."""
+    day = timezone.localdate() + timedelta(days=2)
+    return day + timedelta(days=max(0, 7 - day.weekday()) if day.weekday() > 4 else 0)
 
 
 @pytest.fixture

@@ -240,7 +240,7 @@ def test_an_open_booking_is_shown_to_its_signed_in_user_in_any_browser(visitor):
     Booking.objects.update(state="unknown", reason="")
     other = Visitor(Client())
     other.client.force_login(owner)
-    again = other.book("checkup", start=visitor.list_starts("checkup")[8])
+    again = other.book("checkup", start=visitor.list_later_starts("checkup")[8])
     assert again.status_code == 409
     assert first["Location"] in again.content.decode()
 
@@ -263,7 +263,7 @@ def test_the_visitors_zone_and_language_are_stored(visitor):
 
 def test_a_taken_time_offers_others_and_keeps_the_details(visitor, site):
     """The visitor who loses the race books another time with one click."""
-    start = visitor.list_starts("intro-call")[2]
+    start = visitor.list_later_starts("intro-call")[2]
     form = visitor.fill_in("intro-call", start)
     site.occupy_slot(datetime.fromisoformat(start))
     answer = visitor.post(DETAILS, **form)
@@ -282,7 +282,7 @@ def test_a_taken_time_offers_others_and_keeps_the_details(visitor, site):
 
 
 def test_details_of_a_taken_time_prefill_the_next_form(visitor, site):
-    start = visitor.list_starts("intro-call")[2]
+    start = visitor.list_later_starts("intro-call")[2]
     form = visitor.fill_in("intro-call", start, last_name="Unusual")
     site.occupy_slot(datetime.fromisoformat(start))
     answer = visitor.post(DETAILS, **form)
@@ -519,7 +519,7 @@ def test_the_stylesheet_carries_a_nonce_that_the_request_has():
 def test_the_same_browser_may_choose_again_while_its_booking_waits(visitor):
     """The first choice gives way to the second, and its page leads there."""
     first = visitor.book("checkup")
-    starts = visitor.list_starts("checkup")
+    starts = visitor.list_later_starts("checkup")
 
     second = visitor.book("checkup", start=starts[-1], email="right@example.com")
 
@@ -534,7 +534,7 @@ def test_the_same_browser_gets_the_link_to_its_unclear_booking(visitor, site):
     """Another browser with the same e-mail address books, and learns nothing of the first booking."""
     site.fail_next(kind="drop_after")
     first = visitor.book()
-    starts = visitor.list_starts("intro-call")
+    starts = visitor.list_later_starts("intro-call")
 
     again = visitor.book(start=starts[-1])
     stranger = Visitor(Client()).book(start=starts[-1])
