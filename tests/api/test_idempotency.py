@@ -3,71 +3,18 @@
 from datetime import datetime, timedelta
 
 import pytest
-from django import forms
 from django.utils import timezone
 
 from django_meetergo.models import Appointment, AppointmentChange, Booking, MeetingType
 from tests.api.conftest import get_problem_type
+from tests.site_changes import SITE_CHANGES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 KEY = "0123456789abcdef-0123456789abcdef"
 
 
-class NewQuestion(forms.Form):
-    """A required question that the site adds later."""
-
-    reason = forms.CharField()
-
-
-def disable_type(settings):
-    MeetingType.objects.update(enabled=False)
-
-
-def remove_type(settings):
-    MeetingType.objects.update(missing_since=timezone.now())
-
-
-def lead_to_own_page(settings):
-    MeetingType.objects.update(needs_own_page=True)
-
-
-def fill_limit_of_appointments(settings):
-    settings.MEETERGO = {**settings.MEETERGO, "MAX_FUTURE_APPOINTMENTS": 1}
-
-
-def fill_limit_of_bookings(settings):
-    settings.MEETERGO = {**settings.MEETERGO, "MAX_BOOKINGS_PER_HOUR": 1}
-
-
-def add_question(settings):
-    settings.MEETERGO = {
-        **settings.MEETERGO,
-        "FORMS": {"intro-call": "tests.api.test_idempotency.NewQuestion"},
-    }
-
-
-def require_privacy_consent(settings):
-    settings.MEETERGO = {**settings.MEETERGO, "PRIVACY_URL": "https://site.example/privacy/"}
-
-
-def let_the_start_pass(settings):
-    Booking.objects.update(start=timezone.now() - timedelta(hours=1))
-
-
-@pytest.mark.parametrize(
-    "change_site",
-    [
-        disable_type,
-        remove_type,
-        lead_to_own_page,
-        fill_limit_of_appointments,
-        fill_limit_of_bookings,
-        add_question,
-        require_privacy_consent,
-        let_the_start_pass,
-    ],
-)
+@pytest.mark.parametrize("change_site", SITE_CHANGES)
 def test_the_same_key_shows_the_booking_whatever_has_changed(front_end, site, settings, change_site):
     start = front_end.list_starts()[0]
     first = front_end.book(start=start, key=KEY)

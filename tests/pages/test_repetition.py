@@ -3,60 +3,19 @@
 from datetime import datetime
 
 import pytest
-from django import forms
 
 from django_meetergo import links
-from django_meetergo.models import AppointmentChange, Booking, MeetingType
+from django_meetergo.models import AppointmentChange, Booking
 from tests.pages.test_booking import read
 from tests.pages.test_manage import list_new_starts
+from tests.site_changes import SITE_CHANGES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DETAILS = "/book/intro-call/details/"
 
 
-class NewQuestion(forms.Form):
-    """A required question that the site adds later."""
-
-    reason = forms.CharField()
-
-
-def disable_type(settings):
-    MeetingType.objects.update(enabled=False)
-
-
-def lead_to_own_page(settings):
-    MeetingType.objects.update(needs_own_page=True)
-
-
-def fill_limit_of_appointments(settings):
-    settings.MEETERGO = {**settings.MEETERGO, "MAX_FUTURE_APPOINTMENTS": 1}
-
-
-def fill_limit_of_bookings(settings):
-    settings.MEETERGO = {**settings.MEETERGO, "MAX_BOOKINGS_PER_HOUR": 1}
-
-
-def add_question(settings):
-    forms_of_types = {"intro-call": "tests.pages.test_repetition.NewQuestion"}
-    settings.MEETERGO = {**settings.MEETERGO, "FORMS": forms_of_types}
-
-
-def require_privacy_consent(settings):
-    settings.MEETERGO = {**settings.MEETERGO, "PRIVACY_URL": "https://site.example/privacy/"}
-
-
-@pytest.mark.parametrize(
-    "change_site",
-    [
-        disable_type,
-        lead_to_own_page,
-        fill_limit_of_appointments,
-        fill_limit_of_bookings,
-        add_question,
-        require_privacy_consent,
-    ],
-)
+@pytest.mark.parametrize("change_site", SITE_CHANGES)
 def test_the_same_form_leads_to_its_booking_whatever_has_changed(visitor, site, settings, change_site):
     form = visitor.fill_in("intro-call")
     first = visitor.post(DETAILS, **form)
