@@ -383,18 +383,26 @@ def resolve_options(options: dict[int, set[str]], seated: set[int]) -> dict[int,
 
 
 def list_surplus_seats(booking: Booking, document: AppointmentDocument) -> list[str]:
-    """Return the ids of the attendees that a booking got beside its own, and that may be cancelled.
+    """Return the ids of the attendees that a booking got beside its own, and that may be surplus.
 
-    Only attendees that carry the booking's reference, and only when its own attendee carries it, too.
+    Only attendees that carry the booking's reference, and only when its own attendee carries it, too, or has
+    not been read yet. Before an appointment is cancelled as surplus, the one that is kept is read.
     """
     attendee = booking.attendee
-    if attendee is None or not attendee.remote_id:
+    if attendee is None:
         return []
-    is_same = attendee.appointment.remote_id == document.id
-    kept = document if is_same else parse_stored(attendee.appointment)
-    if kept is None or attendee.remote_id not in list_own_seats(booking, kept):
-        return []
-    return [one for one in list_own_seats(booking, document) if not (is_same and one == attendee.remote_id)]
+    own = list_own_seats(booking, document)
+    if attendee.appointment.remote_id == document.id:
+        return [one for one in own if one != attendee.remote_id] if attendee.remote_id in own else []
+    kept = parse_stored(attendee.appointment)
+    is_own = kept is None or attendee.remote_id in list_own_seats(booking, kept)
+    return own if is_own else []
+
+
+def find_booking_of(document: AppointmentDocument, attendee_id: str) -> Booking | None:
+    """Return the booking whose reference one attendee of a document carries."""
+    references = {get_reference(one) for one in document.attendees if one.id == attendee_id} - {""}
+    return Booking.objects.select_related("attendee__appointment").filter(reference__in=references).first()
 
 
 def list_own_seats(booking: Booking, document: AppointmentDocument) -> list[str]:
