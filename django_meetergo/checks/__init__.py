@@ -33,6 +33,7 @@ SETTINGS_CHECKS: Sequence[Callable[[Settings], Iterable[CheckMessage]]] = (
 DEPLOYMENT_CHECKS: Sequence[Callable[[Settings], Iterable[CheckMessage]]] = (
     addresses.check_deployed_service,
     addresses.check_deployed_proxy,
+    addresses.check_deployed_webhooks,
 )
 
 

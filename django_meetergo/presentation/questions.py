@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from django import forms
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.forms.utils import pretty_name
 from django.http import HttpRequest
@@ -14,7 +15,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.conf import get_settings
-from django_meetergo.models import MeetingType
+from django_meetergo.models import DataField, MeetingType
 from django_meetergo.presentation.answers import build_answers, restore_initial
 from django_meetergo.presentation.data_fields import build_fields, list_data_fields
 from django_meetergo.services.booking.validation import MAX_ANSWER_LENGTH
@@ -79,6 +80,26 @@ def create_form(
             "Request files on a page of your own."
         )
     return questions
+
+
+def list_question_fields(form_class: type[forms.Form]) -> dict[str, forms.Field]:
+    """Return the fields of a form of the site's own, those that its ``__init__`` adds among them.
+
+    A form that cannot be built for a visitor who is not signed in is judged by its class alone.
+    """
+    request: Any = HttpRequest()
+    request.user, request.session = AnonymousUser(), {}
+    try:
+        return dict(form_class(**({"request": request} if takes_request(form_class) else {})).fields)
+    except Exception:  # noqa: BLE001 - the site's own code, which may need a real request or the database
+        return dict(form_class.base_fields)
+
+
+def list_names(slug: str, rows: Iterable[DataField]) -> set[str]:
+    """Return the names of all questions that a meeting type asks when these data fields are chosen."""
+    form_class = find_questions(slug)
+    own = list_question_fields(form_class) if form_class else {}
+    return {*own, *build_fields(rows)}
 
 
 def takes_request(form_class: type[forms.Form]) -> bool:

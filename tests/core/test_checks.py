@@ -106,6 +106,7 @@ DEPLOYMENT_MISTAKES = [
     ({"BASE_URL": "http://api.meetergo.com"}, "E011"),
     (REAL, "W014"),
     (REAL, "W015"),
+    (REAL, "W021"),
 ]
 #: Ids that tests of their own see: they report other settings than ``MEETERGO``.
 SEEN_ELSEWHERE = {
@@ -146,6 +147,15 @@ WRONG_VALUES = [
     ({"LEASE": None}, "a number, not None"),
     ({"REQUESTS_PER_MINUTE": 1.5}, "a whole number"),
     ({"MAX_FUTURE_APPOINTMENTS": -1}, "not be negative"),
+    ({"LEASE": 10**400}, "at most 1000000000"),
+    ({"SYNC_INTERVAL": float("inf")}, "at most 1000000000"),
+    ({"TIMEOUT": float("nan")}, "at most 1000000000"),
+    ({"MIN_FILL_SECONDS": 1e308}, "at most 1000000000"),
+    ({"MAX_BOOKINGS_PER_HOUR": 10**20}, "at most 1000000000"),
+    ({"REQUESTS_PER_MINUTE": 10**9}, "at most 10000"),
+    ({"OUTCOME_DEADLINE": float("-inf")}, "not be negative"),
+    ({"RETENTION_DAYS": {"events": 999_999_999}}, "at most 100000"),
+    ({"REBOOK": {"days": 10**9}}, "at most 100000"),
     ({"SANDBOX": "False"}, "True or False"),
     ({"API_KEY": None}, "a text, not None"),
     ({"CONTACT": b"x"}, "a text"),
