@@ -130,8 +130,10 @@ POSITIVE = frozenset({
 #: The largest numbers: of ``MEETERGO``, where most are seconds, and of the dictionaries in it, where they are
 #: days, minutes or a count. A time that is further away than this cannot be computed.
 MAX_NUMBER, MAX_NESTED_NUMBER = 1_000_000_000, 100_000
-#: Each permit is an entry of the cache, and all of them are read before a request.
-MAX_REQUESTS_PER_MINUTE = 10_000
+LARGEST = {
+    "REQUESTS_PER_MINUTE": 10_000,  # each is an entry of the cache, and all are read before a request
+    "MIN_FILL_SECONDS": 3600,  # a form is valid for a day only
+}
 
 
 def get_raw_settings() -> Any:
@@ -236,9 +238,7 @@ def list_key_problems(given: Mapping[str, Any], keys: type, where: str = "") -> 
 
 def find_largest(name: str, where: str) -> int:
     """Return the largest number that a key may have; ``where`` is the place of its dictionary."""
-    if name == "REQUESTS_PER_MINUTE":
-        return MAX_REQUESTS_PER_MINUTE
-    return MAX_NESTED_NUMBER if where else MAX_NUMBER
+    return LARGEST.get(name, MAX_NESTED_NUMBER if where else MAX_NUMBER)
 
 
 def list_rebook_problems(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -128,6 +128,16 @@ def check_embed_hosts(settings: Settings) -> Iterator[CheckMessage]:
         )
 
 
+def check_privacy_address(settings: Settings) -> Iterator[CheckMessage]:
+    address = str(settings.PRIVACY_URL)
+    if address and not (address.startswith("/") or is_address(address)):
+        yield make_error(
+            "E032",
+            f'{SETTING_NAME}["PRIVACY_URL"] is not the address of a page.',
+            'Write it with its scheme, "https://www.example.com/privacy/", or as a path: "/privacy/".',
+        )
+
+
 def check_visitor_address(settings: Settings) -> Iterator[CheckMessage]:
     if settings.CLIENT_IP_HEADER is not None and not HEADER_NAME.fullmatch(settings.CLIENT_IP_HEADER):
         yield make_error(

@@ -13,6 +13,8 @@ from django_meetergo.conf import SETTING_NAME, Settings
 
 
 def check_forms(settings: Settings) -> Iterator[CheckMessage]:
+    from django_meetergo.presentation.questions import find_argument_problem
+
     for slug, path in settings.FORMS.items():
         place = f'{SETTING_NAME}["FORMS"]["{slug}"]'
         try:
@@ -29,6 +31,13 @@ def check_forms(settings: Settings) -> Iterator[CheckMessage]:
                 "E013",
                 f"{place} is not a form.",
                 "Use a subclass of django.forms.Form; model forms are not supported.",
+            )
+            continue
+        if problem := find_argument_problem(form):
+            yield make_error(
+                "E013",
+                f"{place} is a form that cannot be created: {problem}.",
+                "Let its __init__ take *args, **kwargs, and pass them on; it may name the argument request.",
             )
             continue
         yield from check_questions(place, form)

@@ -73,7 +73,7 @@ def create_form(
         return forms.Form(data, prefix=PREFIX, **options)
     if takes_request(form_class):
         options["request"] = request
-    questions = form_class(data, prefix=PREFIX, **options)
+    questions = form_class(data=data, prefix=PREFIX, **options)
     if files := [name for name, field in questions.fields.items() if takes_file(field)]:
         raise ImproperlyConfigured(
             f"{form_class.__qualname__} asks for files ({', '.join(files)}), which meetergo cannot store. "
@@ -106,6 +106,16 @@ def takes_request(form_class: type[forms.Form]) -> bool:
     """Return whether the form, or a form that it extends, names ``request`` among its arguments."""
     own = (base.__dict__["__init__"] for base in form_class.__mro__ if "__init__" in base.__dict__)
     return any("request" in inspect.signature(init).parameters for init in own if inspect.isfunction(init))
+
+
+def find_argument_problem(form_class: type[forms.Form]) -> str:
+    """Return why ``create_form`` cannot create this form; "" if it can."""
+    request = {"request": None} if takes_request(form_class) else {}
+    try:
+        inspect.signature(form_class).bind(data=None, prefix=PREFIX, auto_id="", initial={}, **request)
+    except TypeError as error:
+        return str(error)
+    return ""
 
 
 def takes_file(field: forms.Field) -> bool:
