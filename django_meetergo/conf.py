@@ -127,6 +127,13 @@ POSITIVE = frozenset({
     "REQUESTS_PER_MINUTE", "TIMEOUT", "TIMEOUT_BACKGROUND", "OUTCOME_DEADLINE", "LEASE", "SYNC_INTERVAL",
     "FULL_SYNC_INTERVAL", "DIRECTORY_SYNC_INTERVAL",
 })  # fmt: skip
+#: The largest numbers: of ``MEETERGO``, where most are seconds, and of the dictionaries in it, where they are
+#: days, minutes or a count. A time that is further away than this cannot be computed.
+MAX_NUMBER, MAX_NESTED_NUMBER = 1_000_000_000, 100_000
+LARGEST = {
+    "REQUESTS_PER_MINUTE": 10_000,  # each is an entry of the cache, and all are read before a request
+    "MIN_FILL_SECONDS": 3600,  # a form is valid for a day only
+}
 
 
 def get_raw_settings() -> Any:
@@ -221,10 +228,17 @@ def list_key_problems(given: Mapping[str, Any], keys: type, where: str = "") -> 
             # The values of a choice are no secrets.
             found = repr(value) if get_origin(hint) is Literal else describe_value(value)
             yield place, f"must be {describe_type(hint)}, not {found}"
-        elif hint in {int, float} and not value >= 0:
+        elif hint in {int, float} and not value <= find_largest(name, where):  # also true of not-a-number
+            yield place, f"must be at most {find_largest(name, where)}"
+        elif hint in {int, float} and value < 0:
             yield place, "must not be negative"
         elif name in POSITIVE and not value:
             yield place, "must be greater than 0"
+
+
+def find_largest(name: str, where: str) -> int:
+    """Return the largest number that a key may have; ``where`` is the place of its dictionary."""
+    return LARGEST.get(name, MAX_NESTED_NUMBER if where else MAX_NUMBER)
 
 
 def list_rebook_problems(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

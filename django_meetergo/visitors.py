@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Any
 
 from django_meetergo.cache import cache
 from django_meetergo.conf import get_settings
+
+ADDRESS = re.compile(r'(?:.*?for=)?"?(?:\[([^\]]+)\]|(\d+\.\d+\.\d+\.\d+))(?::\d+)?"?(?:;.*)?', re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +53,13 @@ def get_client_address(meta: Mapping[str, Any]) -> str:
 
 
 def normalize_address(text: str) -> str:
+    """Return one name of a network address, without the port that some proxies add to it.
+
+    The text may be an entry of the header ``Forwarded``: ``for="[2001:db8::1]:4711";proto=https``.
+    """
+    found = ADDRESS.fullmatch(text)
     try:
-        address = ip_address(text)
+        address = ip_address(found[1] or found[2] if found else text)
     except ValueError:
         return text[:64]
     if isinstance(address, IPv6Address):

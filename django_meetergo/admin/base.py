@@ -9,9 +9,11 @@ import django
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin import helpers
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import flatten_fieldsets
+from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
-from django.db import models, transaction
+from django.db import DataError, models, transaction
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -57,6 +59,16 @@ class ActionForm(helpers.ActionForm):
         super().__init__(*args, **kwargs)
         if apps.is_installed("unfold"):
             self.fields["action"].widget.attrs["x-model"] = "action"
+
+
+class MeetergoChangeList(ChangeList):
+    """Answers a filter with a value that the database cannot compare as Django answers any wrong filter."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        try:
+            super().get_results(request)
+        except (DataError, OverflowError, ValueError) as error:
+            raise IncorrectLookupParameters(error) from error
 
 
 class MeetergoAdmin(ModelAdmin):
@@ -118,6 +130,9 @@ class MeetergoAdmin(ModelAdmin):
             obj.save(update_fields=changed)
 
     # Pages
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return MeetergoChangeList
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         extra = {

@@ -25,7 +25,9 @@ from django_meetergo.exceptions import MeetergoError
 from django_meetergo.formatting import name_channel
 from django_meetergo.models import DataField, Host, MeetingType
 from django_meetergo.presentation.page_urls import parse_link
+from django_meetergo.presentation.questions import list_names
 from django_meetergo.services.booking.one_time_links import create_one_time_link
+from django_meetergo.services.booking.validation import MAX_ANSWERS
 from django_meetergo.services.clients import build_client_of
 from django_meetergo.services.mirror.data_fields import note_uploads
 from django_meetergo.services.sync.directory import renew_version
@@ -97,6 +99,17 @@ class MeetingTypeForm(forms.ModelForm):  # type: ignore[type-arg]  # cannot be s
             cast(Any, field).queryset = DataField.objects.filter(
                 connection=self.instance.connection, missing_since=None
             ).defer("raw")
+
+    def clean_data_fields(self) -> Any:
+        chosen = self.cleaned_data["data_fields"]
+        number = len(list_names(self.instance.slug, chosen))
+        if number > MAX_ANSWERS:
+            message = gettext(
+                "Choose fewer questions: the booking form would ask %(number)d, and meetergo accepts "
+                "%(limit)d answers."
+            )
+            raise forms.ValidationError(message % {"number": number, "limit": MAX_ANSWERS})
+        return chosen
 
 
 @admin.register(MeetingType)

@@ -26,6 +26,7 @@ CHANGE_OUTCOMES: dict[str, Any] = {
     "refused": _("meetergo refused it"),
     "unreachable": _("meetergo could not be reached"),
     "unverified": _("the result could not be read; compare the appointment with meetergo"),
+    "not_surplus": _("it is the only appointment of its booking, so it was kept"),
 }
 
 #: The most specific class comes first.

@@ -21,6 +21,7 @@ SETTINGS_CHECKS: Sequence[Callable[[Settings], Iterable[CheckMessage]]] = (
     addresses.check_webhook_tokens,
     addresses.check_alert_addresses,
     addresses.check_embed_hosts,
+    addresses.check_privacy_address,
     addresses.check_visitor_address,
     infrastructure.check_background,
     infrastructure.check_cache,
@@ -33,6 +34,7 @@ SETTINGS_CHECKS: Sequence[Callable[[Settings], Iterable[CheckMessage]]] = (
 DEPLOYMENT_CHECKS: Sequence[Callable[[Settings], Iterable[CheckMessage]]] = (
     addresses.check_deployed_service,
     addresses.check_deployed_proxy,
+    addresses.check_deployed_webhooks,
 )
 
 

@@ -13,7 +13,7 @@ from django.core.validators import validate_email
 from django.http.request import validate_host
 
 from django_meetergo.checks.messages import make_error, make_warning
-from django_meetergo.conf import SETTING_NAME, Settings
+from django_meetergo.conf import SETTING_NAME, Settings, list_connection_names
 
 MIN_TOKEN_LENGTH = 24
 REAL_HOST = "api.meetergo.com"
@@ -128,6 +128,16 @@ def check_embed_hosts(settings: Settings) -> Iterator[CheckMessage]:
         )
 
 
+def check_privacy_address(settings: Settings) -> Iterator[CheckMessage]:
+    address = str(settings.PRIVACY_URL)
+    if address and not (address.startswith("/") or is_address(address)):
+        yield make_error(
+            "E032",
+            f'{SETTING_NAME}["PRIVACY_URL"] is not the address of a page.',
+            'Write it with its scheme, "https://www.example.com/privacy/", or as a path: "/privacy/".',
+        )
+
+
 def check_visitor_address(settings: Settings) -> Iterator[CheckMessage]:
     if settings.CLIENT_IP_HEADER is not None and not HEADER_NAME.fullmatch(settings.CLIENT_IP_HEADER):
         yield make_error(
@@ -171,4 +181,15 @@ def check_deployed_proxy(settings: Settings) -> Iterator[CheckMessage]:
             "Behind a proxy that speaks https, Django takes requests for plain http and refuses every form.",
             "Set SECURE_PROXY_SSL_HEADER as your proxy needs it. If the server of Django itself knows that "
             "requests are https, silence this check.",
+        )
+
+
+def check_deployed_webhooks(settings: Settings) -> Iterator[CheckMessage]:
+    """For ``check --deploy``: a site with a credential and no token refuses every webhook."""
+    if list_connection_names() and not settings.WEBHOOK_TOKENS:
+        yield make_warning(
+            "W021",
+            f'{SETTING_NAME}["WEBHOOK_TOKENS"] is empty: changes at meetergo are seen by the next sync only.',
+            'Create one with python -c "import secrets; print(secrets.token_urlsafe(32))", and run '
+            "meetergo_webhooks ensure. Without webhooks on purpose, silence this check.",
         )

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from django import forms
 from django.core.checks import CheckMessage
-from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from django_meetergo.checks.messages import make_error
 from django_meetergo.conf import SETTING_NAME, Settings
 
-MAX_QUESTIONS = 49  # meetergo accepts 50 answers, and our reference is one of them
-
 
 def check_forms(settings: Settings) -> Iterator[CheckMessage]:
+    from django_meetergo.presentation.questions import find_argument_problem
+
     for slug, path in settings.FORMS.items():
         place = f'{SETTING_NAME}["FORMS"]["{slug}"]'
         try:
@@ -35,16 +33,24 @@ def check_forms(settings: Settings) -> Iterator[CheckMessage]:
                 "Use a subclass of django.forms.Form; model forms are not supported.",
             )
             continue
+        if problem := find_argument_problem(form):
+            yield make_error(
+                "E013",
+                f"{place} is a form that cannot be created: {problem}.",
+                "Let its __init__ take *args, **kwargs, and pass them on; it may name the argument request.",
+            )
+            continue
         yield from check_questions(place, form)
 
 
 def check_questions(place: str, form: type[forms.Form]) -> Iterator[CheckMessage]:
-    from django_meetergo.presentation.questions import takes_file
+    from django_meetergo.presentation.questions import list_question_fields, takes_file
+    from django_meetergo.services.booking.validation import MAX_ANSWERS
 
     questions = list_question_fields(form)
-    if len(questions) > MAX_QUESTIONS:
+    if len(questions) > MAX_ANSWERS:
         yield make_error(
-            "E014", f"{place} has more than {MAX_QUESTIONS} questions.", "meetergo accepts no more."
+            "E014", f"{place} has more than {MAX_ANSWERS} questions.", "meetergo accepts no more."
         )
     if files := [name for name, field in questions.items() if takes_file(field)]:
         yield make_error(
@@ -52,20 +58,3 @@ def check_questions(place: str, form: type[forms.Form]) -> Iterator[CheckMessage
             f"{place} asks for files: {', '.join(files)}.",
             "meetergo stores answers as text. Request files on a page of your own.",
         )
-
-
-def list_question_fields(form: type[forms.Form]) -> dict[str, forms.Field]:
-    """Return the fields of a form, those that its ``__init__`` adds among them.
-
-    A form that cannot be built for a visitor who is not signed in is judged by its class alone.
-    """
-    from django.contrib.auth.models import AnonymousUser
-
-    from django_meetergo.presentation.questions import takes_request
-
-    request: Any = HttpRequest()
-    request.user, request.session = AnonymousUser(), {}
-    try:
-        return dict(form(**({"request": request} if takes_request(form) else {})).fields)
-    except Exception:  # noqa: BLE001 - the site's own code, which may need a real request or the database
-        return dict(form.base_fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,7 +85,7 @@ def find_template_problem(name: str) -> str:
         if not isinstance(template, DjangoTemplate):
             return "is not a template of Django's own engine"
         blocks = list_blocks(template)
-    except TemplateDoesNotExist as error:
+    except (TemplateDoesNotExist, OSError, ValueError) as error:
         return f"is not found: {error}"
     except TemplateSyntaxError as error:
         return f"has an error: {error}"
@@ -117,11 +118,25 @@ def check_policy(settings: Settings) -> Iterator[CheckMessage]:
     except ImportError as error:
         problem = f"cannot be imported: {error}"
     else:
-        if not callable(policy):
-            problem = "is not a function"
+        problem = find_call_problem(policy)
     if problem:
         yield make_error(
             "E019",
             f'{SETTING_NAME}["POLICY"] {problem}.',
             'Use the dotted path of a function, for example "shop.policies.may_change".',
         )
+
+
+def find_call_problem(policy: Any) -> str:
+    """Return why a policy cannot be called; "" if it can be."""
+    if not callable(policy):
+        return "is not a function"
+    if inspect.iscoroutinefunction(policy):
+        return "is a coroutine, which nobody awaits"
+    try:
+        inspect.signature(policy).bind("cancel", None, None)
+    except TypeError as error:
+        return f"cannot be called with action, attendee and now: {error}"
+    except ValueError:
+        return ""  # a function of another language does not say what it takes
+    return ""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from django import forms
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.forms.utils import pretty_name
 from django.http import HttpRequest
@@ -14,7 +15,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.conf import get_settings
-from django_meetergo.models import MeetingType
+from django_meetergo.models import DataField, MeetingType
 from django_meetergo.presentation.answers import build_answers, restore_initial
 from django_meetergo.presentation.data_fields import build_fields, list_data_fields
 from django_meetergo.services.booking.validation import MAX_ANSWER_LENGTH
@@ -72,7 +73,7 @@ def create_form(
         return forms.Form(data, prefix=PREFIX, **options)
     if takes_request(form_class):
         options["request"] = request
-    questions = form_class(data, prefix=PREFIX, **options)
+    questions = form_class(data=data, prefix=PREFIX, **options)
     if files := [name for name, field in questions.fields.items() if takes_file(field)]:
         raise ImproperlyConfigured(
             f"{form_class.__qualname__} asks for files ({', '.join(files)}), which meetergo cannot store. "
@@ -81,10 +82,40 @@ def create_form(
     return questions
 
 
+def list_question_fields(form_class: type[forms.Form]) -> dict[str, forms.Field]:
+    """Return the fields of a form of the site's own, those that its ``__init__`` adds among them.
+
+    A form that cannot be built for a visitor who is not signed in is judged by its class alone.
+    """
+    request: Any = HttpRequest()
+    request.user, request.session = AnonymousUser(), {}
+    try:
+        return dict(form_class(**({"request": request} if takes_request(form_class) else {})).fields)
+    except Exception:  # noqa: BLE001 - the site's own code, which may need a real request or the database
+        return dict(form_class.base_fields)
+
+
+def list_names(slug: str, rows: Iterable[DataField]) -> set[str]:
+    """Return the names of all questions that a meeting type asks when these data fields are chosen."""
+    form_class = find_questions(slug)
+    own = list_question_fields(form_class) if form_class else {}
+    return {*own, *build_fields(rows)}
+
+
 def takes_request(form_class: type[forms.Form]) -> bool:
     """Return whether the form, or a form that it extends, names ``request`` among its arguments."""
     own = (base.__dict__["__init__"] for base in form_class.__mro__ if "__init__" in base.__dict__)
     return any("request" in inspect.signature(init).parameters for init in own if inspect.isfunction(init))
+
+
+def find_argument_problem(form_class: type[forms.Form]) -> str:
+    """Return why ``create_form`` cannot create this form; "" if it can."""
+    request = {"request": None} if takes_request(form_class) else {}
+    try:
+        inspect.signature(form_class).bind(data=None, prefix=PREFIX, auto_id="", initial={}, **request)
+    except TypeError as error:
+        return str(error)
+    return ""
 
 
 def takes_file(field: forms.Field) -> bool:

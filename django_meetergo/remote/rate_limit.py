@@ -53,6 +53,7 @@ class RateLimiter:
     def acquire(self, priority: str) -> None:
         """Use one permit, or raise ``RateLimitReached``. ``priority`` is a key of ``RESERVED_PERMITS``."""
         reserved = math.ceil(RESERVED_PERMITS[priority] * self.per_minute / RESERVED_PER)
+        reserved = min(reserved, self.per_minute - 1)  # no priority may wait for ever
         ends = self.now() + self.max_wait
         while not self._try_acquire(reserved):
             if max(self.now() + POLL_SECONDS, _local_blocks.get(self.fingerprint, 0.0)) > ends:

@@ -97,6 +97,8 @@ class Fault:
             raise ValueError(f"There is no fault {self.kind!r}; choose from {', '.join(sorted(KINDS))}.")
         if self.oddity not in ODDITIES:
             raise ValueError(f"There is no oddity {self.oddity!r}; choose from {', '.join(ODDITIES)}.")
+        if self.is_spent:
+            raise ValueError("A fault that applies 0 times would never apply; use -1 for every time.")
         self._pattern = _normalize(self.route)
         if self.seed is not None:
             self._random.seed(self.seed)

@@ -386,20 +386,28 @@ def resolve_options(options: dict[int, set[str]], seated: set[int]) -> dict[int,
 
 
 def list_surplus_seats(booking: Booking, document: AppointmentDocument) -> list[str]:
-    """Return the ids of the attendees that a booking got beside its own, and that may be cancelled.
+    """Return the ids of the attendees that a booking got beside its own, and that may be surplus.
 
-    Only attendees that carry the booking's reference, and only when its own attendee carries it, too, or was
-    cancelled by this site: a request that arrives once more after that makes another seat.
+    Only attendees that carry the booking's reference, and only when its own attendee carries it, too, has not
+    been read yet, or was cancelled by this site: a request that arrives once more after that makes another
+    seat. Before an appointment is cancelled as surplus, the one that is kept is read.
     """
     attendee = booking.attendee
-    if attendee is None or not attendee.remote_id:
+    if attendee is None:
         return []
+    own = list_own_seats(booking, document)
     is_same = attendee.appointment.remote_id == document.id
     kept = document if is_same else parse_stored(attendee.appointment)
-    carries_reference = kept is not None and attendee.remote_id in list_own_seats(booking, kept)
-    if not carries_reference and not was_cancelled_here(attendee):
+    is_own = kept is None or attendee.remote_id in list_own_seats(booking, kept)
+    if not is_own and not was_cancelled_here(attendee):
         return []
-    return [one for one in list_own_seats(booking, document) if not (is_same and one == attendee.remote_id)]
+    return [one for one in own if not (is_same and one == attendee.remote_id)]
+
+
+def find_booking_of(document: AppointmentDocument, attendee_id: str) -> Booking | None:
+    """Return the booking whose reference one attendee of a document carries."""
+    references = {get_reference(one) for one in document.attendees if one.id == attendee_id} - {""}
+    return Booking.objects.select_related("attendee__appointment").filter(reference__in=references).first()
 
 
 def was_cancelled_here(attendee: Attendee) -> bool:

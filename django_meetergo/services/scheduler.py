@@ -154,7 +154,7 @@ DUE_TABLE = (
         give_up=lambda booking, now, error: outcomes.give_up_search(booking, now),
     ),
     DueRows(
-        name="stopwatch closed bookings",
+        name="watch closed bookings",
         rows=booking_rows("closed"),
         handler=with_client(watching.watch_closed_booking, "booking", "reread"),
         policy=retry.BOOKING_PENDING_UNREAD,

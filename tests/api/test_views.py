@@ -106,6 +106,10 @@ def test_too_many_bookings_are_told_apart_from_too_many_requests(front_end, sett
         ("::ffff:192.0.2.1", "192.0.2.1"),
         ("2001:db8::1", "2001:db8::/64"),
         ("2001:db8::ffff:2", "2001:db8::/64"),
+        ("192.0.2.1:4711", "192.0.2.1"),
+        ("[2001:db8::1]:4711", "2001:db8::/64"),
+        ('for="[2001:db8::1]:4711";proto=https', "2001:db8::/64"),
+        ("proto=https;For=192.0.2.1:80;by=10.0.0.1", "192.0.2.1"),
         ("unix:", "unix:"),
     ],
 )

@@ -37,6 +37,26 @@ class TooManyQuestions(forms.Form):
     locals().update({f"q{number}": forms.CharField() for number in range(50)}, document=forms.FileField())
 
 
+class NeedsMore(forms.Form):
+    """Needs an argument that the booking form does not know."""
+
+    def __init__(self, patient, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+class TakesLess(forms.Form):
+    def __init__(self, data=None):
+        super().__init__(data)
+
+
+async def wait_for_it(action, attendee, now):
+    """A policy that nobody awaits."""
+
+
+def forget_the_action(attendee, now):
+    """A policy with too few arguments."""
+
+
 pytestmark = pytest.mark.django_db  # newer Djangos run database checks each time
 
 
@@ -71,6 +91,8 @@ MISTAKES = [
     ({"CACHE": "nowhere"}, "E009"),
     ({"FORMS": {"intro": "shop.forms.Missing"}}, "E012"),
     ({"FORMS": {"intro": "django_meetergo.conf.Settings"}}, "E013"),
+    ({"FORMS": {"intro": "tests.core.test_checks.NeedsMore"}}, "E013"),
+    ({"FORMS": {"intro": "tests.core.test_checks.TakesLess"}}, "E013"),
     ({"FORMS": {"intro": "tests.core.test_checks.TooManyQuestions"}}, "E014"),
     ({"FORMS": {"intro": "tests.core.test_checks.TooManyQuestions"}}, "E015"),
     ({"KEY_EXPIRES": "2027-01-31"}, "E016"),
@@ -79,8 +101,13 @@ MISTAKES = [
     ({"COLOR_SCHEME": "blue"}, "E018"),
     ({"POLICY": "shop.policies.missing"}, "E019"),
     ({"POLICY": "django_meetergo.conf.SETTING_NAME"}, "E019"),
+    ({"POLICY": "tests.core.test_checks.wait_for_it"}, "E019"),
+    ({"POLICY": "tests.core.test_checks.forget_the_action"}, "E019"),
     ({"BASE_TEMPLATE": "missing.html"}, "E020"),
     ({"BASE_TEMPLATE": "meetergo/includes/times.html"}, "E020"),
+    ({"BASE_TEMPLATE": ""}, "E020"),
+    ({"PRIVACY_URL": "www.clinic.example/privacy"}, "E032"),
+    ({"PRIVACY_URL": "javascript:alert(1)"}, "E032"),
     ({"SITE_URL": "clinic.example"}, "E024"),
     ({"SITE_URL": "https://clinic.example/?a=b"}, "E024"),
     ({"BASE_URL": "api.meetergo.com"}, "E025"),
@@ -106,6 +133,7 @@ DEPLOYMENT_MISTAKES = [
     ({"BASE_URL": "http://api.meetergo.com"}, "E011"),
     (REAL, "W014"),
     (REAL, "W015"),
+    (REAL, "W021"),
 ]
 #: Ids that tests of their own see: they report other settings than ``MEETERGO``.
 SEEN_ELSEWHERE = {
@@ -146,6 +174,16 @@ WRONG_VALUES = [
     ({"LEASE": None}, "a number, not None"),
     ({"REQUESTS_PER_MINUTE": 1.5}, "a whole number"),
     ({"MAX_FUTURE_APPOINTMENTS": -1}, "not be negative"),
+    ({"LEASE": 10**400}, "at most 1000000000"),
+    ({"SYNC_INTERVAL": float("inf")}, "at most 1000000000"),
+    ({"TIMEOUT": float("nan")}, "at most 1000000000"),
+    ({"FULL_SYNC_INTERVAL": 1e308}, "at most 1000000000"),
+    ({"MAX_BOOKINGS_PER_HOUR": 10**20}, "at most 1000000000"),
+    ({"REQUESTS_PER_MINUTE": 10**9}, "at most 10000"),
+    ({"MIN_FILL_SECONDS": 86_400}, "at most 3600"),
+    ({"OUTCOME_DEADLINE": float("-inf")}, "not be negative"),
+    ({"RETENTION_DAYS": {"events": 999_999_999}}, "at most 100000"),
+    ({"REBOOK": {"days": 10**9}}, "at most 100000"),
     ({"SANDBOX": "False"}, "True or False"),
     ({"API_KEY": None}, "a text, not None"),
     ({"CONTACT": b"x"}, "a text"),

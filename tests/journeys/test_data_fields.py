@@ -177,6 +177,22 @@ def test_staff_choose_the_questions_of_a_meeting_type(visitor, site, superuser):
     assert meeting_type.name in listed
 
 
+def test_staff_cannot_choose_more_questions_than_meetergo_takes_answers(site, superuser, settings):  # noqa: F811
+    """The site's own questions count, a name that comes twice counts once, and a file has no answer."""
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"intro-call": "tests.tags.questions.IntroForm"}}
+    meeting_type = MeetingType.objects.get(slug="intro-call")
+    names = [*(f"q{number}" for number in range(44)), "q1", "reason"]
+    rows = [DataField.objects.create(remote_id=f"f{n}", name=name) for n, name in enumerate(names)]
+    rows.append(DataField.objects.create(remote_id="scan", name="scan", kind=DataField.Kind.UPLOAD))
+
+    refused = get_text(choose(superuser, meeting_type, *rows))
+    assert "would ask 50, and meetergo accepts 49 answers" in refused
+    assert not meeting_type.data_fields.exists()
+
+    choose(superuser, meeting_type, *rows[1:])
+    assert meeting_type.data_fields.count() == len(rows) - 1
+
+
 def test_choosing_a_required_file_takes_effect_at_once(visitor, site, superuser):  # noqa: F811
     add_field(site, name="scan", label="Your scan", fieldType="file", required=True)
     site.sync_directory()

@@ -35,6 +35,12 @@ def test_a_fault_that_does_not_exist_is_refused(meetergo_sandbox):
         meetergo_sandbox.fail_next(kind="statsu_before")
 
 
+def test_a_fault_that_would_never_apply_is_refused(meetergo_sandbox):
+    """A test with such a fault would pass whatever the code does."""
+    with pytest.raises(ValueError, match="never apply"):
+        meetergo_sandbox.fail_next(times=0)
+
+
 def test_requests_are_counted_by_route_and_by_pattern(meetergo_sandbox):
     client = meetergo_sandbox.client()
     client.get_current_user()

@@ -15,7 +15,7 @@ from django_meetergo.remote.circuit_breaker import PROBE_SECONDS, CircuitBreaker
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.credential import Credential
 from django_meetergo.remote.pools import close_connections
-from django_meetergo.remote.rate_limit import MAX_BLOCK_SECONDS, RateLimiter
+from django_meetergo.remote.rate_limit import MAX_BLOCK_SECONDS, RESERVED_PERMITS, RateLimiter
 from django_meetergo.remote.transport import Transport
 from tests.remote.scripted import answer, answering, recorded, running
 
@@ -90,6 +90,11 @@ def test_a_flood_of_deliveries_leaves_permits_to_visitors_and_their_bookings(cac
     assert acquire_all(limiter, "view") == 15
     assert acquire_all(limiter, "reread") == 3
     assert acquire_all(limiter, "write") == 2
+
+
+@pytest.mark.parametrize("priority", RESERVED_PERMITS)
+def test_every_priority_gets_a_permit_of_the_smallest_limit(cache, clock, priority):
+    assert acquire_all(RateLimiter("f", 1, cache, now=clock), priority) == 1
 
 
 def test_a_small_limit_keeps_the_same_proportions(cache, clock):

@@ -11,7 +11,7 @@ import pytest
 
 from django_meetergo import tasks
 from django_meetergo.cache import cache
-from django_meetergo.models import Booking, MeetingType
+from django_meetergo.models import Booking, Host, MeetingType
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.rate_limit import RateLimiter
 from django_meetergo.remote.transport import ADAPTERS
@@ -29,6 +29,7 @@ from django_meetergo.services.availability.refresh import (
 )
 from django_meetergo.services.availability.slots import is_offered, list_slots
 from django_meetergo.services.availability.store import find_window, store_document
+from django_meetergo.services.changes.requests import handoff_appointment
 from tests.threads import run_at_once
 
 pytestmark = pytest.mark.django_db
@@ -342,6 +343,27 @@ def test_a_round_robin_appointment_is_offered_the_times_of_its_own_host_only(kit
     assert offered
     for slot in offered[:: max(len(offered) // 5, 1)]:
         kit.client().reschedule_appointment(appointment.remote_id, slot.start)
+
+
+@pytest.mark.parametrize("slug", ["intro-call", QUEUE_TYPE])
+def test_an_appointment_that_is_handed_over_is_offered_the_times_of_its_new_host(kit, book, slug):
+    """At once, and for a type without a queue, too: its own host is no longer the appointment's."""
+    booking = book(slug)
+    kit.run_due(after=3)
+    appointment = Booking.objects.get(pk=booking.pk).attendee.appointment
+    [former] = appointment.hosts.all()
+    list_free(kit, slug, moving=appointment.remote_id)  # cached now
+    queries = Queries(kit)
+    for other in Host.objects.exclude(pk=former.pk):
+        change = handoff_appointment(appointment=appointment, host=other, client=kit.client(), now=kit.now())
+        if change.state == "done":
+            break  # the others are not free
+
+    list_free(kit, slug, moving=appointment.remote_id)
+
+    [new] = appointment.hosts.all()
+    assert new != former
+    assert {tuple(query["hostIds"]) for query in queries} == {(new.remote_id,)}
 
 
 def test_whole_days_at_the_edge_of_a_window_give_each_time_once(kit, monkeypatch):

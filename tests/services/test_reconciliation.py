@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -40,6 +41,24 @@ def copy_at_service(kit, remote):
         minutes=30,
         attendees=[replace(attendee, id=f"{attendee.id}-2") for attendee in remote.attendees],
     )
+
+
+@contextmanager
+def renamed_at_service(kit, remote):
+    """Let the service call an appointment, or the one that is made now, by a wrong id."""
+    adapter = kit._get_adapter()
+    sound = adapter.wsgi
+
+    def rename(environ, start_response):
+        body = b"".join(sound(environ, start_response))
+        for one in kit.appointments():
+            if remote is None or one is remote:
+                body = body.replace(one.id.encode(), b"wrong" + one.id[5:].encode())
+        return [body]
+
+    adapter.wsgi = rename
+    yield
+    adapter.wsgi = sound
 
 
 def test_a_request_that_is_carried_out_late_confirms_the_closed_booking(meetergo_sandbox, book):
@@ -135,6 +154,73 @@ def test_a_request_that_arrives_once_more_after_a_cancel_leaves_no_seat(meetergo
     run_due_after(kit)
 
     assert kit.appointments_of(booking) == []
+
+
+@pytest.mark.parametrize("where", ["the answer", "a list"])
+def test_an_appointment_that_was_once_read_under_a_wrong_id_is_kept(meetergo_sandbox, book, where):
+    """What looks like a second one is the only one: the booking and its links lead to it."""
+    kit = meetergo_sandbox
+    if where == "a list":
+        kit.fail_next(kind="drop_after")
+        booking = book()
+        [remote] = kit.appointments()
+        with renamed_at_service(kit, remote):
+            run_due_after(kit, 3)
+    else:
+        with renamed_at_service(kit, None):
+            booking = book()
+        [remote] = kit.appointments()
+    booking.refresh_from_db()
+    attendee = booking.attendee
+    assert attendee.appointment.remote_id.startswith("wrong")
+
+    kit.reread_all()
+    run_due_after(kit, 3, 60, 60)
+
+    assert [one.id for one in kit.appointments()] == [remote.id]
+    attendee.refresh_from_db()
+    assert (attendee.appointment.remote_id, attendee.remote_id) == (remote.id, remote.attendees[0].id)
+    assert AppointmentChange.objects.get().outcome == "not_surplus"
+    assert Appointment.objects.active().get().attendees.get() == attendee
+
+
+def test_while_what_is_kept_cannot_be_read_nothing_is_cancelled_as_surplus(meetergo_sandbox, book):
+    """The cancel waits until the other appointment has been read."""
+    kit = meetergo_sandbox
+    booking = book()
+    kit.run_due()
+    [remote] = kit.appointments()
+    copy_at_service(kit, remote)
+    kit.reread_all()
+    kit.run_due(after=0)
+    kit.fail_next("GET /v4/appointment/{id}", "status_before", times=-1, status=502)
+
+    run_due_after(kit, 3, 3)
+    assert len(kit.appointments()) == 2
+
+    kit.recover()
+    run_due_after(kit, 60, 60)
+    assert [one.id for one in kit.appointments()] == [remote.id]
+    assert Booking.objects.get() == booking
+
+
+def test_a_surplus_of_a_cancelled_appointment_is_cancelled(meetergo_sandbox, book):
+    """Somebody who cancelled keeps nothing, also when meetergo has deleted the appointment since."""
+    kit = meetergo_sandbox
+    booking = book()
+    kit.run_due()
+    [remote] = kit.appointments()
+    attendee = booking.attendee
+    cancel_appointment(
+        appointment=attendee.appointment, attendee=attendee, client=kit.client(), now=kit.now(), by="attendee"
+    )
+    copy_at_service(kit, remote)
+    kit.delete_elsewhere(remote)
+
+    kit.reread_all()
+    run_due_after(kit, 3, 60)
+
+    assert kit.appointments() == []
 
 
 def test_of_two_appointments_of_a_lost_answer_the_older_one_stays(meetergo_sandbox, book):
@@ -410,7 +496,7 @@ def test_a_request_that_is_carried_out_late_is_matched_without_reference(meeterg
     kit = meetergo_sandbox
     kit.sandbox.configure(hide_answers=True)
     kit.fail_next(kind="drop_before")
-    booking = book()
+    booking = book(start=kit.list_free_starts()[5])  # the notice must not be over when it is carried out
     run_due_after(kit)
     booking.refresh_from_db()
     assert booking.reason == "not_booked"

@@ -13,7 +13,7 @@ from uuid import uuid4
 from django_meetergo.cache import cache
 from django_meetergo.clock import Stopwatch
 from django_meetergo.exceptions import RemoteError
-from django_meetergo.models import Appointment, MeetingType
+from django_meetergo.models import MeetingType
 from django_meetergo.models.mirrored import is_read_by
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability import demand
@@ -172,14 +172,9 @@ def choose_hosts(window: Window) -> tuple[list[str], str]:
     the other needs the members. For a reschedule: the hosts of the appointment without the queue, because a
     reschedule keeps them.
     """
-    meeting_type = window.meeting_type
-    if window.moving and meeting_type.queue_id:
-        hosts = Appointment.objects.filter(
-            connection=meeting_type.connection, remote_id=window.moving, hosts__isnull=False
-        )
-        if host_ids := list(hosts.values_list("hosts__remote_id", flat=True)):
-            return host_ids, ""
-    return meeting_type.list_host_ids(), meeting_type.queue_id
+    if window.host_ids:
+        return list(window.host_ids), ""
+    return window.meeting_type.list_host_ids(), window.meeting_type.queue_id
 
 
 def poll_availability(

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from django_meetergo.cache import cache
-from django_meetergo.models import MeetingType
+from django_meetergo.models import Host, MeetingType
 from django_meetergo.services.availability import demand
 
 WINDOW = timedelta(days=31)
@@ -60,13 +60,15 @@ NO_ANSWER = SlotList(times=(), as_of=None, failed=True)
 class Window:
     """The window of a document: a meeting type, a duration in minutes and the n-th 31 days since 1970.
 
-    ``moving`` is meetergo's id of an appointment to be rescheduled, whose own time counts as free.
+    ``moving`` is meetergo's id of an appointment to be rescheduled, whose own time counts as free, and
+    ``host_ids`` are its hosts, whom it keeps: whoever it is handed over to has other times.
     """
 
     meeting_type: MeetingType
     duration: int
     number: int
     moving: str = ""
+    host_ids: tuple[str, ...] = ()
 
     @property
     def start(self) -> datetime:
@@ -85,7 +87,7 @@ class Window:
         kind = self.meeting_type
         parts = (
             f"{kind.connection}|{kind.remote_id}|{kind.calculation_method}|"
-            f"{self.duration}|{self.number}|{self.moving}"
+            f"{self.duration}|{self.number}|{self.moving}|{self.host_ids}"
         )
         return "meetergo:times:" + hashlib.sha256(parts.encode()).hexdigest()[:32]
 
@@ -95,9 +97,20 @@ def list_windows(
 ) -> Iterator[Window]:
     """Yield the windows that contain a part of the span, in order."""
     number = (start - EPOCH) // WINDOW
+    host_ids = list_hosts_of(meeting_type, moving) if moving else ()
     while EPOCH + number * WINDOW < end:
-        yield Window(meeting_type=meeting_type, duration=duration, number=number, moving=moving)
+        yield Window(
+            meeting_type=meeting_type, duration=duration, number=number, moving=moving, host_ids=host_ids
+        )
         number += 1
+
+
+def list_hosts_of(meeting_type: MeetingType, appointment_id: str) -> tuple[str, ...]:
+    """Return meetergo's ids of the hosts of an appointment; none while they are not known."""
+    hosts = Host.objects.filter(
+        appointments__connection=meeting_type.connection, appointments__remote_id=appointment_id
+    )
+    return tuple(hosts.order_by("remote_id").values_list("remote_id", flat=True))
 
 
 def get_document(window: Window, now: datetime) -> dict[str, Any] | None:

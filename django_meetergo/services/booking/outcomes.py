@@ -19,6 +19,7 @@ from django_meetergo.remote.payloads import (
 from django_meetergo.services.availability.invalidation import remove_slot
 from django_meetergo.services.booking.rebooking import get_original_start
 from django_meetergo.services.changes.requests import schedule_cancel
+from django_meetergo.services.changes.surplus import SURPLUS_REASON
 from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.matching import (
     Document,
@@ -37,8 +38,6 @@ State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
 BookingResult = BookingConfirmed | BookingProvisional | AppointmentDocument | ProvisionalDocument
 #: A connection with a webhook gets a delivery of each booking within this time, and reads it then.
 WEBHOOK_GRACE = timedelta(seconds=5)
-#: The cancel reason that the host reads on an appointment that one booking got twice.
-SURPLUS_REASON = "Booked twice by mistake"
 
 
 def adopt(*, booking: Booking, document: BookingResult, now: datetime) -> Booking:

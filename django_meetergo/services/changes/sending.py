@@ -19,6 +19,7 @@ from django_meetergo.services.changes.queue import (
     release_queued_changes,
     wait_for_turn,
 )
+from django_meetergo.services.changes.surplus import confirm_surplus, is_cancel_of_surplus
 from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.mirror.appointments import record_appointment, record_missing, record_secret
 from django_meetergo.services.mirror.attendees import record_remote_ids
@@ -52,10 +53,9 @@ def send_change(*, change: AppointmentChange, client: MeetergoClient, now: datet
     change = fetch_change(change)
     if lease is None:
         return change
-    if is_for_one_attendee(change) and not get_attendee_id(change):
-        ended = identify_attendee(change, lease, client, stopwatch)
-        if ended is not None:
-            return ended
+    ended = prepare_change(change, lease, client, stopwatch)
+    if ended is not None:
+        return ended
     try:
         call_service(change, client)
     except OutcomeUnknown as error:
@@ -219,18 +219,30 @@ def finish_change(
     return fetch_change(change)
 
 
-def identify_attendee(
+def prepare_change(
     change: AppointmentChange, lease: Lease, client: MeetergoClient, stopwatch: Stopwatch
 ) -> AppointmentChange | None:
-    """Read the id of the attendee whose place is cancelled. None when the cancel can be sent.
+    """Read what must be known before a change is sent. None when it can be sent.
 
     Otherwise the change as it was ended or postponed.
     """
     try:
-        is_carried_out = reread_appointment(change, client, stopwatch)
+        if is_for_one_attendee(change) and not get_attendee_id(change):
+            return identify_attendee(change, lease, client, stopwatch)
+        if is_cancel_of_surplus(change) and not confirm_surplus(change, client, stopwatch.now()):
+            return finish_change(change, lease, State.REFUSED, now=stopwatch.now(), outcome="not_surplus")
+    except NotFound:
+        return None  # the answer to the change says the same
     except RemoteError as error:
         return requeue_change(change, lease, error, stopwatch.now())
-    if is_carried_out:
+    return None
+
+
+def identify_attendee(
+    change: AppointmentChange, lease: Lease, client: MeetergoClient, stopwatch: Stopwatch
+) -> AppointmentChange | None:
+    """Read the id of the attendee whose place is cancelled. Return the change if that ended it."""
+    if reread_appointment(change, client, stopwatch):
         return finish_change(change, lease, State.DONE, now=stopwatch.now())
     return None if get_attendee_id(change) else leave_to_staff(change, lease, stopwatch.now())
 

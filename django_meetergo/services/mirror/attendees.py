@@ -90,13 +90,19 @@ def assign_remote_ids(document: AppointmentDocument, stored: list[Attendee]) -> 
     for attendee in identified:
         remote_id = found[attendee.pk]
         for duplicate in [one for one in stored if one.remote_id == remote_id]:
-            AppointmentChange.objects.filter(attendee=duplicate).update(attendee=attendee)
-            duplicate.delete()
+            replace_duplicate(attendee, duplicate)
             stored.remove(duplicate)
         attendee.remote_id = remote_id
     resolved = Booking.objects.filter(attendee__in=identified, reason=Booking.Reason.NEEDS_STAFF)
     resolved.update(reason=Booking.Reason.NONE)
     return identified
+
+
+def replace_duplicate(attendee: Attendee, duplicate: Attendee) -> None:
+    """Delete the second row of one attendee. The first takes its place in its appointment, unsaved."""
+    AppointmentChange.objects.filter(attendee=duplicate).update(attendee=attendee)
+    duplicate.delete()
+    attendee.appointment, attendee.remote_id = duplicate.appointment, duplicate.remote_id
 
 
 def record_remote_ids(*, appointment: Appointment, document: AppointmentDocument) -> None:
