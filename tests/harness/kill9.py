@@ -90,9 +90,10 @@ def run(
                 for point in dice.sample(chosen, len(chosen)):
                     torture.kill(point, dice.choice(("child", "all")))
         site.service.plan = Plan()
+        # What a webhook still has to tell belongs to what the site must work off.
+        sandbox.deliveries.wait_idle(10)
         quiet_after = workers.wait_until(judge.is_quiet, storm.QUIET_SECONDS)
         storm.reload_pages(site.url, torture.visits, CLIENTS)
-        sandbox.deliveries.wait_idle(10)
         found = judge.find_violations(sandbox)
         untrue = judge.list_untrue_pages(sandbox, torture.visits)
         restarts = dict(site.restarts)
