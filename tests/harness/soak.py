@@ -79,6 +79,7 @@ def run(
                 samples.take()
                 time.sleep(SAMPLE_SECONDS)
         site.service.plan = Plan()
+        sandbox.deliveries.wait_idle(10)
         quiet_after = workers.wait_until(judge.is_quiet, storm.QUIET_SECONDS)
         found = judge.find_violations(sandbox)
         restarts = dict(site.restarts)
