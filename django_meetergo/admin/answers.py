@@ -22,10 +22,14 @@ def render_answers(answers: Mapping[str, Any], meeting_type: MeetingType | None)
 
 
 def list_answers(answers: Mapping[str, Any], questions: Mapping[str, forms.Field]) -> list[tuple[str, str]]:
-    """Return question and answer of each answer, in words."""
+    """Return question and answer of each answer, in words and in the order of the questions.
+
+    A database may keep the keys of a JSON object in an order of its own.
+    """
+    order = {key: place for place, key in enumerate(questions)}
     return [
-        (name_question(key, questions.get(key)), describe_answer(value, questions.get(key)))
-        for key, value in answers.items()
+        (name_question(key, questions.get(key)), describe_answer(answers[key], questions.get(key)))
+        for key in sorted(answers, key=lambda key: order.get(key, len(order)))
     ]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import logging
+from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import django
@@ -22,6 +23,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.models import sees_own_only
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -30,6 +32,7 @@ else:
     ModelAdmin = admin.ModelAdmin
     StackedInline = admin.StackedInline
 
+logger = logging.getLogger(__name__)
 #: Lists count their rows up to this number; counting more would read the whole table.
 MAX_COUNT = 10_000
 #: From Django 6.1 on, the admin's breadcrumbs are an ordered list.
@@ -59,6 +62,26 @@ class ActionForm(helpers.ActionForm):
         super().__init__(*args, **kwargs)
         if apps.is_installed("unfold"):
             self.fields["action"].widget.attrs["x-model"] = "action"
+
+
+def answer_outage(view: Any) -> Any:
+    """Let a page answer 503 in words while the database is away or cannot be written."""
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            response: HttpResponse = view(request, *args, **kwargs)
+        except DATABASE_ERRORS as error:
+            if not is_database_away(error):
+                raise
+            logger.exception("The database is away; the admin page %s answers 503.", request.path)
+            text = gettext(
+                "The database cannot be read or written at the moment. Try again in a few minutes."
+            )
+            response = HttpResponse(text, status=503, content_type="text/plain; charset=utf-8")
+        return response
+
+    return wrapper
 
 
 class MeetergoChangeList(ChangeList):
@@ -171,7 +194,7 @@ class MeetergoAdmin(ModelAdmin):
 
         The view may call meetergo, so ``ATOMIC_REQUESTS`` does not apply to it.
         """
-        guarded = transaction.non_atomic_requests(self.admin_site.admin_view(view))
+        guarded = transaction.non_atomic_requests(answer_outage(self.admin_site.admin_view(view)))
         full_name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
         pattern: URLPattern = path(route, guarded, name=full_name)
         return pattern

@@ -8,14 +8,20 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from django_meetergo.transactions import is_database_away
+
 
 class DatabaseCommand(BaseCommand):
-    """A command that names a missing migration instead of the SQL that failed because of it."""
+    """A command that names a database that is away, or a missing migration, instead of the failed SQL."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
         except DatabaseError as error:
+            if is_database_away(error):
+                raise CommandError(
+                    f"The database cannot be read or written at the moment. ({error})"
+                ) from error
             if not lacks_migrations():
                 raise
             raise CommandError(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
+from django.db import DatabaseError
 
 from django_meetergo.conf import list_connection_names
 from django_meetergo.exceptions import MeetergoError
+from django_meetergo.texts import describe_exception
+
+logger = logging.getLogger(__name__)
+MAX_MESSAGE = 200
 
 
 def choose_connections(name: str | None) -> list[str]:
@@ -36,5 +42,10 @@ def run_for_each(names: Sequence[str], run: Callable[[str], None]) -> None:
             messages.append(str(error))
         except (MeetergoError, ImproperlyConfigured) as error:
             messages.append(f"{name}: {error}")
+        except DatabaseError:
+            raise  # the next connection has the same database
+        except Exception as error:
+            logger.exception("Connection %s failed; going on with the next one.", name)
+            messages.append(f"{name}: {describe_exception(error, MAX_MESSAGE)}")
     if messages:
         raise CommandError("\n".join(messages), returncode=1)

@@ -156,9 +156,11 @@ def _read_answer(call: PreparedCall, response: requests.Response, body: bytes) -
 
 
 def _read_clock_skew(headers: Mapping[str, str]) -> float | None:
-    """Return how many seconds the sender's clock is ahead of ours."""
+    """Return how many seconds the sender's clock is ahead of ours; None without a date of this moment."""
     moment = read_date(headers.get("Date", ""))
-    return (moment - datetime.now(UTC)).total_seconds() if moment else None
+    if moment is None or headers.get("Age", "0") != "0":
+        return None  # an answer that a cache has kept is as old as its date
+    return (moment - datetime.now(UTC)).total_seconds()
 
 
 def _classify_error(call: PreparedCall, error: Exception, deadline: Deadline) -> RemoteError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,9 @@ from icalendar import Calendar, Event
 
 from django_meetergo.models import Appointment, Attendee, CalendarFeed, Host, sees_own_only
 from django_meetergo.services.calendar_files import PRODUCT_ID
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
+
+logger = logging.getLogger(__name__)
 
 #: What a feed contains. Calendar apps replace all they have with the present content.
 DAYS_BEFORE, DAYS_AHEAD = 30, 365
@@ -114,6 +118,15 @@ def add_details(event: Event, appointment: Appointment) -> None:
 
 
 def record_fetch(*, feed: CalendarFeed, now: datetime) -> None:
-    """Store when the feed was last fetched, at most once in ``REFRESH_INTERVAL``."""
-    if feed.fetched_at is None or feed.fetched_at < now - REFRESH_INTERVAL:
+    """Store when the feed was last fetched, at most once in ``REFRESH_INTERVAL``.
+
+    A database that cannot be written, such as a replica, keeps nobody from reading the feed.
+    """
+    if feed.fetched_at is not None and feed.fetched_at >= now - REFRESH_INTERVAL:
+        return
+    try:
         CalendarFeed.objects.filter(pk=feed.pk).update(fetched_at=now)
+    except DATABASE_ERRORS as error:
+        if not is_database_away(error):
+            raise
+        logger.warning("The fetch of calendar feed %s could not be recorded.", feed.pk)

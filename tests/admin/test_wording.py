@@ -45,7 +45,7 @@ def get_unfolded(page):
     ("form", "shown"),
     [
         ("GrowingForm", "What is it about?: A plan Known: yes"),
-        ("VisitorsForm", "Topic: plan Known to the class: yes"),
+        ("VisitorsForm", "Known to the class: yes Topic: plan"),
     ],
 )
 def test_answers_show_the_question_that_a_form_adds_when_it_is_built(superuser, settings, form, shown):

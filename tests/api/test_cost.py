@@ -139,3 +139,16 @@ def test_a_booking_costs_four_queries_at_most(front_end):
     with CaptureQueriesContext(connection) as found:
         assert front_end.get(url).status_code == 200
     assert len(found) <= 4
+
+
+def test_times_far_ahead_cost_no_call(site, front_end):
+    """Whoever asks for one month after the other leaves the request limit to others."""
+    before = site.count_requests("GET *")
+
+    for months in range(30):
+        day = site.now() + timedelta(days=800 + 31 * months)
+        listed = front_end.get("/meeting-types/intro-call/availability/", first_day=day.date().isoformat())
+        assert listed.json()["times"] == []
+        assert front_end.book(start=day.isoformat()).status_code == 422
+
+    assert site.count_requests("GET *") == before

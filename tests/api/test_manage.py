@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from django_meetergo.models import Appointment, AppointmentChange, Attendee, MeetingType
+from django_meetergo.models import Appointment, AppointmentChange, Attendee, Host, MeetingType
+from django_meetergo.services.changes.requests import handoff_appointment
 from tests.api.conftest import get_problem_type
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -79,6 +80,24 @@ def test_a_change_with_a_lost_answer_is_in_progress_until_it_is_found(front_end,
     other = front_end.post(managed + "/reschedule/", {"start": list_new_starts(front_end, managed)[5]})
     assert (other.status_code, get_problem_type(other)) == (409, "change-in-progress")
     assert front_end.post(managed + "/check/").json()["state"] == "cancelled"
+
+
+def test_a_cancel_during_an_unclear_handoff_is_accepted_and_carried_out_after_it(front_end, managed, site):
+    """The answer says that it is under way, and it is never lost silently."""
+    appointment = Appointment.objects.get()
+    site.fail_next("POST /v4/handoff/appointment", "drop_after")
+    site.fail_next("GET /v4/appointment/{id}", "drop_before", times=3)
+    other = next(host for host in Host.objects.all() if host not in appointment.hosts.all())
+    handoff_appointment(appointment=appointment, host=other, client=site.client(), now=site.now())
+
+    answer = front_end.post(managed + "/cancel/")
+    assert (answer.status_code, answer.json()["state"]) == (202, "changing")
+
+    site.sandbox.faults.clear()
+    for _ in range(4):
+        site.run_due(after=600)
+    assert site.appointments() == []
+    assert front_end.get(managed + "/").json()["state"] == "cancelled"
 
 
 @pytest.mark.parametrize(

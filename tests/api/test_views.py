@@ -194,6 +194,15 @@ def test_unchanged_content_is_not_sent_again(front_end, path):
     assert (other.status_code, other["ETag"]) == (200, first["ETag"])
 
 
+def test_an_answer_is_in_one_language_where_the_clients_has_no_catalogue(front_end):
+    """Not the title in English and the messages of Django and DRF in Arabic."""
+    answer = front_end.post("/bookings/", {"start": "soon"}, **{"Accept-Language": "ar"})
+
+    assert answer["Content-Language"] == "en"
+    assert answer.json()["title"] == "Some fields are invalid."
+    assert answer.json()["errors"]["first_name"][0]["message"] == "This field is required."
+
+
 def test_messages_come_in_the_language_of_the_client(front_end, settings):
     """Also where the site has no LocaleMiddleware, and for what only the services refuse."""
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "LocaleMiddleware" not in name]

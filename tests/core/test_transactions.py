@@ -7,11 +7,15 @@ import threading
 from contextlib import closing
 
 import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, InterfaceError, OperationalError, ProgrammingError, connection
 from django.db.backends.sqlite3.base import DatabaseWrapper
+from django.urls import reverse
 
-from django_meetergo import transactions
-from django_meetergo.models import MeetingType
+from django_meetergo import links, transactions
+from django_meetergo.models import CalendarFeed, MeetingType
+from django_meetergo.testing.factories import AppointmentFactory
 from django_meetergo.transactions import is_database_away, run_with_retries, write_transaction
 from django_meetergo.views.decorators import page
 
@@ -126,3 +130,56 @@ def test_a_database_that_is_away_is_answered_with_503_and_logged(rf, caplog):
 
     assert page(view)(rf.get("/book/")).status_code == 503
     assert "The database is away" in caplog.text
+
+
+@pytest.fixture
+def make_read_only(transactional_db):
+    """Return a function that makes the database refuse writes, as a replica or a full disk does."""
+
+    def switch(*, is_on):
+        with connection.cursor() as cursor:
+            if connection.vendor == "sqlite":
+                cursor.execute(f"PRAGMA query_only = {is_on:d}")
+            elif connection.vendor == "postgresql":
+                cursor.execute(f"SET default_transaction_read_only = {'on' if is_on else 'off'}")
+            else:
+                pytest.skip("MariaDB has no such switch for a session")
+
+    yield lambda: switch(is_on=True)
+    switch(is_on=False)
+
+
+def test_a_calendar_feed_is_read_from_a_database_that_cannot_be_written(client, make_read_only):
+    """Only the time of the fetch is not stored."""
+    owner = User.objects.create_superuser("boss")
+    feed = CalendarFeed.objects.create(name="phone", user=owner)
+    path = reverse("meetergo:feed", args=[links.sign(feed.public_id, salt=links.FEED_SALT)])
+    make_read_only()
+
+    assert client.get(path).status_code == 200
+
+
+def test_staff_read_that_the_database_cannot_be_written(client, make_read_only, caplog):
+    """Neither a cancel nor an export, which is logged, ends in a server error without words."""
+    client.force_login(User.objects.create_superuser("boss"))
+    appointment = AppointmentFactory()
+    make_read_only()
+
+    answers = [
+        client.post(
+            reverse("admin:meetergo_appointment_cancel"), {"ids": appointment.pk, "confirmed": "yes"}
+        ),
+        client.get(reverse("admin:meetergo_appointment_export")),
+    ]
+
+    for answer in answers:
+        assert (answer.status_code, "cannot be read or written" in answer.content.decode()) == (503, True)
+    assert "The database is away" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["meetergo_sync", "meetergo_doctor", "meetergo_prune"])
+def test_a_command_says_that_the_database_cannot_be_written(meetergo_sandbox, make_read_only, name):
+    make_read_only()
+
+    with pytest.raises(CommandError, match="cannot be read or written"):
+        call_command(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError
@@ -106,6 +108,29 @@ def test_a_connection_that_fails_does_not_stop_the_next_one(two_connections, cap
     assert "clinic-b: " in capsys.readouterr().out + str(failure.value)
 
 
+@pytest.mark.parametrize("name", ["meetergo_sync", "meetergo_webhooks"])
+def test_an_unforeseen_error_of_a_connection_does_not_stop_the_next_one(
+    two_connections, monkeypatch, capsys, name
+):
+    """What nobody has thought of is logged with its traceback, and the command goes on."""
+    module = import_module(f"django_meetergo.management.commands.{name}")
+    build = module.build_client
+
+    def fail_first(connection, priority):
+        if connection == "default":
+            raise ZeroDivisionError("an odd answer")
+        return build(connection, priority)
+
+    monkeypatch.setattr(module, "build_client", fail_first)
+    arguments = ["ensure"] if name == "meetergo_webhooks" else []
+
+    with pytest.raises(CommandError, match=r"default: .*an odd answer") as failure:
+        call_command(name, *arguments)
+
+    assert failure.value.returncode == 1
+    assert "clinic-b: " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", ["meetergo_sync", "meetergo_doctor"])
 def test_an_unknown_connection_is_named_with_the_known_ones(meetergo_sandbox, command):
     """No traceback."""
@@ -123,6 +148,7 @@ def test_outdated_webhooks_are_listed_as_ours(meetergo_sandbox, settings, capsys
     assert "this site, outdated" in capsys.readouterr().out
 
 
+@pytest.mark.django_db(transaction=True)  # a failed statement spoils what follows in its transaction
 @pytest.mark.parametrize(
     "command",
     ["meetergo_tick", "meetergo_sync", "meetergo_doctor", "meetergo_prune", "meetergo_export j@x.de"],

@@ -384,6 +384,25 @@ def test_one_row_whose_read_answers_500_does_not_open_the_circuit(cache, clock):
         assert client.circuit.count_failures() == {"GET /v4/appointment/{id}": 20}
 
 
+def test_a_third_of_the_hosts_whose_lists_fail_do_not_open_the_circuit(cache, clock):
+    """A sync of a large team reads one list after the other, and nothing else is called at that time."""
+
+    def script(connection):
+        while request := connection.read_request():
+            fails = "userId=odd" in request.path
+            connection.send(answer(500) if fails else answer(200, recorded("appointments_paginated.json")))
+
+    with running(script) as server:
+        client = client_for(server.url, cache, clock)
+        hosts = [f"odd{number}" if number % 3 == 0 else str(number) for number in range(30)]
+        found = [
+            outcomes(lambda: client.list_appointments(page=0, page_size=100, user_id=host), 1)[0]  # noqa: B023
+            for host in hosts
+        ]
+        assert found == ["Unreachable" if host.startswith("odd") else "ok" for host in hosts]
+        assert not client.circuit.is_open
+
+
 def test_calls_with_different_bodies_are_different_targets(cache, clock):
     """Bookings have no id in their route, so their bodies tell them apart."""
     with running(answering(503)) as server:

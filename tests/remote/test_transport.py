@@ -244,6 +244,13 @@ def test_the_clock_skew_and_the_request_id_are_read():
     assert reply.request_id == "r-1"
 
 
+def test_an_answer_that_was_kept_by_a_cache_says_nothing_about_the_clock():
+    """Its date is as old as the answer."""
+    with running(answering(200, b"{}", Date="Fri, 23 Oct 2026 07:00:00 GMT", Age="600")) as server:
+        reply = Transport(credential=PERSONAL, base_url=server.url).send("GET", "/v4/user/me")
+    assert reply.clock_skew is None
+
+
 @pytest.fixture
 def trusted(tmp_path, monkeypatch):
     context, bundle = self_signed(tmp_path)

@@ -11,7 +11,15 @@ from django.urls import reverse
 from django_meetergo import signals
 from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest
 from django_meetergo.links import get_manage_path
-from django_meetergo.models import Appointment, Attendee, Event, Host, MeetingType, SyncRun
+from django_meetergo.models import (
+    Appointment,
+    Attendee,
+    Event,
+    Host,
+    MeetingType,
+    SyncRun,
+    WebhookDelivery,
+)
 from django_meetergo.sandbox.seed import ANNA, BEN, MEMBER_TOKEN, PLATFORM_KEY
 from django_meetergo.services import (
     book_appointment,
@@ -330,6 +338,29 @@ def removed(meetergo_sandbox, db):
     kind = MeetingTypeFactory(connection="gone", read_by="gone", slug="gone-talk", name="Gone talk")
     appointment = AppointmentFactory(connection="gone", read_by="gone", meeting_type=kind)
     return AttendeeFactory(appointment=appointment)
+
+
+def test_what_waits_for_the_only_credential_ends_or_goes_to_staff(meetergo_sandbox, book, settings):
+    """The key was taken out of the settings: nothing stays received, pending or open for ever."""
+    kit = meetergo_sandbox
+    done = book()
+    kit.run_due(after=3)
+    done.refresh_from_db()
+    pending = book("second-opinion")
+    waiting = book(start=kit.list_free_starts()[5], send=False)
+    change = cancel_appointment(appointment=done.attendee.appointment, send=False)
+    kit.forge_delivery(webhookType="booking_created", id="anything")
+    settings.MEETERGO = {**settings.MEETERGO, "API_KEY": ""}
+
+    for _ in range(80):
+        kit.run_due(after=3600, periodic=True)
+
+    for row in (pending, waiting, change):
+        row.refresh_from_db()
+    assert (pending.state, pending.reason) == ("unknown", "needs_staff")
+    assert (waiting.state, waiting.reason) == ("closed", "unreachable")
+    assert (change.state, change.outcome) == ("refused", "unreachable")
+    assert not WebhookDelivery.objects.filter(state="pending").exists()
 
 
 def test_types_of_a_removed_connection_are_not_offered(removed, client):
