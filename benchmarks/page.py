@@ -12,31 +12,21 @@ import argparse
 import gzip
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
-from urllib.parse import parse_qs
 
-from django.conf import settings
 from django.core.cache import caches
-from django.core.handlers.base import BaseHandler
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
-from django.test import RequestFactory
-from django.test.utils import override_settings, setup_databases, teardown_databases
+from django.test.utils import setup_databases, teardown_databases
 from django.utils import timezone as clock
 
 from benchmarks.figures import Goal, Most, measure_cpu, report
+from benchmarks.service import make_get, recorded_service, responses
 from django_meetergo.models import MeetingType
-from django_meetergo.remote import transport
-from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.testing.kit import SandboxKit
-from django_meetergo.testing.plugin import use_sandbox
-from django_meetergo.testing.sandbox_adapter import SandboxAdapter
-from django_meetergo.testing.sandboxes import BASE_URL
 
 SLUG = "intro-call"
 PAGE, STATIC, PLAIN = f"/book/{SLUG}/", "/static-page/", "/plain-page/"
@@ -68,16 +58,8 @@ Fetch = Callable[[str], bytes]
 
 
 def make_fetch() -> Fetch:
-    """Return a function that reads an address as a server does, without a test client."""
-    handler, requests = BaseHandler(), RequestFactory()
-    handler.load_middleware()
-
-    def fetch(path: str) -> bytes:
-        response = handler.get_response(requests.get(path))
-        assert response.status_code == 200, response.content
-        return bytes(response.content)
-
-    return fetch
+    get = make_get()
+    return lambda path: bytes(get(path).content)  # type: ignore[attr-defined]
 
 
 def compare_warm(fetch: Fetch, views: int, rounds: int) -> Goal:
@@ -107,44 +89,6 @@ def measure_in_turn(read: Callable[[str], float], floor: str, rounds: int) -> tu
 
 def weigh(fetch: Fetch) -> Most:
     return Most("P13 page, compressed", "kB", [len(gzip.compress(fetch(PAGE))) / 1000], WEIGHT)
-
-
-# The service
-
-
-#: Recorded responses by the end of the requested window.
-responses: dict[str, tuple[str, list[tuple[str, str]], bytes]] = {}
-
-
-@contextmanager
-def recorded_service() -> Iterator[None]:
-    """Run a sandbox that computes each response once, so that only the page is measured."""
-    sandbox = Sandbox(rate_limit=False)
-    with override_settings():
-        use_sandbox(settings, BASE_URL)
-        settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 90}  # as sites have it
-        transport.ADAPTERS[BASE_URL] = SandboxAdapter(sandbox.wsgi)
-        SandboxKit(sandbox, base_url=BASE_URL).sync_directory()
-        transport.ADAPTERS[BASE_URL] = SandboxAdapter(record(sandbox.wsgi))
-        try:
-            yield
-        finally:
-            del transport.ADAPTERS[BASE_URL]
-            sandbox.close()
-
-
-def record(wsgi: Any) -> Any:
-    def respond(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        end = parse_qs(environ["QUERY_STRING"])["end"][0]
-        if end not in responses:
-            started: list[Any] = []
-            body = b"".join(wsgi(environ, lambda *head, **_: started.extend(head)))
-            responses[end] = (started[0], started[1], body)
-        status, headers, body = responses[end]
-        start_response(status, headers)
-        return [body]
-
-    return respond
 
 
 def empty_cache() -> None:
