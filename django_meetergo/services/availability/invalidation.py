@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
+
+from django.db.models import Q
 
 from django_meetergo.cache import cache
 from django_meetergo.models import MeetingType
@@ -45,11 +49,12 @@ def remove_slot(*, meeting_type: MeetingType, start: datetime, duration: int) ->
 
 def remove_spans(*, connection: str, taken: Sequence[TakenSpan]) -> None:
     """Remove taken spans from the documents of all meeting types that depend on one host's calendar alone."""
-    types = [
-        row
-        for row in MeetingType.objects.bookable().filter(connection=connection).defer("raw")
-        if row.only_host_id in {span.host_id for span in taken}
-    ]
+    if not taken:
+        return
+    host_ids = {span.host_id for span in taken}
+    of_host = reduce(or_, (Q(host_ids=[host_id]) for host_id in host_ids))
+    rows = MeetingType.objects.bookable().filter(of_host, connection=connection)
+    types = [row for row in rows.order_by().defer("raw") if row.only_host_id]
     affected: dict[str, tuple[Window, list[TakenSpan]]] = {}
     for span in taken:
         for row in types:
