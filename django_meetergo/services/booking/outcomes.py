@@ -82,7 +82,8 @@ def lock_appointment(connection: str, document: BookingResult) -> Appointment | 
         return None
     remote_id = document.appointment_id if isinstance(document, BookingConfirmed) else document.id
     rows = Appointment.objects.select_for_update().filter(connection=connection, remote_id=remote_id)
-    return rows.order_by().first()
+    locked = list(rows.values_list("pk", flat=True).order_by())
+    return Appointment.objects.get(pk__in=locked) if locked else None
 
 
 def mark_confirmed(
