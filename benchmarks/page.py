@@ -2,8 +2,8 @@
 
 Warm: free times are cached and the page was rendered within this minute. The floor is a static page through
 the same middleware. Cold: the cache is empty and meetergo responses at once. That floor reads the same
-rows, parses the same responses and renders all times of the month by one plain template; the app renders
-those of one day and the number of the others. ``--bytes``: the size of the page.
+rows, parses the same responses and renders what the app renders, the times of one day and the number of the
+others, by one plain template. ``--bytes``: the size of the page.
 """
 
 from __future__ import annotations
@@ -100,9 +100,11 @@ def empty_cache() -> None:
 static_body: list[bytes] = []
 
 MONTH = """<!doctype html><title>{{ kind.name }}</title><h1>{{ kind.name }}</h1><p>{{ hosts|join:", " }}</p>
-<form>{% for day, times in days %}<fieldset><legend>{{ day|date:"l j F Y" }}</legend>{% for time in times %}
+<ul>{% for day, times in days %}
+<li><a href="?date={{ day|date:"c" }}">{{ day.day }}</a> {{ times|length }}</li>
+{% endfor %}</ul><form>{% for time in days.0.1 %}
 <label><input type="radio" name="start" value="{{ time|date:"c" }}"> {{ time|date:"H:i" }}</label>
-{% endfor %}</fieldset>{% endfor %}<button>Continue</button></form>"""
+{% endfor %}<button>Continue</button></form>"""
 
 
 def show_static(request: HttpRequest) -> HttpResponse:
@@ -110,7 +112,7 @@ def show_static(request: HttpRequest) -> HttpResponse:
 
 
 def show_plain(request: HttpRequest) -> HttpResponse:
-    """Render the times of the month and nothing else."""
+    """Render the days of the month and the times of the first, and nothing else."""
     kind = MeetingType.objects.defer("raw").get(slug=SLUG)
     zone, now = clock.get_default_timezone(), clock.now()
     free: dict[Any, list[datetime]] = {}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import parse_qs
 from uuid import uuid4
 
 from django.conf import settings
@@ -25,7 +26,7 @@ from django_meetergo.testing.sandboxes import BASE_URL
 Answer = tuple[str, list[tuple[str, str]], bytes]
 Respond = Callable[..., HttpResponseBase]
 
-#: Recorded free times by the query that asked for them.
+#: Recorded free times by the end of the requested window.
 responses: dict[str, Answer] = {}
 
 
@@ -60,10 +61,10 @@ def record(wsgi: Any, booking_seconds: float) -> Any:
             return confirm()
         if environ["PATH_INFO"] != "/v4/booking-availability":
             return call(environ)
-        query = environ["QUERY_STRING"]
-        if query not in responses:
-            responses[query] = call(environ)
-        return responses[query]
+        end = parse_qs(environ["QUERY_STRING"])["end"][0]
+        if end not in responses:
+            responses[end] = call(environ)
+        return responses[end]
 
     def call(environ: dict[str, Any]) -> Answer:
         started: list[Any] = []
