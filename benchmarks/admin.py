@@ -174,15 +174,15 @@ def show_list(client: Client, rounds: int) -> list[Goal | Most]:
     pages |= {query: ours + query for query in list_filters(client)}
     pages["oldest first"] = f"{ours}?o=1"
     walls: dict[str, list[float]] = {name: [] for name in pages}
-    plain_walls: list[float] = []
+    plain_walls: dict[str, list[float]] = {name: [] for name in pages}
     for url in (floor, *pages.values()):
         client.get(url)
     for _ in range(rounds):
-        plain_walls.append(measure_wall(client, floor))
         for name, url in pages.items():
+            plain_walls[name].append(measure_wall(client, floor))
             walls[name].append(measure_wall(client, url))
     number = "P25" if connection.vendor == "postgresql" else "P26"
-    return [Goal(f"{number} {name}", "ms", spent, plain_walls, goal) for name, spent in walls.items()]
+    return [Goal(f"{number} {name}", "ms", spent, plain_walls[name], goal) for name, spent in walls.items()]
 
 
 def show_search(client: Client, rounds: int) -> list[Goal | Most]:

@@ -63,6 +63,24 @@ class Most:
         )
 
 
+@dataclass(frozen=True)
+class Exactly:
+    """A count that has to be the same in every round."""
+
+    name: str
+    ours: Sequence[int]
+    value: int
+
+    @property
+    def is_met(self) -> bool:
+        return set(self.ours) == {self.value}
+
+    def line(self) -> str:
+        found = ", ".join(map(str, sorted(set(self.ours))))
+        verdict = "ok" if self.is_met else "MISSED"
+        return f"{self.name:<34} ours {found:>9}  goal = {self.value}  {verdict}"
+
+
 def measure_cpu(do: Callable[[], object]) -> float:
     """Return the seconds of processor time that a call takes."""
     started = time.process_time()
@@ -70,7 +88,7 @@ def measure_cpu(do: Callable[[], object]) -> float:
     return time.process_time() - started
 
 
-def report(goals: Sequence[Goal | Most]) -> int:
+def report(goals: Sequence[Goal | Most | Exactly]) -> int:
     for goal in goals:
         sys.stdout.write(goal.line() + "\n")
     return 0 if all(goal.is_met for goal in goals) else 1

@@ -2,8 +2,8 @@
 
 Warm: free times are cached and the page was rendered within this minute. The floor is a static page through
 the same middleware. Cold: the cache is empty and meetergo responses at once. That floor reads the same
-rows, parses the same responses and renders all times of the month by one plain template; the app renders
-those of one day and the number of the others. ``--bytes``: the size of the page.
+rows, parses the same responses and renders what the app renders, the times of one day and the number of the
+others, by one plain template. ``--bytes``: the size of the page.
 """
 
 from __future__ import annotations
@@ -12,31 +12,21 @@ import argparse
 import gzip
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
-from urllib.parse import parse_qs
 
-from django.conf import settings
 from django.core.cache import caches
-from django.core.handlers.base import BaseHandler
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
-from django.test import RequestFactory
-from django.test.utils import override_settings, setup_databases, teardown_databases
+from django.test.utils import setup_databases, teardown_databases
 from django.utils import timezone as clock
 
 from benchmarks.figures import Goal, Most, measure_cpu, report
+from benchmarks.service import make_get, recorded_service, responses
 from django_meetergo.models import MeetingType
-from django_meetergo.remote import transport
-from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.testing.kit import SandboxKit
-from django_meetergo.testing.plugin import use_sandbox
-from django_meetergo.testing.sandbox_adapter import SandboxAdapter
-from django_meetergo.testing.sandboxes import BASE_URL
 
 SLUG = "intro-call"
 PAGE, STATIC, PLAIN = f"/book/{SLUG}/", "/static-page/", "/plain-page/"
@@ -68,16 +58,8 @@ Fetch = Callable[[str], bytes]
 
 
 def make_fetch() -> Fetch:
-    """Return a function that reads an address as a server does, without a test client."""
-    handler, requests = BaseHandler(), RequestFactory()
-    handler.load_middleware()
-
-    def fetch(path: str) -> bytes:
-        response = handler.get_response(requests.get(path))
-        assert response.status_code == 200, response.content
-        return bytes(response.content)
-
-    return fetch
+    get = make_get()
+    return lambda path: bytes(get(path).content)  # type: ignore[attr-defined]
 
 
 def compare_warm(fetch: Fetch, views: int, rounds: int) -> Goal:
@@ -109,44 +91,6 @@ def weigh(fetch: Fetch) -> Most:
     return Most("P13 page, compressed", "kB", [len(gzip.compress(fetch(PAGE))) / 1000], WEIGHT)
 
 
-# The service
-
-
-#: Recorded responses by the end of the requested window.
-responses: dict[str, tuple[str, list[tuple[str, str]], bytes]] = {}
-
-
-@contextmanager
-def recorded_service() -> Iterator[None]:
-    """Run a sandbox that computes each response once, so that only the page is measured."""
-    sandbox = Sandbox(rate_limit=False)
-    with override_settings():
-        use_sandbox(settings, BASE_URL)
-        settings.MEETERGO = {**settings.MEETERGO, "REQUESTS_PER_MINUTE": 90}  # as sites have it
-        transport.ADAPTERS[BASE_URL] = SandboxAdapter(sandbox.wsgi)
-        SandboxKit(sandbox, base_url=BASE_URL).sync_directory()
-        transport.ADAPTERS[BASE_URL] = SandboxAdapter(record(sandbox.wsgi))
-        try:
-            yield
-        finally:
-            del transport.ADAPTERS[BASE_URL]
-            sandbox.close()
-
-
-def record(wsgi: Any) -> Any:
-    def respond(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        end = parse_qs(environ["QUERY_STRING"])["end"][0]
-        if end not in responses:
-            started: list[Any] = []
-            body = b"".join(wsgi(environ, lambda *head, **_: started.extend(head)))
-            responses[end] = (started[0], started[1], body)
-        status, headers, body = responses[end]
-        start_response(status, headers)
-        return [body]
-
-    return respond
-
-
 def empty_cache() -> None:
     caches["default"].clear()
 
@@ -156,9 +100,11 @@ def empty_cache() -> None:
 static_body: list[bytes] = []
 
 MONTH = """<!doctype html><title>{{ kind.name }}</title><h1>{{ kind.name }}</h1><p>{{ hosts|join:", " }}</p>
-<form>{% for day, times in days %}<fieldset><legend>{{ day|date:"l j F Y" }}</legend>{% for time in times %}
+<ul>{% for day, times in days %}
+<li><a href="?date={{ day|date:"c" }}">{{ day.day }}</a> {{ times|length }}</li>
+{% endfor %}</ul><form>{% for time in days.0.1 %}
 <label><input type="radio" name="start" value="{{ time|date:"c" }}"> {{ time|date:"H:i" }}</label>
-{% endfor %}</fieldset>{% endfor %}<button>Continue</button></form>"""
+{% endfor %}<button>Continue</button></form>"""
 
 
 def show_static(request: HttpRequest) -> HttpResponse:
@@ -166,7 +112,7 @@ def show_static(request: HttpRequest) -> HttpResponse:
 
 
 def show_plain(request: HttpRequest) -> HttpResponse:
-    """Render the times of the month and nothing else."""
+    """Render the days of the month and the times of the first, and nothing else."""
     kind = MeetingType.objects.defer("raw").get(slug=SLUG)
     zone, now = clock.get_default_timezone(), clock.now()
     free: dict[Any, list[datetime]] = {}

@@ -25,7 +25,7 @@ from django_meetergo.presentation.forms import TimeZoneForm
 from django_meetergo.presentation.page_cache import CacheEntry, PagePart, build_cache_entry, render_page_part
 from django_meetergo.presentation.page_urls import PageUrl, parse_link
 from django_meetergo.presentation.time_choice import TimeChoice, choose_time, describe_viewed
-from django_meetergo.timezones import list_zones
+from django_meetergo.presentation.zone_options import render_zone_options
 from django_meetergo.views.common import find_zone, get_zone_parameter, is_zone_unknown, read_time_query
 from django_meetergo.views.decorators import page
 from django_meetergo.views.rendering import (
@@ -192,7 +192,7 @@ def describe_zones(
     return {
         "zone": zone,
         "is_zone_unknown": is_zone_unknown(request),
-        "zones": list_zones(zone, now) if "zones" in request.GET else [],
+        "zones": render_zone_options(zone, now) if "zones" in request.GET else "",
         "zone_next": request.get_full_path() if "zones" in request.GET else "",
         "zone_all": here.to(**describe_viewed(choice), zones="all"),
     }

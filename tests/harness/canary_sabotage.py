@@ -12,12 +12,12 @@ def let_pass(self: Any, record: logging.LogRecord) -> bool:
     return True
 
 
-def send_and_log_person(booking: Any, client: Any, now: Any) -> Any:
+def send_and_log_person(booking: Any, client: Any, now: Any, lease: Any = None) -> Any:
     """Replace ``send_now``: a log line names the attendee."""
     from django_meetergo.services.booking.sending import send_booking
 
     logging.getLogger("django_meetergo").info("booking for %s", booking.email)
-    return send_booking(booking=booking, client=client, now=now, is_interactive=True)
+    return send_booking(booking=booking, client=client, now=now, is_interactive=True, lease=lease)
 
 
 def believe(token: str, *, salt: str) -> UUID | None:

@@ -45,13 +45,12 @@ BOOK, SENDING, OUTCOMES, RECONCILIATION, APPLY, CHANGES, EVENTS, SYNC = (
 POINTS = (
     # A booking, from the form to the page
     Point(f"{BOOK}.reserve_slot", "before", WEB),
-    Point(f"{BOOK}.reserve_slot", "after", WEB),
-    Point(f"{SENDING}.begin_attempt", "after", WEB),
+    Point(f"{BOOK}.reserve_slot", "after", WEB),  # the attempt is committed
     Point("urllib3.connection.HTTPConnection.request", "before", WEB),
     Point("urllib3.connection.HTTPConnection.getresponse", "before", WEB),
     Point("django_meetergo.remote.http._read_answer", "before", WEB),
     Point(f"{SENDING}.adopt", "before", WEB),
-    Point(f"{OUTCOMES}.link_attendee", "after", WEB),  # within the transaction of the result
+    Point(f"{OUTCOMES}.record_confirmation", "after", WEB),  # within the transaction of the result
     Point(f"{SENDING}.adopt", "after", WEB),
     Point(f"{SENDING}.mark_unknown", "before", WEB),
     Point(f"{SENDING}.mark_unknown", "after", WEB),

@@ -7,9 +7,13 @@ import json
 import pytest
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
+from django_meetergo.models import Booking
+from django_meetergo.presentation.form_token import make_token
 from django_meetergo.sandbox.changes import set_note
 from django_meetergo.sandbox.scenarios import add_appointments
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.mirror.appointments import record_appointments
 from django_meetergo.services.sync.appointments import list_owners
 from django_meetergo.services.webhooks.apply import apply_deliveries
@@ -90,3 +94,62 @@ def test_a_webhook_delivery_costs_two_statements_and_no_call(kit, django_assert_
             Client().post(endpoint, body, content_type="application/json")
 
     assert len(kit.sandbox.request_log.entries()) == calls
+
+
+def fill_in(start, **changes):
+    """Return what the booking form of a start sends."""
+    return {
+        "start": start.isoformat(),
+        "token": make_token(),
+        "first_name": "Jane",
+        "last_name": "Doe",
+        "email": "jane@example.com",
+        "receive_reminders": "on",
+        **changes,
+    }
+
+
+def count_statements(run):
+    """Return the statements and the transactions of a call."""
+    with CaptureQueriesContext(connection) as captured:
+        run()
+    texts = [query["sql"] for query in captured.captured_queries]
+    begun = texts.count("BEGIN")
+    return sum(text not in {"BEGIN", "COMMIT", "ROLLBACK"} for text in texts), begun
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_booking_costs_twenty_statements_in_two_transactions(kit):
+    """From the submitted form to the redirect. What is stored before the request leaves is one of them."""
+    form, client = fill_in(kit.list_free_starts()[3]), Client()
+
+    statements, transactions = count_statements(lambda: client.post("/book/intro-call/details/", form))
+
+    assert Booking.objects.get().state == "confirmed"
+    assert statements <= 20
+    assert transactions == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_comes_too_late_for_a_slot_costs_five_statements_and_no_call(kit):
+    """While another booking of this site holds it."""
+    meeting_type, start = kit.meeting_type(), kit.list_free_starts()[3]
+    with kit.kill_process():
+        book(kit, meeting_type, start, "jane@example.com")
+    calls = len(kit.sandbox.request_log.entries())
+
+    statements, _ = count_statements(lambda: book(kit, meeting_type, start, "joe@example.com"))
+
+    assert Booking.objects.get(email="joe@example.com").reason == "slot_taken"
+    assert statements <= 5
+    assert len(kit.sandbox.request_log.entries()) == calls
+
+
+def book(kit, meeting_type, start, email):
+    return book_appointment(
+        meeting_type=meeting_type,
+        start=start,
+        attendee=AttendeeData(email=email, first_name="Jane"),
+        client=kit.client(),
+        now=kit.now(),
+    )

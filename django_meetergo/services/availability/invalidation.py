@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
+
+from django.db.models import Q
 
 from django_meetergo.cache import cache
 from django_meetergo.models import MeetingType
@@ -16,10 +20,15 @@ from django_meetergo.services.availability.store import (
     flag_document,
     list_windows,
     pack,
-    parse_timestamp,
     unpack,
 )
 from django_meetergo.wakeup import wake_workers
+
+#: What the windows of a meeting type are made of.
+WINDOW_COLUMNS = (
+    "connection", "remote_id", "calculation_method", "duration", "allowed_durations", "host_ids", "queue_id",
+    "spots",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +54,12 @@ def remove_slot(*, meeting_type: MeetingType, start: datetime, duration: int) ->
 
 def remove_spans(*, connection: str, taken: Sequence[TakenSpan]) -> None:
     """Remove taken spans from the documents of all meeting types that depend on one host's calendar alone."""
-    types = [
-        row
-        for row in MeetingType.objects.bookable().filter(connection=connection).defer("raw")
-        if row.only_host_id in {span.host_id for span in taken}
-    ]
+    if not taken:
+        return
+    host_ids = {span.host_id for span in taken}
+    of_host = reduce(or_, (Q(host_ids=[host_id]) for host_id in host_ids))
+    rows = MeetingType.objects.bookable().filter(of_host, connection=connection)
+    types = [row for row in rows.order_by().only(*WINDOW_COLUMNS) if row.only_host_id]
     affected: dict[str, tuple[Window, list[TakenSpan]]] = {}
     for span in taken:
         for row in types:
@@ -75,15 +85,12 @@ def list_overlapping_windows(meeting_type: MeetingType, span: TakenSpan) -> Iter
 def remove_overlapping(
     times: list[tuple[int, int | None]], window: Window, taken: list[TakenSpan]
 ) -> list[tuple[int, int | None]]:
-    return [
-        (listed, seats)
-        for listed, seats in times
-        if not any(overlaps(parse_timestamp(listed), window.duration, span.start, span.end) for span in taken)
-    ]
-
-
-def overlaps(listed: datetime, length: int, start: datetime, end: datetime) -> bool:
-    return listed < end and start < listed + timedelta(minutes=length)
+    seconds = window.duration * 60
+    for span in taken:
+        # A start is taken if its appointment would end after the span begins and it is before the span's end.
+        first, last = span.start.timestamp() - seconds, span.end.timestamp()
+        times = [(listed, seats) for listed, seats in times if not first < listed < last]
+    return times
 
 
 def invalidate(*, meeting_type: MeetingType, start: datetime) -> None:

@@ -103,6 +103,12 @@ def are_current(sources: Sequence[Source], now: datetime) -> bool:
     return True
 
 
+def is_listed(*, meeting_type: MeetingType, start: datetime, duration: int, moving: str = "") -> bool:
+    """Whether the stored document lists this start. Makes no call."""
+    stored = cache.get(find_window(meeting_type, duration, start, moving).key)
+    return bool(stored) and has_start(stored, start)
+
+
 def is_offered(
     *,
     meeting_type: MeetingType,
@@ -116,10 +122,9 @@ def is_offered(
 
     Fetches the document again if the stored one does not list the start.
     """
-    window = find_window(meeting_type, duration, start, moving)
-    stored = cache.get(window.key)
-    if stored and has_start(stored, start):
+    if is_listed(meeting_type=meeting_type, start=start, duration=duration, moving=moving):
         return True
+    window = find_window(meeting_type, duration, start, moving)
     try:
         found = refetch_once(window, client=client, now=now)
     except RemoteError:

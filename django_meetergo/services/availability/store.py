@@ -174,4 +174,4 @@ def find_window(meeting_type: MeetingType, duration: int, start: datetime, movin
 
 
 def has_start(stored: dict[str, Any], start: datetime) -> bool:
-    return any(listed == start.timestamp() for listed, _ in unpack(stored))
+    return start.timestamp() in dict(unpack(stored))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from django.db import IntegrityError, models
 
@@ -17,23 +18,31 @@ from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import (
     BookingAlreadyOpen,
     IdempotencyKeyReused,
+    InvalidRequest,
+    MeetingTypeUnavailable,
     StartNotOffered,
+    TooManyBookings,
 )
 from django_meetergo.models import (
     Booking,
-    BookingAttempt,
     Event,
+    Lease,
     MeetingType,
     fold_email,
 )
 from django_meetergo.models.bookings import make_idempotency_key
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability.holds import renew_holds_stamp
-from django_meetergo.services.availability.slots import is_offered
+from django_meetergo.services.availability.slots import is_listed, is_offered
 from django_meetergo.services.booking import validation
-from django_meetergo.services.booking.outcomes import close_booking
+from django_meetergo.services.booking.outcomes import close_booking, mark_closed, record_closing
 from django_meetergo.services.booking.rebooking import build_agreement
-from django_meetergo.services.booking.sending import is_slot_booked, send_booking
+from django_meetergo.services.booking.sending import (
+    add_attempt,
+    is_slot_booked,
+    plan_attempt,
+    send_booking,
+)
 from django_meetergo.services.events import record_booking_event
 from django_meetergo.transactions import (
     DATABASE_ERRORS,
@@ -45,7 +54,7 @@ from django_meetergo.visitors import Visitor
 from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
-State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
+State, Reason = Booking.State, Booking.Reason
 #: The caller sends a new booking itself; a worker takes it over when the caller has died meanwhile.
 WORKER_DELAY = timedelta(seconds=10)
 
@@ -137,57 +146,80 @@ def book_appointment(
     validation.validate_call(booking, client, is_sent=send)
     validation.validate_content(booking)
     booking.content_digest = content_digest or digest_content(booking)
-    if first := find_by_idempotency_key(booking):
-        return first
-    validation.validate_request(booking, now)
-    if visitor is not None:
-        validation.check_visitor_limits(booking, visitor)
     # Staff and the site's own code know the attendee, so they all share one key for each.
     booked_by = visitor.person if visitor is not None else "site"
     booking.open_booking_key = booking.hash_open_booking_key(booked_by)
+    booking.slot_hold_key = booking.hash_slot_hold_key()
     stopwatch = Stopwatch(now)
-    offered = can_skip_availability(booking) or is_offered(
-        meeting_type=meeting_type, start=start, duration=booking.duration, client=client, now=now
-    )
-    if offered is False:
-        if first := find_by_idempotency_key(booking):
-            return first  # the same form was submitted twice at once, and the first submission took the slot
-        raise StartNotOffered(
-            f"{start.isoformat()} is not among the free times of {meeting_type.name}. "
-            "List the free times again and choose one of them."
-        )
-    booking = reserve_slot(booking, stopwatch.now(), replaces=replaces)
+    try:
+        validation.validate_request(booking, now)
+        if visitor is not None:
+            validation.check_visitor_limits(booking, visitor)
+        check_offered(booking, client, now)
+    except (InvalidRequest, MeetingTypeUnavailable, StartNotOffered, TooManyBookings):
+        # The same request may have been booked before, whatever has changed since.
+        if first := find_rivals(booking).first:
+            return first
+        raise
+    if send and can_be_sent_at_once(booking):
+        prepare_attempt(booking, stopwatch.now())
+    stored = reserve_slot(booking, stopwatch.now(), replaces=replaces)
+    lease = Lease(stored.pk, stored.lease_token) if stored is booking and stored.lease_token else None
     if not send:
         wake_workers()
-    elif booking.state == State.RECEIVED:
-        return send_now(booking, client, stopwatch.now())
-    return booking
+    elif lease or stored.state == State.RECEIVED:
+        return send_now(stored, client, stopwatch.now(), lease)
+    return stored
 
 
-def can_skip_availability(booking: Booking) -> bool:
-    """Whether the slot need not be compared with meetergo's free times before it is reserved.
+def check_offered(booking: Booking, client: MeetergoClient, now: datetime) -> None:
+    """Raise StartNotOffered unless meetergo offers the start, as far as is known.
 
-    A slot that this site has booked is lost without a call, and no call is made inside a transaction:
-    meetergo refuses a start that it does not offer.
+    No call is made for a slot that this site has booked, which is lost without one, nor inside a
+    transaction: meetergo refuses a start that it does not offer.
     """
-    return is_in_transaction() or is_slot_held(booking)
+    start: dict[str, Any] = {
+        "meeting_type": booking.meeting_type,
+        "start": booking.start,
+        "duration": booking.duration,
+    }
+    if is_listed(**start) or is_in_transaction() or is_slot_held(booking):
+        return
+    if is_offered(**start, client=client, now=now) is False:
+        raise StartNotOffered(
+            f"{booking.start.isoformat()} is not among the free times of {booking.meeting_type.name}. "
+            "List the free times again and choose one of them."
+        )
 
 
 def is_slot_held(booking: Booking) -> bool:
     """Whether another open booking of this site, or a mirrored appointment, has the slot."""
-    key = booking.hash_slot_hold_key()
-    if key is None:
-        return False
-    return Booking.objects.filter(slot_hold_key=key).exists() or is_slot_booked(booking)
+    key = booking.slot_hold_key
+    return bool(key) and (Booking.objects.filter(slot_hold_key=key).exists() or is_slot_booked(booking))
 
 
-def send_now(booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
+def can_be_sent_at_once(booking: Booking) -> bool:
+    """Whether the booking is stored with its first attempt.
+
+    Not where the attendees of a group are read first, or where another slot may be sent instead.
+    """
+    return not booking.meeting_type.is_group and not booking.rebook_consent
+
+
+def prepare_attempt(booking: Booking, now: datetime) -> None:
+    """Let an unsaved booking be stored as one that this process is sending."""
+    for name, value in plan_attempt(now).items():
+        setattr(booking, name, value)
+    booking.lease_token, booking.lease_until = uuid4(), now + get_settings().lease
+
+
+def send_now(booking: Booking, client: MeetergoClient, now: datetime, lease: Lease | None = None) -> Booking:
     """Send a stored booking; return it as stored before when the database goes away meanwhile.
 
     The POST may have left by then, so the call must not fail: reconciliation starts when the lease expires.
     """
     try:
-        return send_booking(booking=booking, client=client, now=now, is_interactive=True)
+        return send_booking(booking=booking, client=client, now=now, is_interactive=True, lease=lease)
     except DATABASE_ERRORS as error:
         if not is_database_away(error):
             raise
@@ -213,30 +245,47 @@ def digest_content(booking: Booking) -> str:
     return hashlib.sha256(json.dumps(content, default=str, sort_keys=True).encode()).hexdigest()
 
 
-def find_by_idempotency_key(booking: Booking) -> Booking | None:
-    """Return the stored booking with the same idempotency key. Raises IdempotencyKeyReused."""
-    first = (
-        Booking.objects.select_related("meeting_type")
-        .filter(connection=booking.connection, idempotency_key=booking.idempotency_key)
-        .first()
-    )
+@dataclass(frozen=True, kw_only=True)
+class Rivals:
+    """The stored bookings that have a unique key of a new one.
+
+    ``first`` is the same submission, ``other`` the open booking of the same visitor for the same person and
+    meeting type.
+    """
+
+    first: Booking | None
+    other: Booking | None
+
+
+def find_rivals(booking: Booking) -> Rivals:
+    """Look the keys of a booking up in one statement. Raises IdempotencyKeyReused."""
+    is_rival = models.Q(idempotency_key=booking.idempotency_key, connection=booking.connection)
+    if booking.open_booking_key:
+        is_rival |= models.Q(open_booking_key=booking.open_booking_key)
+    first = other = None
+    for row in Booking.objects.select_related("meeting_type").filter(is_rival).order_by():
+        if row.idempotency_key == booking.idempotency_key:
+            first = row
+        else:
+            other = row
     if first is not None and first.content_digest != booking.content_digest:
         raise IdempotencyKeyReused(
             "This idempotency key has been used for another booking; use a new key for a new booking.",
             booking=first,
         )
-    return first
+    return Rivals(first=first, other=other)
 
 
 def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = None) -> Booking:
-    """Store the booking with its unique keys.
+    """Store the booking with its unique keys, and with its first attempt if it is sent at once.
 
     Returns the stored booking: open, or closed as ``slot_taken`` when another booking or appointment has
     the slot, or the first booking when the idempotency key is known. Raises BookingAlreadyOpen.
     """
-    booking.slot_hold_key = booking.hash_slot_hold_key()
+    is_sending = booking.state == State.SENDING
     try:
-        with write_transaction():
+        # What is sent at once has to be committed first, so it cannot be part of another transaction.
+        with write_transaction(durable=is_sending):
             if replaces is not None:
                 supersede_booking(replaces, now)
             booking.save()
@@ -248,8 +297,10 @@ def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = 
                     return close_booking(booking, Reason.SLOT_TAKEN, now=now)
                 booking.slot_hold_key = None
                 booking.save(update_fields=["slot_hold_key"])
+            if is_sending:
+                add_attempt(booking, 1, now)
     except IntegrityError:
-        return resolve_conflict(booking, now, replaces)
+        return resolve_conflict(booking, find_rivals(booking), now, replaces)
     renew_holds_stamp(booking.connection)
     return booking
 
@@ -261,11 +312,13 @@ def supersede_booking(booking: Booking, now: datetime) -> None:
         close_booking(stored, Reason.REPLACED, now=now)
 
 
-def resolve_conflict(booking: Booking, now: datetime, replaces: Booking | None = None) -> Booking:
+def resolve_conflict(
+    booking: Booking, rivals: Rivals, now: datetime, replaces: Booking | None = None
+) -> Booking:
     """Handle a unique key that is in use: by the same submission, the same person or another visitor."""
-    if first := find_by_idempotency_key(booking):
-        return first
-    other = find_open_booking(booking)
+    other = rivals.other
+    if rivals.first is not None:
+        return rivals.first
     if other is not None and other.state == State.PENDING and replaces is None:
         return reserve_slot(booking, now, replaces=other)
     if other is not None and (other != replaces or other.state != State.PENDING):
@@ -282,23 +335,18 @@ def store_without_slot(booking: Booking, now: datetime) -> Booking:
     """Store a booking whose slot is taken: closed, or open without a slot when rebooking was agreed."""
     booking.slot_hold_key = None
     if not booking.rebook_consent:
-        booking.open_booking_key = None
+        mark_closed(booking, Reason.SLOT_TAKEN, now=now)
     try:
         with write_transaction():
             booking.save(force_insert=True)
-            if not booking.rebook_consent:
-                return close_booking(booking, Reason.SLOT_TAKEN, now=now)
-            record_booking_event(booking, Event.Kind.BOOKING_RECEIVED, now=now)
+            if booking.is_open:
+                record_booking_event(booking, Event.Kind.BOOKING_RECEIVED, now=now)
+            else:
+                record_closing(booking, attempts=0, now=now)
     except IntegrityError:
         # The same submission, or another one of the same person, was stored meanwhile. Else it is an error.
-        if not (find_by_idempotency_key(booking) or find_open_booking(booking)):
+        rivals = find_rivals(booking)
+        if not (rivals.first or rivals.other):
             raise
-        return resolve_conflict(booking, now)
+        return resolve_conflict(booking, rivals, now)
     return booking
-
-
-def find_open_booking(booking: Booking) -> Booking | None:
-    """Return the open booking of the same visitor for the same person and meeting type."""
-    if not booking.open_booking_key:
-        return None
-    return Booking.objects.filter(open_booking_key=booking.open_booking_key).first()

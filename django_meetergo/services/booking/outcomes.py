@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError
+from django.db.models import Exists, OuterRef
 
 from django_meetergo.exceptions import UnreadableReply
-from django_meetergo.models import Appointment, Attendee, Booking, BookingAttempt, Connection, Event
+from django_meetergo.models import Appointment, Booking, BookingAttempt, Connection, Event
 from django_meetergo.remote.payloads import (
     AppointmentDocument,
     BookingConfirmed,
@@ -38,6 +39,13 @@ State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
 BookingResult = BookingConfirmed | BookingProvisional | AppointmentDocument | ProvisionalDocument
 #: A connection with a webhook gets a delivery of each booking within this time, and reads it then.
 WEBHOOK_GRACE = timedelta(seconds=5)
+HAS_WEBHOOK = Exists(
+    Connection.objects.filter(connection=OuterRef("connection")).exclude(webhook_remote_id="")
+)
+CONFIRMED_COLUMNS = (
+    "state", "reason", "attendee", "tries", "polls", "failing_since", "next_at", "closed_at",
+    "open_booking_key", "slot_hold_key", "lease_token", "lease_until",
+)  # fmt: skip
 
 
 def adopt(*, booking: Booking, document: BookingResult, now: datetime) -> Booking:
@@ -47,84 +55,82 @@ def adopt(*, booking: Booking, document: BookingResult, now: datetime) -> Bookin
     stored.
     """
 
-    def store() -> Booking:
-        lock_appointment(booking.connection, document)
+    def store() -> tuple[Booking, bool]:
+        appointment = lock_appointment(booking.connection, document)
         # No lease is needed: a success that arrives late is still a success.
-        rows = Booking.objects.select_for_update()
-        stored = rows.get(pk=booking.pk)
+        stored = Booking.objects.select_for_update().annotate(has_webhook=HAS_WEBHOOK).get(pk=booking.pk)
+        stored.meeting_type, state = booking.meeting_type, stored.state
         if isinstance(document, BookingProvisional | ProvisionalDocument):
-            return mark_pending(stored, document, now)
-        return mark_confirmed(stored, document, now)
+            mark_pending(stored, document, now)
+        elif stored.attendee_id is None:
+            delay = WEBHOOK_GRACE if stored.has_webhook else timedelta()  # type: ignore[attr-defined]
+            mark_confirmed(stored, document, appointment, now, reread_at=now + delay)
+        return stored, stored.state != state
 
-    return run_with_retries(store)
+    stored, has_changed = run_with_retries(store)
+    if has_changed:
+        # Whether meetergo holds the slot of a pending booking is not documented, so it is not offered until
+        # a refresh.
+        remove_slot(meeting_type=stored.meeting_type, start=stored.start, duration=stored.duration)
+    return stored
 
 
-def lock_appointment(connection: str, document: BookingResult) -> None:
+def lock_appointment(connection: str, document: BookingResult) -> Appointment | None:
     """Lock the appointment before the booking: everything that locks both does so in this order."""
-    if isinstance(document, BookingConfirmed | AppointmentDocument):
-        remote_id = document.appointment_id if isinstance(document, BookingConfirmed) else document.id
-        rows = Appointment.objects.select_for_update().filter(connection=connection, remote_id=remote_id)
-        list(rows.values_list("pk", flat=True))
+    if isinstance(document, BookingProvisional | ProvisionalDocument):
+        return None
+    remote_id = document.appointment_id if isinstance(document, BookingConfirmed) else document.id
+    rows = Appointment.objects.select_for_update().filter(connection=connection, remote_id=remote_id)
+    locked = list(rows.values_list("pk", flat=True).order_by())
+    return Appointment.objects.get(pk__in=locked) if locked else None
 
 
 def mark_confirmed(
-    booking: Booking, document: BookingConfirmed | AppointmentDocument, now: datetime
-) -> Booking:
-    if booking.attendee_id is not None:
-        return booking
+    booking: Booking,
+    document: BookingConfirmed | AppointmentDocument,
+    appointment: Appointment | None,
+    now: datetime,
+    *,
+    reread_at: datetime,
+) -> None:
+    """Confirm a booking without attendee. The caller holds the booking and the appointment locked.
+
+    ``reread_at`` is when an appointment is read that an answer names only by its id.
+    """
     was_closed = booking.state == State.CLOSED
     if isinstance(document, BookingConfirmed):
-        attendee = record_confirmation(booking=booking, reply=document, now=now)
-        reread_at: datetime | None = now + get_reread_delay(booking.connection)
+        attendee = record_confirmation(booking=booking, reply=document, appointment=appointment, now=now)
     else:
-        appointment = record_appointment(connection=booking.connection, document=document, now=now)
+        recorded = record_appointment(connection=booking.connection, document=document, now=now)
         attendee = record_attendee_of_booking(
-            booking=booking, appointment=appointment, document=document, now=now
+            booking=booking,
+            appointment=Appointment.objects.select_for_update().get(pk=recorded.pk),
+            document=document,
+            now=now,
         )
-        reread_at = None
-    link_attendee(booking, attendee)
     release_keys(booking)
     booking.state, booking.reason, booking.attendee = State.CONFIRMED, Reason.NONE, attendee
     booking.tries, booking.polls, booking.failing_since = 0, 0, None
-    booking.next_at, booking.closed_at = reread_at, None
-    booking.save()
+    booking.next_at = reread_at if isinstance(document, BookingConfirmed) else None
+    booking.closed_at = None
+    booking.save(update_fields=CONFIRMED_COLUMNS)
     end_last_attempt(booking, Outcome.CONFIRMED, now)
     if was_closed:
         record_booking_event(booking, Event.Kind.BOOKING_FOUND, now=now)
     elif get_original_start(booking):
         record_booking_event(booking, Event.Kind.BOOKING_REBOOKED, now=now)
-    remove_slot(meeting_type=booking.meeting_type, start=booking.start, duration=booking.duration)
-    return booking
 
 
-def get_reread_delay(connection: str) -> timedelta:
-    """Return how long the re-read of a confirmed booking waits for the webhook that makes it needless."""
-    registered = Connection.objects.filter(connection=connection).exclude(webhook_remote_id="")
-    return WEBHOOK_GRACE if registered.exists() else timedelta()
-
-
-def link_attendee(booking: Booking, attendee: Attendee) -> None:
-    """Copy the booking's user, subject and answers to its attendee."""
-    Attendee.objects.filter(pk=attendee.pk).update(
-        user=booking.user_id,
-        subject_type=booking.subject_type_id,
-        subject_id=booking.subject_id,
-        custom_fields=booking.custom_fields or attendee.custom_fields,
-    )
-
-
-def mark_pending(
-    booking: Booking, document: BookingProvisional | ProvisionalDocument, now: datetime
-) -> Booking:
+def mark_pending(booking: Booking, document: BookingProvisional | ProvisionalDocument, now: datetime) -> None:
     if booking.state in {State.CONFIRMED, State.PENDING}:
-        return booking
+        return
     found = document.provisional_id if isinstance(document, BookingProvisional) else document.id
     booking.provisional_id = found
     if booking.state == State.CLOSED and not reclaim_open_key(booking):
         # The attendee has another open booking by now: this one stays closed, and watched.
         booking.reason = Reason.REPLACED
         booking.save()
-        return booking
+        return
     booking.state = State.PENDING
     booking.reason = choose_pending_reason(booking, document.awaits)
     booking.pending_since, booking.closed_at = now, None
@@ -134,9 +140,6 @@ def mark_pending(
     booking.save()
     end_last_attempt(booking, Outcome.PROVISIONAL, now)
     record_booking_event(booking, Event.Kind.BOOKING_PENDING, now=now)
-    # Whether meetergo holds the slot meanwhile is not documented, so it is not offered until a refresh.
-    remove_slot(meeting_type=booking.meeting_type, start=booking.start, duration=booking.duration)
-    return booking
 
 
 def reclaim_open_key(booking: Booking) -> bool:
@@ -182,13 +185,21 @@ def release_keys(booking: Booking) -> None:
 
 def close_booking(booking: Booking, reason: str, *, now: datetime, message: str = "") -> Booking:
     """Close a booking without an appointment. The caller holds a transaction with the row locked."""
+    mark_closed(booking, reason, now=now, message=message)
+    booking.save()
+    record_closing(booking, booking.attempts.count(), now)
+    return booking
+
+
+def mark_closed(booking: Booking, reason: str, *, now: datetime, message: str = "") -> None:
     release_keys(booking)
     booking.state, booking.reason, booking.message = State.CLOSED, reason, message
     booking.closed_at, booking.next_at = now, None
-    booking.save()
-    step = str(booking.attempts.count())
-    record_booking_event(booking, Event.Kind.BOOKING_CLOSED, now=now, step=step)
-    return booking
+
+
+def record_closing(booking: Booking, attempts: int, now: datetime) -> None:
+    """Store the event of a closed booking, after so many attempts."""
+    record_booking_event(booking, Event.Kind.BOOKING_CLOSED, now=now, step=str(attempts))
 
 
 def give_up_search(booking: Booking, now: datetime) -> None:
@@ -216,13 +227,10 @@ def leave_to_staff(booking: Booking, now: datetime) -> Booking:
     return booking
 
 
-def end_last_attempt(booking: Booking, outcome: str, now: datetime, error_type: str = "") -> None:
-    """Store the outcome of the last attempt that has none, once it is certain."""
-    last = booking.attempts.exclude(outcome__in=BookingAttempt.DEFINITE).order_by("-number").first()
-    if last is not None:
-        last.outcome, last.ended_at = outcome, now
-        last.error_type = error_type or last.error_type
-        last.save()
+def end_last_attempt(booking: Booking, outcome: str, now: datetime) -> None:
+    """Store the outcome of the attempt whose outcome was not certain: there is one at most."""
+    uncertain = booking.attempts.exclude(outcome__in=BookingAttempt.DEFINITE)
+    uncertain.update(outcome=outcome, ended_at=now)
 
 
 def adopt_documents(

@@ -56,15 +56,21 @@ def is_slot_booked(booking: Booking) -> bool:
 
 
 def send_booking(
-    *, booking: Booking, client: MeetergoClient, now: datetime, is_interactive: bool = False
+    *,
+    booking: Booking,
+    client: MeetergoClient,
+    now: datetime,
+    is_interactive: bool = False,
+    lease: Lease | None = None,
 ) -> Booking:
     """Send a received booking and return it as stored afterwards.
 
     ``is_interactive``: a visitor waits, so a second attempt follows at once and no deferral is tried first.
-    Nothing is sent again after an answer that may have been lost. Raises CircuitOpen when a deferred booking
-    would be sent while calls are suspended.
+    ``lease`` is that of a booking which was stored with its first attempt. Nothing is sent again after an
+    answer that may have been lost. Raises CircuitOpen when a deferred booking would be sent while calls are
+    suspended.
     """
-    if close_if_expired(booking, now):
+    if lease is None and close_if_expired(booking, now):
         return fetch_booking(booking)
     if booking.defer_consent and not is_interactive:
         # Deferred bookings create no attempt until they are sent.
@@ -74,15 +80,17 @@ def send_booking(
     stopwatch = Stopwatch(now)
     tries = MAX_INTERACTIVE_ATTEMPTS if is_interactive else 1
     for number in range(1, tries + 1):
-        known_attendee_ids = list_known_attendees(booking, client)
-        lease = begin_attempt(booking, stopwatch.now(), known_attendee_ids)
         if lease is None:
-            return fetch_booking(booking)
-        error = send_attempt(booking, lease, client, stopwatch)
-        if error is None:
-            return fetch_booking(booking)
-        is_last = number == tries or isinstance(error, CircuitOpen)
-        requeue_booking(booking, lease, error, now=stopwatch.now(), give_up=is_interactive and is_last)
+            known_attendee_ids = list_known_attendees(booking, client)
+            lease = begin_attempt(booking, stopwatch.now(), known_attendee_ids)
+        if lease is None:
+            break
+        outcome = send_attempt(booking, lease, client, stopwatch)
+        if isinstance(outcome, Booking):
+            return outcome
+        is_last = number == tries or isinstance(outcome, CircuitOpen)
+        requeue_booking(booking, lease, outcome, now=stopwatch.now(), give_up=is_interactive and is_last)
+        lease = None
     return fetch_booking(booking)
 
 
@@ -119,6 +127,18 @@ def list_known_attendees(booking: Booking, client: MeetergoClient) -> list[str] 
     return read_attendee_ids(booking, client)
 
 
+def plan_attempt(now: datetime) -> dict[str, Any]:
+    """Return the columns of a booking whose POST is about to leave, beside those of its lease."""
+    settings = get_settings()
+    return {
+        "state": State.SENDING,
+        "reason": Reason.NONE,
+        "outcome_deadline": now + settings.outcome_deadline,
+        "first_absent_at": None,
+        "next_at": now + settings.lease,
+    }
+
+
 def begin_attempt(
     booking: Booking, now: datetime, known_attendee_ids: list[str] | None = None
 ) -> Lease | None:
@@ -126,34 +146,31 @@ def begin_attempt(
 
     Returns None when another worker has the booking. A crash from here on is found by the expired lease.
     """
-    settings = get_settings()
+    received = Booking.objects.filter(state=State.RECEIVED)
     with write_transaction(durable=True):
-        lease = Booking.objects.filter(state=State.RECEIVED).claim(
-            booking.pk,
-            now=now,
-            lease=settings.lease,
-            state=State.SENDING,
-            reason=Reason.NONE,
-            outcome_deadline=now + settings.outcome_deadline,
-            first_absent_at=None,
-            next_at=now + settings.lease,
-        )
+        lease = received.claim(booking.pk, now=now, lease=get_settings().lease, **plan_attempt(now))
         if lease is not None:
-            number = booking.attempts.count() + 1
-            BookingAttempt.objects.create(
-                booking=booking,
-                number=number,
-                start=booking.start,
-                sent_at=now,
-                known_attendee_ids=known_attendee_ids,
-            )
+            add_attempt(booking, booking.attempts.count() + 1, now, known_attendee_ids)
     return lease
+
+
+def add_attempt(
+    booking: Booking, number: int, now: datetime, known_attendee_ids: list[str] | None = None
+) -> None:
+    """Store an attempt. Its transaction has to be committed before the POST leaves."""
+    BookingAttempt.objects.create(
+        booking=booking,
+        number=number,
+        start=booking.start,
+        sent_at=now,
+        known_attendee_ids=known_attendee_ids,
+    )
 
 
 def send_attempt(
     booking: Booking, lease: Lease, client: MeetergoClient, stopwatch: Stopwatch
-) -> RemoteError | None:
-    """Send one POST and store its outcome. Returns the error when it was certainly not carried out."""
+) -> Booking | RemoteError:
+    """Send one POST and store its outcome. Returns the booking, or the error if it was not carried out."""
     try:
         reply = client.create_booking(build_payload(booking))
     except OutcomeUnknown as error:
@@ -168,8 +185,8 @@ def send_attempt(
     except RemoteError as error:
         return error
     else:
-        adopt(booking=booking, document=reply, now=stopwatch.now())
-    return None
+        return adopt(booking=booking, document=reply, now=stopwatch.now())
+    return fetch_booking(booking)
 
 
 def build_payload(booking: Booking) -> BookingPayload:

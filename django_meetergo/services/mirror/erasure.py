@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from django.db.models import Exists
 from django.utils.crypto import salted_hmac
 
 from django_meetergo.models import (
@@ -53,9 +52,9 @@ def hash_erasure_digest(digest: str) -> str:
 
 def find_erased(connection: str, emails: Iterable[str]) -> set[str]:
     """Return those of these addresses, folded, that were erased. One statement while nobody was erased."""
-    any_erased = Exists(ErasedPerson.objects.all())
-    salts = Connection.objects.filter(any_erased, connection=connection).values_list("salt", flat=True)
-    salt = salts.first()
+    if not ErasedPerson.objects.exists():
+        return set()
+    salt = Connection.objects.filter(connection=connection).values_list("salt", flat=True).first()
     if salt is None:
         return set()
     folded = {fold_email(email) for email in emails} - {""}

@@ -15,7 +15,7 @@ from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import OutcomeUnknown
 from django_meetergo.models import Appointment, Booking, WebhookDelivery
 from django_meetergo.models.leases import LeasedQuerySet
-from django_meetergo.services.booking import reconciliation, sending
+from django_meetergo.services.booking import book, reconciliation, sending
 from django_meetergo.services.booking.sending import send_attempt
 from django_meetergo.services.mirror.appointments import AppointmentDraft, record_missing
 from django_meetergo.services.sync.appointments import AppointmentSync
@@ -54,6 +54,7 @@ def send_before_commit(patch: pytest.MonkeyPatch) -> None:
             )
         return lease
 
+    patch.setattr(book, "can_be_sent_at_once", lambda booking: False)
     patch.setattr(sending, "begin_attempt", begin_attempt)
 
 
