@@ -35,6 +35,12 @@ class Visitor:
     def list_starts(self, slug: str, **query: str) -> list[str]:
         return re.findall(r'name="start" value="([^"]+)"', self.text(f"/book/{slug}/", **query))
 
+    def find_later_start(self, slug: str) -> str:
+        """Return a start of the next month: whatever the time of day is, none of today's."""
+        following = re.search(r"\?month=([\d-]+)", self.text(f"/book/{slug}/"))
+        assert following
+        return self.list_starts(slug, month=following[1])[-1]
+
     def text(self, path: str, **query: str) -> str:
         return self.get(path, **query).content.decode()
 

@@ -80,7 +80,7 @@ def test_a_repeated_form_of_an_unclear_booking_lets_the_browser_replace_it(visit
     visitor.post("/book/checkup/details/", **form)
     visitor.client.cookies.clear()
     visitor.post("/book/checkup/details/", **form)
-    visitor.book("checkup", visitor.list_starts("checkup")[4])
+    visitor.book("checkup", visitor.find_later_start("checkup"))
     assert sorted(Booking.objects.values_list("reason", flat=True)) == ["attendee", "replaced"]
 
 
