@@ -322,7 +322,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ('name', models.CharField(help_text='For example the calendar that uses it.', max_length=100, verbose_name='name')),
-                ('shows_details', models.BooleanField(default=False, help_text='Without this, only the type of the appointment and initials are in the feed. The provider of the calendar reads whatever is in it.', verbose_name='with names, contact and place')),
+                ('shows_details', models.BooleanField(default=False, help_text='Otherwise the feed contains only the meeting type and initials. The calendar provider can read everything in it.', verbose_name='with names, contact and place')),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
                 ('fetched_at', models.DateTimeField(editable=False, null=True, verbose_name='last fetched')),
                 ('user', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='created by')),

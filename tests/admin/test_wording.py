@@ -122,3 +122,13 @@ def test_a_sync_run_counts_what_it_skipped_and_folds_why(superuser):
     for technical in ("ProgrammingError: oops", "appointment a7: DataError"):
         assert technical in get_text(page)
         assert technical not in get_unfolded(page)
+
+
+def test_a_word_that_django_translates_too_keeps_our_translation(admin_client):
+    """Django's own “History” is “Geschichte” in German, and its catalogue comes first."""
+    row = AppointmentFactory()
+    page = admin_client.get(
+        f"/admin/meetergo/appointment/{row.pk}/change/", headers={"accept-language": "de"}
+    ).content.decode()
+    headings = re.findall(r"<h2[^>]*>\s*(.*?)\s*</h2>", page)
+    assert "Verlauf" in headings
