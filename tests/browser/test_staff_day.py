@@ -21,6 +21,7 @@ from django_meetergo.sandbox.seed import INTRO_CALL
 from tests.browser.test_staff import (  # noqa: F401 - fixtures
     add_appointment,
     choose_action,
+    find_shared_day,
     open_list,
     receptionist,
     row,
@@ -92,10 +93,7 @@ def book_into_a_free_time(desk: Any, start: datetime) -> None:
 
 def hand_over_the_day(service: Any, desk: Any) -> None:
     """Two of Anna's appointments go to Ben; the one for which he is busy stays and is named."""
-    anna, ben = (set(service.list_free_starts(slug)) for slug in ("intro-call", "consultation"))
-    shared = sorted(anna & ben)
-    last = timezone.localdate(shared[-1])
-    day = [start for start in shared if timezone.localdate(start) == last][:12:4]
+    day = find_shared_day(service)
     for name, start in zip(("Uma Weber", "Vera Lang", "Willi Roth"), day, strict=True):
         add_appointment(service, name, start, INTRO_CALL)
     service.occupy_slot(day[1], "consultation")
