@@ -29,6 +29,7 @@ AMERICAN = {
     "full day": "l, F j, Y",
     "abbreviated day": "D, M j",
     "abbreviated full day": "D, M j, Y",
+    "short month": "M",
 }
 PATTERNS = {
     "time": pgettext_lazy("time format", "H:i"),
@@ -37,6 +38,7 @@ PATTERNS = {
     "full day": pgettext_lazy("date format", "l j F Y"),
     "abbreviated day": pgettext_lazy("date format", "D j M"),
     "abbreviated full day": pgettext_lazy("date format", "D j M Y"),
+    "short month": pgettext_lazy("date format", "M"),
 }
 
 
@@ -126,7 +128,7 @@ def format_months(first: date, last: date) -> str:
 
 def format_short_month(day: date) -> str:
     """“Dec”"""
-    return format_pattern(day, "M")
+    return format_named(day, "short month")
 
 
 def format_span(start: datetime, end: datetime) -> str:

@@ -257,7 +257,7 @@ class ShowLinks(AppointmentAction):
     def preview(self, row: Appointment) -> tuple[bool, str]:
         if not list_attending(row):
             return False, gettext("Nobody attends this appointment")
-        return True, gettext("Whoever has the link can reschedule and cancel the appointment")
+        return True, gettext("Anyone with the link can reschedule and cancel the appointment")
 
     def execute(
         self, admin: Any, request: HttpRequest, rows: Sequence[Any], form: forms.Form
@@ -274,7 +274,8 @@ class ShowLinks(AppointmentAction):
             "links.html",
             title=_("Attendees' links"),
             notice=_(
-                "Give a link to its attendee only. Whoever has it can reschedule and cancel the appointment."
+                "Give a link to its attendee only. Anyone who has it can reschedule and cancel the "
+                "appointment."
             ),
             shown=shown,
             back=admin.get_return_url(rows),

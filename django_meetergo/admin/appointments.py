@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionsMixin, make_action
@@ -106,7 +106,7 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
             {"fields": (("channel_name", "join", "location"), ("cancelled", "rescheduled", "last_read"))},
         ),
         (_("Internal"), {"fields": ("attendance", "note")}),
-        (_("History"), {"fields": ("timeline",)}),
+        (pgettext_lazy("of an appointment", "History"), {"fields": ("timeline",)}),
         (
             _("Technical details"),
             {

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionResult, ActionsMixin, AdminAction, MakeDueAction, make_action
@@ -188,7 +188,7 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
                 )
             },
         ),
-        (_("History"), {"fields": ("timeline",)}),
+        (pgettext_lazy("of an appointment", "History"), {"fields": ("timeline",)}),
         (
             _("Technical details"),
             {

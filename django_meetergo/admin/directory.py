@@ -43,7 +43,7 @@ class CreateOneTimeLinks(AdminAction):
     def preview(self, row: MeetingType) -> tuple[bool, str]:
         if not row.is_bookable:
             return False, gettext("No change: this meeting type cannot be booked at the moment")
-        return True, gettext("Whoever has the link can book once at meetergo")
+        return True, gettext("Anyone with the link can book once at meetergo")
 
     def execute(
         self, admin: Any, request: HttpRequest, rows: Sequence[Any], form: forms.Form
@@ -64,7 +64,7 @@ class CreateOneTimeLinks(AdminAction):
             request,
             "links.html",
             title=_("One-time links"),
-            notice=_("One person can book once with each link. An unused link lapses after 30 days."),
+            notice=_("One person can book once with each link. An unused link expires after 30 days."),
             shown=shown,
             back=admin.get_return_url(rows),
         )

@@ -27,8 +27,8 @@ class CalendarFeedAdmin(MeetergoAdmin):
     list_select_related = ("host", "user")
     list_filter = ("shows_details",)
     readonly_notice = _(
-        "A calendar app, such as Google, Apple or Outlook, subscribes to the address of a feed. Whoever has "
-        "the address can read the feed; delete the feed to make its address useless."
+        "A calendar app, such as Google, Apple or Outlook, subscribes to the address of a feed. Anyone with "
+        "the address can read the feed; delete the feed to make the address invalid."
     )
     empty_notice = _("There are no feeds yet.")
 

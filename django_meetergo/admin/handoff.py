@@ -48,10 +48,10 @@ class HandoffForm(forms.Form):
         colleagues = find_colleagues(appointments=self.rows, now=timezone.now())
         stay = gettext("Appointments for which the colleague is not free stay with their host.")
         if colleagues is None:
-            unknown = gettext("Who is free is not known at the moment.")
+            unknown = gettext("It is not known at the moment who is free.")
             self.set_choices([(key, str(host)) for key, host in self.candidates.items()], f"{unknown} {stay}")
         elif not colleagues:
-            self.set_choices([], gettext("meetergo names no colleague for these appointments."))
+            self.set_choices([], gettext("meetergo lists no colleague for these appointments."))
         else:
             choices = [(str(one.host.pk), self.describe_colleague(one)) for one in colleagues]
             self.set_choices(choices, stay if len(self.rows) > 1 else "")

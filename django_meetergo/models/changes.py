@@ -43,7 +43,12 @@ class AppointmentChange(Leased):
     state = models.CharField(_("state"), max_length=16, choices=State, default=State.RECEIVED)
     requested_by = models.CharField(_("requested by"), max_length=16, choices=Actor)
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("user"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
     )
     previous_start = models.DateTimeField(_("start before"))
     target_start = models.DateTimeField(_("new start"), null=True)

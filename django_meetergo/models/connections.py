@@ -49,8 +49,8 @@ class Connection(models.Model):
 class ErasedPerson(models.Model):
     """A salted digest of an erased e-mail address, so that syncs do not store the person again."""
 
-    digest = ExactCharField(max_length=64, unique=True)
-    erased_at = models.DateTimeField()
+    digest = ExactCharField(_("digest"), max_length=64, unique=True)
+    erased_at = models.DateTimeField(_("erased at"))
 
     class Meta:
         verbose_name = _("erased person")

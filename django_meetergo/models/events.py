@@ -38,7 +38,9 @@ class Event(Leased):
     key = ExactCharField(max_length=255, unique=True)
     kind = models.CharField(_("what happened"), max_length=32, choices=Kind)
     appointment = models.ForeignKey(Appointment, null=True, on_delete=models.CASCADE, related_name="events")
-    attendee = models.ForeignKey(Attendee, null=True, on_delete=models.CASCADE, related_name="events")
+    attendee = models.ForeignKey(
+        Attendee, verbose_name=_("attendee"), null=True, on_delete=models.CASCADE, related_name="events"
+    )
     booking = models.ForeignKey(Booking, null=True, on_delete=models.CASCADE, related_name="events")
     data = models.JSONField(default=dict)
     created_at = models.DateTimeField(_("when"))

@@ -39,8 +39,8 @@ class CalendarFeed(models.Model):
         _("with names, contact and place"),
         default=False,
         help_text=_(
-            "Without this, only the type of the appointment and initials are in the feed. The provider of "
-            "the calendar reads whatever is in it."
+            "Otherwise the feed contains only the meeting type and initials. The calendar provider can read "
+            "everything in it."
         ),
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)

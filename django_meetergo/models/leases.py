@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Leased(models.Model):
     lease_token = models.UUIDField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
     next_at = models.DateTimeField(null=True, db_index=True, editable=False)
-    tries = models.PositiveIntegerField(default=0, editable=False)
+    tries = models.PositiveIntegerField(_("attempts"), default=0, editable=False)
     polls = models.PositiveIntegerField(default=0, editable=False)
     failing_since = models.DateTimeField(null=True, editable=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from django import forms
@@ -36,10 +37,11 @@ def group_choices(bound: forms.BoundField) -> list[ChoiceGroup]:
     if not isinstance(widget, ChoiceWidget):
         return []
     choices = iter(bound)
-    value = widget.format_value(bound.value())
+    optgroups = widget.optgroups(bound.html_name, widget.format_value(bound.value()))
+    # Django makes a group of each choice outside any group.
     return [
-        ChoiceGroup(label=str(label or ""), choices=tuple(next(choices) for _option in options))
-        for label, options, _index in widget.optgroups(bound.html_name, value)
+        ChoiceGroup(label=label, choices=tuple(next(choices) for part in parts for _option in part[1]))
+        for label, parts in groupby(optgroups, key=lambda part: str(part[0] or ""))
     ]
 
 

@@ -423,7 +423,7 @@ class LinksForm(forms.Form):
     email = EmailLineField(
         label=_("E-mail address"),
         max_length=254,
-        help_text=_("The address with which you booked."),
+        help_text=_("The address you booked with."),
         error_messages=build_messages(_("Enter your e-mail address")),
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
     )
@@ -440,7 +440,7 @@ class CancelForm(forms.Form):
         label=_("Reason (optional)"),
         max_length=MAX_REASON,
         required=False,
-        widget=forms.Textarea(attrs={"rows": 4}),
+        widget=forms.Textarea(attrs={"rows": 2}),
         error_messages={"max_length": _("Please use at most %(limit_value)d characters.")},
     )
 

@@ -98,9 +98,10 @@ def build_weekdays(first: int) -> tuple[tuple[str, str], ...]:
     """Return the abbreviation and the name of each weekday; ``first`` is 0 for Sunday, 1 for Monday."""
     numbers = [(first - 1 + offset) % 7 for offset in range(7)]
     names = [name_weekday(number) for number in numbers]
-    short = [name[:2] for name in names]
+    # In Arabic and Chinese, for example, all names begin alike.
+    skipped = next(place for place, letters in enumerate(zip(*names, strict=False)) if len(set(letters)) > 1)
+    short = [name[skipped:][:2] for name in names]
     if len(set(short)) < 7:
-        # In Arabic, for example, all names begin with the same two letters.
         short = [name_weekday(number, "D") for number in numbers]
     return tuple(zip(short, names, strict=True))
 

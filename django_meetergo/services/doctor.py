@@ -81,7 +81,7 @@ def check_webhooks(connection: str, client: MeetergoClient) -> Fact:
     except InvalidRequest as error:
         return Fact(name=name, label=label, level=FAIR, text=str(error))
     except PermissionRefused:
-        advice = _("Give the token the area “account” if this site shall register itself.")
+        advice = _("Give the token the area “account” if this site should register itself.")
         return Fact(
             name=name,
             label=label,

@@ -354,7 +354,8 @@ def describe_calendars(connection: str) -> Fact:
     if without:
         text = _("not connected: %(names)s") % {"names": ", ".join(without)}
         advice = _(
-            "Times that are taken in their own calendars are offered. Connect a calendar at my.meetergo.com."
+            "Times already taken in their own calendars are still offered. Connect a calendar at "
+            "my.meetergo.com."
         )
         return Fact(name=name, label=label, level=FAIR, text=text, advice=advice)
     unknown = sorted(str(host) for host in hosts.filter(calendars=None).defer("raw"))
@@ -376,7 +377,7 @@ def describe_skipped(connection: str) -> Fact:
         return Fact(name=name, label=label, level=GOOD, text=_("nothing"))
     named = [f"{one['kind']} {one['id']}: {one['reason']}" for one in skipped[:MAX_NAMED]]
     details = (*named, "…") if len(skipped) > MAX_NAMED else tuple(named)
-    advice = _("They are tried again with each sync. Report entries that stay to meetergo.")
+    advice = _("Each sync tries them again. If entries remain here, report them to meetergo.")
     text = count_kinds(Counter(one["kind"] for one in skipped), SKIPPED_KINDS)
     return Fact(name=name, label=label, level=FAIR, text=text, advice=advice, details=details)
 

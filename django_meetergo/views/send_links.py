@@ -60,8 +60,8 @@ def count_request(request: HttpRequest) -> int:
 def show_too_many(request: HttpRequest, form: LinksForm, wait: int) -> HttpResponse:
     minutes = ceil(wait / 60)
     text = ngettext(
-        "Too many mails have been requested. Please try again in %(minutes)s minute.",
-        "Too many mails have been requested. Please try again in %(minutes)s minutes.",
+        "Too many e-mails have been requested. Please try again in %(minutes)s minute.",
+        "Too many e-mails have been requested. Please try again in %(minutes)s minutes.",
         minutes,
     )
     form.add_error(None, text % {"minutes": minutes})

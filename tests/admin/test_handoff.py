@@ -101,7 +101,7 @@ def test_without_an_answer_all_colleagues_are_offered(superuser, sandbox, book):
 
     page = get_text(superuser.choose_action("appointment", "handoff", [appointment]))
 
-    assert "Who is free is not known at the moment." in page
+    assert "It is not known at the moment who is free." in page
     assert find_host("Ben").name in page
     result = superuser.run_action("appointment", "handoff", [appointment], host=find_host("Ben").pk)
     assert "Handed over to" in get_text(result)

@@ -7,7 +7,10 @@ from datetime import date, timedelta
 
 import pytest
 from django import forms
+from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets, label_for_field
 from django.utils import timezone
+from django.utils.translation import override
 
 from django_meetergo.admin.display import midnight
 from django_meetergo.models import AppointmentChange, SyncRun, WebhookDelivery
@@ -122,3 +125,32 @@ def test_a_sync_run_counts_what_it_skipped_and_folds_why(superuser):
     for technical in ("ProgrammingError: oops", "appointment a7: DataError"):
         assert technical in get_text(page)
         assert technical not in get_unfolded(page)
+
+
+def test_a_word_that_django_translates_too_keeps_our_translation(admin_client):
+    """Django's own “History” is “Geschichte” in German, and its catalogue comes first."""
+    row = AppointmentFactory()
+    page = admin_client.get(
+        f"/admin/meetergo/appointment/{row.pk}/change/", headers={"accept-language": "de"}
+    ).content.decode()
+    headings = re.findall(r"<h2[^>]*>\s*(.*?)\s*</h2>", page)
+    assert "Verlauf" in headings
+
+
+def list_labels(model_admin, language):
+    """Return the labels of a model's list and page by name, without those of the technical details."""
+    shown = [part for part in model_admin.fieldsets or () if "collapse" not in part[1].get("classes", ())]
+    names = [*model_admin.list_display, *flatten_fieldsets(shown)]
+    with override(language):
+        return {name: str(label_for_field(name, model_admin.model, model_admin)) for name in names}
+
+
+@pytest.mark.parametrize(
+    "model_admin",
+    [one for model, one in admin.site._registry.items() if model._meta.app_label == "meetergo"],
+    ids=lambda one: one.model.__name__,
+)
+def test_the_labels_of_lists_and_pages_are_translated(model_admin):
+    """French and German differ from English; a word that is the same in one of them is not in the other."""
+    english, german, french = (list_labels(model_admin, language) for language in ("en", "de", "fr"))
+    assert [name for name, label in english.items() if label == german[name] == french[name]] == []

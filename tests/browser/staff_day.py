@@ -17,7 +17,15 @@ from playwright.sync_api import expect
 from django_meetergo.models import Appointment
 from django_meetergo.sandbox.seed import INTRO_CALL
 from tests.browser.person import Person
-from tests.browser.test_staff import add_appointment, choose_action, open_list, row, select_rows, show_today
+from tests.browser.test_staff import (
+    add_appointment,
+    choose_action,
+    find_shared_day,
+    open_list,
+    row,
+    select_rows,
+    show_today,
+)
 
 CALENDAR = "/admin/meetergo/appointment/calendar/"
 #: Width and colour scheme.
@@ -99,10 +107,7 @@ def book_into_a_free_time(desk: FrontDesk, start: datetime) -> None:
 
 def hand_over_the_day(service: Any, desk: FrontDesk) -> None:
     """Two of Anna's appointments go to Ben; the one for which he is busy stays and is named."""
-    anna, ben = (set(service.list_free_starts(slug)) for slug in ("intro-call", "consultation"))
-    shared = sorted(anna & ben)
-    last = timezone.localdate(shared[-1])
-    day = [start for start in shared if timezone.localdate(start) == last][:12:4]
+    day = find_shared_day(service)
     for name, start in zip(("Uma Weber", "Vera Lang", "Willi Roth"), day, strict=True):
         add_appointment(service, name, start, INTRO_CALL)
     service.occupy_slot(day[1], "consultation")

@@ -19,6 +19,46 @@ MODES: dict[str, dict[str, Any]] = {
     "1280": {"width": 1280},
     "forced": {"width": 1280, "forced_colors": "active"},
 }
+#: Every control is at least 44 px high; no text overlaps another or sticks out of its box; no button breaks
+#: a word. Links within a sentence and elements for screen readers are left out.
+FIND_FLAWS = r"""() => {
+    const left_out = ".mg-hidden, .mg-trap, .mg-status:not(.mg-loud), .mg-month span, .mg-times span, option,"
+        + "summary + .mg-field > label";
+    const list = (selector) => [...document.querySelectorAll(`.meetergo ${selector}`)]
+        .filter((element) => element.checkVisibility() && !element.closest(left_out));
+    const name = (e) => `${e.className || e.localName} "${e.textContent.trim().slice(0, 30)}"`;
+    const measure = (node, start, end) => {
+        const range = new Range();
+        range.setStart(node, start);
+        range.setEnd(node, end);
+        return [...range.getClientRects()];
+    };
+    const isBroken = (node) => [...node.data.matchAll(/[\p{L}\p{N}]+/gu)]
+        .some((word) => measure(node, word.index, word.index + word[0].length).length > 1);
+    const overlap = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2
+        && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 5;
+
+    const links = "a:not(.mg-type-link, .mg-tick a, .mg-contact a)";
+    const small = list(`:is(${links}, button, select, textarea, summary)`)
+        .filter((e) => e.getBoundingClientRect().height < 43.5);
+    const wide = list(":is(.mg-button, .mg-choice, .mg-times bdi, .mg-month th, .mg-next-slot, p)")
+        .filter((e) => e.clientWidth && e.scrollWidth > e.clientWidth + 1);
+    const texts = list("*").flatMap((element) => [...element.childNodes])
+        .filter((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    const broken = texts.filter((node) => node.parentNode.closest(".mg-button, .mg-times, th"))
+        .filter(isBroken);
+    // The bar with the chosen time lies above the times on purpose.
+    const rects = texts.filter((node) => !node.parentNode.closest(".mg-bar"))
+        .flatMap((node) => measure(node, 0, node.length).map((rect) => [rect, node]));
+    const overlapping = rects
+        .filter(([a, node]) => rects.some(([b, other]) => node !== other && overlap(a, b)));
+    return [
+        ...small.map((element) => `lower than 44 px: ${name(element)}`),
+        ...wide.map((element) => `wider than its box: ${name(element)}`),
+        ...broken.map((node) => `broken word: ${node.data.trim()}`),
+        ...overlapping.map(([, node]) => `overlaps: ${node.data.trim().slice(0, 30)}`),
+    ];
+}"""
 
 
 @pytest.fixture(params=MODES)
@@ -33,13 +73,15 @@ def visitor(make_person: Any, mode: str) -> Any:
 
 @pytest.fixture
 def check(visitor: Any, mode: str) -> Any:
-    """Return a function that checks a screen: no violation, no horizontal scrolling, a screenshot."""
+    """Return a function that checks a screen: no violation, no flaw, no horizontal scrolling; a "
+    "screenshot."""
     problems: list[str] = []
 
     def check(name: str) -> None:
         problems.extend(f"{name}: {violation}" for violation in visitor.list_violations())
         if visitor.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             problems.append(f"{name}: scrolls sideways")
+        problems.extend(f"{name}: {flaw}" for flaw in visitor.page.evaluate(FIND_FLAWS))
         visitor.take_screenshot(f"{name}-{mode}")
 
     yield check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -60,6 +61,53 @@ def test_booking_and_moving(visitor: Person) -> None:
     use(visitor, page.get_by_role("button", name="Continue"))
     use(visitor, page.get_by_role("button", name="Move appointment"))
     visitor.expect_title("Your appointment has been moved")
+
+
+def test_cancelling(visitor: Person) -> None:
+    page = visitor.page
+    visitor.book()
+    visitor.expect_title("Your appointment is booked")
+    visitor.press("Change or cancel", "link")
+    visitor.expect_title("Your appointment")
+    expect(page.get_by_role("link", name="Choose another time")).to_be_in_viewport(ratio=1)
+    visitor.press("Cancel appointment", "link")
+    visitor.expect_title("Cancel this appointment?")
+    expect(page.get_by_label("Reason (optional)")).to_be_in_viewport(ratio=1)
+    visitor.press("Cancel appointment")
+    expect(page.locator("article")).to_have_attribute("data-screen", "cancelled")
+    expect(page.locator("h1")).to_be_in_viewport(ratio=1)
+
+
+def test_a_taken_time(service: Any, visitor: Person) -> None:
+    page = visitor.page
+    visitor.choose_time()
+    visitor.fill_in()
+    service.occupy_slot(datetime.fromisoformat(page.locator("[name=start]").input_value()))
+    visitor.press("Book this time")
+    visitor.expect_focus(visitor.heading)
+    use(visitor, page.locator(".mg-alternatives label").first)
+    visitor.press("Book this time instead")
+    visitor.expect_title("Your appointment is booked")
+
+
+def test_an_error_leads_to_its_field(visitor: Person) -> None:
+    page = visitor.page
+    visitor.choose_time()
+    visitor.press("Book this time")
+    visitor.expect_focus(page.locator("#mg-errors"))
+    use(visitor, page.get_by_role("link", name="Enter your e-mail address"))
+    expect(page.get_by_label("E-mail address")).to_be_in_viewport(ratio=1)
+    visitor.expect_focus(page.get_by_label("E-mail address"))
+
+
+def test_a_zone_is_chosen(visitor: Person) -> None:
+    page = visitor.page
+    visitor.open("/book/intro-call/")
+    use(visitor, page.get_by_role("link", name="Change time zone"))
+    expect(page.get_by_role("searchbox")).to_be_in_viewport(ratio=1)
+    page.get_by_role("searchbox").fill("Kolkata")
+    use(visitor, page.get_by_role("button", name="Use this time zone"))
+    expect(page.get_by_text("Times are shown in Kolkata time")).to_be_in_viewport(ratio=1)
 
 
 def test_the_place_is_asked_for_only_where_the_attendee_comes(visitor: Person) -> None:

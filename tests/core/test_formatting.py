@@ -38,6 +38,11 @@ def test_dates_and_times_are_written_as_the_language_writes_them(
         assert formatting.format_abbreviated_moment(MOMENT, BERLIN) == table
 
 
+def test_the_short_month_of_french_is_in_lower_case():
+    with override("fr"):
+        assert formatting.format_short_month(DAY) == "déc."
+
+
 @pytest.mark.parametrize(
     ("zone", "start", "span"),
     [

@@ -450,7 +450,7 @@ def test_a_forged_link_answers_404_without_a_query(visitor, django_assert_num_qu
     with django_assert_num_queries(0):
         answer = visitor.get("/book/booking/0123~forged/")
     assert answer.status_code == 404
-    assert "We cannot find this appointment. Check that the whole link was copied." in read(answer)
+    assert "We cannot find this appointment. Please check that the whole link was copied." in read(answer)
 
 
 def test_the_pages_load_nothing_inline_and_nothing_from_other_hosts(visitor):

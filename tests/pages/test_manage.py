@@ -108,7 +108,7 @@ def test_an_invalid_new_time_shows_the_times_and_the_error(visitor, path, start,
 
 
 def test_the_reschedule_page_shows_the_present_time(visitor, path):
-    assert "Your appointment now:" in read(visitor.get(f"{path}reschedule/"))
+    assert "Your current appointment:" in read(visitor.get(f"{path}reschedule/"))
 
 
 def test_the_reschedule_page_opens_at_the_month_of_the_appointment(visitor, path):

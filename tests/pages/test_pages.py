@@ -5,10 +5,12 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from django import forms
 from django.utils import translation
 
 from django_meetergo.formatting import describe_when, format_day, format_time
-from django_meetergo.presentation.month import build_month
+from django_meetergo.presentation.field_layout import group_choices
+from django_meetergo.presentation.month import build_month, build_weekdays
 from django_meetergo.presentation.page_urls import PageUrl, parse_link
 from django_meetergo.presentation.slots import build_parts, build_slots, group_by_day, parse_start
 from django_meetergo.presentation.time_choice import TimeQuery, choose_time
@@ -114,6 +116,30 @@ def test_seven_times_or_more_are_divided_into_parts_of_the_day():
 
     assert divide(range(9, 15)) == [("", 6)]
     assert divide([9, 10, 11, 12, 16, 17, 18]) == [("Morning", 3), ("Afternoon", 2), ("Evening", 2)]
+
+
+@pytest.mark.parametrize("language", ["ar", "de", "el", "en", "fr", "he", "ja", "th", "tr", "zh-hans"])
+def test_the_weekdays_have_short_headings_in_each_language(monkeypatch, language):
+    """Three letters fit into a column on a phone; in Arabic and Chinese all names begin alike."""
+    # As on a site with texts in this language.
+    monkeypatch.setattr("django_meetergo.formatting.get_text_language", lambda: language)
+    headings = [short for short, _name in build_weekdays(1)]
+    assert len(set(headings)) == 7
+    assert max(map(len, headings)) <= 3
+
+
+def test_tick_boxes_outside_a_group_are_one_group():
+    class Questions(forms.Form):
+        pains = forms.MultipleChoiceField(
+            choices=[("back", "Back"), ("knee", "Knee"), ("Arm", [("elbow", "Elbow"), ("hand", "Hand")])],
+            widget=forms.CheckboxSelectMultiple,
+        )
+
+    groups = group_choices(Questions()["pains"])
+    assert [(group.label, [choice.choice_label for choice in group.choices]) for group in groups] == [
+        ("", ["Back", "Knee"]),
+        ("Arm", ["Elbow", "Hand"]),
+    ]
 
 
 @pytest.mark.parametrize(("first_weekday", "expected"), [(1, "Monday"), (0, "Sunday"), (6, "Saturday")])

@@ -27,7 +27,7 @@ def test_the_answer_is_the_same_for_every_address(visitor):
     known, unknown = (visitor.post(PAGE, email=email) for email in ("jane@example.com", "no@example.com"))
     assert known.status_code == unknown.status_code == 303
     assert known["Location"] == unknown["Location"]
-    assert "Look into your mailbox" in visitor.text(known["Location"])
+    assert "Check your inbox" in visitor.text(known["Location"])
     assert count_events() == 1
 
 
