@@ -6,7 +6,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from http import HTTPStatus
 from math import ceil
 from typing import Any
 from uuid import UUID
@@ -97,19 +96,9 @@ def details(request: HttpRequest, slug: str, *, csrf_error: str) -> HttpResponse
 
 
 def respond(request: HttpRequest, slug: str, csrf_error: str) -> HttpResponse:
-    """Respond to the choice; if nothing is booked, first see whether the same form has booked before.
-
-    Whoever lost the answer is never told that nothing was booked, whatever has changed since.
-    """
     meeting_type = find_meeting_type(slug)
-    response = respond_to_choice(request, meeting_type, csrf_error)
-    if request.method != "POST" or csrf_error or response.status_code == HTTPStatus.SEE_OTHER:
-        return response
-    first = find_first_submission(request.POST)
-    return show_first_submission(request, meeting_type, first) if first else response
-
-
-def respond_to_choice(request: HttpRequest, meeting_type: MeetingType, csrf_error: str) -> HttpResponse:
+    if request.method == "POST" and not csrf_error and (first := find_first_submission(request.POST)):
+        return show_first_submission(request, meeting_type, first)
     if response := check_bookable(request, meeting_type):
         return response
     data = request.POST if request.method == "POST" else request.GET
@@ -129,7 +118,11 @@ def respond_to_choice(request: HttpRequest, meeting_type: MeetingType, csrf_erro
 
 
 def find_first_submission(data: QueryDict) -> Booking | None:
-    """Return the booking that this rendered form has made, unless nothing came of it."""
+    """Return the booking that this rendered form has made, unless nothing came of it.
+
+    It is looked up before anything is validated: whoever lost the answer is never told that nothing was
+    booked, whatever has changed since.
+    """
     key = find_key(data.get("token", ""))
     first = Booking.objects.filter(idempotency_key=key).first() if key else None
     return first if first is not None and first.state != State.CLOSED else None

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.db import IntegrityError, models
 
@@ -18,10 +18,7 @@ from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import (
     BookingAlreadyOpen,
     IdempotencyKeyReused,
-    InvalidRequest,
-    MeetingTypeUnavailable,
     StartNotOffered,
-    TooManyBookings,
 )
 from django_meetergo.models import (
     Booking,
@@ -150,26 +147,27 @@ def book_appointment(
     booked_by = visitor.person if visitor is not None else "site"
     booking.open_booking_key = booking.hash_open_booking_key(booked_by)
     booking.slot_hold_key = booking.hash_slot_hold_key()
-    stopwatch = Stopwatch(now)
-    try:
-        validation.validate_request(booking, now)
-        if visitor is not None:
-            validation.check_visitor_limits(booking, visitor)
+    rivals = find_rivals(booking)
+    if rivals.first is not None:
+        return rivals.first
+    validation.validate_request(booking, now)
+    if visitor is not None:
+        validation.check_visitor_limits(booking, visitor)
+    stopwatch, lease = Stopwatch(now), None
+    if rivals.holder is not None and rivals.holder != replaces:
+        booking = resolve_conflict(booking, rivals, now, replaces)
+    else:
         check_offered(booking, client, now)
-    except (InvalidRequest, MeetingTypeUnavailable, StartNotOffered, TooManyBookings):
-        # The same request may have been booked before, whatever has changed since.
-        if first := find_rivals(booking).first:
-            return first
-        raise
-    if send and can_be_sent_at_once(booking):
-        prepare_attempt(booking, stopwatch.now())
-    stored = reserve_slot(booking, stopwatch.now(), replaces=replaces)
-    lease = Lease(stored.pk, stored.lease_token) if stored is booking and stored.lease_token else None
+        if send and can_be_sent_at_once(booking):
+            lease = prepare_attempt(booking, stopwatch.now())
+        booking = reserve_slot(booking, stopwatch.now(), replaces=replaces)
     if not send:
         wake_workers()
-    elif lease or stored.state == State.RECEIVED:
-        return send_now(stored, client, stopwatch.now(), lease)
-    return stored
+    elif booking.state == State.RECEIVED:
+        return send_now(booking, client, stopwatch.now())
+    elif lease is not None and booking.lease_token == lease:
+        return send_now(booking, client, stopwatch.now(), Lease(booking.pk, lease))
+    return booking
 
 
 def check_offered(booking: Booking, client: MeetergoClient, now: datetime) -> None:
@@ -183,19 +181,13 @@ def check_offered(booking: Booking, client: MeetergoClient, now: datetime) -> No
         "start": booking.start,
         "duration": booking.duration,
     }
-    if is_listed(**start) or is_in_transaction() or is_slot_held(booking):
+    if is_listed(**start) or is_in_transaction() or (booking.slot_hold_key and is_slot_booked(booking)):
         return
     if is_offered(**start, client=client, now=now) is False:
         raise StartNotOffered(
             f"{booking.start.isoformat()} is not among the free times of {booking.meeting_type.name}. "
             "List the free times again and choose one of them."
         )
-
-
-def is_slot_held(booking: Booking) -> bool:
-    """Whether another open booking of this site, or a mirrored appointment, has the slot."""
-    key = booking.slot_hold_key
-    return bool(key) and (Booking.objects.filter(slot_hold_key=key).exists() or is_slot_booked(booking))
 
 
 def can_be_sent_at_once(booking: Booking) -> bool:
@@ -206,11 +198,12 @@ def can_be_sent_at_once(booking: Booking) -> bool:
     return not booking.meeting_type.is_group and not booking.rebook_consent
 
 
-def prepare_attempt(booking: Booking, now: datetime) -> None:
-    """Let an unsaved booking be stored as one that this process is sending."""
+def prepare_attempt(booking: Booking, now: datetime) -> UUID:
+    """Let an unsaved booking be stored as one that this process is sending. Return the token of its lease."""
     for name, value in plan_attempt(now).items():
         setattr(booking, name, value)
     booking.lease_token, booking.lease_until = uuid4(), now + get_settings().lease
+    return booking.lease_token
 
 
 def send_now(booking: Booking, client: MeetergoClient, now: datetime, lease: Lease | None = None) -> Booking:
@@ -250,30 +243,33 @@ class Rivals:
     """The stored bookings that have a unique key of a new one.
 
     ``first`` is the same submission, ``other`` the open booking of the same visitor for the same person and
-    meeting type.
+    meeting type, ``holder`` the open booking that holds the slot.
     """
 
     first: Booking | None
     other: Booking | None
+    holder: Booking | None
 
 
 def find_rivals(booking: Booking) -> Rivals:
-    """Look the keys of a booking up in one statement. Raises IdempotencyKeyReused."""
+    """Look all keys of a booking up in one statement. Raises IdempotencyKeyReused."""
     is_rival = models.Q(idempotency_key=booking.idempotency_key, connection=booking.connection)
-    if booking.open_booking_key:
-        is_rival |= models.Q(open_booking_key=booking.open_booking_key)
-    first = other = None
-    for row in Booking.objects.select_related("meeting_type").filter(is_rival).order_by():
-        if row.idempotency_key == booking.idempotency_key:
-            first = row
-        else:
-            other = row
+    for name in ("open_booking_key", "slot_hold_key"):
+        if key := getattr(booking, name):
+            is_rival |= models.Q(**{name: key})
+    rows = list(Booking.objects.select_related("meeting_type").filter(is_rival).order_by())
+
+    def find(name: str) -> Booking | None:
+        key = getattr(booking, name)
+        return next((row for row in rows if key and getattr(row, name) == key), None)
+
+    first = find("idempotency_key")
     if first is not None and first.content_digest != booking.content_digest:
         raise IdempotencyKeyReused(
             "This idempotency key has been used for another booking; use a new key for a new booking.",
             booking=first,
         )
-    return Rivals(first=first, other=other)
+    return Rivals(first=first, other=find("open_booking_key"), holder=find("slot_hold_key"))
 
 
 def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = None) -> Booking:
