@@ -27,6 +27,7 @@ RUNS = (
     "api",
     "admin",
     "admin --search",
+    "admin --calendar",
     "freshness",
 )
 NAMES = sorted({run.split()[0] for run in RUNS})
