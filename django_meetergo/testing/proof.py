@@ -139,7 +139,11 @@ def _judge(kit: Any, emails: dict[str, str], report: Report) -> None:
     for email in emails:
         row = rows.get(email)
         if row is None:
-            report.lost.append(email)
+            # A process that ends while it still reads the free times has accepted nothing.
+            if seats[email] or not emails[email].startswith("kill"):
+                report.lost.append(email)
+            else:
+                report.states["not accepted"] = report.states.get("not accepted", 0) + 1
             continue
         state = f"{row.state} {row.reason}".strip()
         report.states[state] = report.states.get(state, 0) + 1
