@@ -68,6 +68,11 @@ class Person:
 
     # Actions
 
+    def use_screen(self, width: int, scheme: str) -> None:
+        """Change the width of the window and the colour scheme."""
+        self.page.set_viewport_size({"width": width, "height": 800})
+        self.page.emulate_media(color_scheme=scheme)
+
     def open(self, path: str) -> None:
         self.page.goto(path)
 

@@ -19,9 +19,7 @@ from tests.browser.test_staff import receptionist, today  # noqa: F401 - fixture
 @pytest.fixture(params=SCREENS, ids=lambda screen: f"{screen[0]}-{screen[1]}")
 def desk(request: pytest.FixtureRequest, receptionist: Any) -> FrontDesk:  # noqa: F811
     """The receptionist's browser in one size and colour scheme."""
-    width, scheme = request.param
-    receptionist.page.set_viewport_size({"width": width, "height": 800})
-    receptionist.page.emulate_media(color_scheme=scheme)
+    receptionist.use_screen(*request.param)
     return FrontDesk(receptionist)
 
 

@@ -45,9 +45,7 @@ class UnfoldDesk(FrontDesk):
 
 @pytest.fixture(params=SCREENS[::2] + SCREENS[3:4], ids=lambda screen: f"{screen[0]}-{screen[1]}")
 def desk(request: pytest.FixtureRequest, receptionist: Any) -> UnfoldDesk:
-    width, scheme = request.param
-    receptionist.page.set_viewport_size({"width": width, "height": 800})
-    receptionist.page.emulate_media(color_scheme=scheme)
+    receptionist.use_screen(*request.param)
     return UnfoldDesk(receptionist)
 
 
