@@ -139,8 +139,10 @@ class Recorder(logging.Handler):
         self.findings.add(place, record.name, "".join(traceback.format_exception(record.exc_info[1])))
         if record.levelno >= logging.WARNING:
             self.is_reporting = True
-            self.report(record)
-            self.is_reporting = False
+            try:
+                self.report(record)
+            finally:
+                self.is_reporting = False  # else a report that crashes itself would be the last one
 
     def report(self, record: logging.LogRecord) -> None:
         exc_info: Any = record.exc_info
