@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 
@@ -79,6 +81,14 @@ def sandbox(meetergo_sandbox: Any, db: Any) -> Any:
     return meetergo_sandbox
 
 
+def list_starts_of_a_full_week(sandbox: Any, slug: str) -> list[datetime]:
+    """Return the free starts from a Monday on that is a week ahead: on Mondays every host works all day."""
+    today = timezone.localdate(sandbox.now())
+    monday = today + timedelta(days=14 - today.weekday())
+    starts = sandbox.list_free_starts(slug, days=21)
+    return [start for start in starts if timezone.localdate(start) >= monday]
+
+
 @pytest.fixture
 def book(sandbox: Any) -> Any:
     """Return a function that books the n-th free time; booking a time removes it from the list."""
@@ -86,7 +96,7 @@ def book(sandbox: Any) -> Any:
     def book(number: int = 0, slug: str = "intro-call", email: str = "") -> Any:
         return book_appointment(
             meeting_type=sandbox.meeting_type(slug),
-            start=sandbox.list_free_starts(slug)[number],
+            start=list_starts_of_a_full_week(sandbox, slug)[number],
             attendee=AttendeeData(
                 email=email or f"person{number}.{slug}@example.com",
                 first_name="Jane",
