@@ -15,6 +15,7 @@ from django.conf import settings as django_settings
 from django.db import models
 
 from django_meetergo.conf import get_settings
+from django_meetergo.texts import Secret
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
@@ -54,7 +55,7 @@ def encrypt(text: str) -> str:
     return build_cipher(get_encryption_keys()).encrypt(text.encode()).decode()
 
 
-class UnreadableText(str):
+class UnreadableText(Secret):
     """Ciphertext that no key decrypts: reads as an empty text, and is saved unchanged."""
 
     token: str
@@ -66,12 +67,12 @@ class UnreadableText(str):
         return self
 
 
-def decrypt(token: str) -> str:
+def decrypt(token: str) -> Secret:
     """Return the plain text, or an ``UnreadableText``: a lost key must not break pages."""
     from cryptography.fernet import InvalidToken
 
     try:
-        return build_cipher(get_encryption_keys()).decrypt(token.encode()).decode()
+        return Secret(build_cipher(get_encryption_keys()).decrypt(token.encode()).decode())
     except InvalidToken:
         logger.error(
             "Decrypting a stored value failed: no key in ENCRYPTION_KEYS fits. The value reads as empty."

@@ -17,10 +17,12 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.core.signals import request_started
 from django.core.signing import BadSignature, Signer
-from django.urls import get_script_prefix, reverse
+from django.urls import get_script_prefix, register_converter, reverse
+from django.urls.converters import StringConverter
 from django.utils.translation import get_supported_language_variant
 
 from django_meetergo.conf import get_settings
+from django_meetergo.texts import Secret
 
 if TYPE_CHECKING:
     from django.db import models
@@ -33,6 +35,16 @@ BOOKING_SALT = "meetergo.booking"
 MANAGE_SALT = "meetergo.manage"
 FEED_SALT = "meetergo.feed"
 SUBJECT_SALT = "meetergo.subject"
+
+
+class TokenConverter(StringConverter):
+    """``<meetergo_token:token>`` in a URL pattern: views and crash reports get a text that ``repr`` hides."""
+
+    def to_python(self, value: str) -> Secret:
+        return Secret(value)
+
+
+register_converter(TokenConverter, "meetergo_token")
 
 
 def sign(public_id: UUID, *, salt: str) -> str:

@@ -1,9 +1,18 @@
-"""Texts that come from anywhere, and whether every database stores them."""
+"""Texts that come from anywhere, whether every database stores them, and texts that nobody may read."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
+
+
+class Secret(str):
+    """A text that ``repr`` hides, so that crash reports with local variables do not contain it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'[hidden]'"
 
 
 def is_storable(value: Any) -> bool:

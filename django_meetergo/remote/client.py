@@ -54,8 +54,8 @@ from django_meetergo.remote.payloads import (
 )
 from django_meetergo.remote.payloads.reading import PARSE_ERRORS
 from django_meetergo.remote.rate_limit import RateLimiter
-from django_meetergo.remote.redaction import Secret
 from django_meetergo.remote.transport import Transport
+from django_meetergo.texts import Secret
 
 T = TypeVar("T")
 

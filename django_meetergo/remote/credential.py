@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from django_meetergo.remote.redaction import Secret
+from django_meetergo.texts import Secret
 
 
 @dataclass(frozen=True, slots=True)

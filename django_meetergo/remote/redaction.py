@@ -1,4 +1,4 @@
-"""Keep secrets out of logs, including those of the HTTP library, and out of crash reports."""
+"""Keep secrets out of logs, including those of the HTTP library, see also ``texts.Secret``."""
 
 from __future__ import annotations
 
@@ -15,15 +15,6 @@ REDACTED_LOGGERS = (
     "urllib3.poolmanager",
     "urllib3.util.retry",
 )
-
-
-class Secret(str):
-    """A text that ``repr`` hides, so that crash reports with local variables do not contain it."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'[hidden]'"
 
 
 def redact(text: str) -> str:

@@ -24,6 +24,7 @@ from django_meetergo.remote.answer import Answer
 from django_meetergo.remote.credential import Credential
 from django_meetergo.remote.errors import is_read
 from django_meetergo.remote.payloads import build_instant
+from django_meetergo.texts import Secret
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
@@ -118,7 +119,7 @@ class Transport:
             call: PreparedCall | None = load_http_client().prepare_call(
                 method,
                 route,
-                url=redaction.Secret(self.root + build_path(route, path_params)),
+                url=Secret(self.root + build_path(route, path_params)),
                 headers=headers,
                 params=list(build_query(query)),
                 json=json,
@@ -132,7 +133,7 @@ class Transport:
     def _list_secrets(self, *documents: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the texts of a call that no message may repeat; a crash report does not show them."""
         found = (self.credential.key, *(document.get("secret", "") for document in documents))
-        return tuple(redaction.Secret(text) for text in found)
+        return tuple(Secret(text) for text in found)
 
     def _attempt(self, call: PreparedCall, ends: float) -> Answer | RemoteError:
         """Send once. Return the error instead of raising it."""

@@ -36,6 +36,7 @@ from django.test import Client, override_settings
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
+from rest_framework.request import Request
 
 from django_meetergo import links
 from django_meetergo.admin.base import MeetergoAdmin
@@ -162,10 +163,14 @@ def list_reports(exc_info: Any, request: HttpRequest | None) -> Iterator[str]:
 
 
 def list_locals(step: Any) -> Iterator[str]:
-    """Yield the local variables of every frame of the package, as error trackers print them."""
+    """Yield the local variables of every frame of the package, as error trackers print them.
+
+    Django's requests print their address, which contains the token of a link: ``docs/howto/proxy.rst``.
+    """
     while step is not None:
         if "/django_meetergo/" in step.tb_frame.f_code.co_filename:
-            yield from (repr(value) for value in step.tb_frame.f_locals.values())
+            values = step.tb_frame.f_locals.values()
+            yield from (repr(value) for value in values if not isinstance(value, HttpRequest | Request))
         step = step.tb_next
 
 
@@ -498,7 +503,7 @@ class Site:
 
     def list_links(self) -> Iterator[Canary]:
         """Yield the signatures in links. A link is shown on the pages of its holder only."""
-        own = frozenset({OWN_PAGES, VARIABLES})  # views are called with the token
+        own = frozenset({OWN_PAGES})
         for attendee in Attendee.objects.exclude(booking=None):
             token = links.sign(attendee.public_id, salt=links.MANAGE_SALT)
             yield Canary(f"manage link {attendee.pk}", token.partition("~")[2], own)
@@ -508,7 +513,7 @@ class Site:
         for feed in CalendarFeed.objects.all():
             # Its owner copies the address from the admin.
             token = links.sign(feed.public_id, salt=links.FEED_SALT)
-            yield Canary("feed link", token.partition("~")[2], frozenset({ADMIN, VARIABLES}))
+            yield Canary("feed link", token.partition("~")[2], frozenset({ADMIN}))
 
     def read_storage(self) -> None:
         """Keep what tables, a dump, the cache and the service's log of addresses contain."""
@@ -594,7 +599,7 @@ SABOTAGES: dict[str, dict[str, Any]] = {
     "secret-logged": {"django_meetergo.remote.redaction.redact": str},
     "link-logged": {"django_meetergo.request_logs.MaskTokens.filter": canary_sabotage.let_pass},
     "person-logged": {"django_meetergo.services.booking.book.send_now": canary_sabotage.send_and_log_person},
-    "secret-printed": {"django_meetergo.remote.redaction.Secret.__repr__": str.__repr__},
+    "secret-printed": {"django_meetergo.texts.Secret.__repr__": str.__repr__},
     "secret-stored": {
         "django_meetergo.fields.encrypt": str,
         "django_meetergo.fields.decrypt": str,

@@ -20,8 +20,8 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.credential import Credential
 from django_meetergo.remote.deadline import get_current_deadline
 from django_meetergo.remote.pools import close_connections
-from django_meetergo.remote.redaction import Secret
 from django_meetergo.remote.transport import BEFORE_SEND, Transport, build_path
+from django_meetergo.texts import Secret
 from tests.remote.scripted import answer, answering, recorded, running, self_signed, sending
 
 PERSONAL = Credential("rgo-canary0123456789canary0123456789")

@@ -14,7 +14,6 @@ from django_meetergo.remote.payloads.reading import (
     MAX_CODE_LENGTH,
     MAX_EMAIL_LENGTH,
     MAX_MINUTES,
-    MAX_SECRET_LENGTH,
     PARSE_ERRORS,
     ItemList,
     SkippedItem,
@@ -28,6 +27,7 @@ from django_meetergo.remote.payloads.reading import (
     read_link,
     read_number,
     read_object,
+    read_secret,
     read_text,
     remove_secrets,
     require_list,
@@ -63,7 +63,7 @@ class AppointmentDocument:
     start: datetime
     end: datetime
     is_cancelled: bool = False
-    secret: str = field(default="", repr=False)
+    secret: str = ""
     meeting_type_id: str = ""
     channel: str = ""
     location: str = ""
@@ -110,7 +110,7 @@ class RescheduleReply:
     """A reschedule that was carried out. Which fields are known depends on the route."""
 
     appointment_id: str
-    secret: str = field(default="", repr=False)
+    secret: str = ""
     start: datetime | None = None
     appointment: AppointmentDocument | None = None
 
@@ -154,7 +154,7 @@ def parse_appointment(document: object) -> AppointmentDocument:
         id=appointment_id,
         start=start,
         end=read_instant(entry.get("end")) or _compute_end(entry, start),
-        secret=read_code(entry.get("secret"), MAX_SECRET_LENGTH),
+        secret=read_secret(entry),
         meeting_type_id=_read_meeting_type_id(entry),
         channel=read_code(info.get("channel"), MAX_CODE_LENGTH)
         or read_code(entry.get("channel"), MAX_CODE_LENGTH),
@@ -250,8 +250,7 @@ def parse_reschedule_reply(document: object) -> RescheduleReply:
     appointment = _try_parse_appointment(whole)
     return RescheduleReply(
         appointment_id=appointment_id,
-        secret=read_code(whole.get("secret"), MAX_SECRET_LENGTH)
-        or read_code(reply.get("secret"), MAX_SECRET_LENGTH),
+        secret=read_secret(whole) or read_secret(reply),
         start=appointment.start if appointment else read_instant(whole.get("start")),
         appointment=appointment,
     )

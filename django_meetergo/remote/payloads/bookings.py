@@ -10,7 +10,6 @@ from typing import Any
 from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.remote.payloads.reading import (
     MAX_EMAIL_LENGTH,
-    MAX_SECRET_LENGTH,
     ItemList,
     SkippedItem,
     build_answer,
@@ -26,6 +25,7 @@ from django_meetergo.remote.payloads.reading import (
     read_number,
     read_object,
     read_objects,
+    read_secret,
     require_list,
     require_object,
 )
@@ -72,7 +72,7 @@ class BookingConfirmed:
     """The appointment exists."""
 
     appointment_id: str
-    secret: str = field(default="", repr=False)
+    secret: str = ""
     attendee_email: str = ""
     redirect_url: str = ""
 
@@ -176,7 +176,7 @@ def parse_booking_reply(document: object) -> BookingConfirmed | BookingProvision
         )
     return BookingConfirmed(
         appointment_id=appointment_id,
-        secret=read_code(reply.get("secret"), MAX_SECRET_LENGTH),
+        secret=read_secret(reply),
         attendee_email=read_code(reply.get("attendeeEmail"), MAX_EMAIL_LENGTH),
         redirect_url=read_link(reply.get("redirectUrl")),
     )

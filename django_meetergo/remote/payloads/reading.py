@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from django_meetergo.exceptions import UnreadableReply
+from django_meetergo.texts import Secret
 
 T = TypeVar("T")
 
@@ -106,6 +107,11 @@ def read_code(value: object, max_length: int) -> str:
     """Return text that is of no use when it is cut, such as an e-mail address: empty if it does not fit."""
     text = read_line(value, max_length + 1)
     return text if len(text) <= max_length else ""
+
+
+def read_secret(document: Mapping[str, object]) -> Secret:
+    """Return the secret of an appointment, which authorises whoever has it; empty if there is none."""
+    return Secret(read_code(document.get("secret"), MAX_SECRET_LENGTH))
 
 
 def read_id(value: object) -> str:

@@ -86,7 +86,6 @@ def uses_secret(change: AppointmentChange) -> bool:
 def call_service(change: AppointmentChange, client: MeetergoClient) -> None:
     """Make the one call of a change, on the route of whoever requested it."""
     appointment = change.appointment
-    # The secret is no local variable: crash reports show those.
     remote_id = appointment.remote_id
     if change.kind == Kind.CANCEL:
         if uses_secret(change):

@@ -48,7 +48,6 @@ def add_appointment(booking: Booking, reply: BookingConfirmed) -> Appointment:
         location=booking.location,
         read_by=meeting_type.reader,
     )
-    # The secret is no argument: crash reports show those.
     appointment.secret = reply.secret
     appointment.save(force_insert=True)
     if meeting_type.only_host_id:

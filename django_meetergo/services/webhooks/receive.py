@@ -18,6 +18,7 @@ from django_meetergo.models import WebhookDelivery
 from django_meetergo.remote.payloads import Delivery, UnknownDelivery, parse_delivery
 from django_meetergo.services.retry import FRESH
 from django_meetergo.services.webhooks.events import REREAD_EVENTS
+from django_meetergo.texts import Secret
 from django_meetergo.wakeup import wake_workers
 
 State = WebhookDelivery.State
@@ -40,10 +41,10 @@ def find_connection(token: str) -> str | None:
 def list_tokens() -> Iterable[tuple[str, str]]:
     """Return every valid token with its connection. Other connections than the default follow a tilde."""
     for token in get_settings().WEBHOOK_TOKENS:
-        yield token, DEFAULT_CONNECTION
+        yield Secret(token), DEFAULT_CONNECTION
         for name in list_connection_names():
             if name != DEFAULT_CONNECTION:
-                yield f"{token}~{name}", name
+                yield Secret(f"{token}~{name}"), name
 
 
 def hash_text(text: str) -> str:
