@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,9 +10,9 @@ from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from tests.free_times import list_starts_of_a_full_week
 
 
 class StaffBrowser:
@@ -79,14 +78,6 @@ def sandbox(meetergo_sandbox: Any, db: Any) -> Any:
     """The sandbox of a site that has read all appointments."""
     call_command("meetergo_sync", "--kind", "full", verbosity=0)
     return meetergo_sandbox
-
-
-def list_starts_of_a_full_week(sandbox: Any, slug: str) -> list[datetime]:
-    """Return the free starts from a Monday on that is a week ahead: on Mondays every host works all day."""
-    today = timezone.localdate(sandbox.now())
-    monday = today + timedelta(days=14 - today.weekday())
-    starts = sandbox.list_free_starts(slug, days=21)
-    return [start for start in starts if timezone.localdate(start) >= monday]
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from django_meetergo.services.health import (
 from django_meetergo.services.privacy.retention import prune
 from django_meetergo.testing.factories import AppointmentFactory, BookingFactory
 from tests.admin.conftest import superuser  # noqa: F401 - fixture
+from tests.free_times import list_starts_of_a_full_week
 
 pytestmark = pytest.mark.django_db
 
@@ -239,7 +240,7 @@ def test_the_doctor_needs_a_credential(settings):
 
 def test_an_empty_day_is_explained(meetergo_sandbox, capsys):
     """What blocks each start, in meetergo's words; and our own reasons first."""
-    start = meetergo_sandbox.list_free_starts()[0]
+    start = list_starts_of_a_full_week(meetergo_sandbox)[2]
     day = timezone.localtime(start).date()
     meetergo_sandbox.occupy_slot(start)
     MeetingType.objects.filter(slug="intro-call").update(enabled=False)

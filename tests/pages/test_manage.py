@@ -9,6 +9,7 @@ from django.utils import timezone
 from django_meetergo import links
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking
 from django_meetergo.services.changes.policy import Decision
+from tests.pages.conftest import find_whole_day
 from tests.pages.test_booking import read
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,7 +37,9 @@ def refuse_late(action, attendee, now):
 
 
 def list_new_starts(visitor, path):
-    return re.findall(r'name="start" value="([^"]+)"', visitor.text(f"{path}reschedule/"))
+    """Return the times of a whole working day that the page offers."""
+    page = visitor.text(f"{path}reschedule/", date=f"{find_whole_day():%Y-%m-%d}")
+    return re.findall(r'name="start" value="([^"]+)"', page)
 
 
 def test_the_page_shows_the_time_the_deadline_and_the_actions(visitor, path):

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from tests.free_times import list_starts_of_a_full_week
 
 
 @pytest.fixture
@@ -14,20 +13,15 @@ def jane():
     )
 
 
-def find_later_start(kit, slug):
-    """Return a free start in a week: the clock may be moved by hours, and it is none of the next dozen."""
-    return next(start for start in kit.list_free_starts(slug) if start > kit.now() + timedelta(days=7))
-
-
 @pytest.fixture
 def book(meetergo_sandbox, jane, db):
-    """Book a free slot of a meeting type some days ahead; every argument may be overridden."""
+    """Book a free slot of a meeting type a week ahead; every argument may be overridden."""
 
     def book(slug="intro-call", *, start=None, attendee=jane, **options):
         kit = meetergo_sandbox
         return book_appointment(
             meeting_type=kit.meeting_type(slug),
-            start=start or find_later_start(kit, slug),
+            start=start or list_starts_of_a_full_week(kit, slug)[0],
             attendee=attendee,
             client=kit.client(),
             now=kit.now(),
