@@ -9,7 +9,10 @@ from django.utils import timezone
 
 
 def list_starts_of_a_full_week(kit: Any, slug: str = "intro-call") -> list[datetime]:
-    """Return the free starts from a Monday on that is a week ahead: on Mondays every host works all day."""
-    today = timezone.localdate(kit.now())
-    monday = today + timedelta(days=14 - today.weekday())
-    return [start for start in kit.list_free_starts(slug, days=21) if timezone.localdate(start) >= monday]
+    """Return the free starts from the first Monday on that is a week ahead, in at most two weeks.
+
+    On Mondays every host works all day.
+    """
+    next_week = timezone.localdate(kit.now()) + timedelta(days=7)
+    monday = next_week + timedelta(days=-next_week.weekday() % 7)
+    return [start for start in kit.list_free_starts(slug) if timezone.localdate(start) >= monday]
