@@ -19,9 +19,10 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
-from django.test.utils import override_settings, setup_databases, teardown_databases
+from django.test.utils import override_settings
 from django.urls import path, reverse
 
+from benchmarks.database import empty_database
 from benchmarks.figures import Goal, Most, report
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Host, MeetingType, fold_email
 
@@ -56,8 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--search", action="store_true", help="the search instead of the list")
     parser.add_argument("--calendar", action="store_true", help="the calendar instead of the list")
     chosen = parser.parse_args(arguments)
-    databases = setup_databases(verbosity=0, interactive=False)
-    try:
+    with empty_database():
         sys.stdout.write(f"{connection.vendor}, {chosen.n} appointments, {chosen.rounds} rounds\n")
         if chosen.calendar:
             fill(chosen.n, step=timedelta(days=7) / CALENDAR_ROWS, hosts=CALENDAR_HOSTS)
@@ -68,8 +68,6 @@ def main(arguments: Sequence[str]) -> int:
             client.force_login(User.objects.create_superuser("boss"))
             show = show_search if chosen.search else show_calendar if chosen.calendar else show_list
             return report(show(client, chosen.rounds))
-    finally:
-        teardown_databases(databases, verbosity=0)
 
 
 # Rows

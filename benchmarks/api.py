@@ -22,9 +22,10 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 from django.db.models import Exists, OuterRef
 from django.test import Client
-from django.test.utils import CaptureQueriesContext, setup_databases, teardown_databases
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone as clock
 
+from benchmarks.database import empty_database
 from benchmarks.figures import Goal, measure_cpu, report
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Host, MeetingType
 
@@ -40,14 +41,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--n", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=15)
     chosen = parser.parse_args(arguments)
-    databases = setup_databases(verbosity=0, interactive=False)
-    try:
+    with empty_database():
         sys.stdout.write(f"{connection.vendor}, {chosen.n} appointments, {chosen.rounds} rounds\n")
         fill(chosen.n)
         read = sign_in()
         return max(show_statements(read), show_time(read, chosen.rounds))
-    finally:
-        teardown_databases(databases, verbosity=0)
 
 
 def fill(number: int) -> None:

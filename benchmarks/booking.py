@@ -22,10 +22,11 @@ from django import forms
 from django.core.cache import caches
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
-from django.test.utils import CaptureQueriesContext, setup_databases, teardown_databases
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone as clock
 
 import django_meetergo
+from benchmarks.database import empty_database
 from benchmarks.figures import Goal, Most, measure_cpu, report
 from benchmarks.service import Respond, make_get, make_post, recorded_service
 from django_meetergo.models import Appointment, Booking, Event, MeetingType
@@ -51,17 +52,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--types", type=int, default=1000, help="further meeting types, for P31")
     parser.add_argument("--profile", action="store_true", help="show where the time goes, instead")
     chosen = parser.parse_args(arguments)
-    databases = setup_databases(verbosity=0, interactive=False)
-    try:
-        with recorded_service(MAX_BOOKINGS_PER_HOUR=20) as kit:
-            desk = Desk(kit)
-            desk.open()
-            if chosen.profile:
-                return show_profile(desk, chosen.bookings)
-            sys.stdout.write(f"{connection.vendor}, {chosen.rounds} rounds of {chosen.bookings} bookings\n")
-            return report(measure(desk, chosen.bookings, chosen.rounds, chosen.types))
-    finally:
-        teardown_databases(databases, verbosity=0)
+    with empty_database(), recorded_service(MAX_BOOKINGS_PER_HOUR=20) as kit:
+        desk = Desk(kit)
+        desk.open()
+        if chosen.profile:
+            return show_profile(desk, chosen.bookings)
+        sys.stdout.write(f"{connection.vendor}, {chosen.rounds} rounds of {chosen.bookings} bookings\n")
+        return report(measure(desk, chosen.bookings, chosen.rounds, chosen.types))
 
 
 class Desk:

@@ -20,9 +20,9 @@ from uuid import uuid4
 
 from django.core.cache import caches
 from django.db import IntegrityError, connection, connections
-from django.test.utils import setup_databases, teardown_databases
 from django.utils import timezone as clock
 
+from benchmarks.database import empty_database
 from benchmarks.figures import Exactly, Most, report
 from benchmarks.service import recorded_service
 from django_meetergo.exceptions import StartNotOffered
@@ -54,13 +54,10 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     if connection.vendor != "postgresql":
         parser.error("this measures PostgreSQL: set DATABASE_URL to one")
-    databases = setup_databases(verbosity=0, interactive=False)
-    try:
+    with empty_database():
         sys.stdout.write(f"postgresql, {chosen.workers} workers, {chosen.rounds} rounds\n")
         with recorded_service(booking_seconds=CALL_SECONDS) as kit:
             return report(measure(kit, chosen.workers, chosen.rounds))
-    finally:
-        teardown_databases(databases, verbosity=0)
 
 
 def measure(kit: SandboxKit, workers: int, rounds: int) -> list[Any]:

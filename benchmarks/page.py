@@ -21,9 +21,9 @@ from django.core.cache import caches
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
-from django.test.utils import setup_databases, teardown_databases
 from django.utils import timezone as clock
 
+from benchmarks.database import empty_database
 from benchmarks.figures import Goal, Most, measure_cpu, report
 from benchmarks.service import make_get, recorded_service, responses
 from django_meetergo.models import MeetingType
@@ -40,18 +40,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--views", type=int, default=300, help="views a round")
     parser.add_argument("--rounds", type=int, default=15)
     chosen = parser.parse_args(arguments)
-    databases = setup_databases(verbosity=0, interactive=False)
-    try:
-        with recorded_service():
-            fetch = make_fetch()
-            if chosen.bytes:
-                return report([weigh(fetch)])
-            sys.stdout.write(f"{connection.vendor}, {chosen.rounds} rounds\n")
-            if chosen.cold:
-                return report([compare_cold(fetch, chosen.rounds)])
-            return report([compare_warm(fetch, chosen.views, chosen.rounds)])
-    finally:
-        teardown_databases(databases, verbosity=0)
+    with empty_database(), recorded_service():
+        fetch = make_fetch()
+        if chosen.bytes:
+            return report([weigh(fetch)])
+        sys.stdout.write(f"{connection.vendor}, {chosen.rounds} rounds\n")
+        if chosen.cold:
+            return report([compare_cold(fetch, chosen.rounds)])
+        return report([compare_warm(fetch, chosen.views, chosen.rounds)])
 
 
 Fetch = Callable[[str], bytes]

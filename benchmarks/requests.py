@@ -11,8 +11,8 @@ from math import ceil
 from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connection
-from django.test.utils import setup_databases, teardown_databases
 
+from benchmarks.database import empty_database
 from benchmarks.figures import Most, report
 from django_meetergo.models import SyncRun
 from django_meetergo.remote import transport
@@ -31,8 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--n", type=int, default=1000, help="appointments of the full sync")
     parser.add_argument("--rounds", type=int, default=5)
     chosen = parser.parse_args(arguments)
-    databases = setup_databases(verbosity=0, interactive=False)
-    try:
+    with empty_database():
         sys.stdout.write(f"{connection.vendor}, {chosen.rounds} rounds\n")
         full = [count(sync(SyncRun.Kind.FULL), chosen.n) for _ in range(chosen.rounds)]
         lists = len(list_owners("default"))  # each may end with a page that is not full
@@ -45,8 +44,6 @@ def main(arguments: Sequence[str]) -> int:
                 Most("P29 booking and its webhook", "requests", booked, BOOKING_REQUESTS),
             ]
         )
-    finally:
-        teardown_databases(databases, verbosity=0)
 
 
 def count(do: Callable[[SandboxKit], None], appointments: int = 0) -> float:

@@ -15,8 +15,8 @@ from math import log
 
 from django.core.management import call_command
 from django.db import connection, transaction
-from django.test.utils import setup_databases, teardown_databases
 
+from benchmarks.database import empty_database
 from benchmarks.figures import Goal, measure_cpu, report
 from django_meetergo.models import Appointment, Attendee, Event, Host
 from django_meetergo.remote.payloads import AppointmentDocument, parse_appointment_page
@@ -35,13 +35,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--memory", action="store_true", help="how memory and CPU grow, instead of P1 and P3")
     chosen = parser.parse_args(arguments)
-    databases = setup_databases(verbosity=0, interactive=False)
-    try:
+    with empty_database():
         sys.stdout.write(f"{connection.vendor}, {chosen.n} appointments, {chosen.rounds} rounds\n")
         pages = make_pages(chosen.n)
         return show_growth(pages) if chosen.memory else show_time(pages, chosen.rounds, chosen.n)
-    finally:
-        teardown_databases(databases, verbosity=0)
 
 
 def make_pages(number: int) -> list[dict[str, object]]:

@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from benchmarks.database import empty_database
 from benchmarks.figures import Goal, report
 
 TOKEN = "a-token-that-only-the-tests-know-about"
@@ -38,12 +39,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     chosen = parser.parse_args(arguments)
     from django.db import connection
-    from django.test.utils import setup_databases, teardown_databases
 
     if connection.vendor != "postgresql":
         parser.error("this measures PostgreSQL: set DATABASE_URL to one")
-    databases = setup_databases(verbosity=0, interactive=False)
-    try:
+    with empty_database():
         with connection.cursor() as cursor:
             cursor.execute("SHOW fsync")
             fsync = cursor.fetchone()[0]
@@ -51,8 +50,6 @@ def main(arguments: Sequence[str]) -> int:
         url = name_database(connection.settings_dict)
         with serve("floor", url) as floor, serve("make_ours()", url) as ours:
             return report(compare(ours, floor, chosen.events, chosen.rounds))
-    finally:
-        teardown_databases(databases, verbosity=0)
 
 
 def name_database(settings: dict[str, Any]) -> str:
