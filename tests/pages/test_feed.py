@@ -41,7 +41,11 @@ def add(host, days=2, **values):
     )  # fmt: skip
     appointment.hosts.add(host)
     AttendeeFactory(
-        appointment=appointment, first_name="Mia", last_name="Kowalski", email="mia@example.com", phone="123"
+        appointment=appointment,
+        first_name="Mia",
+        last_name="Kowalski",
+        email="mia@example.com",
+        phone="030 7654",
     )
     return appointment
 
@@ -78,7 +82,7 @@ def test_a_feed_shows_type_and_initials_and_times_in_utc(owner, anna):
     assert event["dtend"].dt - event["dtstart"].dt == timedelta(minutes=50)
     assert str(event["status"]) == "CONFIRMED"
     text = fetch(feed).content
-    for word in (b"Mia", b"Kowalski", b"mia@", b"123", b"Room 7", b"meet.example"):
+    for word in (b"Mia", b"Kowalski", b"mia@", b"030 7654", b"Room 7", b"meet.example"):
         assert word not in text
 
 
@@ -88,7 +92,7 @@ def test_a_feed_with_details_shows_names_contact_and_place(owner, anna):
     (event,) = read(make_feed(owner, shows_details=True)).values()
 
     assert str(event["summary"]) == "Massage – Mia Kowalski – Anna Weber"
-    assert str(event["description"]) == "Mia Kowalski, mia@example.com, 123"
+    assert str(event["description"]) == "Mia Kowalski, mia@example.com, 030 7654"
     assert str(event["location"]) == "Room 7"
 
 
