@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, expect
 
+from tests.free_times import find_whole_day
+
 DETAILS = {"First name": "Jane", "Last name": "Doe", "E-mail address": "jane@example.com"}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 #: Chromium logs this for every page whose status is not 2xx.
@@ -75,6 +77,10 @@ class Person:
 
     def open(self, path: str) -> None:
         self.page.goto(path)
+
+    def open_whole_day(self, path: str) -> None:
+        """Open the free times of a working day to come: late in the day the first one has few."""
+        self.open(f"{urlsplit(path).path}?date={find_whole_day():%Y-%m-%d}")
 
     def press(self, name: str, role: str = "button") -> None:
         self.page.get_by_role(role, name=name, exact=True).click()

@@ -32,6 +32,7 @@ def test_a_visitor_books_moves_and_cancels(service: Any, person: Any) -> None:
     person.expect_title("Your appointment")
     person.press("Choose another time", role="link")
     person.expect_title("Choose another time")
+    person.open_whole_day(person.page.url)
     person.page.locator(TIMES).nth(3).click()
     person.press("Continue")
     expect(person.heading).to_have_text(re.compile("^Move to .*\\?$"))

@@ -57,6 +57,8 @@ def test_a_move_is_confirmed(person: Any) -> None:
     person.book()
     person.press("Change or cancel", role="link")
     person.press("Choose another time", role="link")
+    person.expect_title("Choose another time")
+    person.open_whole_day(person.page.url)
     person.page.locator(TIMES).nth(3).click()
     person.press("Continue")
     person.press("Move appointment")

@@ -91,7 +91,7 @@ def check(visitor: Any, mode: str) -> Any:
 def test_choosing_a_time(service: Any, visitor: Any, check: Any) -> None:
     visitor.open("/book/")
     check("index")
-    visitor.open("/book/intro-call/")
+    visitor.open_whole_day("/book/intro-call/")
     check("book")
     visitor.page.locator(".mg-zone a").click()
     visitor.page.locator(TIMES).nth(1).click()
@@ -150,7 +150,7 @@ def test_a_form_without_its_cookie(service: Any, visitor: Any, check: Any) -> No
     expect(visitor.page.locator("article")).to_have_attribute("data-screen", "confirmed")
     visitor.page.locator(".mg-actions .mg-button").first.click()
     expect(visitor.page.locator("article")).to_have_attribute("data-screen", "upcoming")
-    visitor.page.goto(f"{visitor.page.url}reschedule/")
+    visitor.open_whole_day(f"{visitor.page.url}reschedule/")
     visitor.page.locator(TIMES).nth(2).click()
     visitor.page.locator(".mg-bar button").click()
     expect(visitor.page.locator(".mg-swap")).to_be_visible()
@@ -211,7 +211,7 @@ def test_booked_moved_and_cancelled(service: Any, visitor: Any, check: Any) -> N
     expect(visitor.page.locator("article")).to_have_attribute("data-screen", "upcoming")
     check("manage")
     address = visitor.page.url
-    visitor.page.goto(f"{address}reschedule/")
+    visitor.open_whole_day(f"{address}reschedule/")
     check("reschedule")
     visitor.page.locator(TIMES).nth(2).click()
     visitor.page.locator(".mg-bar button").click()

@@ -152,7 +152,7 @@ def test_back_restores_month_day_and_focus(month: Any) -> None:
 
 def test_a_chosen_time_is_dispatched_and_shown_beside_continue(make_person: Any) -> None:
     person = make_person(width=360)
-    person.open(BOOK)
+    person.open_whole_day(BOOK)
     person.page.evaluate(
         "addEventListener('meetergo:slot-chosen', (event) => { window.received = event.detail.start; })"
     )
@@ -167,7 +167,7 @@ def test_a_chosen_time_is_dispatched_and_shown_beside_continue(make_person: Any)
 def test_old_times_are_loaded_again_before_continuing(service: Any, make_person: Any) -> None:
     person = make_person()
     person.page.clock.install()
-    person.open(BOOK)
+    person.open_whole_day(BOOK)
     label = person.page.locator(TIMES).nth(2)
     time, value = read_time(label), label.locator("input").input_value()
     label.click()
@@ -290,7 +290,7 @@ def test_a_page_shown_again_after_five_minutes_refreshes_and_keeps_the_choice(
 ) -> None:
     person = make_person()
     person.page.clock.install()
-    person.open(BOOK)
+    person.open_whole_day(BOOK)
     label, other = person.page.locator(TIMES).nth(2), person.page.locator(TIMES).nth(1)
     value, gone = label.locator("input").input_value(), other.locator("input").input_value()
     label.click()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
+
+from tests.free_times import find_whole_day
 
 DETAILS = {
     "first_name": "Jane",
@@ -51,12 +53,6 @@ class Visitor:
 
     def book(self, slug: str = "intro-call", start: str = "", **changes: Any) -> Any:
         return self.post(f"/book/{slug}/details/", **self.fill_in(slug, start, **changes))
-
-
-def find_whole_day() -> date:
-    """Return the next working day but one."""
-    day = timezone.localdate() + timedelta(days=2)
-    return day + timedelta(days=max(0, 7 - day.weekday()) if day.weekday() > 4 else 0)
 
 
 @pytest.fixture

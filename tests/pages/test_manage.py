@@ -9,7 +9,7 @@ from django.utils import timezone
 from django_meetergo import links
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking
 from django_meetergo.services.changes.policy import Decision
-from tests.pages.conftest import find_whole_day
+from tests.free_times import find_whole_day
 from tests.pages.test_booking import read
 
 pytestmark = pytest.mark.django_db(transaction=True)
