@@ -129,6 +129,7 @@ def open_list(receptionist: Any, model: str = "Appointments") -> None:
 def show_today(receptionist: Any) -> None:
     open_list(receptionist)
     receptionist.page.locator("#changelist-filter").get_by_role("link", name="Today", exact=True).click()
+    expect(receptionist.page).to_have_url(re.compile("when=today"))
 
 
 def row(receptionist: Any, text: str) -> Any:

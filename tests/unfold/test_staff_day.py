@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class UnfoldDesk(FrontDesk):
         self.open_list()
         self.page.get_by_text("Filters").first.click()
         self.page.locator("#changelist-filter").get_by_role("link", name="Today", exact=True).click()
+        expect(self.page).to_have_url(re.compile("when=today"))
 
     def choose_action(self, action: str, *names: str) -> None:
         select_rows(self.person, *names)
