@@ -1,4 +1,4 @@
-"""Keep secrets out of logs, including those of the HTTP library, see also ``texts.Secret``."""
+"""Keep secrets out of logs, including those of the HTTP library. ``texts.Secret`` hides them in variables."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def record_confirmation(
 def add_appointment(booking: Booking, reply: BookingConfirmed) -> Appointment:
     """Insert the appointment. Raises IntegrityError if another worker inserts it at the same time."""
     meeting_type = booking.meeting_type
-    appointment = Appointment(
+    appointment = Appointment.objects.create(
         connection=booking.connection,
         remote_id=reply.appointment_id,
         meeting_type=meeting_type,
@@ -46,10 +46,9 @@ def add_appointment(booking: Booking, reply: BookingConfirmed) -> Appointment:
         end=booking.end,
         channel=booking.channel,
         location=booking.location,
+        secret=reply.secret,
         read_by=meeting_type.reader,
     )
-    appointment.secret = reply.secret
-    appointment.save(force_insert=True)
     if meeting_type.only_host_id:
         hosts = meeting_type.hosts.filter(remote_id=meeting_type.only_host_id).order_by()
         link = Appointment.hosts.through
