@@ -106,6 +106,6 @@ def fetch_always(window: Any, *, client: Any, now: Any) -> Any:
 
 
 SABOTAGES: dict[str, dict[str, Any]] = {
-    "no-lock": {"django_meetergo.services.availability.refresh.fetch_once_per_process": fetch_always},
+    "no-lock": {"django_meetergo.services.availability.slots.fetch_once_per_process": fetch_always},
     "slow-wait": {"django_meetergo.services.availability.refresh.WAIT_STEP_SECONDS": 2.5},
 }

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 REDIS = os.environ.get("HARNESS_REDIS_URL", "redis://127.0.0.1:6379/5")
 BOOT_TIMEOUT = 120  # seconds until every process must be ready
+CONNECTIONS = 16  # to the database, of one process
 #: The cache is healthy here, however slowly a busy machine answers.
 HEALTHY_CACHE = {"SLOW_SECONDS": 60.0}
 
@@ -237,9 +238,12 @@ def make_cache(kind: str) -> Iterator[dict[str, Any]]:
 
 
 def database_settings() -> dict[str, Any]:
-    """Return ``DATABASES`` with the name of the database in use."""
+    """Return ``DATABASES`` with the name of the database in use.
+
+    However many threads a process runs, it takes no more connections than its pool: the server has a hundred.
+    """
     from django.db import connection
 
     known = connection.settings_dict
     plain = {name: known[name] for name in ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT")}
-    return {"default": {**plain, "CONN_MAX_AGE": None}}
+    return {"default": {**plain, "OPTIONS": {"pool": {"min_size": CONNECTIONS, "max_size": CONNECTIONS}}}}
