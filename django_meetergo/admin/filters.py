@@ -32,6 +32,7 @@ class WhenFilter(SimpleListFilter):
             ("today", _("Today")),
             ("week", _("Next 7 days")),
             ("month", _("This month")),
+            ("last_month", _("Last month")),
             ("upcoming", _("Today and later")),
             ("past", _("Past")),
         ]
@@ -39,11 +40,14 @@ class WhenFilter(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         now = timezone.localtime()
         today = now.date()
-        next_month = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
+        this_month = today.replace(day=1)
+        next_month = (this_month + timedelta(days=32)).replace(day=1)
+        last_month = (this_month - timedelta(days=1)).replace(day=1)
         spans: dict[str | None, tuple[datetime | None, datetime | None]] = {
             "today": (midnight(today), midnight(today + timedelta(days=1))),
             "week": (midnight(today), midnight(today + timedelta(days=7))),
-            "month": (midnight(today.replace(day=1)), midnight(next_month)),
+            "month": (midnight(this_month), midnight(next_month)),
+            "last_month": (midnight(last_month), midnight(this_month)),
             "upcoming": (midnight(today), None),
             "past": (None, now),
         }

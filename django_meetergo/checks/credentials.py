@@ -25,8 +25,8 @@ def check_credentials(settings: Settings) -> Iterator[CheckMessage]:
         yield make_warning(
             "W008",
             f'{SETTING_NAME} has no credential: set "API_KEY".',
-            "Create a token at my.meetergo.com/integrations, or use the sandbox: "
-            "manage.py meetergo_sandbox prints a key.",
+            "Create a token at my.meetergo.com/integrations. To develop without an account, run "
+            "manage.py meetergo_sandbox: it prints the settings.",
         )
     if settings.API_KEY:
         yield from check_credential("", settings.API_KEY, settings.USER_ID)

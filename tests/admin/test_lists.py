@@ -157,6 +157,20 @@ def test_days_are_those_of_the_current_time_zone(superuser):
     assert list_shown_keys(superuser.get("appointment_changelist", when="week")) == {first.pk, next_week.pk}
 
 
+def test_last_month_begins_and_ends_at_midnight_of_the_current_time_zone(superuser):
+    """For the list of a month that is exported once it is over."""
+    this_month = timezone.localtime().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    last_moment = this_month - timedelta(minutes=1)
+    month = {
+        AppointmentFactory(start=start).pk
+        for start in (last_moment, last_moment.replace(day=1, hour=0, minute=0))
+    }
+    AppointmentFactory(start=this_month)
+    AppointmentFactory(start=last_moment.replace(day=1, hour=0, minute=0) - timedelta(minutes=1))
+
+    assert list_shown_keys(superuser.get("appointment_changelist", when="last_month")) == month
+
+
 def test_rows_that_need_attention_are_found_by_reason(superuser):
     now = timezone.now()
     missing = AppointmentFactory(missing_since=now)

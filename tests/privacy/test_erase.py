@@ -17,7 +17,7 @@ from django_meetergo import links
 from django_meetergo.models import Appointment, Attendee, Booking, ErasedPerson
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
-from django_meetergo.services.privacy.erasure import ErasureReport, erase_person
+from django_meetergo.services.privacy.erasure import ErasureReport, allow_again, erase_person
 from django_meetergo.services.sync.appointments import sync_appointment, sync_appointments
 from django_meetergo.services.sync.drift import find_drift
 from tests.privacy.conftest import EMAIL, TRACES
@@ -142,6 +142,22 @@ def test_a_second_erasure_changes_nothing(zelda, meetergo_sandbox):
 
     assert (report.attendees, report.bookings) == (0, 0)
     assert ErasedPerson.objects.count() == 1
+
+
+def test_an_erased_address_can_be_allowed_again(zelda, meetergo_sandbox):
+    """New documents about it are stored as usual; links to what was blanked stay invalid."""
+    kit = meetergo_sandbox
+    erase(kit.now())
+
+    assert allow_again(email=EMAIL.upper())
+
+    assert not allow_again(email=EMAIL)
+    with pytest.raises(CommandError, match="was not erased"):
+        call_command("meetergo_erase", EMAIL, "--allow-again")
+    assert find_traces() == []
+    edit_remotely(kit, "later")
+    sync_appointments(connection="default", client=kit.client("sync"), now=kit.travel(days=1), kind="full")
+    assert Attendee.objects.filter(email_folded=EMAIL.casefold()).exists()
 
 
 def test_another_person_is_not_erased(zelda, meetergo_sandbox):

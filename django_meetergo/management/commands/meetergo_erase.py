@@ -10,7 +10,7 @@ from django.forms import ValidationError
 from django.utils import timezone
 
 from django_meetergo.management.base import DatabaseCommand
-from django_meetergo.services.privacy.erasure import erase_person
+from django_meetergo.services.privacy.erasure import allow_again, erase_person
 
 
 class Command(DatabaseCommand):
@@ -25,6 +25,11 @@ class Command(DatabaseCommand):
             dest="interactive",
             help="do not ask for confirmation",
         )
+        parser.add_argument(
+            "--allow-again",
+            action="store_true",
+            help="erase nothing; let new appointments of an erased address be stored with name and address",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         email = options["email"].strip()
@@ -32,6 +37,11 @@ class Command(DatabaseCommand):
             validate_email(email)
         except ValidationError as error:
             raise CommandError(f"{email!r} is not an e-mail address.") from error
+        if options["allow_again"]:
+            if not allow_again(email=email):
+                raise CommandError(f"{email} was not erased.")
+            self.stdout.write(f"{email} may be stored again. What was blanked stays blank.")
+            return
         if (
             options["interactive"]
             and input("This cannot be undone. Type the address again: ").strip() != email

@@ -93,10 +93,23 @@ def record_erasure(addresses: Iterable[str], now: datetime) -> None:
     """Store digests for each connection: each has a salt of its own, so digests cannot be compared."""
     for connection in list_connection_names():
         Connection.objects.get_or_create(connection=connection)
-    salts = Connection.objects.values_list("salt", flat=True)
-    digests = [digest_person(salt, address) for salt in salts for address in addresses]
-    rows = [ErasedPerson(digest=digest, erased_at=now) for digest in digests]
+    rows = [ErasedPerson(digest=digest, erased_at=now) for digest in list_digests(addresses)]
     ErasedPerson.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def allow_again(*, email: str) -> bool:
+    """Let meetergo bring back an address that was erased; return False if it was not.
+
+    Only for what comes from now on: what was blanked stays blank. Other addresses of the person stay erased.
+    """
+    deleted, _ = ErasedPerson.objects.filter(digest__in=list_digests([fold_email(email)])).delete()
+    return bool(deleted)
+
+
+def list_digests(addresses: Iterable[str]) -> list[str]:
+    """Return the digests of folded addresses, one for each address and connection."""
+    salts = Connection.objects.values_list("salt", flat=True)
+    return [digest_person(salt, address) for salt in salts for address in addresses]
 
 
 def erase_attendee(attendee: Attendee) -> int:
