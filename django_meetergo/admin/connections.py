@@ -134,10 +134,8 @@ class SyncRunAdmin(MeetergoAdmin):
         "kind",
         "state",
         "seen",
-        "total",
         "written",
         "skipped_count",
-        "finished",
     )
     list_filter = ("kind", "state", ConnectionFilter)
     fieldsets = (

@@ -129,7 +129,6 @@ class MeetingTypeAdmin(DirectoryAdmin, ActionsMixin):
         "confirmation",
         "enabled",
         "present",
-        "last_updated",
     )
     list_filter = ("enabled", "confirmation", ConnectionFilter)
     search_fields = ("name", "slug", "=remote_id")

@@ -9,6 +9,8 @@ from itertools import groupby
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.utils import timezone
@@ -86,11 +88,15 @@ def receptionist(make_person: Any, today: list[Appointment]) -> Any:
         Permission.objects.filter(content_type__app_label="meetergo", codename__in=ALLOWED)
     )
     person = make_person()
+    sign_in(person)
+    return person
+
+
+def sign_in(person: Any) -> None:
     person.open("/admin/")
     person.page.locator("[name=username]").fill("carla")
     person.page.locator("[name=password]").fill("at the desk")
     person.page.locator("#login-form [type=submit]").click()
-    return person
 
 
 @pytest.fixture
@@ -299,3 +305,18 @@ def test_a_dead_delivery_is_applied_again(
     service.run_due()
 
     assert WebhookDelivery.objects.get().state == "applied"
+
+
+def test_no_list_is_wider_than_its_box_in_the_language_with_the_longest_words(
+    make_person: Any, today: list[Appointment]
+) -> None:
+    User.objects.create_superuser("carla", password="at the desk")
+    person = make_person(language="de-DE")
+    sign_in(person)
+    models = apps.get_app_config("meetergo").get_models()
+    names = [model._meta.model_name for model in models if admin.site.is_registered(model)]
+    for name in names:
+        person.open(f"/admin/meetergo/{name}/")
+        too_wide = "box => box.scrollWidth - box.clientWidth"
+        results = person.page.locator(".results")
+        assert not results.count() or results.evaluate(too_wide) <= 1, name
