@@ -17,6 +17,7 @@ from tests.harness import workers
 
 RUNS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("canary", {}),
+    ("storm", {"bookings": 40, "variation": "skewed"}),
     ("fuzz", {"inputs": 600}),
     ("kill9", {"times": 1, "points": 3, "broker": "rabbitmq"}),
     ("soak", {"minutes": 0.7, "broker": "rabbitmq"}),

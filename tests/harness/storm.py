@@ -1,7 +1,8 @@
 """Many people book through the site's own forms while the network to the service breaks in every way.
 
 ``--variation late`` lands some requests after the time within which they should have; ``replay`` has the
-network deliver some twice; ``no-references`` is a service that does not return our references.
+network deliver some twice; ``no-references`` is a service that does not return our references; ``skewed`` one
+whose clock is minutes ahead, also while it loses answers.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ LEASE_SECONDS = 6.0
 TIMEOUT_SECONDS = 1.5
 QUIET_SECONDS = 180.0
 DAYS = 900  # the bookings are spread over so many days, so that there is something left to book
-VARIATIONS = ("plain", "late", "replay", "no-references")
+VARIATIONS = ("plain", "late", "replay", "no-references", "skewed")
+SKEW_SECONDS = 420.0  # more than the outcome deadline and the time of a search
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
@@ -106,6 +108,9 @@ def build_sandbox(variation: str) -> Sandbox:
         meeting_type.horizon = None
     if variation == "no-references":
         sandbox.settings.hide_answers = True
+    if variation == "skewed":
+        sandbox.settings.clock_skew = SKEW_SECONDS
+        sandbox.settings.hide_answers = True  # then bookings are told apart by when they were made
     return sandbox
 
 
