@@ -7,6 +7,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import request_started
 from django.utils.translation import gettext_lazy as _
 
+#: Without these the models or the URLs cannot be loaded, so no system check would run.
+NEEDED_APPS = {
+    "django.contrib.contenttypes": "models of the site",
+    "django.contrib.auth": "users",
+}
+
 
 class MeetergoConfig(AppConfig):
     name = "django_meetergo"
@@ -15,12 +21,11 @@ class MeetergoConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def import_models(self) -> None:
-        if not apps.is_installed("django.contrib.contenttypes"):
-            # The models cannot be loaded without it, so no system check would run.
-            raise ImproperlyConfigured(
-                'django_meetergo links appointments to models of the site: add "django.contrib.contenttypes" '
-                "to INSTALLED_APPS."
-            )
+        for name, linked in NEEDED_APPS.items():
+            if not apps.is_installed(name):
+                raise ImproperlyConfigured(
+                    f'django_meetergo links appointments to {linked}: add "{name}" to INSTALLED_APPS.'
+                )
         super().import_models()
 
     def ready(self) -> None:

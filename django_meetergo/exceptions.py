@@ -26,6 +26,7 @@ MeetergoError
     ├── BookingAlreadyOpen       another booking of this type is open; ``booking``
     ├── IdempotencyKeyReused     the key belongs to another request; ``booking``
     └── ChangeNotAllowed         state or policy forbids the change; ``reason``
+        └── TooManyChanges       a limit for attendees is reached
 """
 
 from __future__ import annotations

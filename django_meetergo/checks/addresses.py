@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage
@@ -52,7 +52,7 @@ def list_service_addresses(settings: Settings) -> dict[str, str]:
 
 def check_site_address(settings: Settings) -> Iterator[CheckMessage]:
     is_real = not django_settings.DEBUG and not settings.SANDBOX
-    parts = urlsplit(settings.SITE_URL)
+    parts = split_address(settings.SITE_URL)
     if not settings.SITE_URL:
         if is_real:
             yield make_warning(
@@ -83,13 +83,21 @@ def check_site_address(settings: Settings) -> Iterator[CheckMessage]:
         )
 
 
-def is_address(text: str) -> bool:
-    """Return whether a text is an absolute http or https URL."""
+def split_address(text: str) -> SplitResult:
+    """Return the parts of a URL; those of an empty one if it cannot be parsed or contains white space."""
     try:
         parts = urlsplit(text)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        if parts.port != 0 and text == "".join(text.split()):
+            return parts
     except ValueError:
-        return False
+        pass
+    return urlsplit("")
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text is an absolute http or https URL."""
+    parts = split_address(text)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def check_webhook_tokens(settings: Settings) -> Iterator[CheckMessage]:
@@ -99,10 +107,10 @@ def check_webhook_tokens(settings: Settings) -> Iterator[CheckMessage]:
             f'{SETTING_NAME}["WEBHOOK_TOKENS"] has a token shorter than {MIN_TOKEN_LENGTH} characters.',
             'Create one with python -c "import secrets; print(secrets.token_urlsafe(32))".',
         )
-    if any("/" in token or "~" in token for token in settings.WEBHOOK_TOKENS):
+    if any(not token or "/" in token or "~" in token for token in settings.WEBHOOK_TOKENS):
         yield make_error(
             "E008",
-            f'{SETTING_NAME}["WEBHOOK_TOKENS"] has a token with a "/" or "~" in it.',
+            f'{SETTING_NAME}["WEBHOOK_TOKENS"] has a token that is empty or has a "/" or "~" in it.',
             "The token is part of a URL: use letters, digits, - and _.",
         )
 
@@ -156,7 +164,7 @@ def check_deployed_service(settings: Settings) -> Iterator[CheckMessage]:
             "Remove it, and the sandbox's BASE_URL and API_KEY, from production.",
         )
     for place, address in list_service_addresses(settings).items():
-        parts = urlsplit(address)
+        parts = split_address(address)
         if parts.scheme != "https" or parts.hostname != REAL_HOST:
             yield make_error(
                 "E011",
@@ -173,7 +181,7 @@ def check_deployed_proxy(settings: Settings) -> Iterator[CheckMessage]:
             f'{SETTING_NAME}["CLIENT_IP_HEADER"] is not set: network addresses are not limited.',
             'Name the header of your proxy, for example "X-Forwarded-For"; "REMOTE_ADDR" without a proxy.',
         )
-    parts = urlsplit(settings.SITE_URL)
+    parts = split_address(settings.SITE_URL)
     is_trusted = f"{parts.scheme}://{parts.netloc}" in django_settings.CSRF_TRUSTED_ORIGINS
     if parts.scheme == "https" and not django_settings.SECURE_PROXY_SSL_HEADER and not is_trusted:
         yield make_warning(

@@ -16,7 +16,7 @@ from django_meetergo.conf import DEFAULT_CONNECTION, SETTING_NAME, Settings
 PERSONAL, PLATFORM = "rgo-", "ak_live:"
 EXPIRES_SOON_DAYS = 14
 #: A name is part of the URL of the webhook, and stored in a column of this length.
-CONNECTION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+CONNECTION_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,64}")
 
 
 def check_credentials(settings: Settings) -> Iterator[CheckMessage]:

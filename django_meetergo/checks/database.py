@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from django.core.checks import CheckMessage
 
 from django_meetergo.checks.messages import make_warning
-from django_meetergo.conf import SETTING_NAME, get_settings, list_connection_names
+from django_meetergo.conf import SETTING_NAME, Settings, get_settings, list_connection_names
 
 
 def check_slugs() -> Iterator[CheckMessage]:
@@ -18,18 +18,26 @@ def check_slugs() -> Iterator[CheckMessage]:
     rows = MeetingType.objects.order_by("slug").values_list("slug", "connection", "raw__slug")
     known = {slug: f"{slug} ({connection}: {at_meetergo})" for slug, connection, at_meetergo in rows}
     settings = get_settings()
-    used = {
-        "FORMS": set(settings.FORMS),
-        "TRANSLATIONS": set(settings.TRANSLATIONS),
-        "BOOK_AT_MEETERGO": set(settings.BOOK_AT_MEETERGO) - {EVERY_SLUG},
+    unknown = {
+        "FORMS": set(settings.FORMS) - set(known),
+        "TRANSLATIONS": set(settings.TRANSLATIONS) - set(known),
+        "BOOK_AT_MEETERGO": set(settings.BOOK_AT_MEETERGO) - {EVERY_SLUG, *known},
+        # These are slugs at meetergo; the others are those of this site.
+        "MEETING_TYPES": list_limits(settings) - {at_meetergo for *_, at_meetergo in rows},
     }
-    for key, slugs in used.items() if known else ():
-        for slug in sorted(slugs - set(known)):
+    for key, slugs in unknown.items() if known else ():
+        for slug in sorted(slugs):
             yield make_warning(
                 "W011",
                 f'{SETTING_NAME}["{key}"] names "{slug}", which is no meeting type of this site.',
                 f"The slugs are, with connection and slug at meetergo: {', '.join(known.values())}.",
             )
+
+
+def list_limits(settings: Settings) -> set[str]:
+    """Return the slugs to which the connections are limited."""
+    entries = (entry.get("MEETING_TYPES", ()) for entry in settings.CONNECTIONS.values())
+    return {slug for slugs in (settings.MEETING_TYPES, *entries) for slug in slugs}
 
 
 def check_removed_connections() -> Iterator[CheckMessage]:

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage
 from django.template import TemplateDoesNotExist, TemplateSyntaxError, engines
@@ -20,8 +19,6 @@ from django.utils.module_loading import import_string
 from django_meetergo.checks.messages import make_error, make_warning
 from django_meetergo.conf import SETTING_NAME, Settings
 
-#: The app of Django that the models and the signed-in user need.
-AUTH_APP = "django.contrib.auth"
 REQUEST_PROCESSOR = "django.template.context_processors.request"
 #: Without this block in the base template, the pages would be empty.
 CONTENT_BLOCK = "content"
@@ -34,12 +31,6 @@ def check_project(settings: Settings) -> Iterator[CheckMessage]:
             "E021",
             "USE_TZ is False: appointments would be stored without a time zone.",
             "Set USE_TZ = True.",
-        )
-    if not apps.is_installed(AUTH_APP):
-        yield make_error(
-            "E031",
-            f"{AUTH_APP} is not installed: appointments belong to users.",
-            f'Add "{AUTH_APP}" to INSTALLED_APPS.',
         )
     if not has_urls():
         yield make_warning(

@@ -11,7 +11,6 @@ from typing import Any
 
 from django_meetergo.exceptions import UnreadableReply
 
-MAX_REQUEST_ID_LENGTH = 100
 MAX_NESTING = 50
 MAX_DIGITS = 20
 JSON_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\[\]{}"]+|"', re.DOTALL)
@@ -34,12 +33,6 @@ class Answer:
     @property
     def is_empty(self) -> bool:
         return not self.body.strip()
-
-    @property
-    def request_id(self) -> str:
-        """The id to quote to meetergo's support, or an empty string."""
-        value = self.headers.get("x-request-id", "")
-        return value[:MAX_REQUEST_ID_LENGTH] if value.isprintable() else ""
 
     def read_json(self) -> Any:
         """Return the parsed body. Raise ``UnreadableReply`` if it is empty or not JSON."""

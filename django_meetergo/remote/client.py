@@ -266,11 +266,6 @@ class MeetergoClient:
         answer = self._get("/v4/handoff/available-handoffs", query={"appointmentId": appointment_id})
         return _parse(answer, payloads.parse_handoff_hosts)
 
-    def add_guest(self, appointment_id: str, *, attendee_id: str, email: str) -> None:
-        """``PATCH /v4/appointment/{id}/guest``: add an address; the answer may be empty. [mcp]"""
-        body = {"attendeeId": attendee_id, "email": email}
-        self._call("PATCH", "/v4/appointment/{id}/guest", ids={"id": appointment_id}, json=body)
-
     def update_note(self, appointment_id: str, note: str) -> None:
         """``PATCH /v4/appointment/{id}/notes``: replace the host's note; the answer may be empty. [mcp]"""
         self._call("PATCH", "/v4/appointment/{id}/notes", ids={"id": appointment_id}, json={"note": note})

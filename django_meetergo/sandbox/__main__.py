@@ -24,8 +24,9 @@ def serve(port: int = 8787, *, profile: str = "seed", rate_limit: bool = True) -
     """Serve a sandbox until it is interrupted. Return the exit status."""
     try:
         server = start(Sandbox(profile, rate_limit=rate_limit), port)
-    except OSError as error:
-        sys.stderr.write(f"Port {port} cannot be used: {error.strerror}.\n")
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not from 0 to 65535"
+        sys.stderr.write(f"Port {port} cannot be used: {reason}.\n")
         return 1
     page = f"{server.url}/{COMPANY_SLUG}/{next(iter(server.sandbox.state.meeting_types.values())).slug}"
     sys.stdout.write(f"API        {server.url}\nDashboard  {server.url}/\nBooking    {page}\n")

@@ -56,6 +56,8 @@ def read_booking_request(body: dict[str, Any], state: State) -> BookingRequest:
     kind = state.meeting_types.get(str(body["meetingTypeId"]))
     if kind is None:
         raise Refused(404, "Meeting type not found")
+    if body.get("phoneOnlyBooking") is True and not kind.allow_phone_only:
+        raise Refused(400, "This meeting type does not allow bookings with a phone number only")
     candidates, queue = choose_hosts(state, kind, [str(key) for key in host_ids], queue_id)
     channel = choose_channel(kind, body.get("channel"))
     return BookingRequest(

@@ -106,7 +106,11 @@ def _create_appointment(state: State, request: BookingRequest, host_ids: list[st
     appointment.channel, appointment.location = request.channel, request.location
     state.insert_appointment(appointment)
     state.record_change(
-        "appointment_created", appointment, event="booking_created", attendee=request.attendee
+        "appointment_created",
+        appointment,
+        event="booking_created",
+        attendee=request.attendee,
+        is_mailed=request.is_mailed,
     )
     return appointment
 
@@ -115,7 +119,13 @@ def _join_group(state: State, group: Appointment, request: BookingRequest) -> Ap
     group.attendees.append(request.attendee)
     group.touch(state.now())
     state.occupy_time(group)
-    state.record_change("attendee_added", group, event="booking_created", attendee=request.attendee)
+    state.record_change(
+        "attendee_added",
+        group,
+        event="booking_created",
+        attendee=request.attendee,
+        is_mailed=request.is_mailed,
+    )
     return group
 
 

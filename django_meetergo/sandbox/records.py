@@ -211,6 +211,11 @@ class BookingRequest:
     def end(self) -> datetime:
         return self.start + timedelta(minutes=self.duration)
 
+    @property
+    def is_mailed(self) -> bool:
+        """Whether the attendee is told of the appointment by mail."""
+        return self.body.get("skipNotifications") is not True
+
 
 @dataclass
 class Provisional:

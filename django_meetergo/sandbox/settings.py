@@ -33,6 +33,7 @@ class Settings:
     untidy_availability: bool = False  # whole days at the edges of a window, times twice and unsorted
     team_type: bool = False  # a meeting type for which all of its hosts are needed
     wrapped_meeting_types: bool = False
+    own_meeting_types: bool = False  # an admin, too, sees the types that they host, and no others
     legacy_envelope: bool = False
     guide_spelling: bool = False  # "DoubleOptIn" instead of "doubleOptIn"
     hold_pending: bool = True  # a provisional booking occupies its slot

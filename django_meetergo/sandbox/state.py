@@ -255,6 +255,7 @@ class State:
         *,
         event: str | None = None,
         attendee: Attendee | None = None,
+        is_mailed: bool = True,
         **facts: Any,
     ) -> None:
         """Log and mail a change of an appointment; with ``event``, announce it to the webhook endpoints."""
@@ -274,9 +275,10 @@ class State:
             **facts,
         )
         path = f"/appointment/{appointment.id}/{appointment.secret}"
+        recipients = [attendee] if attendee is not None else appointment.attendees
         self.mailbox.send(
             change,
-            [one.email for one in ([attendee] if attendee is not None else appointment.attendees)],
+            [one.email for one in recipients if is_mailed],
             about=self.meeting_types[appointment.meeting_type_id].name,
             start=appointment.start,
             now=self.now(),

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import urlsplit
@@ -285,7 +285,7 @@ class SandboxKit:
             done = {name: done.get(name, 0) + found.get(name, 0) for name in {*done, *found}}
         return done
 
-    def settle(self, *, rounds: int = 30) -> None:
+    def run_until_idle(self, *, rounds: int = 30) -> None:
         """Move the clock and do what is due until no booking is under way.
 
         Bookings that wait for somebody's confirmation or for staff stay. Raises ``AssertionError`` if others
@@ -341,9 +341,3 @@ def find_routes(pattern: str) -> set[str]:
 
 def normalize_route(route: str) -> str:
     return re.sub(r"\{[^}]*\}", "{}", route.strip().rstrip("/"))
-
-
-def make_start(day: int, hour: int, minute: int = 0) -> datetime:
-    """Return a time on a day of the coming weeks, in UTC."""
-    base = datetime.now(UTC).replace(hour=hour, minute=minute, second=0, microsecond=0)
-    return base + timedelta(days=day)

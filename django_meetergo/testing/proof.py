@@ -91,7 +91,7 @@ def run(count: int, *, seed: int = 0, breaks_promise: bool = False) -> Report:
         emails: dict[str, str] = {}
         while len(emails) < count:
             _book_batch(kit, chance, emails, min(BATCH, count - len(emails)))
-        kit.settle()
+        kit.run_until_idle()
         kit.deliver(duplicate=2, shuffle=True)
         kit.run_due(after=600, periodic=True)
         _judge(kit, emails, report)

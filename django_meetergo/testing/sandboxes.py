@@ -83,9 +83,13 @@ def serve_on_socket() -> Iterator[tuple[Sandbox, str]]:
 def build_settings(given: Mapping[str, Any], base_url: str) -> dict[str, Any]:
     """Return ``MEETERGO`` for a sandbox. Background work runs when the test calls ``run_due()``."""
     return {
-        "SITE_URL": "https://site.example",
-        "WEBHOOK_TOKENS": ["a-token-that-only-this-test-knows"],
         **given,
+        # Sites often read these from the environment, and tests have none.
+        "SITE_URL": given.get("SITE_URL") or "https://site.example",
+        "WEBHOOK_TOKENS": given.get("WEBHOOK_TOKENS") or ["a-token-that-only-this-test-knows"],
+        # The sandbox knows neither the site's meeting types nor its other credentials.
+        "MEETING_TYPES": [],
+        "CONNECTIONS": {},
         # Tests send more requests in a minute than a site does.
         "REQUESTS_PER_MINUTE": 600,
         # Tests fill in forms faster, and book more often, than visitors do.

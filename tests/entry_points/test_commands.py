@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from importlib import import_module
 
 import pytest
@@ -163,3 +164,23 @@ def test_a_missing_migration_is_named(meetergo_sandbox, monkeypatch, command):
     monkeypatch.setattr(MigrationRecorder, "applied_migrations", lambda recorder: {})
     with pytest.raises(CommandError, match=r"run manage\.py migrate. .*no_such_table"):
         call_command(*command.split())
+
+
+@pytest.mark.parametrize("every", [0, -1, float("nan"), float("inf")])
+def test_a_loop_without_a_sensible_pause_is_refused(every):
+    with pytest.raises(CommandError, match="--every"):
+        call_command("meetergo_tick", loop=True, every=every, verbosity=0)
+
+
+def test_a_sandbox_that_cannot_be_started_is_an_error():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        for port in (taken.getsockname()[1], 99999, -1):
+            with pytest.raises(CommandError):
+                call_command("meetergo_sandbox", port=port)
+
+
+def test_a_folder_for_records_that_cannot_be_written_is_named(meetergo_sandbox):
+    with pytest.raises(CommandError, match="cannot be written"):
+        call_command("meetergo_doctor", "--record", "/dev/null/answers")

@@ -402,7 +402,7 @@ class Site:
         self.kit.fail_next("GET /v4/appointment/{id}", "garbage", times=3)
         self.kit.reread_all()
         self.work()
-        self.kit.settle(rounds=6)
+        self.kit.run_until_idle(rounds=6)
 
     def change(self) -> None:
         """Reschedule one appointment by page and cancel the others."""

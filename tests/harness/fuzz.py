@@ -282,7 +282,7 @@ class Fuzzer:
         for _ in range(2):
             self.kit.run_due(after=3600, periodic=True)
         try:
-            self.kit.settle()
+            self.kit.run_until_idle()
         except AssertionError as error:
             self.violations.append(f"{where}: {error}")
         found = judge.find_violations(self.kit.sandbox)

@@ -16,7 +16,8 @@ from django.utils import timezone
 import django_meetergo
 from django_meetergo.exceptions import MeetergoError
 from django_meetergo.models import Connection, MeetingType, SyncRun, WebhookDelivery
-from django_meetergo.sandbox.seed import ANNA, BEN, CLARA, PLATFORM_KEY
+from django_meetergo.sandbox.scenarios import occupy_slot
+from django_meetergo.sandbox.seed import ANNA, BEN, CLARA, CONSULTATION, PLATFORM_KEY, add_team_type
 from django_meetergo.services.clients import record_contact
 from django_meetergo.services.doctor import check_service
 from django_meetergo.services.health import (
@@ -262,8 +263,39 @@ def test_a_day_off_is_told_as_such(meetergo_sandbox, capsys):
     assert "working hours" in capsys.readouterr().out
 
 
+def test_a_day_is_asked_for_as_the_pages_do(meetergo_sandbox, capsys):
+    """For a type that needs all of its hosts, one of them who is busy blocks the start."""
+    kit = meetergo_sandbox
+    add_team_type(kit.sandbox.state)
+    kit.sync_directory()
+    MeetingType.objects.filter(slug="team-consultation").update(calculation_method="everyone")
+    start = kit.list_free_starts("team-consultation")[5]
+    occupy_slot(kit.sandbox.state, BEN, start, meeting_type_id=CONSULTATION)
+    kit.clear_availability()
+    assert start not in kit.list_free_starts("team-consultation")
+
+    day = timezone.localtime(start).date()
+    call_command("meetergo_doctor", "--why-no-slots", "team-consultation", day.isoformat())
+
+    blocked = next(line for line in capsys.readouterr().out.splitlines() if "Ben Okafor" in line)
+    assert f"{timezone.localtime(start):%H:%M}" in blocked
+
+
+def test_a_question_about_a_removed_connection_is_explained(meetergo_sandbox):
+    kind = meetergo_sandbox.meeting_type()
+    MeetingType.objects.filter(pk=kind.pk).update(connection="gone", read_by="gone")
+
+    with pytest.raises(CommandError, match="no longer have the connection 'gone'"):
+        call_command("meetergo_doctor", "--why-no-slots", "intro-call", "2026-12-30")
+
+
 @pytest.mark.parametrize(
-    ("arguments", "words"), [(["nope", "2027-01-01"], "Known:"), (["intro-call", "x"], "not a day")]
+    ("arguments", "words"),
+    [
+        (["nope", "2027-01-01"], "Known:"),
+        (["intro-call", "x"], "not a day"),
+        (["intro-call", "9999-12-31"], "not a day"),
+    ],
 )
 def test_a_mistyped_question_is_explained(meetergo_sandbox, arguments, words):
     meetergo_sandbox.sync_directory()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.core import mail
 from django.core.cache import cache as site_cache
 
 from django_meetergo.exceptions import CircuitOpen, RateLimitReached
 from django_meetergo.services.clients import build_client
 from django_meetergo.testing.sandbox_adapter import RefusedHost
+from django_meetergo.testing.sandboxes import run_sandbox
 
 pytestmark = pytest.mark.django_db
 
@@ -28,6 +30,26 @@ def test_a_call_of_the_real_service_says_which_fixture_to_use(settings):
 
     with pytest.raises(RefusedHost, match=r"api\.meetergo\.com\. Use the fixture meetergo_sandbox"):
         build_client("default", "sync").get_current_user()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"MEETING_TYPES": ["a-type-of-the-site"]},
+        {"WEBHOOK_TOKENS": [], "SITE_URL": ""},
+        {"CONNECTIONS": {"partner": {"API_KEY": f"rgo-{'r' * 32}"}}, "ALERT_EMAILS": ["ops@example.com"]},
+    ],
+)
+def test_the_kit_works_whatever_the_site_says_of_its_own_account(settings, given):
+    settings.MEETERGO = {**settings.MEETERGO, **given}
+
+    with run_sandbox() as kit:
+        assert kit.list_free_starts()
+        kit.register_webhook()
+        for _ in range(3):
+            kit.run_due(after=60, periodic=True)
+
+    assert mail.outbox == []
 
 
 def test_a_fault_that_does_not_exist_is_refused(meetergo_sandbox):

@@ -179,3 +179,31 @@ def test_unknown_oddities_and_choices_are_refused_by_name(sandbox):
     for switch, choices in CHOICES.items():
         with pytest.raises(ValueError, match=choices[0]):
             sandbox.configure(**{switch: "unheard_of"})
+
+
+@pytest.mark.parametrize("type_id", [seed.INTRO_CALL, seed.GROUP_CLASS])
+def test_a_booking_without_notifications_mails_nobody(sandbox, call, type_id):
+    mails = sandbox.state.mailbox.mails
+    before = len(mails)
+
+    assert call.book(type_id, AT, skipNotifications=True).status == 201
+    assert len(mails) == before
+    assert call.book(type_id, MONDAY, email="joe@example.com").status == 201
+    assert len(mails) == before + 1
+
+
+def test_a_booking_by_phone_alone_is_refused_unless_the_type_allows_it(sandbox, call):
+    phone = {"email": "", "phone": "+49305550100"}
+    assert call.book(seed.INTRO_CALL, AT, attendee=phone, phoneOnlyBooking=True).status == 400
+
+    sandbox.state.meeting_types[seed.INTRO_CALL].allow_phone_only = True
+    assert call.book(seed.INTRO_CALL, AT, attendee=phone, phoneOnlyBooking=True).status == 201
+
+
+def test_an_admin_sees_all_meeting_types_or_their_own(sandbox, call):
+    """The reference says those of the acting user, and does not say what that means for an admin."""
+    assert len(call("GET", "/v4/meeting-type").document) == len(sandbox.state.meeting_types)
+
+    sandbox.configure(own_meeting_types=True)
+    own = call("GET", "/v4/meeting-type").document
+    assert 0 < len(own) < len(sandbox.state.meeting_types)

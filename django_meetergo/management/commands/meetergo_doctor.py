@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -110,12 +110,15 @@ class Command(DatabaseCommand):
         if found is None:
             known = ", ".join(MeetingType.objects.order_by("slug").values_list("slug", flat=True)) or "none"
             raise CommandError(f"There is no meeting type {slug!r}. Known: {known}.")
+        if not found.is_connected:
+            raise CommandError(f"The settings no longer have the connection {found.reader!r} of {slug!r}.")
         return found
 
     def explain(self, slug: str, day: str, *, as_json: bool) -> None:
         try:
             asked = date.fromisoformat(day)
-        except ValueError as error:
+            _ = asked + timedelta(days=1)  # its end
+        except (ValueError, OverflowError) as error:
             raise CommandError(f"{day!r} is not a day; write it like 2026-12-31.") from error
         meeting_type, zone = self.find_type(slug), timezone.get_current_timezone()
         report = explain_day(
@@ -164,9 +167,12 @@ class Command(DatabaseCommand):
         if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
             raise CommandError(f"{folder} is not an empty folder. Name a new one.")
         saved = 0
-        for step in record_answers(build_client(connection, "sync"), folder, timezone.now()):
-            saved += bool(step.answer)
-            self.stdout.write(f"{step.file if step.answer else 'not saved'}: {step.problem or 'ok'}")
+        try:
+            for step in record_answers(build_client(connection, "sync"), folder, timezone.now()):
+                saved += bool(step.answer)
+                self.stdout.write(f"{step.file if step.answer else 'not saved'}: {step.problem or 'ok'}")
+        except OSError as error:
+            raise CommandError(f"{folder} cannot be written: {error.strerror}.") from error
         if not saved:
             raise CommandError("meetergo gave no answer that could be saved.", returncode=1)
         self.stdout.write(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_meetergo.sandbox import __main__ as sandbox
 
@@ -17,4 +17,6 @@ class Command(BaseCommand):
         sandbox.add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        sandbox.serve(options["port"], profile=options["profile"], rate_limit=not options["no_rate_limit"])
+        no_limit = options["no_rate_limit"]
+        if sandbox.serve(options["port"], profile=options["profile"], rate_limit=not no_limit):
+            raise CommandError("The sandbox was not started.")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import close_old_connections
 from django.utils import timezone
 
 from django_meetergo.management.base import DatabaseCommand
 from django_meetergo.services import scheduler
+
+MAX_PAUSE_SECONDS = 3600
 
 
 class Command(DatabaseCommand):
@@ -23,6 +25,10 @@ class Command(DatabaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not 0 < options["every"] <= MAX_PAUSE_SECONDS:
+            raise CommandError(
+                f"--every must be more than 0 and at most {MAX_PAUSE_SECONDS} seconds.", returncode=2
+            )
         while True:
             counts = scheduler.run_due(timezone.now())
             if options["verbosity"] > 0:

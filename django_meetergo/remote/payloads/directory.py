@@ -72,9 +72,6 @@ class HostDocument:
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
-UserDocument = HostDocument
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostPage:
     """One page of the company's users."""

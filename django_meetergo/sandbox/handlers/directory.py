@@ -28,7 +28,8 @@ def list_users(call: Call) -> Response:
 
 
 def list_meeting_types(call: Call) -> Response:
-    kinds = [kind for kind in call.state.meeting_types.values() if call.user.is_admin or _is_host(call, kind)]
+    sees_all = call.user.is_admin and not call.settings.own_meeting_types
+    kinds = [kind for kind in call.state.meeting_types.values() if sees_all or _is_host(call, kind)]
     if call.settings.wrapped_meeting_types:
         old = [documents.old_meeting_type_document(kind, call.state.public_url) for kind in kinds]
         return json_response({"meetingTypes": old})

@@ -14,7 +14,7 @@ class BookingTests(SandboxMixin, TestCase):
         self.sandbox.fail_next(kind="drop_after")
         booking = book(self.sandbox)
         assert booking.state == "unknown"
-        self.sandbox.settle()
+        self.sandbox.run_until_idle()
         booking.refresh_from_db()
         assert booking.state == "confirmed"
 

@@ -47,7 +47,7 @@ def test_trouble_while_booking(meetergo_sandbox, cause, at_once, finally_):
 
     meetergo_sandbox.run_due(after=30)
     meetergo_sandbox.recover()
-    meetergo_sandbox.settle()
+    meetergo_sandbox.run_until_idle()
     meetergo_sandbox.run_due(after=900, periodic=True)
     booking.refresh_from_db()
     assert finally_ in {booking.state, booking.reason}
@@ -60,7 +60,7 @@ def test_the_process_is_killed(meetergo_sandbox, after_sending):
     start = meetergo_sandbox.list_free_starts()[0]
     with meetergo_sandbox.kill_process(after_sending=after_sending):
         book(meetergo_sandbox, start=start)
-    meetergo_sandbox.settle()
+    meetergo_sandbox.run_until_idle()
     booking = Booking.objects.get()
     assert booking.state == ("confirmed" if after_sending else "closed")
     assert len(meetergo_sandbox.appointments()) == after_sending

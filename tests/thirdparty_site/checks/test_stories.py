@@ -48,7 +48,7 @@ def test_it_survives_a_lost_answer(meetergo_sandbox):
     meetergo_sandbox.fail_next(kind="drop_after")
     booking = book(meetergo_sandbox)
     assert booking.state == "unknown"
-    meetergo_sandbox.settle()
+    meetergo_sandbox.run_until_idle()
     booking.refresh_from_db()
     assert booking.state == "confirmed"
     assert len(meetergo_sandbox.appointments_of(booking)) == 1
@@ -70,7 +70,7 @@ def test_it_follows_a_handover(meetergo_sandbox):
     appointment = booking.attendee.appointment
     host = Host.objects.exclude(pk__in=appointment.hosts.all()).order_by("name").first()
     meetergo_sandbox.hand_over(appointment, host)
-    meetergo_sandbox.settle()
+    meetergo_sandbox.run_until_idle()
     meetergo_sandbox.run_due(after=600, periodic=True)
     assert list(appointment.hosts.all()) == [host]
 
