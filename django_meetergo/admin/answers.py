@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django import forms
@@ -15,9 +15,16 @@ from django_meetergo.presentation.data_fields import build_fields
 from django_meetergo.presentation.questions import create_form, find_questions
 
 
-def render_answers(answers: Mapping[str, Any], meeting_type: MeetingType | None) -> SafeString | str:
-    """Return one line per answer: the question as the site's form asks it, and the answer in words."""
-    lines = list_answers(answers, find_question_fields(meeting_type))
+def render_answers(
+    answers: Mapping[str, Any],
+    meeting_type: MeetingType | None,
+    find_fields: Callable[[MeetingType | None], Mapping[str, forms.Field]] | None = None,
+) -> SafeString | str:
+    """Return one line per answer: the question as the site's form asks it, and the answer in words.
+
+    ``find_fields`` replaces ``find_question_fields`` where many attendees are shown.
+    """
+    lines = list_answers(answers, (find_fields or find_question_fields)(meeting_type))
     return format_html_join("", "{}: {}<br>", lines) or "–"
 
 

@@ -79,7 +79,7 @@ class AppointmentAction(AdminAction):
         return describe_appointment(row)
 
 
-class CancelForm(forms.Form):
+class ReasonForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason (optional)"),
         required=False,
@@ -108,20 +108,22 @@ class ChangeAction(AppointmentAction):
         stored = self.store_changes(request, rows, form, batch)
         for appointment, error in stored.refused:
             messages.error(request, f"{describe_appointment(appointment)}: {describe_error(error)}")
-        for change in stored.changes:
+        # The others were requested before, by a colleague or by the same form, and have a batch already.
+        new = [change for change in stored.changes if change.batch is None]
+        for change in new:
             detail = form.cleaned_data.get("reason") or change.target_host or ""
             admin.log_change(request, change.appointment, f"{self.label} {detail}")
         if not stored.changes:
             return HttpResponseRedirect(admin.get_return_url(rows))
-        if len(stored.changes) <= MAX_AT_ONCE:
+        if len(new) <= MAX_AT_ONCE:
             batches.send_batch(batch=batch, now=timezone.now())
-        return HttpResponseRedirect(admin.get_admin_url("batch", batch))
+        return HttpResponseRedirect(admin.get_admin_url("batch", batch if new else stored.changes[0].batch))
 
 
 class Cancel(ChangeAction):
     name = permission = "cancel"
     label = _("Cancel…")
-    form_class = CancelForm
+    form_class = ReasonForm
 
     def get_title(self, count: int) -> str:
         text = ngettext("Cancel %(number)d appointment?", "Cancel %(number)d appointments?", count)

@@ -9,11 +9,10 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionsMixin, make_action
@@ -43,7 +42,7 @@ from django_meetergo.admin.search import filter_by_phone, match_person
 from django_meetergo.admin.timeline import render_appointment_timeline
 from django_meetergo.conf import list_connection_names
 from django_meetergo.formatting import name_channel
-from django_meetergo.models import Appointment, AppointmentChange, Attendee, Host
+from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking, CalendarFeed, Host
 from django_meetergo.presentation.page_urls import parse_link
 from django_meetergo.timezones import format_offset
 
@@ -131,12 +130,10 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
             query = request.GET.urlencode()
             tools.append((f"{self.get_admin_url('export')}?{query}", _("Export (CSV)")))
         if user.has_perm("meetergo.add_calendarfeed"):
-            url = reverse("admin:meetergo_calendarfeed_add", current_app=self.admin_site.name)
-            tools.append((url, _("Subscribe in a calendar app")))
+            tools.append((self.find_url(CalendarFeed, "add"), _("Subscribe in a calendar app")))
         if user.has_perm("meetergo.add_booking"):
-            url = reverse("admin:meetergo_booking_call", current_app=self.admin_site.name)
-            tools.append((url, _("Book for somebody")))
-        return tools
+            tools.append((self.find_url(Booking, "call"), _("Book for somebody")))
+        return [(url, label) for url, label in tools if url]
 
     # Permissions
 
@@ -284,15 +281,19 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
     def cancelled(self, row: Appointment) -> str:
         if not row.is_cancelled:
             return "–"
+        when = format_moment(row.cancelled_at) if row.cancelled_at else ""
         who = str(CANCELLED_BY.get(row.cancelled_by, ""))
-        return ", ".join(filter(None, (format_moment(row.cancelled_at), who, row.cancellation_reason)))
+        return ", ".join(filter(None, (when, who, row.cancellation_reason))) or gettext("cancelled")
 
     @admin.display(description=_("rescheduled"))
     def rescheduled(self, row: Appointment) -> str:
         if not row.previous_start:
             return "–"
         words = {"number": row.reschedule_count, "start": format_moment(row.previous_start)}
-        return gettext("%(number)d times, last from %(start)s") % words
+        text = ngettext(
+            "%(number)d time, from %(start)s", "%(number)d times, last from %(start)s", row.reschedule_count
+        )
+        return text % words
 
     @admin.display(description=_("last read"))
     def last_read(self, row: Appointment) -> str:

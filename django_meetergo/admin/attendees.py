@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
@@ -15,23 +17,28 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.answers import render_answers
+from django_meetergo.admin.answers import find_question_fields, render_answers
 from django_meetergo.admin.base import MeetergoAdmin, StackedInline
-from django_meetergo.admin.display import format_moment_in_zone, render_contact, render_link
+from django_meetergo.admin.display import format_moment_in_zone, render_contact
 from django_meetergo.admin.filters import ConnectionFilter
 from django_meetergo.admin.search import filter_by_phone, match_person
-from django_meetergo.models import Appointment, Attendee
+from django_meetergo.models import Appointment, Attendee, sees_own_only
 
 
 class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
     """Relates an attendee to one of the site's own records. The other columns are meetergo's."""
 
-    related_type = forms.ModelChoiceField(
-        ContentType.objects.all(), label=capfirst(_("related record: type")), required=False
+    related_type = forms.TypedChoiceField(
+        label=capfirst(_("related record: type")),
+        required=False,
+        coerce=lambda key: ContentType.objects.get_for_id(int(key)),
+        empty_value=None,
     )
     related_id = forms.CharField(
         label=capfirst(_("related record: ID")), max_length=64, required=False, widget=AdminTextInputWidget
     )
+    #: What the user may relate an attendee to; set for each page.
+    types: Sequence[ContentType] = ()
 
     class Meta:
         model = Attendee
@@ -39,6 +46,14 @@ class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        present = self.instance.subject_type
+        types = self.types if present is None or present in self.types else [present, *self.types]
+        cast(forms.ChoiceField, self.fields["related_type"]).choices = [
+            ("", "---------"), *((each.pk, str(each)) for each in types)
+        ]  # fmt: skip
+        for name in ("related_type", "related_id"):  # as in ``MeetergoAdmin.formfield_for_dbfield``
+            is_sent = self.add_initial_prefix(name) in self.data
+            self.fields[name].show_hidden_initial = is_sent or not self.is_bound
         self.initial["related_type"] = self.instance.subject_type_id
         self.initial["related_id"] = self.instance.subject_id
 
@@ -47,8 +62,11 @@ class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
         kind, key = data.get("related_type"), data.get("related_id")
         if bool(kind) != bool(key):
             raise forms.ValidationError(_("Enter the type and the ID of the related record, or neither."))
-        if kind and key and not is_existing_record(kind, key):
-            raise forms.ValidationError(_("There is no record of this type with this ID."))
+        if kind and key and self.has_changed():
+            record = find_record(kind, key) if kind in self.types else None
+            if record is None:
+                raise forms.ValidationError(_("There is no record of this type with this ID."))
+            data["related_id"] = str(record.pk)
         return data
 
     def save(self, commit: bool = True) -> Any:  # noqa: FBT001, FBT002 - Django's signature
@@ -59,15 +77,29 @@ class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
         return self.instance
 
 
-def is_existing_record(kind: ContentType, key: str) -> bool:
-    """Return whether the content type has a row with this primary key."""
+def find_record(kind: ContentType, key: str) -> Any:
+    """Return the row of a content type with this primary key; None when there is none."""
     model = kind.model_class()
     if model is None:
-        return False
+        return None
     try:
-        return model._default_manager.filter(pk=key).exists()
+        return model._default_manager.filter(pk=key).first()
     except (ValueError, forms.ValidationError):
-        return False
+        return None
+
+
+def list_related_types(user: Any) -> list[ContentType]:
+    """Return the types of records that the user may see: the page of an attendee names a related record.
+
+    A user who sees their own appointments only sees some rows of this app's tables, so all are left out.
+    """
+    hidden = {"meetergo"} if sees_own_only(user) else set()
+    return [
+        kind
+        for kind in ContentType.objects.order_by("app_label", "model")
+        if kind.app_label not in hidden
+        and any(user.has_perm(f"{kind.app_label}.{action}_{kind.model}") for action in ("view", "change"))
+    ]
 
 
 def may_see_appointments(request: HttpRequest) -> bool:
@@ -89,6 +121,16 @@ class AttendeeInline(StackedInline):
         ("related_type", "related_id"),
     )
     readonly_fields = ("person", "contact", "start_for_attendee", "answers", "status", "related_records")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Keep the questions: an instance serves one request, and all attendees have one meeting type."""
+        super().__init__(*args, **kwargs)
+        self.find_fields = cache(find_question_fields)
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        formset: Any = super().get_formset(request, obj, **kwargs)
+        formset.form.types = list_related_types(request.user)
+        return formset
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request).defer("raw", "appointment__raw", "appointment__secret")
@@ -122,7 +164,7 @@ class AttendeeInline(StackedInline):
 
     @admin.display(description=_("answers"))
     def answers(self, row: Attendee) -> SafeString | str:
-        return render_answers(row.custom_fields, row.appointment.meeting_type)
+        return render_answers(row.custom_fields, row.appointment.meeting_type, self.find_fields)
 
     @admin.display(description=_("user account and related record"))
     def related_records(self, row: Attendee) -> str:
@@ -181,7 +223,7 @@ class AttendeeAdmin(MeetergoAdmin):
 
     @admin.display(description=_("appointment"), ordering="appointment__start")
     def appointment_link(self, row: Attendee) -> SafeString | str:
-        return render_link(row.appointment)
+        return self.render_link(row.appointment)
 
     @admin.display(description=_("answers"))
     def answers(self, row: Attendee) -> SafeString | str:

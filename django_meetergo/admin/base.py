@@ -18,6 +18,8 @@ from django.db import DataError, models, transaction
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -143,6 +145,18 @@ class MeetergoAdmin(ModelAdmin):
         fields = flatten_fieldsets(self.get_fieldsets(request, obj))
         return [name for name in fields if name not in self.site_fields]
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Let the page keep what it showed: a colleague may have saved another value since it was opened.
+
+        Without that, a value that this user has not touched would count as changed and overwrite theirs. A
+        theme may leave out the hidden inputs; then the value is compared with the stored one.
+        """
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and db_field.name in self.site_fields:
+            is_sent = f"initial-{db_field.name}" in request.POST
+            field.show_hidden_initial = is_sent or request.method != "POST"
+        return field
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: FBT001
         """Save the site's columns only: a sync may have changed the others since the page was opened.
 
@@ -203,6 +217,20 @@ class MeetergoAdmin(ModelAdmin):
         """Return the URL of one of this model's admin pages, such as "changelist"."""
         view = f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}"
         return reverse(view, args=args, current_app=self.admin_site.name)
+
+    def find_url(self, model: type[models.Model], name: str, *args: Any) -> str:
+        """Return the URL of an admin page of another model; empty if this admin site does not have it."""
+        if not self.admin_site.is_registered(model):
+            return ""
+        view = f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}"
+        return reverse(view, args=args, current_app=self.admin_site.name)
+
+    def render_link(self, obj: models.Model | None) -> SafeString | str:
+        """Return a link to the row's page on this admin site, if it has one; a dash for None."""
+        if obj is None:
+            return "–"
+        url = self.find_url(type(obj), "change", obj.pk)
+        return format_html('<a href="{}">{}</a>', url, obj) if url else str(obj)
 
     def render_page(
         self, request: HttpRequest, template: str, *, title: Any, status: int = 200, **context: Any

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext
 
@@ -34,25 +35,29 @@ class BatchMixin(MeetergoAdmin):
         return [self.build_url_pattern("batch/<uuid:batch>/", self.batch_view, "batch"), *super().get_urls()]
 
     def batch_view(self, request: HttpRequest, batch: UUID) -> HttpResponse:
-        """Show the progress of a batch and the result of each change that this user may see."""
+        """Show the progress of a batch and the result of each change that this user may see.
+
+        Users also see their own requests, whose appointments may be a colleague's by now.
+        """
         if not self.has_view_permission(request):
             raise PermissionDenied
-        visible = self.get_queryset(request)
-        rows = AppointmentChange.objects.filter(batch=batch, appointment__in=visible.values("pk"))
+        visible = set(self.get_queryset(request).filter(changes__batch=batch).values_list("pk", flat=True))
+        rows = AppointmentChange.objects.filter(batch=batch)
+        rows = rows.filter(Q(appointment__in=visible) | Q(user=request.user.pk))
         rows = rows.select_related("appointment__meeting_type", "target_host")
         rows = rows.prefetch_related("appointment__attendees")
         rows = rows.defer("appointment__raw", "appointment__secret", "target_host__raw")
-        progress = batches.count_batch(batch=batch)
-        if not progress.total:
+        if not rows.exists():
             raise Http404
+        progress = batches.count_batch(batch=batch)
         changes = [
             (
                 describe_appointment(row.appointment, row.previous_start),
-                self.get_admin_url("change", row.appointment_id),
+                self.get_admin_url("change", row.appointment_id) if row.appointment_id in visible else "",
                 STATE_ICONS.get(State(row.state), ""),
                 describe_change(row),
             )
-            for row in rows.order_by("pk")[:MAX_CHANGES]
+            for row in rows.order_by("previous_start", "pk")[:MAX_CHANGES]
         ]
         response = self.render_page(
             request,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, cast
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django import forms
 from django.contrib import messages
@@ -28,9 +29,9 @@ from django_meetergo.exceptions import (
     StartNotOffered,
 )
 from django_meetergo.formatting import format_full_day, format_time
-from django_meetergo.models import Booking, MeetingType
-from django_meetergo.presentation.form_token import make_token
-from django_meetergo.presentation.forms import BookingForm
+from django_meetergo.models import Appointment, Booking, MeetingType
+from django_meetergo.presentation.form_token import find_key, make_token
+from django_meetergo.presentation.forms import BookingForm, get_details
 from django_meetergo.presentation.month import parse_day
 from django_meetergo.presentation.slots import parse_start
 from django_meetergo.services.availability.slots import list_slots
@@ -62,6 +63,10 @@ class CallerDetailsForm(BookingForm):
             "or cancelled."
         ),
     )
+
+    def clean_token(self) -> str:
+        """Accept a page of any age, however fast it was filled in: staff are signed in, and no robots."""
+        return find_key(self.cleaned_data.get("token") or "")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -172,6 +177,7 @@ class BookForCallerMixin(MeetergoAdmin):
             meeting_type=meeting_type,
             length=length,
             lengths=meeting_type.durations,
+            again=request.GET.get("again", ""),
             first=first,
             earlier=max(first - timedelta(days=DAYS_PER_PAGE), today) if first > today else None,
             later=first + timedelta(days=DAYS_PER_PAGE),
@@ -189,7 +195,7 @@ class BookForCallerMixin(MeetergoAdmin):
             request.POST if request.method == "POST" else None,
             meeting_type=meeting_type,
             request=request,
-            initial={"token": make_token()},
+            initial={**self.find_entered_details(request), "token": make_token()},
         )
         if request.method == "POST" and form.is_valid():
             response = self.book(request, form, meeting_type, length, start)
@@ -205,6 +211,15 @@ class BookForCallerMixin(MeetergoAdmin):
             when=format_moment(start),
             form=form,
         )
+
+    def find_entered_details(self, request: HttpRequest) -> dict[str, Any]:
+        """Return what was entered for a time that was taken meanwhile: ``again`` names that booking."""
+        try:
+            key = UUID(request.GET.get("again", ""))
+        except ValueError:
+            return {}
+        lost = Booking.objects.filter(public_id=key, reason=Reason.SLOT_TAKEN).first()
+        return {**get_details(lost), "timezone": lost.timezone} if lost else {}
 
     def book(
         self,
@@ -244,7 +259,13 @@ class BookForCallerMixin(MeetergoAdmin):
             url = self.get_admin_url("change", error.booking.pk)
             form.add_error(None, format_html(str(text), url, error.booking))
         except IdempotencyKeyReused as error:
-            return HttpResponseRedirect(self.get_admin_url("change", error.booking.pk))
+            # The browser went back to a page that has booked already, and something was changed.
+            text = _(
+                'This page has already booked <a href="{}">{}</a>. Press “Book” again to book once more.'
+            )
+            url = self.get_admin_url("change", error.booking.pk)
+            form.add_error(None, format_html(str(text), url, error.booking))
+            form.renew_token()
         except StartNotOffered:
             form.add_error(None, gettext("This time is no longer free. Go back and choose another one."))
         except InvalidRequest as error:
@@ -271,13 +292,13 @@ class BookForCallerMixin(MeetergoAdmin):
         if booking.reason == Reason.SLOT_TAKEN:
             day = timezone.localtime(booking.start).date().isoformat()
             query = f"?type={booking.meeting_type_id}&length={booking.duration}&day={day}"
-            return HttpResponseRedirect(self.get_admin_url("call") + query)
+            return HttpResponseRedirect(f"{self.get_admin_url('call')}{query}&again={booking.public_id}")
         user: Any = request.user
         if booking.attendee and user.has_perm("meetergo.view_appointment"):
-            key = booking.attendee.appointment_id
-            url = reverse("admin:meetergo_appointment_change", args=[key], current_app=self.admin_site.name)
-            return HttpResponseRedirect(url)
-        if not self.has_view_permission(request, booking):
+            url = self.find_url(Appointment, "change", booking.attendee.appointment_id)
+            return HttpResponseRedirect(url or self.get_admin_url("changelist"))
+        is_visible = self.get_queryset(request).filter(pk=booking.pk).exists()
+        if not is_visible or not self.has_view_permission(request, booking):
             return HttpResponseRedirect(reverse("admin:index", current_app=self.admin_site.name))
         return HttpResponseRedirect(self.get_admin_url("change", booking.pk))
 

@@ -15,11 +15,11 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionResult, ActionsMixin, AdminAction, MakeDueAction, make_action
 from django_meetergo.admin.answers import render_answers
+from django_meetergo.admin.appointment_actions import ReasonForm
 from django_meetergo.admin.book_for_caller import BookForCallerMixin
 from django_meetergo.admin.display import (
     format_moment,
     format_moment_in_zone,
-    render_link,
     render_status,
     render_with_title,
 )
@@ -30,7 +30,6 @@ from django_meetergo.formatting import name_channel
 from django_meetergo.models import Appointment, Booking, MeetingType
 from django_meetergo.services.booking.pending import check_pending, decline_booking
 from django_meetergo.services.booking.reconciliation import reconcile_booking, reread_booking
-from django_meetergo.services.changes.requests import MAX_REASON
 from django_meetergo.services.clients import build_client_of
 
 State, Reason = Booking.State, Booking.Reason
@@ -74,30 +73,22 @@ class ReconcileNow(AdminAction):
         if row.state == State.PENDING:
             checked = check_pending(booking=row, client=client, now=now)
         else:
-            # From now on reconciliation may decide again.
+            # From now on reconciliation may decide again. A confirmed booking needs staff until a read has
+            # identified its attendee.
             left_to_staff = Booking.objects.filter(pk=row.pk, state=row.state, reason=Reason.NEEDS_STAFF)
-            left_to_staff.update(reason=Reason.NONE, next_at=now)
-            check = reread_booking if row.state == State.CONFIRMED else reconcile_booking
+            is_confirmed = row.state == State.CONFIRMED
+            left_to_staff.update(next_at=now, **({} if is_confirmed else {"reason": Reason.NONE}))
+            check = reread_booking if is_confirmed else reconcile_booking
             checked = check(booking=row, client=client, now=now)
         is_unclear = checked.is_open or checked.reason == Reason.NEEDS_STAFF
         level = messages.WARNING if is_unclear else messages.SUCCESS
         return ActionResult(text=describe_state(checked), level=level)
 
 
-class DeclineForm(forms.Form):
-    reason = forms.CharField(
-        label=_("Reason (optional)"),
-        required=False,
-        max_length=MAX_REASON,
-        widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
-        help_text=_("The attendees will read this text."),
-    )
-
-
 class Decline(AdminAction):
     name = permission = "decline"
     label = _("Decline…")
-    form_class = DeclineForm
+    form_class = ReasonForm
 
     def get_title(self, count: int) -> str:
         text = ngettext("Decline %(number)d request?", "Decline %(number)d requests?", count)
@@ -265,7 +256,7 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
 
     @admin.display(description=_("appointment"))
     def appointment(self, row: Booking) -> SafeString | str:
-        return render_link(row.attendee.appointment) if row.attendee else "–"
+        return self.render_link(row.attendee.appointment) if row.attendee else "–"
 
     @admin.display(description=_("contact"))
     def contact(self, row: Booking) -> str:

@@ -13,7 +13,6 @@ from urllib.parse import urlencode
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import get_format
 from django.utils.translation import gettext_lazy as _
@@ -128,9 +127,8 @@ class CalendarMixin(MeetergoAdmin):
         query, now = parse_query(request), timezone.now()
         rows = self.list_calendar_rows(request, query)
         user: Any = request.user
-        can_book = user.has_perm("meetergo.add_booking")
-        call_url = reverse("admin:meetergo_booking_call", current_app=self.admin_site.name)
-        book_url = call_url if can_book else ""
+        can_book = user.has_perm("meetergo.add_booking") and self.admin_site.is_registered(Booking)
+        book_url = self.find_url(Booking, "call") if can_book else ""
         own_user = request.user if sees_own_only(request.user) else None
         hosts = list_hosts(rows, query, own_user)
         context: dict[str, Any] = {}
@@ -159,6 +157,7 @@ class CalendarMixin(MeetergoAdmin):
             is_cut=len(rows) == MAX_APPOINTMENTS,
             now=now,
             book_url=book_url,
+            has_no_own_host=own_user is not None,
             **context,
         )
 
@@ -200,10 +199,10 @@ def list_hosts(rows: Iterable[Any], query: CalendarQuery, own_user: Any) -> list
     """
     found = {host.pk: host for row in rows for host in row.hosts.all()}
     everyone = Host.objects.defer("raw").filter(missing_since=None)
-    if own_user is not None:
-        return list(Host.objects.defer("raw").filter(user=own_user.pk).order_by("name", "pk"))
     if query.host:
         return list(Host.objects.defer("raw").filter(pk=query.host))
+    if own_user is not None:
+        return list(Host.objects.defer("raw").filter(user=own_user.pk).order_by("name", "pk"))
     present = list(everyone.order_by("name", "pk")[: MAX_EMPTY_COLUMNS + 1])
     if len(present) <= MAX_EMPTY_COLUMNS:
         found |= {host.pk: host for host in present}

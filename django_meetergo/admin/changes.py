@@ -13,7 +13,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionsMixin, MakeDueAction, make_action
-from django_meetergo.admin.display import format_moment, render_link
+from django_meetergo.admin.display import format_moment
 from django_meetergo.admin.errors import describe_outcome
 from django_meetergo.admin.filters import AttentionFilter
 from django_meetergo.models import Appointment, AppointmentChange
@@ -102,7 +102,7 @@ class AppointmentChangeAdmin(ActionsMixin):
 
     @admin.display(description=_("appointment"))
     def appointment_link(self, row: AppointmentChange) -> SafeString | str:
-        return render_link(row.appointment)
+        return self.render_link(row.appointment)
 
     @admin.display(description=_("why it was refused"))
     def result(self, row: AppointmentChange) -> str:

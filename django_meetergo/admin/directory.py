@@ -9,7 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Count, ManyToManyField, Prefetch, QuerySet
+from django.db.models import Count, ManyToManyField, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -155,8 +155,8 @@ class MeetingTypeAdmin(DirectoryAdmin, ActionsMixin):
         return self.is_permitted(request, "link", obj)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001
-        super().save_related(request, form, formsets, change)
         if "data_fields" in form.changed_data:
+            super().save_related(request, form, formsets, change)
             note_uploads()
             renew_version()
 
@@ -210,10 +210,14 @@ class HostAdmin(DirectoryAdmin):
     )
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Offer staff users only: a site may have very many visitors with an account."""
+        """Offer staff users only: a site may have very many visitors with an account.
+
+        Also those who were chosen before, or saving the page would remove them.
+        """
         users = get_user_model()._default_manager.all()
         if any(field.name == "is_staff" for field in users.model._meta.concrete_fields):
-            users = users.filter(is_staff=True)
+            chosen = Host.objects.exclude(user=None).values("user")
+            users = users.filter(Q(is_staff=True) | Q(pk__in=chosen))
         return super().formfield_for_foreignkey(db_field, request, queryset=users, **kwargs)
 
 

@@ -6,8 +6,6 @@ import re
 from datetime import date, datetime, time
 from typing import Any
 
-from django.db import models
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -57,11 +55,3 @@ def render_contact(email: str, phone: str) -> SafeString | str:
     if phone:
         parts.append(("tel:", re.sub(r"[^\d+]", "", phone), phone))
     return format_html_join(mark_safe("<br>"), '<a href="{}{}">{}</a>', parts) or "–"
-
-
-def render_link(obj: models.Model | None) -> SafeString | str:
-    """Return a link to the row's admin page; a dash for None."""
-    if obj is None:
-        return "–"
-    url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
-    return format_html('<a href="{}">{}</a>', url, obj)

@@ -26,6 +26,7 @@ CHANGE_OUTCOMES: dict[str, Any] = {
     "refused": _("meetergo refused it"),
     "unreachable": _("meetergo could not be reached"),
     "unverified": _("the result could not be read; compare the appointment with meetergo"),
+    "needs_staff": _("the attendee was not found at meetergo; cancel the place there"),
     "not_surplus": _("it is the only appointment of its booking, so it was kept"),
 }
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionsMixin, MakeDueAction, make_action
 from django_meetergo.admin.bookings import filter_own_bookings
-from django_meetergo.admin.display import format_moment, render_link
+from django_meetergo.admin.display import format_moment
 from django_meetergo.admin.filters import AttentionFilter, ConnectionFilter
 from django_meetergo.models import Appointment, Booking, Event
 from django_meetergo.services.events import retry_event
@@ -101,11 +101,11 @@ class EventAdmin(ActionsMixin):
 
     @admin.display(description=_("appointment"))
     def appointment_link(self, row: Event) -> SafeString | str:
-        return render_link(row.appointment)
+        return self.render_link(row.appointment)
 
     @admin.display(description=_("booking"))
     def booking_link(self, row: Event) -> SafeString | str:
-        return render_link(row.booking)
+        return self.render_link(row.booking)
 
     @admin.display(description=_("processed by this site"), ordering="dispatched_at")
     def dispatched(self, row: Event) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo.formatting import format_time, name_weekday
 from django_meetergo.models import Appointment, Host
 from django_meetergo.services.changes.colleagues import Colleague, find_colleagues, list_candidates
 
@@ -63,7 +63,8 @@ class HandoffForm(forms.Form):
             return gettext("%(host)s: free") % {"host": colleague.host}
         if len(busy) == total:
             return gettext("%(host)s: not free") % {"host": colleague.host}
-        named = [date_format(timezone.localtime(start), "D H:i") for start in busy[:MAX_NAMED]]
+        moments = [timezone.localtime(start) for start in busy[:MAX_NAMED]]
+        named = [f"{name_weekday(each.weekday(), 'D')} {format_time(each)}" for each in moments]
         if len(busy) > MAX_NAMED:
             named.append(f"+{len(busy) - MAX_NAMED}")
         return gettext("%(host)s: free for %(number)d of %(total)d, not free %(starts)s") % {

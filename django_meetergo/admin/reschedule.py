@@ -114,6 +114,7 @@ class ShiftForm(forms.Form):
 
 def shift(start: datetime, days: int, minutes: int) -> datetime:
     """Return ``start`` moved by calendar days of the current time zone, then by elapsed minutes."""
-    local = timezone.localtime(start)
-    moved = timezone.make_aware(local.replace(tzinfo=None) + timedelta(days=days))
+    moved = start
+    if days:  # without any, the second 02:30 of the day when clocks go back would become the first
+        moved = timezone.make_aware(timezone.make_naive(start) + timedelta(days=days))
     return (moved.astimezone(start.tzinfo) + timedelta(minutes=minutes)).astimezone(start.tzinfo)

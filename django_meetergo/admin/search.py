@@ -25,8 +25,14 @@ DIGRAPHS = {"ae": "äæ", "oe": "öœ", "ue": "ü", "ss": "ß"}
 #: Characters that people write between the digits of a phone number.
 PHONE_PUNCTUATION = " -/().+"
 PHONE = re.compile(r"[\d\s\-/().+]+")
+#: What is in front of each word of a name.
+WORD_START = "(^|[ '’-])"
 #: Shorter terms are no phone numbers.
 MIN_PHONE_DIGITS = 4
+#: No name has more words. A database refuses a condition with very many.
+MAX_WORDS = 10
+#: Digits at the end of a number that no country prefix is part of.
+NATIONAL_DIGITS = 8
 
 
 def normalize(word: str) -> str:
@@ -34,10 +40,11 @@ def normalize(word: str) -> str:
     return unicodedata.normalize("NFC", word).lower().replace("\u0307", "")
 
 
-def build_name_pattern(word: str) -> str:
+def build_name_pattern(word: str, start: str = "^") -> str:
     """Return a regular expression for names that start with a word, whatever their accents.
 
-    "kruger" and "Krueger" match "Krüger", and "Krüger" matches "Kruger" and "Krueger".
+    "kruger" and "Krueger" match "Krüger", and "Krüger" matches "Kruger" and "Krueger". ``start`` is the
+    expression for what is in front of the word.
     """
     text = normalize(word)
     pattern = ""
@@ -53,7 +60,7 @@ def build_name_pattern(word: str) -> str:
         double = next((two for two, letters in DIGRAPHS.items() if letter in letters), "")
         pattern += f"({single}|{double})" if double else single
         text = text[1:]
-    return f"^{pattern}"
+    return f"{start}{pattern}"
 
 
 def list_first_letters(word: str) -> str:
@@ -77,6 +84,11 @@ def name_starts_with(column: str, word: str) -> Q:
     return first & Q(**{f"{column}__iregex": build_name_pattern(word)})
 
 
+def has_word(column: str, word: str) -> Q:
+    """Match names in which any word starts with this one, such as "maria" in "Anna Maria"."""
+    return Q(**{f"{column}__iregex": build_name_pattern(word, WORD_START)})
+
+
 def filter_by_phone(people: QuerySet[Any], term: str) -> QuerySet[Any]:
     """Return the people whose phone number contains the digits of a term; none when it is no number.
 
@@ -85,11 +97,15 @@ def filter_by_phone(people: QuerySet[Any], term: str) -> QuerySet[Any]:
     digits = "".join(each for each in term if each.isdigit()).lstrip("0")
     if not PHONE.fullmatch(term) or len(digits) < MIN_PHONE_DIGITS:
         return people.none()
+    found_digits = Q(phone_digits__contains=digits)
+    if term.lstrip().startswith(("+", "00")):
+        # A number that was entered without its country prefix.
+        found_digits |= Q(phone_digits__endswith=digits[-NATIONAL_DIGITS:])
     number: Any = F("phone")
     for character in PHONE_PUNCTUATION:
         number = Replace(number, Value(character), Value(""))
     found: models.QuerySet[Any] = people.exclude(phone="").alias(phone_digits=number)
-    return found.filter(phone_digits__contains=digits)
+    return found.filter(found_digits)
 
 
 def starts_with(column: str, text: str) -> Q:
@@ -104,18 +120,21 @@ def starts_with(column: str, text: str) -> Q:
 def match_person(term: str, prefix: str = "") -> Q:
     """Match people by the start of their e-mail address, or of their first or last name.
 
-    Accents are ignored. With several words, each word must start a first or a last name. ``prefix`` is a
-    lookup path that ends in ``__``.
+    Accents are ignored. Of several words, one must start a first or a last name, and each must start a word
+    of a name: "Ursula von der Leyen". ``prefix`` is a lookup path that ends in ``__``.
     """
     address = starts_with(f"{prefix}email_folded", fold_email(term))
     if "@" in term or any(letter.isdigit() for letter in term):
         return address
-    names = Q()
-    for word in term.split():
-        names &= name_starts_with(f"{prefix}first_folded", word) | name_starts_with(
-            f"{prefix}last_folded", word
-        )
-    return address | names
+    first, last = f"{prefix}first_folded", f"{prefix}last_folded"
+    begins, contains = Q(), Q()
+    words = term.split()
+    if len(words) > MAX_WORDS:
+        return address
+    for word in words:
+        begins |= name_starts_with(first, word) | name_starts_with(last, word)
+        contains &= has_word(first, word) | has_word(last, word)
+    return address | (begins & contains)
 
 
 def parse_ids(text: str) -> list[int]:

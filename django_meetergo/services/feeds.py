@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import Prefetch, Q
-from icalendar import Calendar, Event
+from icalendar import Calendar, Event, vDuration, vText
 
 from django_meetergo.models import Appointment, Attendee, CalendarFeed, Host, sees_own_only
 from django_meetergo.services.calendar_files import PRODUCT_ID
@@ -25,10 +25,14 @@ MAX_INITIALS = 5
 
 
 def is_readable(feed: CalendarFeed) -> bool:
-    """Whether the user who created the feed may still see appointments."""
+    """Whether the user who created the feed may still see appointments, which only the admin shows.
+
+    A user model of the site may have no column ``is_staff``.
+    """
     user: Any = feed.user
     names = ("view_appointment", "view_own_appointment", "change_appointment")
-    return bool(user.is_active) and any(user.has_perm(f"meetergo.{name}") for name in names)
+    may_enter = user.is_active and getattr(user, "is_staff", True)
+    return bool(may_enter) and any(user.has_perm(f"meetergo.{name}") for name in names)
 
 
 def build_feed(*, feed: CalendarFeed, site: str, now: datetime) -> bytes:
@@ -41,9 +45,10 @@ def build_feed(*, feed: CalendarFeed, site: str, now: datetime) -> bytes:
     calendar.add("prodid", PRODUCT_ID)
     calendar.add("version", "2.0")
     calendar.add("method", "PUBLISH")
-    calendar.add("x-wr-calname", feed.name)
+    # icalendar writes the values of names that it does not know as they are.
+    calendar.add("x-wr-calname", vText(feed.name))
     calendar.add("refresh-interval", REFRESH_INTERVAL, parameters={"VALUE": "DURATION"})
-    calendar.add("x-published-ttl", REFRESH_INTERVAL)
+    calendar.add("x-published-ttl", vDuration(REFRESH_INTERVAL))
     for appointment in list_appointments(feed, now):
         calendar.add_component(build_event(appointment, feed, site))
     return bytes(calendar.to_ical())

@@ -189,7 +189,7 @@ def run_due(now: datetime, *, periodic: bool = True) -> dict[str, int]:
 def run_due_rows(work: DueRows, stopwatch: Stopwatch) -> int:
     """Handle the due rows of one kind, the oldest first. Return how many calls of the handler that took."""
     groups: dict[object, list[Any]] = {}
-    for row in work.rows().due(stopwatch.now()).order_by("next_at")[:BATCH_SIZE]:
+    for row in work.rows().due(stopwatch.now()).order_by("next_at", "pk")[:BATCH_SIZE]:
         groups.setdefault(work.group_by(row), []).append(row)
     for rows in groups.values():
         run_rows(work, rows, stopwatch.now())

@@ -99,3 +99,9 @@ def book(sandbox: Any) -> Any:
         )
 
     return book
+
+
+def read_hidden(page):
+    """Return the hidden inputs of a page as a browser sends them."""
+    found = re.findall(r'<input type="hidden" name="([^"]+)"(?: value="([^"]*)")?', page.content.decode())
+    return {name: value for name, value in found if name != "csrfmiddlewaretoken"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -13,8 +14,11 @@ from django.utils import timezone
 from django_meetergo import links
 from django_meetergo.admin.reschedule import shift
 from django_meetergo.models import Appointment, AppointmentChange
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.changes import batches
 from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory
 from tests.admin.conftest import get_text
+from tests.free_times import list_starts_of_a_full_week
 
 pytestmark = pytest.mark.django_db
 
@@ -235,3 +239,56 @@ def test_a_refusal_is_shown_in_words(superuser, sandbox, book):
 
     assert "No change: already cancelled" in get_text(result)
     assert sandbox.count_requests(CANCEL) == 0
+
+
+def test_appointments_in_a_row_are_rescheduled_by_their_own_length(superuser, sandbox):
+    kind = sandbox.meeting_type("intro-call")
+    week, length = list_starts_of_a_full_week(sandbox, "intro-call"), timedelta(minutes=kind.duration)
+    first = next(start for start in week if {start + n * length for n in range(4)} <= {*week})
+    rows = [
+        book_appointment(
+            meeting_type=kind, start=first + number * length, client=sandbox.client(), now=sandbox.now(),
+            attendee=AttendeeData(email=f"p{number}@example.com", first_name="P", last_name=f"N{number}"),
+        ).attendee.appointment
+        for number in range(3)
+    ]  # fmt: skip
+
+    result = superuser.run_action("appointment", "reschedule", rows, days=0, minutes=kind.duration)
+
+    assert "refused" not in get_text(result).lower()
+    starts = [Appointment.objects.get(pk=row.pk).start for row in rows]
+    assert starts == [first + length, first + 2 * length, first + 3 * length]
+
+
+def test_the_same_reschedule_sent_again_shows_its_result(superuser, sandbox, book):
+    """The browser's Back button, and the same button once more."""
+    row = book().attendee.appointment
+    target = timezone.localtime(sandbox.list_free_starts("intro-call")[10])
+    form = {"ids": row.pk, "confirmed": "yes", "other": target.strftime("%Y-%m-%dT%H:%M")}
+    superuser.post("appointment_reschedule", **form)
+
+    again = superuser.post("appointment_reschedule", **form)
+
+    assert again.status_code == 200
+    assert "Rescheduled to" in get_text(again)
+
+
+def test_a_cancel_that_a_colleague_requested_meanwhile_shows_its_result(
+    superuser, make_staff, sandbox, book, monkeypatch
+):
+    row, colleague = book().attendee.appointment, make_staff("cancel_appointment").user
+    store = batches.cancel_appointments
+
+    def store_after_colleague(**arguments):
+        store(**{**arguments, "batch": uuid4(), "user": colleague})
+        return store(**arguments)
+
+    monkeypatch.setattr(batches, "cancel_appointments", store_after_colleague)
+
+    assert superuser.post("appointment_cancel", ids=row.pk, confirmed="yes").status_code == 200
+
+
+def test_a_shift_by_minutes_keeps_the_second_half_past_two_when_clocks_go_back():
+    second = datetime(2026, 10, 25, 1, 30, tzinfo=UTC)  # 02:30 in Berlin, for the second time
+
+    assert shift(second, 0, 15) == second + timedelta(minutes=15)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
 from django_meetergo.models import Booking
+from django_meetergo.presentation import form_token
 from tests.admin.conftest import get_text
 
 pytestmark = pytest.mark.django_db
@@ -142,3 +144,49 @@ def test_an_unreachable_service_is_reported_in_words(superuser, sandbox):
 
     assert page.status_code == 200
     assert "does not answer" in get_text(page)
+
+
+def test_a_form_that_was_open_overnight_books(superuser, sandbox, monkeypatch):
+    steps = CallerSteps(superuser, sandbox)
+    address, token = steps.open_form(steps.choose_time())
+    monkeypatch.setattr(form_token, "TOKEN_AGE", timedelta(seconds=-1))
+
+    superuser.client.post(address, {**CALLER, "token": token})
+
+    assert Booking.objects.count() == 1
+
+
+def test_staff_may_fill_in_a_form_fast(superuser, sandbox, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "MIN_FILL_SECONDS": 60}
+    steps = CallerSteps(superuser, sandbox)
+
+    steps.book(steps.choose_time())
+
+    assert Booking.objects.count() == 1
+
+
+def test_a_second_person_on_a_used_page_is_not_dropped_in_silence(superuser, sandbox):
+    """The receptionist goes back with the browser and books for the next caller."""
+    steps = CallerSteps(superuser, sandbox)
+    address, token = steps.open_form(steps.choose_time())
+    superuser.client.post(address, {**CALLER, "token": token})
+
+    page = superuser.client.post(
+        address, {**CALLER, "first_name": "Bert", "email": "bert@example.com", "token": token}, follow=True
+    )
+
+    assert "has already booked" in get_text(page)
+    assert 'value="bert@example.com"' in page.content.decode()
+
+
+def test_a_taken_time_keeps_what_was_entered(superuser, sandbox):
+    steps = CallerSteps(superuser, sandbox)
+    address, token = steps.open_form(steps.choose_time())
+    sandbox.occupy_slot(sandbox.list_free_starts()[0])
+    times = superuser.client.post(address, {**CALLER, "token": token}, follow=True).content.decode()
+
+    query = re.search(r'href="(\?type=\d+&amp;length=\d+&amp;start=[^"]+)"', times)[1].replace("&amp;", "&")
+    page = superuser.client.get(reverse("admin:meetergo_booking_call") + query).content.decode()
+
+    assert 'value="carla@example.com"' in page
+    assert '<option value="Europe/Lisbon" selected' in page

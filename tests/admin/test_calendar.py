@@ -16,6 +16,7 @@ from django_meetergo.admin.calendar_layout import build_column, choose_hours
 from django_meetergo.admin.display import midnight
 from django_meetergo.models import Attendee, Host
 from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory, MeetingTypeFactory
+from tests.admin.conftest import get_text
 
 pytestmark = pytest.mark.django_db
 
@@ -222,3 +223,20 @@ def test_the_present_moment_is_marked_today_only(superuser):
     now = midnight(DAY) + timedelta(hours=9, minutes=20)
     assert place(now=now)[1].now_row == 6
     assert place(now=now + timedelta(days=1))[1].now_row == 0
+
+
+def test_the_calendar_of_one_own_host_shows_no_other_column(make_staff):
+    staff = make_staff("view_own_appointment")
+    hosts = [Host.objects.create(remote_id=key, name=f"Anna {key}", user=staff.user) for key in "ab"]
+
+    page = staff.get("appointment_calendar", view="day", host=hosts[1].pk)
+
+    assert [column.host for column in page.context["columns"]] == hosts[1:]
+
+
+def test_staff_without_a_host_are_not_told_to_run_a_command(make_staff):
+    Host.objects.create(remote_id="a", name="Anna")
+
+    page = make_staff("view_own_appointment").get("appointment_calendar")
+
+    assert "manage.py" not in get_text(page)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+from django.utils import timezone
 
 from django_meetergo import links
 from django_meetergo.models import CalendarFeed, Host
+from django_meetergo.testing.factories import AttendeeFactory
 from tests.admin.conftest import StaffBrowser
 
 pytestmark = pytest.mark.django_db
@@ -81,3 +85,29 @@ def test_somebody_who_sees_own_appointments_chooses_among_own_hosts(make_staff, 
     assert set(re.findall(r'<option value="(\d+)"', page)) == {str(own.pk)}
     assert "Select a valid choice" in refused
     assert "Boss" not in staff.get("calendarfeed_changelist").content.decode()
+
+
+def test_a_feed_ends_when_its_user_is_no_longer_staff(make_staff, client):
+    feed = CalendarFeed.objects.create(name="Phone", user=make_staff("view_appointment").user)
+    assert client.get(links.get_feed_path(feed)).status_code == 200
+
+    User.objects.update(is_staff=False)
+
+    assert client.get(links.get_feed_path(feed)).status_code == 404
+
+
+def test_the_head_of_a_feed_is_valid(make_staff, client):
+    staff = make_staff("view_appointment", "add_calendarfeed", "view_calendarfeed")
+    staff.post("calendarfeed_add", name="Phone, desk\nDESCRIPTION:x", host="")
+
+    lines = client.get(links.get_feed_path(CalendarFeed.objects.get())).content.decode().split("\r\n")
+
+    assert r"X-WR-CALNAME:Phone\, desk\nDESCRIPTION:x" in lines
+    assert "X-PUBLISHED-TTL:PT15M" in lines
+
+
+def test_the_calendar_file_of_a_vanished_appointment_cancels_it(client):
+    attendee = AttendeeFactory(appointment__missing_since=timezone.now())
+    token = links.sign(attendee.public_id, salt=links.MANAGE_SALT)
+
+    assert "STATUS:CANCELLED" in client.get(reverse("meetergo:ics", args=[token])).content.decode()

@@ -132,3 +132,17 @@ def test_many_rows_wake_the_workers_once(superuser, sandbox, django_capture_on_c
 
     assert WebhookDelivery.objects.filter(state="pending").count() == 5
     assert len(callbacks) == 1
+
+
+def test_a_check_that_meetergo_does_not_answer_leaves_the_booking_to_staff(superuser, sandbox, book):
+    booking = book(slug="group-class")
+    Attendee.objects.filter(pk=booking.attendee_id).update(remote_id=None)
+    Booking.objects.filter(pk=booking.pk).update(reason="needs_staff", next_at=None)
+    sandbox.go_down(500)
+
+    result = superuser.run_action("booking", "reconcile", [booking])
+    for _ in range(8):
+        sandbox.run_due(after=4000)
+
+    assert [message.level_tag for message in result.context["messages"]] == ["warning"]
+    assert Booking.objects.get(pk=booking.pk).reason == "needs_staff"

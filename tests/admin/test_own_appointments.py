@@ -10,6 +10,7 @@ from django.utils import timezone
 from django_meetergo.models import Appointment, AppointmentChange, Event, Host
 from django_meetergo.testing.factories import AttendeeFactory, BookingFactory
 from tests.admin.conftest import get_text
+from tests.admin.test_book_for_caller import CallerSteps
 
 pytestmark = pytest.mark.django_db
 
@@ -117,3 +118,32 @@ def test_a_host_is_tied_to_a_staff_user_in_the_admin(superuser, make_staff):
     assert f'<option value="{staff.pk}">' in page
     host.refresh_from_db()
     assert host.user == staff
+
+
+def test_staff_who_book_for_a_colleague_are_not_told_that_the_booking_does_not_exist(make_staff, sandbox):
+    steps = CallerSteps(make_staff("add_booking", "view_booking", "view_own_appointment"), sandbox)
+
+    result = steps.book(steps.choose_time())
+
+    assert [str(message)[:7] for message in result.context["messages"]] == ["Booked:"]
+
+
+def test_who_hands_over_an_own_appointment_sees_the_result(make_staff, sandbox, book):
+    row = book().attendee.appointment
+    sandbox.run_due()
+    staff = make_staff("view_own_appointment", "handoff_appointment")
+    Host.objects.filter(appointments=row).update(user=staff.user)
+
+    result = staff.post(
+        "appointment_handoff", ids=row.pk, confirmed="yes", host=Host.objects.get(name__startswith="Ben").pk
+    )
+
+    assert "Handed over to Ben" in get_text(result)
+
+
+def test_a_batch_of_others_does_not_exist_for_staff_who_see_their_own(superuser, make_staff, sandbox, book):
+    result = superuser.run_action("appointment", "cancel", [book().attendee.appointment])
+
+    page = make_staff("view_own_appointment").client.get(result.request["PATH_INFO"])
+
+    assert page.status_code == 404

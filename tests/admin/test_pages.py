@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.urls import reverse
 
-from django_meetergo.models import Appointment, Attendee, Connection
-from django_meetergo.testing.factories import AttendeeFactory
+from django_meetergo.models import Appointment, Attendee, Connection, Host
+from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory
+from tests.admin.conftest import read_hidden
 
 pytestmark = pytest.mark.django_db
 
@@ -91,3 +95,25 @@ def test_the_history_shows_who_did_what(superuser, sandbox, book):
         "boss",
     ):
         assert words in page
+
+
+def test_a_note_that_a_colleague_wrote_meanwhile_is_kept(superuser):
+    row = AppointmentFactory()
+    opened = read_hidden(superuser.get("appointment_change", row.pk))
+
+    superuser.post("appointment_change", row.pk, **opened, note="Allergic to penicillin", attendance="")
+    superuser.post("appointment_change", row.pk, **opened, note="", attendance="came")
+
+    row.refresh_from_db()
+    assert (row.note, row.attendance) == ("Allergic to penicillin", "came")
+
+
+def test_a_host_keeps_a_user_who_is_no_longer_staff(superuser):
+    host = Host.objects.create(remote_id="a", name="Anna", user=User.objects.create_user("therapist"))
+    page = superuser.get("host_change", host.pk)
+    chosen = re.search(r'<option value="(\d+)" selected', page.content.decode())
+
+    superuser.post("host_change", host.pk, **read_hidden(page), user=chosen[1] if chosen else "")
+
+    host.refresh_from_db()
+    assert host.user is not None

@@ -93,3 +93,23 @@ def test_the_list_opens_with_today_and_the_soonest_first(superuser):
     assert list_keys() == [first.pk, later.pk]
     assert list_keys(when="all") == [later.pk, first.pk, yesterday.pk]
     assert list_keys(when="past")[-1] == yesterday.pk
+
+
+@pytest.mark.parametrize("term", ["Ursula von der Leyen", "von der Leyen", "Leyen Ursula", "ursula anna"])
+def test_people_are_found_by_their_whole_name(superuser, term):
+    found = AttendeeFactory(first_name="Ursula Anna", last_name="von der Leyen").appointment
+    AttendeeFactory(first_name="Ursula", last_name="Else")
+    AttendeeFactory(first_name="Anna", last_name="Leyenfeld")
+
+    assert list_found(superuser, "appointment_changelist", term) == [found.pk]
+
+
+def test_people_are_found_by_a_phone_number_that_has_a_prefix_here_only(superuser):
+    found = AttendeeFactory(phone="0170 1234567").appointment
+    AttendeeFactory(phone="0171 7654321")
+
+    assert list_found(superuser, "appointment_changelist", "+49 170 1234567") == [found.pk]
+
+
+def test_a_search_for_a_whole_letter_is_answered(superuser):
+    assert list_found(superuser, "appointment_changelist", "lorem ipsum dolor sit " * 300) == []

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets, label_for_field
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import override
 
 from django_meetergo.admin.display import midnight
-from django_meetergo.models import AppointmentChange, SyncRun, WebhookDelivery
+from django_meetergo.admin.handoff import HandoffForm
+from django_meetergo.formatting import format_time
+from django_meetergo.models import AppointmentChange, Host, SyncRun, WebhookDelivery
+from django_meetergo.services.changes.colleagues import Colleague
 from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory, MeetingTypeFactory
 from tests.admin.conftest import get_text
 
@@ -154,3 +157,29 @@ def test_the_labels_of_lists_and_pages_are_translated(model_admin):
     """French and German differ from English; a word that is the same in one of them is not in the other."""
     english, german, french = (list_labels(model_admin, language) for language in ("en", "de", "fr"))
     assert [name for name, label in english.items() if label == german[name] == french[name]] == []
+
+
+def test_the_page_of_an_appointment_has_no_odd_words(superuser):
+    now = timezone.now()
+    attendee = AttendeeFactory(
+        appointment__reschedule_count=1, appointment__previous_start=now,
+        appointment__status="cancelled", appointment__cancelled_by="host",
+    )  # fmt: skip
+    AppointmentChange.objects.create(
+        appointment=attendee.appointment, attendee=attendee, kind="cancel", state="refused",
+        outcome="needs_staff", requested_by="attendee", created_at=now, previous_start=now,
+    )  # fmt: skip
+
+    text = get_text(superuser.get("appointment_change", attendee.appointment_id))
+
+    for odd in ("1 times", "–, by the host", "needs_staff"):
+        assert odd not in text
+
+
+def test_busy_times_of_a_colleague_are_written_as_everywhere():
+    form = HandoffForm(rows=[])
+    form.rows = [1, 2]
+    start = datetime(2026, 12, 7, 13, 30, tzinfo=UTC)
+    with translation.override("en-us"):
+        text = form.describe_colleague(Colleague(host=Host(name="Ben"), busy=[start]))
+        assert format_time(timezone.localtime(start)) in text

@@ -87,7 +87,12 @@ def reschedule_appointments(
     now: datetime,
     user: Any = None,
 ) -> BatchResult:
-    """Store a reschedule for each pair of an appointment and its new start. Nothing is sent yet."""
+    """Store a reschedule for each pair of an appointment and its new start. Nothing is sent yet.
+
+    The changes are sent in the order of their storing. An appointment may move to the present time of
+    another one, which must leave first: of those that move later, the latest comes first.
+    """
+    moves = sorted(moves, key=lambda move: get_place_in_batch(*move))
     starts = {appointment.pk: start for appointment, start in moves}
 
     def request_reschedule(appointment: Appointment) -> AppointmentChange:
@@ -101,6 +106,11 @@ def reschedule_appointments(
         )
 
     return store_changes([appointment for appointment, _start in moves], request_reschedule, batch)
+
+
+def get_place_in_batch(appointment: Appointment, start: datetime) -> float:
+    moment = appointment.start.timestamp()
+    return -moment if start > appointment.start else moment
 
 
 def handoff_appointments(

@@ -1,0 +1,67 @@
+"""Staff relate attendees to records of the site, and see no record that they may not see."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+
+from django_meetergo.models import Appointment, Host
+from django_meetergo.testing.factories import AttendeeFactory
+from tests.admin.conftest import get_text, read_hidden
+
+pytestmark = pytest.mark.django_db
+
+
+def relate(staff, attendee, kind, key):
+    """Save the appointment's page with a related record of the attendee."""
+    data = {
+        "note": "", "attendance": "", "attendees-TOTAL_FORMS": 1, "attendees-INITIAL_FORMS": 1,
+        "attendees-0-id": attendee.pk, "attendees-0-appointment": attendee.appointment_id,
+        "attendees-0-related_type": kind.pk, "attendees-0-related_id": key,
+    }  # fmt: skip
+    return staff.post("appointment_change", attendee.appointment_id, **data)
+
+
+def test_relating_an_attendee_shows_no_record_that_staff_may_not_see(make_staff):
+    staff = make_staff("view_own_appointment", "change_appointment")
+    own, foreign = AttendeeFactory(), AttendeeFactory(first_name="Secret", last_name="Patient")
+    own.appointment.hosts.add(Host.objects.create(remote_id="a", name="Anna", user=staff.user))
+    account = User.objects.create_user("ceo@example.com")
+
+    for other in (foreign, account):
+        relate(staff, own, ContentType.objects.get_for_model(other), other.pk)
+
+        page = get_text(staff.get("appointment_change", own.appointment_id))
+        assert "Secret Patient" not in page
+        assert "ceo@example.com" not in page
+
+
+def test_a_related_record_is_stored_under_its_own_key(superuser):
+    attendee, user = AttendeeFactory(), superuser.user
+
+    relate(superuser, attendee, ContentType.objects.get_for_model(user), f"00{user.pk}")
+
+    assert Appointment.objects.for_subject(user).count() == 1
+
+
+def test_the_page_of_a_group_costs_no_more_queries_than_that_of_one(superuser, django_assert_max_num_queries):
+    appointment = AttendeeFactory().appointment
+    for _ in range(12):
+        AttendeeFactory(appointment=appointment)
+
+    with django_assert_max_num_queries(30):
+        superuser.get("appointment_change", appointment.pk)
+
+
+def test_a_related_record_that_a_colleague_chose_meanwhile_is_kept(superuser):
+    attendee = AttendeeFactory()
+    key = attendee.appointment_id
+    opened = read_hidden(superuser.get("appointment_change", key))
+    relate(superuser, attendee, ContentType.objects.get_for_model(User), superuser.user.pk)
+
+    blank = {"attendees-0-related_type": "", "attendees-0-related_id": ""}
+    superuser.post("appointment_change", key, **opened, **blank, note="brings a dog", attendance="")
+
+    attendee.refresh_from_db()
+    assert (attendee.subject, attendee.appointment.note) == (superuser.user, "brings a dog")
