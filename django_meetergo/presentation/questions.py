@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from django import forms
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import DataError
+from django.forms.fields import InvalidJSONInput
 from django.forms.utils import pretty_name
 from django.http import HttpRequest
+from django.utils.html import strip_tags
 from django.utils.module_loading import import_string
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.conf import get_settings
 from django_meetergo.models import DataField, MeetingType
-from django_meetergo.presentation.answers import build_answers, restore_initial
+from django_meetergo.presentation.answers import build_answer, build_answers, restore_initial
 from django_meetergo.presentation.data_fields import build_fields, list_data_fields
 from django_meetergo.services.booking.validation import MAX_ANSWER_LENGTH
 from django_meetergo.texts import is_storable
+
+logger = logging.getLogger(__name__)
 
 #: The form prefix that keeps the names of the questions apart from those of the booking form.
 PREFIX = "q"
@@ -59,7 +67,38 @@ def build_questions(
     for name in set(known) & set(questions.fields):
         questions.initial[name] = restore_initial(questions.fields[name], known[name])
     complete_texts(questions)
+    for field in questions.fields.values():
+        field.clean = refuse_on_error(field.clean)  # type: ignore[method-assign]
+        if isinstance(field, forms.JSONField):
+            field.validators = [*field.validators, build_answer]  # fails where it is too deep to be stored
+            field.bound_data = keep_as_typed(field.bound_data)  # type: ignore[method-assign]
     return questions
+
+
+def refuse_on_error(clean: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse a value with which ``clean`` fails: a number that is too large, JSON that is too deep."""
+
+    def guarded(*args: Any) -> Any:
+        try:
+            return clean(*args)
+        except (ArithmeticError, RecursionError, ValueError, DataError):
+            logger.warning("A question could not read its answer; it was refused.", exc_info=True)
+            raise ValidationError(_("This was not accepted. Please change it.")) from None
+
+    return guarded
+
+
+def keep_as_typed(bound_data: Callable[..., Any]) -> Callable[..., Any]:
+    """Show JSON that is too deep to be read, or that no page can contain, as it was typed."""
+
+    def guarded(data: Any, initial: Any) -> Any:
+        with suppress(RecursionError, ValueError):
+            value = bound_data(data, initial)
+            if is_storable(value):
+                return value
+        return InvalidJSONInput(data)
+
+    return guarded
 
 
 def create_form(
@@ -136,9 +175,11 @@ def complete_texts(form: forms.Form) -> None:
         is_tick = isinstance(field, forms.BooleanField)
         if field.required and field.error_messages["required"] is standard and label:
             text = _("Please tick “%(label)s”.") if is_tick else _("Please fill in “%(label)s”.")
-            field.error_messages["required"] = text % {"label": label}
+            field.error_messages["required"] = text % {"label": strip_tags(str(label))}
         elif not field.required and not is_tick and label:
-            field.label = _("%(label)s (optional)") % {"label": label}
+            labelled = str(_("%(label)s (optional)")) % {"label": label}
+            # A label with a link stays HTML.
+            field.label = mark_safe(labelled) if hasattr(label, "__html__") else labelled  # noqa: S308
 
 
 def validate_answers(questions: forms.Form) -> None:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext
 
-from django_meetergo.formatting import format_day, format_moment, format_time
+from django_meetergo.formatting import format_day, format_time
 from django_meetergo.presentation.page_urls import PageUrl
 from django_meetergo.timezones import format_offset
 
@@ -72,6 +72,12 @@ def label_time(start: datetime, zone: ZoneInfo, repeated: Iterable[datetime] = (
     return label
 
 
+def label_moment(start: datetime, zone: ZoneInfo, repeated: Iterable[datetime] = ()) -> str:
+    """Return “Thursday 3 December, 02:30”, with the offset for a local time that occurs twice."""
+    day = format_day(start.astimezone(zone).date())
+    return gettext("%(day)s, %(time)s") % {"day": day, "time": label_time(start, zone, repeated)}
+
+
 def build_slots(
     times: Sequence[Slot], zone: ZoneInfo, *, duration: int, chosen: str = "", with_day: bool = False
 ) -> tuple[SlotChoice, ...]:
@@ -91,9 +97,7 @@ def build_slot(
     value = local.isoformat()
     return SlotChoice(
         value=value,
-        label=gettext("%(day)s, %(time)s") % {"day": format_day(local.date()), "time": label}
-        if with_day
-        else label,
+        label=label_moment(free.start, zone, repeated) if with_day else label,
         spoken=gettext("to %(end)s") % {"end": end},
         seats_left=free.seats_left,
         is_chosen=value == chosen,
@@ -131,9 +135,10 @@ def list_next_slots(
     times: Sequence[Slot], zone: ZoneInfo, details: PageUrl, count: int = MAX_NEXT_SLOTS
 ) -> tuple[NextSlot, ...]:
     """Return the first ``count`` times with links to the booking form."""
+    repeated = find_repeated_times(times, zone)
     return tuple(
         NextSlot(
-            label=format_moment(free.start, zone),
+            label=label_moment(free.start, zone, repeated),
             href=details.to(start=free.start.astimezone(zone).isoformat()),
         )
         for free in times[:count]

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone as clock
 from django.utils.safestring import SafeString
 
-from django_meetergo import links
+from django_meetergo import links, timezones
 from django_meetergo.formatting import describe_when, name_hosts
 from django_meetergo.languages import use_text_language
 from django_meetergo.models import Appointment, Attendee, MeetingType
@@ -81,7 +81,7 @@ def find_zone(request: Any) -> ZoneInfo:
 
 
 def is_zone_unknown(request: Any) -> bool:
-    return request is not None and ZONE_COOKIE not in request.COOKIES
+    return request is not None and not timezones.find_zone(request.COOKIES.get(ZONE_COOKIE))
 
 
 # Caching

@@ -215,13 +215,15 @@ def link_addresses(text: str) -> str:
 
 def build_context(booking: Booking) -> dict[str, object]:
     """Return the context of the mails about a booking."""
-    manage = links.get_manage_path(booking.attendee) if booking.attendee else ""
+    has_links = bool(get_settings().SITE_URL)
+    manage = links.get_manage_path(booking.attendee) if booking.attendee and has_links else ""
+    outcome = links.get_booking_path(booking) if has_links else ""
     return {
         "booking": booking,
         "name": choose_greeting(booking.full_name),
         "meeting_type": booking.meeting_type,
         "when": describe_start(booking),
-        "outcome_url": links.build_absolute_url(links.get_booking_path(booking)),
+        "outcome_url": links.build_absolute_url(outcome) if outcome else "",
         "manage_url": links.build_absolute_url(manage) if manage else "",
     }
 

@@ -46,7 +46,7 @@ def get_zone_parameter(request: HttpRequest) -> str:
 
 def is_zone_unknown(request: HttpRequest) -> bool:
     """Return whether no time zone was chosen yet; the script then compares with the browser's."""
-    return not get_zone_parameter(request) and ZONE_COOKIE not in request.COOKIES
+    return not get_zone_parameter(request) and not timezones.find_zone(request.COOKIES.get(ZONE_COOKIE))
 
 
 # Appointments

@@ -45,11 +45,21 @@ def page(view: View) -> View:
                     raise
                 # The path is not logged: it may contain a secret link.
                 logger.exception("The database is away; the page %s answers 503.", view.__name__)
-                response = render_page(request, "meetergo/database_down.html", status=503)
+                response = render_database_down(request)
+                hide_address(response)
         response.headers.setdefault("Content-Language", language)
         return response
 
     return transaction.non_atomic_requests(wrapper)
+
+
+def render_database_down(request: HttpRequest) -> HttpResponse:
+    """Answer 503 inside the site's base template; inside our own where that needs the database too."""
+    name = "meetergo/database_down.html"
+    try:
+        return render_page(request, name, status=503)
+    except DATABASE_ERRORS:
+        return render_page(request, name, {"base_template": "meetergo/base.html"}, status=503)
 
 
 def token_page(view: View) -> View:
@@ -61,12 +71,17 @@ def token_page(view: View) -> View:
     @wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response = limit_wrong_links(view, request, *args, **kwargs)
-        response["Cache-Control"] = "no-store"
-        response["X-Robots-Tag"] = "noindex"
-        response["Referrer-Policy"] = "same-origin"
+        hide_address(response)
         return response
 
     return login_not_required(wrapper)
+
+
+def hide_address(response: HttpResponse) -> None:
+    """Keep the URL, which may be a secret, out of caches, search engines and the referrer for other sites."""
+    response["Cache-Control"] = "no-store"
+    response["X-Robots-Tag"] = "noindex"
+    response["Referrer-Policy"] = "same-origin"
 
 
 def limit_wrong_links(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

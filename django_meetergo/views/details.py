@@ -100,6 +100,9 @@ def respond(request: HttpRequest, slug: str, csrf_error: str) -> HttpResponse:
     if request.method == "POST" and not csrf_error and (first := find_first_submission(request.POST)):
         return show_first_submission(request, meeting_type, first)
     if response := check_bookable(request, meeting_type):
+        if request.method == "POST" and not csrf_error:
+            form = BookingForm(request.POST, meeting_type=meeting_type, request=request)
+            store_form(request, response, form)
         return response
     data = request.POST if request.method == "POST" else request.GET
     duration = read_duration(data, meeting_type)
@@ -210,7 +213,10 @@ def find_pending_booking(request: HttpRequest, meeting_type: MeetingType) -> Boo
 
 def show_empty_form(request: HttpRequest, chosen: ChosenTime) -> HttpResponse:
     """Show the form, prefilled with what the account and the cookie know; or step 1 if the time is gone."""
-    if not is_free(chosen.meeting_type, chosen.start, chosen.duration, clock.now()):
+    pending = find_pending_booking(request, chosen.meeting_type)
+    # The visitor's own request holds its time, and a new one replaces it.
+    is_own = pending is not None and pending.start == chosen.start
+    if not is_own and not is_free(chosen.meeting_type, chosen.start, chosen.duration, clock.now()):
         zone = find_zone(request)
         error = gettext("%(time)s is no longer free. Please choose another time.") % {
             "time": label_time(chosen.start, zone)
@@ -274,7 +280,9 @@ def submit(request: HttpRequest, chosen: ChosenTime, csrf_error: str) -> HttpRes
     except StartNotOffered:
         return show_slot_taken(request, chosen, form)
     except MeetingTypeUnavailable:
-        return show_unavailable(request, chosen.meeting_type)
+        response = show_unavailable(request, chosen.meeting_type)
+        store_form(request, response, form)
+        return response
     except BookingAlreadyOpen as error:
         return show_already_open(request, error.booking, is_same_form=False)
     except IdempotencyKeyReused as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -12,16 +11,17 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from django_meetergo.fields import build_cipher, encrypt, get_encryption_keys
+from django_meetergo.presentation.forms import shorten_for_cookie
 
 DETAILS_COOKIE = "meetergo_details"
 DETAILS_AGE = timedelta(minutes=30)
 
 
-def set_details_cookie(response: HttpResponse, details: Mapping[str, Any], *, secure: bool) -> None:
-    """Store the details, encrypted, in the visitor's browser for ``DETAILS_AGE``."""
+def set_details_cookie(response: HttpResponse, details: dict[str, Any], *, secure: bool) -> None:
+    """Store the details, encrypted, in the visitor's browser for ``DETAILS_AGE``, as far as they fit."""
     response.set_cookie(
         DETAILS_COOKIE,
-        encrypt(json.dumps(details, default=str)),
+        encrypt(json.dumps(shorten_for_cookie(details), default=str)),
         max_age=DETAILS_AGE,
         path=reverse("meetergo:index"),
         secure=secure,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from urllib.parse import urlsplit
 
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone as clock
 from django.utils.cache import get_conditional_response
@@ -20,6 +21,7 @@ from django_meetergo.views.rendering import render_not_found
 
 
 @page
+@login_not_required
 @require_safe
 def feed(request: HttpRequest, token: str) -> HttpResponse:
     """Return the feed, or 304 when the app has it already; 404 once it is revoked."""

@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone as clock
@@ -37,7 +38,7 @@ from django_meetergo.views.csrf import handle_csrf_failure
 from django_meetergo.views.decorators import METHODS, deny_framing, page, token_page
 from django_meetergo.views.rendering import redirect_after_post, render_not_found, render_page
 
-Kind, State = AppointmentChange.Kind, AppointmentChange.State
+Kind, State, Actor = AppointmentChange.Kind, AppointmentChange.State, AppointmentChange.Actor
 
 #: How long the page shows the result of the last change.
 SHOW_RESULT_FOR = timedelta(hours=1)
@@ -160,6 +161,7 @@ def describe_appointment(attendee: Attendee, zone: ZoneInfo) -> dict[str, Any]:
         "moved_from": describe_move(attendee, zone),
         "cancelled_on": format_date(appointment.cancelled_at, zone),
         "cancel_reason": get_cancel_reason(attendee),
+        "has_given_up_place": has_given_up_place(attendee),
         "book_again": get_booking_url(meeting_type),
         **describe_calendar_links(attendee, attendee.appointment.display_name),
         "manage": reverse("meetergo:manage", args=[token]),
@@ -190,8 +192,22 @@ def format_date(moment: datetime | None, zone: ZoneInfo) -> str:
 
 def get_cancel_reason(attendee: Attendee) -> str:
     """Return the reason given on this site; empty if it was cancelled elsewhere or without one."""
-    done = attendee.appointment.changes.filter(kind=Kind.CANCEL, state=State.DONE).first()
+    done = find_cancellation(attendee)
     return done.reason if done else ""
+
+
+def find_cancellation(attendee: Attendee) -> AppointmentChange | None:
+    """Return the cancellation made on this site; in a group, not that of another attendee's place."""
+    rows = attendee.appointment.changes.filter(kind=Kind.CANCEL, state=State.DONE)
+    if is_group(attendee.appointment):
+        rows = rows.filter(Q(attendee=attendee) | Q(attendee=None))
+    return rows.first()
+
+
+def has_given_up_place(attendee: Attendee) -> bool:
+    """Return whether the attendee has left the group; False where somebody else has removed them."""
+    done = find_cancellation(attendee)
+    return done is not None and done.attendee_id == attendee.pk and done.requested_by == Actor.ATTENDEE
 
 
 def get_booking_url(meeting_type: MeetingType | None) -> str:

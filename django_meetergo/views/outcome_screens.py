@@ -68,6 +68,9 @@ POLL_FOR_LINK = "2 60"
 CANCELLED = Screen(
     name="cancelled", tone="neutral", heading=lambda _: gettext("This appointment was cancelled")
 )
+MISSING = Screen(
+    name="missing", tone="neutral", heading=lambda _: gettext("This appointment is no longer available")
+)
 SENDING = Screen(
     name="sending", tone="wait", heading=lambda _: gettext("We are booking your time"), poll=POLL_SOON
 )
@@ -121,6 +124,8 @@ SCREENS: dict[tuple[str, str], Screen] = {
 def get_screen(booking: Booking) -> Screen:
     if booking.state == State.CONFIRMED and is_cancelled(booking.attendee):
         return CANCELLED
+    if booking.state == State.CONFIRMED and is_missing(booking.attendee):
+        return MISSING
     return SCREENS.get((booking.state, booking.reason)) or SCREENS[booking.state, ""]
 
 
@@ -129,6 +134,11 @@ def is_cancelled(attendee: Attendee | None) -> bool:
     return attendee is not None and (
         attendee.appointment.is_cancelled or attendee.status == Attendee.Status.REMOVED
     )
+
+
+def is_missing(attendee: Attendee | None) -> bool:
+    """Return whether meetergo no longer has the appointment."""
+    return attendee is not None and attendee.appointment.missing_since is not None
 
 
 def lacks_place(appointment: Appointment | None) -> bool:

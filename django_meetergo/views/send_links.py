@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
+from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone as clock
@@ -24,6 +25,7 @@ SITE_LIMIT = Limit(name="links-site", times=60, seconds=600)
 
 
 @page
+@login_not_required
 @require_http_methods(METHODS)
 @handle_csrf_failure
 def send_links(request: HttpRequest, *, csrf_error: str) -> HttpResponse:

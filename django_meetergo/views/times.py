@@ -73,7 +73,7 @@ def check_bookable(request: HttpRequest, meeting_type: MeetingType) -> HttpRespo
 
 
 def show_unavailable(request: HttpRequest, meeting_type: MeetingType) -> HttpResponse:
-    others = list_bookable(exclude=meeting_type)
+    others = list_bookable(exclude=meeting_type) if get_settings().SHOW_INDEX else []
     return render_page(
         request,
         "meetergo/meeting_type_unavailable.html",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import random
 import uuid
+from base64 import b64encode
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django import forms
@@ -236,3 +238,55 @@ def test_every_input_is_a_member_of_the_request(front_end, settings):
     inputs = get_inputs(front_end, "consultation")
     assert set(inputs) <= set(BookingRequestSerializer().fields)
     assert inputs["privacy"]["url"] == "https://site.example/privacy/"
+
+
+class HardNumbers(forms.Form):
+    weight = forms.FloatField(required=False)
+    steps = forms.IntegerField(required=False, step_size=5)
+    decimals = forms.DecimalField(required=False, step_size=5)
+
+
+@pytest.mark.parametrize("name", ["weight", "steps", "decimals"])
+def test_a_number_that_is_too_large_is_refused(front_end, settings, name):
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"intro-call": f"{__name__}.HardNumbers"}}
+
+    assert front_end.book(answers={name: 10**400}).status_code == 422
+
+
+def test_a_question_name_that_cannot_be_encoded_is_refused(front_end):
+    start = front_end.list_starts()[0]
+    body = (
+        f'{{"meeting_type": "intro-call", "start": "{start}", "first_name": "Jane", "last_name": "Doe", '
+        '"email": "jane@example.com", "answers": {"\\ud800": "x"}}'
+    )
+
+    answer = front_end.client.post("/api/meetergo/bookings", body, content_type="application/json")
+
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(
+    "position", [" 2026-12-01T00:00:00+00:00", "2026-12-01 00:00:00 01:00", "2026-12-01t00:00:00z"]
+)
+def test_a_cursor_is_read_as_it_was_checked(make_user, appointment, position):
+    cursor = b64encode(urlencode({"p": position}).encode()).decode()
+
+    answer = make_user("s", "view_appointment").get("/appointments", cursor=cursor)
+
+    assert answer.status_code in {200, 422}
+
+
+def test_days_are_iso_whatever_the_format_of_the_site(front_end, settings):
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DATE_FORMAT": "%d.%m.%Y"}
+
+    shown = front_end.get("/meeting-types/intro-call/availability", first_day="2026-12-24").json()
+
+    assert shown["first_day"] == "2026-12-24"
+
+
+def test_errors_of_the_whole_request_have_an_empty_name_whatever_the_site_calls_them(front_end, settings):
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "NON_FIELD_ERRORS_KEY": "errors"}
+
+    answer = front_end.client.post("/api/meetergo/bookings", "[]", content_type="application/json")
+
+    assert list(answer.json()["errors"]) == [""]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from django.test import Client
 from django.urls import Resolver404, resolve
 from django.utils.translation import gettext_lazy
 
@@ -324,3 +325,33 @@ def test_the_app_works_without_django_rest_framework():
 def test_hosts_without_a_name_are_left_out(front_end):
     MeetingType.objects.get(slug="intro-call").hosts.set([HostFactory(name="")])
     assert FrontEnd().get("/meeting-types/intro-call/").json()["hosts"] == []
+
+
+def test_an_answer_varies_with_the_cookie_that_chose_its_language(front_end):
+    """Else a shared cache would give it to visitors with another language."""
+    front_end.client.cookies["django_language"] = "de"
+
+    answer = front_end.get("/meeting-types")
+
+    assert answer["Content-Language"] == "de"
+    assert "Cookie" in answer["Vary"]
+
+
+@pytest.mark.parametrize("added", [[], ["rest_framework"]])
+@pytest.mark.parametrize("path", ["/appointments", "/meeting-types", "/meeting-types/intro-call"])
+def test_a_browser_sees_the_api_with_debug(make_user, site, settings, appointment, path, added):
+    """Also where the app with the templates of the browsable API is not installed."""
+    settings.DEBUG = True
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, *added]
+
+    staff = make_user("s", "view_appointment")
+    answer = staff.client.get(f"/api/meetergo{path}", headers={"Accept": "text/html,*/*;q=0.8"})
+
+    assert answer.status_code == 200
+
+
+def test_the_description_asks_for_no_login(site, settings):
+    """As little as the API itself."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+
+    assert Client().get("/api/meetergo/openapi.yaml").status_code == 200

@@ -427,3 +427,46 @@ def test_the_counter_is_announced_when_few_characters_are_left(scripted: Any) ->
 
     expect(scripted.status).to_have_text("Characters left: 50")
     expect(scripted.page.locator("textarea + .mg-hint")).to_have_text("Characters left: 49")
+
+
+def test_a_month_that_cannot_be_shown_takes_the_focus(service: Any, scripted: Any) -> None:
+    """Its place holds a sentence and no calendar."""
+    scripted.open(BOOK)
+    service.clear_availability()
+    service.fail_next("*", "status_before", times=20, status=503)
+
+    scripted.page.locator(".mg-on").click()
+
+    scripted.expect_focus(scripted.page.locator(".mg-empty .mg-title"))
+
+
+def test_an_arrow_to_a_day_that_has_passed_keeps_the_choice(scripted: Any) -> None:
+    """The first month begins with this week."""
+    scripted.open(BOOK)
+    scripted.page.locator(TIMES).first.click()
+    find_day(scripted, list_days(scripted)[0]).focus()
+    before = scripted.page.evaluate("history.length")
+
+    press(scripted, "ArrowLeft", "ArrowUp")
+
+    scripted.page.wait_for_timeout(300)
+    assert scripted.page.evaluate("history.length") == before
+    expect(scripted.page.locator(".mg-picked")).not_to_be_empty()
+
+
+@pytest.mark.urls("tests.browser.site")
+def test_a_page_may_write_its_language_in_any_way(make_person: Any) -> None:
+    """As with an underscore, which is no language of a browser; the widget has a language of its own."""
+    person = make_person()
+
+    def rewrite(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(
+            response=response, body=re.sub(r'<html lang="[^"]*"', '<html lang="en_US"', response.text())
+        )
+
+    person.context.route("**/site/times/", rewrite)
+    person.open("/site/times/")
+
+    expect(person.page.get_by_role("grid").first).to_be_visible()
+    assert person.page.evaluate("document.documentElement.lang") == "en_US"

@@ -9,6 +9,9 @@ import pytest
 from django.utils.translation import override
 
 from django_meetergo import formatting
+from django_meetergo.presentation.page_urls import PageUrl
+from django_meetergo.presentation.slots import list_next_slots
+from django_meetergo.services.availability.store import Slot
 from django_meetergo.timezones import name_zone
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -64,3 +67,12 @@ def test_a_fixed_offset_is_named_by_its_offset():
     with override("en-gb"):
         assert name_zone(zone, MOMENT) == "GMT−5"
         assert formatting.describe_when(MOMENT, MOMENT, zone).zone == "GMT−5"
+
+
+def test_next_slots_tell_the_repeated_hour_apart():
+    """When the clocks go back, 02:30 occurs twice."""
+    times = [Slot(start=datetime(2026, 10, 25, hour, 30, tzinfo=UTC)) for hour in (0, 1)]
+
+    found = list_next_slots(times, ZoneInfo("Europe/Berlin"), PageUrl("/x/"))
+
+    assert len({slot.label for slot in found}) == 2

@@ -2,18 +2,22 @@
 
 import re
 from datetime import datetime, timedelta
+from html import unescape
 from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, OperationalError
 from django.test import Client
+from django.utils import timezone
 
 from django_meetergo import links
 from django_meetergo.cache import cache
 from django_meetergo.models import Appointment, Booking, MeetingType
 from django_meetergo.services.availability import demand
 from django_meetergo.services.availability.store import WINDOW, list_windows
+from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory, BookingFactory
+from tests.pages.conftest import DETAILS as TYPED
 from tests.pages.conftest import Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -603,3 +607,88 @@ def test_a_service_that_is_down_can_be_left_a_request_where_the_site_allows_it(v
     page = visitor.get(answer["Location"])
     assert "Your request is waiting" in read(page)
     assert Booking.objects.filter(defer_consent=True).count() == 1
+
+
+def test_a_wrong_address_can_be_corrected_and_keeps_the_time(visitor, site):
+    """The visitor's own request holds the time until the new one replaces it."""
+    site.sandbox.settings.hold_pending = False
+    start = visitor.list_later_starts("checkup")[0]
+    first = visitor.book("checkup", start, email="jane@exmaple.com")
+    again = unescape(re.search(r'href="([^"]+)">Wrong address', visitor.text(first["Location"]))[1])
+
+    form = visitor.get(again)
+    assert form.status_code == 200
+    hidden = dict(re.findall(r'name="(start|duration|token)" value="([^"]+)"', form.content.decode()))
+    assert visitor.post("/book/checkup/details/", **{**TYPED, **hidden}).status_code == 303
+
+    rows = Booking.objects.order_by("pk").values_list("email", "state", "reason")
+    assert list(rows) == [
+        ("jane@exmaple.com", "closed", "replaced"),
+        ("jane@example.com", "pending", "attendee"),
+    ]
+
+
+def test_the_details_of_a_closed_booking_fit_into_the_cookie(visitor):
+    """A browser drops a cookie of more than 4 kB."""
+    answers = {f"n{number}": "x" * 1500 for number in range(6)}
+    row = MeetingType.objects.get(slug="intro-call")
+    booking = BookingFactory(meeting_type=row, state="closed", reason="lapsed", custom_fields=answers)
+
+    answer = visitor.get(links.get_booking_path(booking))
+
+    assert len(answer.cookies["meetergo_details"].OutputString()) < 4096
+
+
+def test_an_appointment_that_is_missing_at_meetergo_is_not_shown_as_booked(visitor):
+    appointment = AppointmentFactory(missing_since=timezone.now())
+    booking = BookingFactory(
+        meeting_type=appointment.meeting_type, state="confirmed",
+        attendee=AttendeeFactory(appointment=appointment),
+    )  # fmt: skip
+
+    page = visitor.text(links.get_booking_path(booking))
+
+    assert "Your appointment is booked" not in page
+    assert "This appointment is no longer available" in page
+
+
+def test_typed_details_survive_a_type_that_is_switched_off_meanwhile(visitor):
+    data = visitor.fill_in("intro-call", first_name="Wilhelmine")
+    other = visitor.list_starts("checkup")[0]
+    MeetingType.objects.filter(slug="intro-call").update(enabled=False)
+
+    assert visitor.post("/book/intro-call/details/", **data).status_code == 410
+    assert 'value="Wilhelmine"' in visitor.text("/book/checkup/details/", start=other)
+
+
+def test_a_long_duration_is_sent_as_a_plain_number(visitor, site, settings):
+    settings.USE_THOUSAND_SEPARATOR = True
+    MeetingType.objects.filter(slug="intro-call").update(duration=1440)
+    site.fail_next("GET /v4/booking-availability", times=9)
+    start = (site.now() + timedelta(days=2)).isoformat()
+
+    page = visitor.text("/book/intro-call/details/", start=start, duration="1440")
+
+    assert 'name="duration" value="1440"' in page
+
+
+def test_a_hidden_list_is_not_shown_by_a_type_that_is_off(visitor, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "SHOW_INDEX": False}
+    MeetingType.objects.filter(slug="intro-call").update(enabled=False)
+
+    answer = visitor.get("/book/intro-call/")
+
+    assert answer.status_code == 410
+    assert "/book/checkup/" not in answer.content.decode()
+
+
+def test_enter_in_a_field_does_not_agree_to_wait(visitor, site, settings):
+    """Enter presses the first button of the form."""
+    settings.MEETERGO = {**settings.MEETERGO, "DEFER_WHEN_DOWN": True}
+    data = visitor.fill_in("intro-call")
+    site.fail_next(kind="status_before", times=9, status=429)
+
+    page = visitor.post("/book/intro-call/details/", **data).content.decode()
+
+    assert 'name="defer"' in page
+    assert 'name="defer"' not in re.findall(r'<button[^>]*type="submit"[^>]*>', page)[0]

@@ -1,7 +1,10 @@
 """What the booking form accepts, and its error messages."""
 
 import pytest
+from django import forms
+from django.contrib.auth.models import Group
 from django.http import QueryDict
+from django.utils.safestring import mark_safe
 
 from django_meetergo.models import MeetingType
 from django_meetergo.presentation.form_token import make_token
@@ -142,3 +145,39 @@ def test_a_reason_has_at_most_500_characters():
     assert CancelForm({"reason": "x" * 500}).is_valid()
     form = CancelForm({"reason": "x" * 501})
     assert list_errors(form) == {"reason": ["Please use at most 500 characters."]}
+
+
+class HardQuestions(forms.Form):
+    steps = forms.IntegerField(required=False, step_size=5)
+    groups = forms.ModelMultipleChoiceField(Group.objects.all(), required=False)
+    settings = forms.JSONField(required=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", "1" * 400),
+        ("groups", "9" * 30),
+        ("settings", "[" * 1900),
+        ("settings", "[" * 900 + "]" * 900),
+        ("settings", '"\\ud800"'),
+    ],
+)
+def test_an_answer_that_a_field_cannot_compute_is_refused(visitor, settings, name, value):
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"intro-call": f"{__name__}.HardQuestions"}}
+
+    assert visitor.book(**{f"q-{name}": value}).status_code == 422
+
+
+class Terms(forms.Form):
+    terms = forms.BooleanField(label=mark_safe('I accept the <a href="/terms/">terms</a>'))
+    why = forms.CharField(label=mark_safe('See <a href="/why/">why</a>'), required=False)
+
+
+def test_a_label_with_a_link_is_not_shown_as_markup(visitor, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"intro-call": f"{__name__}.Terms"}}
+
+    page = visitor.book().content.decode()
+
+    assert "&lt;a href" not in page
+    assert "Please tick “I accept the terms”." in page

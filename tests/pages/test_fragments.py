@@ -47,3 +47,12 @@ def test_the_reschedule_page_has_fragments_too(visitor: Any) -> None:
 
     assert answer.content.decode().lstrip().startswith('<div class="mg-slots"')
     assert answer["Cache-Control"] == "no-store"
+
+
+def test_times_that_could_not_be_read_are_not_said_to_be_gone(visitor, site):
+    """Without them the script keeps the choice and offers to try again."""
+    site.fail_next("GET /v4/booking-availability", times=9)
+
+    answer = visitor.client.get("/book/intro-call/", headers={"X-Meetergo-Fragment": "slots"})
+
+    assert "There are no times" not in answer.content.decode()

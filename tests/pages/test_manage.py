@@ -9,6 +9,7 @@ from django.utils import timezone
 from django_meetergo import links
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking
 from django_meetergo.services.changes.policy import Decision
+from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory
 from tests.free_times import find_whole_day
 from tests.pages.test_booking import read
 
@@ -244,3 +245,30 @@ def test_a_forged_link_answers_404_without_a_query(visitor, path, attendee, djan
     revoked = links.get_manage_path(attendee)
     Attendee.objects.update(public_id="5b1f6c1e-0d1c-4b39-9f61-2d7b51b4a111")
     assert visitor.get(revoked).status_code == 404
+
+
+def add_cancel(attendee, reason, **changes):
+    fields = {"kind": "cancel", "state": "done", "requested_by": "attendee", "created_at": timezone.now()}
+    appointment = attendee.appointment
+    AppointmentChange.objects.create(
+        appointment=appointment, attendee=attendee, reason=reason, previous_start=appointment.start,
+        **{**fields, **changes},
+    )  # fmt: skip
+
+
+def test_the_reason_of_another_attendee_of_a_group_is_not_shown(visitor):
+    appointment = AppointmentFactory(meeting_type__spots=8)
+    mine, other = [AttendeeFactory(appointment=appointment, status="removed") for _ in range(2)]
+    add_cancel(mine, "")
+    add_cancel(other, "I have been diagnosed with cancer")
+
+    page = visitor.text(links.get_manage_path(mine))
+
+    assert "diagnosed" not in page
+    assert "You have given up your place" in page
+
+
+def test_somebody_who_was_removed_by_the_host_has_not_given_up_the_place(visitor):
+    attendee = AttendeeFactory(appointment=AppointmentFactory(meeting_type__spots=8), status="removed")
+
+    assert "You have given up your place" not in visitor.text(links.get_manage_path(attendee))

@@ -6,15 +6,20 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django import forms
+from django.db import OperationalError
+from django.test import Client
 from django.utils import translation
 
+from django_meetergo import links
 from django_meetergo.formatting import describe_when, format_day, format_time
+from django_meetergo.models import CalendarFeed
 from django_meetergo.presentation.field_layout import group_choices
 from django_meetergo.presentation.month import build_month, build_weekdays
 from django_meetergo.presentation.page_urls import PageUrl, parse_link
 from django_meetergo.presentation.slots import build_parts, build_slots, group_by_day, parse_start
 from django_meetergo.presentation.time_choice import TimeQuery, choose_time
 from django_meetergo.services.availability.store import Slot, SlotList
+from django_meetergo.testing.factories import AttendeeFactory
 from django_meetergo.timezones import choose_zone, list_zones, name_zone
 
 BERLIN, KOLKATA, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata"), ZoneInfo("America/New_York")
@@ -316,3 +321,55 @@ def test_a_plus_sign_decoded_to_a_space_is_accepted():
 def test_only_https_urls_become_links(url, host):
     link = parse_link(url)
     assert (link.host if link else None) == host
+
+
+def lose_database(*args, **kwargs):
+    raise OperationalError("gone")
+
+
+def test_a_lost_database_answers_503_where_the_base_template_needs_it_too(site, settings, monkeypatch):
+    base = "{% if user.is_authenticated %}{{ user }}{% endif %}{% block content %}{% endblock %}"
+    first = {name: value for name, value in settings.TEMPLATES[0].items() if name != "APP_DIRS"}
+    loaders = [
+        ("django.template.loaders.locmem.Loader", {"site.html": base}),
+        "django.template.loaders.app_directories.Loader",
+    ]
+    settings.TEMPLATES = [{**first, "OPTIONS": {**first["OPTIONS"], "loaders": loaders}}]
+    settings.MEETERGO = {**settings.MEETERGO, "BASE_TEMPLATE": "site.html"}
+    monkeypatch.setattr("django_meetergo.views.times.find_meeting_type", lose_database)
+    monkeypatch.setattr("django.contrib.auth.middleware.auth.get_user", lose_database)
+    monkeypatch.setattr("django_meetergo.views.decorators.is_database_away", lambda error: True)
+
+    assert Client().get("/book/intro-call/?month=2026-12").status_code == 503
+
+
+def test_the_503_of_a_secret_page_keeps_its_address(visitor, settings, monkeypatch):
+    settings.SECURE_REFERRER_POLICY = "unsafe-url"
+    address = links.get_manage_path(AttendeeFactory())
+    monkeypatch.setattr("django_meetergo.views.manage.find_by_token", lose_database)
+    monkeypatch.setattr("django_meetergo.views.decorators.is_database_away", lambda error: True)
+
+    answer = visitor.get(address)
+
+    assert answer.status_code == 503
+    assert (answer["Referrer-Policy"], answer["Cache-Control"]) == ("same-origin", "no-store")
+
+
+def test_pages_behind_secret_links_ask_for_no_login(site, settings, django_user_model):
+    """Nor do calendar apps that read a feed, and the way on from a lost link."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+    settings.LOGIN_URL = "/admin/login/"
+    user = django_user_model.objects.create_superuser("carla")
+    feed = CalendarFeed.objects.create(name="Phone", user=user)
+
+    assert Client().get(links.get_feed_path(feed)).status_code == 200
+    assert "/book/my-appointments/" in Client().get("/book/manage/x/").content.decode()
+    assert Client().get("/book/my-appointments/").status_code == 200
+
+
+def test_only_a_known_zone_in_the_cookie_ends_the_detection(visitor):
+    """A browser may report an older name of a zone; that is known, too."""
+    visitor.client.cookies["meetergo_tz"] = "Mars/Olympus"
+    assert "data-detect" in visitor.text("/book/intro-call/")
+    visitor.client.cookies["meetergo_tz"] = "Asia/Calcutta"
+    assert "data-detect" not in visitor.text("/book/intro-call/")

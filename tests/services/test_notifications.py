@@ -16,7 +16,9 @@ from django.utils import timezone
 from django_meetergo import links
 from django_meetergo.conf import list_problems
 from django_meetergo.models import Appointment, Attendee, Event, MeetingType
+from django_meetergo.services import notifications
 from django_meetergo.services.notifications import link_addresses, request_links, send_notification
+from django_meetergo.testing.factories import BookingFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -153,3 +155,14 @@ def test_only_complete_addresses_are_links():
         'See <a href="https://clinic.example/a?b=1&amp;c=2">https://clinic.example/a?b=1&amp;c=2</a>. '
         "evil.example &lt;b&gt;x&lt;/b&gt;"
     )
+
+
+@pytest.mark.parametrize("kind", ["lapsed", "declined", "not_booked"])
+def test_a_mail_has_no_link_where_the_site_has_no_address(settings, kind):
+    settings.MEETERGO = {**settings.MEETERGO, "SITE_URL": ""}
+    booking = BookingFactory(state="closed", reason="lapsed", email="j@example.com")
+
+    notifications.send_to_booker(kind, booking)
+
+    assert "/book/booking" not in mail.outbox[0].body
+    assert "time here:" not in mail.outbox[0].body

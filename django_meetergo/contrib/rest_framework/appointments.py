@@ -9,7 +9,6 @@ from uuid import UUID
 from django.db.models import Exists, Model, OuterRef, Prefetch, QuerySet
 from django.utils import timezone as clock
 from django.utils.translation import gettext as _
-from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.generics import GenericAPIView
@@ -18,7 +17,12 @@ from rest_framework.response import Response
 from django_meetergo.contrib.rest_framework import permissions
 from django_meetergo.contrib.rest_framework.base import StaffView
 from django_meetergo.contrib.rest_framework.changes import request_cancel, request_reschedule
-from django_meetergo.contrib.rest_framework.filters import ORDERING, AppointmentFilter, AppointmentOrdering
+from django_meetergo.contrib.rest_framework.filters import (
+    ORDERING,
+    AppointmentFilter,
+    AppointmentFilterBackend,
+    AppointmentOrdering,
+)
 from django_meetergo.contrib.rest_framework.operations import (
     CHANGE,
     FOR_STAFF,
@@ -123,7 +127,7 @@ class AppointmentList(AppointmentView, GenericAPIView):  # type: ignore[misc]
     queryset = Appointment.objects.none()
     serializer_class = AppointmentSerializer
     pagination_class = AppointmentPagination
-    filter_backends = [DjangoFilterBackend, AppointmentOrdering]
+    filter_backends = [AppointmentFilterBackend, AppointmentOrdering]
     filterset_class = AppointmentFilter
 
     @describe_operation(

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.db import models, transaction
 from django.utils import translation
@@ -62,8 +63,9 @@ class MeetergoView(APIView):  # type: ignore[misc]
         return transaction.non_atomic_requests(super().as_view(**initkwargs))
 
     def get_renderers(self) -> list[Any]:
-        browsable = [BrowsableAPIRenderer()] if django_settings.DEBUG else []
-        return [*super().get_renderers(), *browsable]
+        # Its templates belong to an app that a site may have left out.
+        is_browsable = django_settings.DEBUG and apps.is_installed("rest_framework")
+        return [*super().get_renderers(), *([BrowsableAPIRenderer()] if is_browsable else [])]
 
     def get_exception_handler(self) -> Any:
         return handle_exception
@@ -74,7 +76,7 @@ class MeetergoView(APIView):  # type: ignore[misc]
         with translation.override(language), use_text_language() as language:
             response = super().dispatch(request, *args, **kwargs)
         response.setdefault("Content-Language", language)
-        patch_vary_headers(response, ["Accept-Language"])
+        patch_vary_headers(response, ["Accept-Language", "Cookie"])
         return response
 
     def get_throttles(self) -> list[Any]:

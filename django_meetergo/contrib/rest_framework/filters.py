@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
+from django.apps import apps
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
+from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema_field
 from rest_framework.filters import OrderingFilter
@@ -24,6 +26,13 @@ class InstantFilter(django_filters.Filter):  # type: ignore[misc]
 @extend_schema_field(OpenApiTypes.STR)
 class TextFilter(django_filters.CharFilter):  # type: ignore[misc]
     pass
+
+
+class AppointmentFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
+    """Filter by ``AppointmentFilter``; the browsable API shows its form where that is installed."""
+
+    def to_html(self, request: Any, queryset: Any, view: Any) -> Any:
+        return super().to_html(request, queryset, view) if apps.is_installed("django_filters") else ""
 
 
 class AppointmentFilter(django_filters.FilterSet):  # type: ignore[misc]

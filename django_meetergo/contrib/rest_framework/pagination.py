@@ -36,12 +36,16 @@ class SlugPagination(CursorPagination):  # type: ignore[misc]
             cursor = super().decode_cursor(request)
         except NotFound:
             raise build_invalid(self.cursor_query_param, self.invalid_cursor_message) from None
-        if cursor and cursor.position is not None and not self.is_valid_position(cursor.position):
+        if cursor is None or cursor.position is None:
+            return cursor
+        position = self.read_position(cursor.position)
+        if position is None:
             raise build_invalid(self.cursor_query_param, self.invalid_cursor_message)
-        return cursor
+        return cursor._replace(position=position)
 
-    def is_valid_position(self, text: str) -> bool:
-        return text.isprintable()
+    def read_position(self, text: str) -> str | None:
+        """Return the position as the database takes it; None for one that this API did not make."""
+        return text if text.isprintable() else None
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         return []  # PARAMETERS describes them more exactly
@@ -60,8 +64,9 @@ class AppointmentPagination(SlugPagination):
 
     ordering = "-start"
 
-    def is_valid_position(self, text: str) -> bool:
-        return parse_instant(text) is not None
+    def read_position(self, text: str) -> str | None:
+        instant = parse_instant(text)
+        return instant.isoformat() if instant else None
 
 
 PARAMETERS = [

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 from rest_framework import exceptions
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 
 from django_meetergo.exceptions import MeetingTypeUnavailable, RemoteError
 from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
@@ -233,7 +234,7 @@ def flatten_errors(details: Any, path: str = "") -> Iterator[tuple[str, list[dic
     """Yield each invalid field, nested ones joined by dots, with its codes and messages."""
     if isinstance(details, Mapping) and "message" not in details:
         for name, inner in details.items():
-            name = "" if name == "non_field_errors" else str(name)
+            name = "" if name == api_settings.NON_FIELD_ERRORS_KEY else str(name)
             yield from flatten_errors(inner, ".".join(filter(None, (path, name))))
         return
     found = [details] if isinstance(details, Mapping) else details

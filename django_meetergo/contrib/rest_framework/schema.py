@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
@@ -62,6 +63,7 @@ def remove_enum_ids(node: Any) -> Any:
     return [remove_enum_ids(one) for one in node] if isinstance(node, list) else node
 
 
+@login_not_required
 @require_safe
 @cache_control(max_age=3600)
 def openapi(request: HttpRequest) -> HttpResponse:

@@ -6,7 +6,6 @@ const ownEvents = ["click", "keydown", "input", "submit"];
 const windowEvents = ["popstate", "visibilitychange"];
 const dayOffsets = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 7, ArrowUp: -7 };
 const dateFormat = { weekday: "long", day: "numeric", month: "long", timeZone: "UTC" };
-const formatDay = (day) => new Date(day).toLocaleDateString(document.documentElement.lang || [], dateFormat);
 
 class MeetergoBooking extends HTMLElement {
 	connectedCallback() {
@@ -30,6 +29,10 @@ class MeetergoBooking extends HTMLElement {
 		return this.querySelector(selector);
 	}
 
+	formatDay(day) {
+		return new Date(day).toLocaleDateString(this.closest("[lang]").lang, dateFormat);
+	}
+
 	get texts() {
 		return this.$(".mg-calendar").dataset;
 	}
@@ -47,14 +50,12 @@ class MeetergoBooking extends HTMLElement {
 		}, 50);
 	}
 
-	// The address of what is shown, in whatever page.
 	get address() {
 		const url = new URL(this.texts.address, document.baseURI);
 		url.searchParams.delete("zones");
 		return url;
 	}
 
-	// Widgets in other pages leave the history alone.
 	get hasHistory() {
 		return this.address.pathname === location.pathname;
 	}
@@ -125,7 +126,7 @@ class MeetergoBooking extends HTMLElement {
 			const link = cell.querySelector("a"), date = toIso(new Date(start + day++ * 864e5));
 			(link ?? cell).dataset.date = date;
 			if (link) cell.ariaSelected = link.matches(".mg-day-chosen");
-			else cell.ariaDisabled = true, cell.ariaLabel = format(this.texts.none, { day: formatDay(date) });
+			else cell.ariaDisabled = true, cell.ariaLabel = format(this.texts.none, { day: this.formatDay(date) });
 		}
 		this.setTabStop(this.$(".mg-day-chosen") ?? this.$("[data-date]"));
 		this.showChoice();
@@ -161,14 +162,16 @@ class MeetergoBooking extends HTMLElement {
 		this.announce(title.dataset.announcement);
 	}
 
-	// The history entry keeps the focused element.
+	// The history entry keeps the focused element. False without a calendar.
 	async open(href, focused) {
 		if (!(await this.load(href))) return false;
 		if (this.hasHistory) {
 			history.replaceState({ ...history.state, meetergo: { focused } }, "");
 			history.pushState({ ...history.state, meetergo: {} }, "", this.shown = href.split("#")[0]);
 		}
-		return true;
+		const empty = this.$(".mg-empty .mg-title");
+		empty?.focus();
+		return !empty;
 	}
 
 	async turn(href, from, to) {
@@ -212,8 +215,8 @@ class MeetergoBooking extends HTMLElement {
 
 	goTo(day) {
 		if (this.$(`[data-date="${day}"]`)) return this.focusOn(day);
-		const { first, last } = this.$(".mg-month").dataset, month = day.slice(0, 7);
-		if (month < first || month > last) return;
+		const { first, last, start } = this.$(".mg-month").dataset, month = day.slice(0, 7);
+		if (month < first || month > last || start.startsWith(month)) return;
 		const url = new URL(this.$(".mg-turn").href);
 		url.searchParams.set("month", month);
 		this.turn(url.href, this.$("[data-date]:focus")?.dataset.date, day);
@@ -221,7 +224,7 @@ class MeetergoBooking extends HTMLElement {
 
 	announceNoTimes({ dataset: { date } }) {
 		const next = [...this.querySelectorAll("a[data-date]")].find((link) => link.dataset.date > date);
-		const values = { day: formatDay(date), next: next && formatDay(next.dataset.date) };
+		const values = { day: this.formatDay(date), next: next && this.formatDay(next.dataset.date) };
 		this.announce(format(this.texts[next ? "next" : "none"], values));
 	}
 
@@ -259,7 +262,7 @@ class MeetergoBooking extends HTMLElement {
 		if (!form || mine === form.dataset.zone) return;
 		const setCookie = (age) => document.cookie = `meetergo_tz=${mine};path=/;samesite=lax;max-age=${age}`;
 		setCookie(3e7);
-		this.detection = this.changeZone(this.address).catch(() => {}).then((done) => done || setCookie(0));
+		this.detection = this.changeZone(this.address).catch(() => {}).then(() => this.$("[data-detect]") && setCookie(0));
 	}
 
 	async on_submit(event) {
@@ -273,7 +276,7 @@ class MeetergoBooking extends HTMLElement {
 			const body = new FormData(form);
 			body.set("next", this.address.pathname + this.address.search);
 			await this.changeZone(form.action, body).catch(() => form.submit());
-			this.$(".mg-zone a").focus();
+			this.$(".mg-zone a")?.focus();
 		}
 	}
 
@@ -282,10 +285,9 @@ class MeetergoBooking extends HTMLElement {
 		url.searchParams.set("duration", duration);
 		if (!(await this.load(url.href, ["calendar", "next-slots"]))) return;
 		if (this.hasHistory) history.replaceState(history.state, "", this.shown = url.href);
-		this.announce(this.$(".mg-dates").dataset.announcement);
+		this.announce(this.$(".mg-dates")?.dataset.announcement);
 	}
 
-	// Show only the zones that contain the text.
 	searchZones(text) {
 		const select = this.$(".mg-zone select");
 		select.zones ??= [...select.options];

@@ -63,12 +63,15 @@ class MeetergoPage extends HTMLElement {
 		if (!busy) return;
 		button.dataset.label = button.textContent;
 		button.textContent = busy;
-		setTimeout(() => this.announce(slow, true), 4e3);
+		this.slowTimer = setTimeout(() => this.announce(slow, true), 4e3);
 	}
 
 	// The browser restores the page as it was left, with busy buttons.
 	on_pageshow({ persisted }) {
-		if (persisted) for (const item of this.querySelectorAll("form, button")) {
+		if (!persisted) return;
+		clearTimeout(this.slowTimer);
+		if (this.$(".mg-loud")) this.announce("");
+		for (const item of this.querySelectorAll("form, button")) {
 			item.ariaBusy = item.ariaDisabled = null;
 			if (item.dataset.label) item.textContent = item.dataset.label;
 		}

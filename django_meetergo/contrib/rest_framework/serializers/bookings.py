@@ -27,6 +27,7 @@ from django_meetergo.contrib.rest_framework.serializers.base import (
 from django_meetergo.models import Appointment, Attendee, Booking, Host
 from django_meetergo.presentation.page_urls import parse_link
 from django_meetergo.services.booking.validation import LIMITS, MAX_ANSWER_LENGTH, MAX_ANSWERS, MAX_GUESTS
+from django_meetergo.texts import is_storable
 
 #: Seconds until a client should read an open booking again, by state and reason.
 POLL_INTERVALS: dict[tuple[str, str], int] = {
@@ -99,11 +100,16 @@ class AnswersField(serializers.DictField):  # type: ignore[misc]
     """Answers by the names of their questions."""
 
     child = AnswerField()
-    default_error_messages = {"too_many": _("Send at most {limit} answers.")}
+    default_error_messages = {
+        "too_many": _("Send at most {limit} answers."),
+        "name": _("There is no such question."),
+    }
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, dict) and len(data) > MAX_ANSWERS:
             self.fail("too_many", limit=MAX_ANSWERS)
+        if isinstance(data, dict) and not is_storable(list(data)):
+            self.fail("name")
         return dict(super().to_internal_value(data))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import serializers
+from rest_framework import ISO_8601, serializers
 
 from django_meetergo.contrib.rest_framework.booking_form import ApiBookingForm
 from django_meetergo.contrib.rest_framework.fields import EnumField, InstantField
@@ -132,8 +132,8 @@ class AvailabilitySerializer(ApiSerializer):
     meeting_type = serializers.CharField()
     duration = serializers.IntegerField(help_text="Minutes.")
     timezone = serializers.CharField()
-    first_day = serializers.DateField()
-    last_day = serializers.DateField()
+    first_day = serializers.DateField(format=ISO_8601)
+    last_day = serializers.DateField(format=ISO_8601)
     as_of = InstantField(allow_null=True, help_text="When the oldest part of these times was read.")
     stale = serializers.BooleanField(
         help_text="meetergo does not answer at the moment; these times come from an earlier answer."
