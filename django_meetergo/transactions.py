@@ -76,18 +76,21 @@ def write_transaction(*, durable: bool = False) -> Iterator[None]:
             database.transaction_mode = mode
 
 
-def run_with_retries(do: Callable[[], T]) -> T:
+def run_with_retries(do: Callable[[], T], *, durable: bool = False, repeats_conflicts: bool = True) -> T:
     """Call ``do`` in a write transaction of its own and return its result; repeat it after a conflict.
 
     Two workers may insert the same row, and a database may choose this transaction as the victim of a
     deadlock. The next attempt sees what the other worker has committed. Within a caller's transaction only
-    an ``IntegrityError`` is repeated: a deadlock has rolled back the caller's part as well.
+    an ``IntegrityError`` is repeated: a deadlock has rolled back the caller's part as well. With
+    ``repeats_conflicts=False`` an ``IntegrityError`` is raised at once, because the caller resolves it.
     """
     started = time.monotonic()
-    repeatable = (IntegrityError,) if connection.in_atomic_block else (IntegrityError, OperationalError)
+    repeatable: tuple[type[DatabaseError], ...] = (IntegrityError,) if repeats_conflicts else ()
+    if not connection.in_atomic_block:
+        repeatable += (OperationalError,)
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
-            with write_transaction():
+            with write_transaction(durable=durable):
                 return do()
         except repeatable as error:
             is_too_late = time.monotonic() - started > MAX_SECONDS

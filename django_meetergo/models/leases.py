@@ -40,10 +40,13 @@ class LeasedQuerySet(models.QuerySet[Row]):
         updated = self.filter(free, pk=pk).update(lease_token=token, lease_until=now + lease, **changes)
         return Lease(pk, token) if updated else None
 
+    def held(self, lease: Lease) -> Self:
+        """Return the row of a lease, as long as it is held: by its key, since tokens have no index."""
+        return self.filter(pk=lease.pk, lease_token=lease.token)
+
     def finish(self, lease: Lease, **changes: Any) -> bool:
         """Store a result and release the row; return False, and store nothing, if the lease was lost."""
-        held = self.filter(pk=lease.pk, lease_token=lease.token)
-        return bool(held.update(lease_token=None, lease_until=None, **changes))
+        return bool(self.held(lease).update(lease_token=None, lease_until=None, **changes))
 
 
 class Leased(models.Model):

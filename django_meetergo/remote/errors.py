@@ -83,7 +83,7 @@ def classify_answer(
         route=route,
         status=status,
         retry_after=read_retry_after(headers),
-        fields={name: _clean(text, hide) for name, text in _read_fields(document).items()},
+        fields={_clean(name, hide): _clean(text, hide) for name, text in _read_fields(document).items()},
     )
 
 

@@ -41,6 +41,8 @@ __all__ = ["PreparedCall", "get_adapter", "prepare_call", "send_once"]
 MAX_READ_BYTES = 4 * 1024 * 1024
 MAX_WRITE_BYTES = 1024 * 1024
 CHUNK_BYTES = 64 * 1024
+# In seconds: a year. A date further away is odd and measures no clock.
+MAX_CLOCK_SKEW = 366 * 24 * 3600
 
 # With an adapter that does not report its stage, only these errors prove that nothing was sent.
 NOT_SENT_ERRORS = (
@@ -160,7 +162,8 @@ def _read_clock_skew(headers: Mapping[str, str]) -> float | None:
     moment = read_date(headers.get("Date", ""))
     if moment is None or headers.get("Age", "0") != "0":
         return None  # an answer that a cache has kept is as old as its date
-    return (moment - datetime.now(UTC)).total_seconds()
+    skew = (moment - datetime.now(UTC)).total_seconds()
+    return skew if abs(skew) <= MAX_CLOCK_SKEW else None
 
 
 def _classify_error(call: PreparedCall, error: Exception, deadline: Deadline) -> RemoteError:

@@ -10,7 +10,9 @@ import functools
 import os
 import socket
 import ssl
+import threading
 import time
+from concurrent.futures import Future
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -58,7 +60,7 @@ def _connect(connection: Any, deadline: Deadline) -> socket.socket:
     """Try the addresses of the host in turn, within ``CONNECT_SECONDS`` in total."""
     ends = time.monotonic() + min(deadline.seconds_left, CONNECT_SECONDS)
     failure: OSError = TimeoutError("no time left to connect")
-    for address in _resolve_host(connection):
+    for address in _resolve_host(connection, ends - time.monotonic()):
         if (left := ends - time.monotonic()) <= 0:
             break
         try:
@@ -75,12 +77,27 @@ def _connect(connection: Any, deadline: Deadline) -> socket.socket:
     raise NewConnectionError(connection, "could not connect") from failure
 
 
-def _resolve_host(connection: Any) -> list[str]:
-    """Return the IP addresses of the host, without duplicates. Raise ``NameResolutionError``."""
+def _resolve_host(connection: Any, seconds: float) -> list[str]:
+    """Return the IP addresses of the host, without duplicates. Raise ``NameResolutionError``.
+
+    A thread asks, because nothing else bounds a resolver that does not answer.
+    """
+    outcome: Future[list[Any]] = Future()
+
+    def resolve() -> None:
+        try:
+            host = connection.host.strip("[]")
+            found = socket.getaddrinfo(host, connection.port, allowed_gai_family(), socket.SOCK_STREAM)
+        except Exception as error:  # noqa: BLE001 - raised in the caller's thread
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(found)
+
+    threading.Thread(target=resolve, name="meetergo-resolver", daemon=True).start()
     try:
-        found = socket.getaddrinfo(
-            connection.host.strip("[]"), connection.port, allowed_gai_family(), socket.SOCK_STREAM
-        )
+        found = outcome.result(max(seconds, 0.0))
+    except TimeoutError as error:
+        raise ConnectTimeoutError(connection, "resolving the name took too long") from error
     except (socket.gaierror, UnicodeError) as error:
         cause = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
         raise NameResolutionError(connection.host, connection, cause) from error

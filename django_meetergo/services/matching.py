@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.models import (
@@ -235,21 +235,30 @@ def is_claimed(booking: Booking, document: Document) -> bool:
     For one-to-one types and provisional bookings: in a group, attendees are claimed one by one.
     """
     if isinstance(document, ProvisionalDocument):
-        others = Booking.objects.filter(connection=booking.connection, provisional_id=document.id)
-        return others.exclude(pk=booking.pk).exists()
-    attendees = Attendee.objects.filter(connection=booking.connection, appointment__remote_id=document.id)
-    known_before = attendees.filter(
+        # By the start, which has an index: bookings of one provisional booking have its start.
+        others = Booking.objects.filter(start=booking.start, provisional_id=document.id)
+        return others.filter(connection=booking.connection).exclude(pk=booking.pk).exists()
+    attendees = list_attendees_of(booking.connection, document.id)
+    of_others = attendees.filter(booking__isnull=False).exclude(booking=booking.pk)
+    return of_others.exists() or was_known_before(booking, document.id)
+
+
+def was_known_before(booking: Booking, appointment_id: str) -> bool:
+    """Whether an appointment had been mirrored when the booking's first request left, which cannot be its."""
+    known = list_attendees_of(booking.connection, appointment_id).filter(
         events__kind=Event.Kind.APPOINTMENT_BOOKED, events__created_at__lt=find_first_sent(booking)
     )
-    of_others = attendees.filter(booking__isnull=False).exclude(booking=booking.pk)
-    return of_others.exists() or known_before.exists()
+    return known.exists()
+
+
+def list_attendees_of(connection: str, appointment_id: str) -> QuerySet[Attendee]:
+    """Return the attendees of an appointment, found by the unique index of its connection and id."""
+    return Attendee.objects.filter(appointment__connection=connection, appointment__remote_id=appointment_id)
 
 
 def list_claimed_ids(connection: str, appointment_id: str) -> set[str]:
     """Return the ids of an appointment's attendees that are linked to a booking."""
-    linked = Attendee.objects.filter(
-        connection=connection, appointment__remote_id=appointment_id, booking__isnull=False
-    )
+    linked = list_attendees_of(connection, appointment_id).filter(booking__isnull=False)
     return {remote_id for remote_id in linked.values_list("remote_id", flat=True) if remote_id}
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from django_meetergo import exceptions
 from django_meetergo.remote.errors import classify_answer, read_retry_after
+from django_meetergo.texts import is_storable
 from tests.recordings import PAYLOADS
 from tests.remote.scripted import recorded
 
@@ -98,3 +99,9 @@ def test_retry_after_is_read_as_seconds(value, seconds):
     """A date is relative to the sender's clock, which may differ from ours."""
     headers = {"Retry-After": value, "Date": "Fri, 23 Oct 2026 07:00:00 GMT"}
     assert read_retry_after(headers) == seconds
+
+
+def test_names_of_refused_fields_can_be_stored():
+    body = json.dumps({"errors": [{"field": "a\x00\ud800", "message": "b\x00"}]}).encode()
+
+    assert is_storable(classify_answer("POST", "/v4/booking", 400, body, {}).fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import ssl
 import time
 import traceback
@@ -313,3 +314,14 @@ def test_a_deadline_leaves_no_handle_open():
             client.get_current_user()
         assert open_handles() <= before
     assert get_current_deadline() is None
+
+
+def test_a_resolver_that_hangs_ends_at_the_deadline(monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: time.sleep(4))
+    transport = Transport(credential=Credential("rgo-x"), base_url="http://x.invalid", timeout=1)
+    started = time.monotonic()
+
+    with pytest.raises(Unreachable):
+        transport.send("GET", "/v4/user/me")
+
+    assert time.monotonic() - started < 2

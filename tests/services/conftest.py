@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.sync.appointments import sync_appointments
 from tests.free_times import list_starts_of_a_full_week
 
 
@@ -29,3 +30,17 @@ def book(meetergo_sandbox, jane, db):
         )
 
     return book
+
+
+@pytest.fixture
+def kit(meetergo_sandbox):
+    return meetergo_sandbox
+
+
+def sync(kit):
+    return sync_appointments(connection="default", client=kit.client("sync"), now=kit.now())
+
+
+def run_due_after(kit, *seconds):
+    for moment in seconds:
+        kit.run_due(after=moment)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-from datetime import timedelta
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
@@ -15,7 +17,7 @@ from django_meetergo.models import Booking, Host, MeetingType
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.rate_limit import RateLimiter
 from django_meetergo.remote.transport import ADAPTERS
-from django_meetergo.services.availability import demand, refresh
+from django_meetergo.services.availability import demand, holds, invalidation, refresh, store
 from django_meetergo.services.availability.alternatives import list_alternatives
 from django_meetergo.services.availability.demand import Candidate, choose_documents
 from django_meetergo.services.availability.invalidation import remove_slot
@@ -441,3 +443,39 @@ def test_fifty_who_lose_one_slot_share_one_call_with_the_priority_of_a_view(kit,
     assert all(found)
     assert kit.count_requests(GET) - before <= 3
     assert set(used) == {"view"}
+
+
+def test_an_appointment_of_a_thousand_years_asks_for_few_documents(kit, monkeypatch):
+    kit.sync_directory()
+    start = kit.list_free_starts()[3]
+    kit.occupy_slot(start)
+    document = kit.client().get_appointment(kit.appointments()[0].id)
+    asked, get_many = [], invalidation.cache.get_many
+    monkeypatch.setattr(invalidation.cache, "get_many", lambda keys: asked.extend(keys) or get_many(keys))
+
+    end = datetime(2999, 1, 1, tzinfo=UTC)
+    span = invalidation.TakenSpan(host_id=document.host_ids[0], start=start, end=end)
+    invalidation.remove_spans(connection="default", taken=[span])
+
+    assert len(asked) < 1000
+
+
+def test_a_hold_of_two_days_keeps_its_second_day(kit):
+    kind, start = kit.meeting_type(), kit.now() + timedelta(days=10)
+    Booking.objects.create(
+        meeting_type=kind, start=start, duration=2880, created_at=kit.now(), slot_hold_key="x"
+    )
+
+    assert holds.remove_held_slots(kind, [store.Slot(start=start + timedelta(hours=30))], 2880) == []
+
+
+def test_a_forked_process_does_not_wait_for_fetches_of_its_parent():
+    refresh._fetches_in_progress["x"] = Future()
+    reader, writer = os.pipe()
+    if (pid := os.fork()) == 0:
+        os.write(writer, str(len(refresh._fetches_in_progress)).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    refresh._fetches_in_progress.clear()
+
+    assert os.read(reader, 9) == b"0"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from django_meetergo.exceptions import (
     BookingAlreadyOpen,
@@ -14,9 +15,12 @@ from django_meetergo.exceptions import (
     MeetingTypeUnavailable,
     StartNotOffered,
 )
-from django_meetergo.models import Appointment, Booking, BookingAttempt, Event, MeetingType
+from django_meetergo.models import Appointment, Attendee, Booking, BookingAttempt, Event, MeetingType
+from django_meetergo.services.availability import slots, store
 from django_meetergo.services.booking.book import AttendeeData
 from django_meetergo.visitors import Visitor
+from tests.free_times import list_starts_of_a_full_week
+from tests.services.conftest import sync
 
 pytestmark = pytest.mark.django_db
 
@@ -444,3 +448,68 @@ def test_a_booking_of_a_connection_with_a_webhook_costs_one_post_and_one_read(me
     assert booking.attendee.remote_id
     assert booking.next_at is None
     assert len(kit.sandbox.request_log.entries(kind="request")) == before + 2
+
+
+@pytest.mark.parametrize("hides_answers", [False, True])
+def test_an_answer_that_names_an_older_appointment_is_not_believed(kit, book, hides_answers):
+    kit.sandbox.configure(hide_answers=hides_answers)
+    kit.sync_directory()
+    kit.occupy_slot(list_starts_of_a_full_week(kit)[6])
+    [other] = kit.appointments()
+    sync(kit)
+    theirs = Attendee.objects.get(appointment__remote_id=other.id)
+    kit.travel(minutes=5)
+    adapter = kit._get_adapter()
+    sound = adapter.wsgi
+
+    def misname(environ, start_response):
+        body = b"".join(sound(environ, start_response))
+        if environ["PATH_INFO"] == "/v4/booking":
+            body = body.replace(kit.appointments()[-1].id.encode(), other.id.encode())
+        return [body]
+
+    adapter.wsgi = misname
+    booking = book()
+    adapter.wsgi = sound
+    kit.run_until_idle()
+
+    booking.refresh_from_db()
+    assert booking.attendee != theirs
+    assert booking.attendee.appointment.remote_id == kit.appointments()[-1].id
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_victim_of_a_deadlock_is_booked_all_the_same(kit, book, monkeypatch):
+    save, calls = Booking.save, []
+
+    def fail_once(self, *args, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            raise OperationalError(1213, "Deadlock found when trying to get lock; try restarting transaction")
+        return save(self, *args, **options)
+
+    monkeypatch.setattr(Booking, "save", fail_once)
+
+    assert book().state == "confirmed"
+
+
+def test_a_booking_in_the_hour_that_clocks_repeat_is_offered(kit, book, monkeypatch):
+    start = datetime(2027, 10, 31, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    found = store.SlotList(times=(store.Slot(start=start.astimezone(UTC)),), as_of=kit.now())
+    monkeypatch.setattr(slots, "refetch_once", lambda *args, **options: found)
+
+    assert book(start=start).attempts.exists()  # raised StartNotOffered
+
+
+def test_a_deferred_booking_stays_deferred_after_a_further_failure(kit, book, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "DEFER_WHEN_DOWN": True}
+    kit.fail_next(kind="status_before", status=429, retry_after=15, times=2)
+    booking = book(defer_consent=True)
+    assert (booking.state, booking.reason) == ("received", "deferred")
+
+    kit.clear_availability()
+    kit.run_due(after=30)
+
+    booking.refresh_from_db()
+    assert booking.attempts.count() == 3
+    assert (booking.state, booking.reason) == ("received", "deferred")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,9 +21,11 @@ from django_meetergo.models import (
     Event,
 )
 from django_meetergo.remote.payloads import AttendeePayload, BookingPayload
+from django_meetergo.services.booking import reconciliation
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.services.clients import build_client
+from django_meetergo.services.matching import list_claimed_ids
 from django_meetergo.services.privacy.erasure import erase_person
 
 pytestmark = pytest.mark.django_db
@@ -281,3 +285,34 @@ def test_a_client_of_another_connection_is_refused(kit, settings):
         )
     assert refusal.value.field == "client"
     assert not Booking.objects.exists()
+
+
+def list_plan(query):
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN QUERY PLAN " + query["sql"].replace("%", "%%"))
+        return [row[-1] for row in cursor.fetchall()]
+
+
+def test_the_attendees_of_one_appointment_are_found_by_an_index(kit):
+    with CaptureQueriesContext(connection) as captured:
+        list_claimed_ids("default", "x")
+
+    # Otherwise every attendee of the connection is read.
+    assert list_plan(captured[0])[0].startswith("SEARCH meetergo_appointment USING")
+
+
+def test_a_lease_is_renewed_by_the_key_of_its_row(kit, book, monkeypatch):
+    monkeypatch.setattr(
+        reconciliation.LeaseRenewal, "renew_if_due", lambda self: self.rows.update(lease_until=kit.now())
+    )
+    kit.fail_next(kind="drop_after")
+    booking = book()
+
+    with CaptureQueriesContext(connection) as captured:
+        reconciliation.reconcile_booking(booking=booking, client=kit.client(), now=kit.travel(seconds=5))
+
+    renewals = [
+        one for one in captured if one["sql"].startswith('UPDATE "meetergo_booking" SET "lease_until"')
+    ]
+    assert renewals
+    assert not [one for one in renewals if "SCAN meetergo_booking" in list_plan(one)]

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from django_meetergo.models import Appointment, Event, MeetingType
+from django_meetergo.models import Appointment, Event, Host, MeetingType
+from django_meetergo.remote.payloads import parse_appointment
 from django_meetergo.services.mirror import appointments as mirror
 from django_meetergo.services.mirror.appointments import record_appointment, record_appointments
 from django_meetergo.services.sync.appointments import sync_appointments
@@ -160,3 +161,48 @@ def test_a_sync_gets_past_an_appointment_that_cannot_be_stored(meetergo_sandbox)
     assert {"kind": "appointment", "id": odd.id} == {
         key: value for key, value in run.skipped[0].items() if key != "reason"
     }
+
+
+@pytest.mark.parametrize("odd", ["no list", "no id", "no object"])
+def test_an_attendee_whose_entry_cannot_be_read_has_not_left(kit, book, odd):
+    book()
+    kit.run_due(after=10)
+    appointment = Appointment.objects.get()
+    raw = kit.client().get_appointment(appointment.remote_id).raw
+    changed = {
+        "no list": None, "no id": [{**raw["attendees"][0], "id": None}], "no object": ["?"],
+    }[odd]  # fmt: skip
+
+    document = parse_appointment({**raw, "attendees": changed})
+    record_appointment(connection="default", document=document, now=kit.now())
+
+    assert appointment.attendees.get().status == "attending"
+    assert not Event.objects.filter(kind="attendee_removed").exists()
+
+
+def test_a_stamp_in_the_future_does_not_freeze_an_appointment(kit):
+    kit.sync_directory()
+    kit.occupy_slot(kit.list_free_starts()[3])
+    [remote] = kit.appointments()
+    raw = kit.client().get_appointment(remote.id).raw
+    odd = parse_appointment({**raw, "updatedAt": "2999-01-01T00:00:00Z"})
+    record_appointment(connection="default", document=odd, now=kit.now())
+
+    kit.cancel_elsewhere(remote)
+    record_appointment(connection="default", document=kit.client().get_appointment(remote.id), now=kit.now())
+
+    assert Appointment.objects.get(remote_id=remote.id).is_cancelled
+
+
+def test_every_handoff_is_an_event_though_the_documents_are_equal(kit, book):
+    booking = book()
+    kit.run_due(after=10)
+    row = booking.attendee.appointment
+    anna = row.hosts.get()
+    ben = Host.objects.exclude(pk=anna.pk).first()
+    raw = kit.client().get_appointment(row.remote_id).raw
+    for host in (ben, anna, ben):
+        hosts = {"hosts": [{"id": host.remote_id, "fullName": host.name}], "hostIds": [host.remote_id]}
+        record_appointment(connection="default", document=parse_appointment({**raw, **hosts}), now=kit.now())
+
+    assert Event.objects.filter(kind="appointment_handed_over").count() == 3

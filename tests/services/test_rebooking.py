@@ -9,7 +9,10 @@ import pytest
 from django.core import mail
 
 from django_meetergo.exceptions import InvalidRequest
+from django_meetergo.models import Booking
+from django_meetergo.services.booking import sending
 from django_meetergo.services.booking.book import AttendeeData
+from django_meetergo.services.booking.sending import send_booking
 
 pytestmark = pytest.mark.django_db
 
@@ -147,3 +150,47 @@ def test_losers_of_one_race_never_get_the_same_next_slot(kit, book):
     assert {booking.state for booking in bookings} == {"confirmed"}
     assert len({booking.start for booking in bookings}) == 3
     assert start not in {booking.start for booking in bookings}
+
+
+def test_a_row_read_before_the_booking_got_another_slot_is_not_sent_for_the_old_one(kit, book):
+    start = kit.list_free_starts()[4]
+    booking = book(start=start, rebook={}, send=False)
+    stale = Booking.objects.select_related("meeting_type").get(pk=booking.pk)  # another worker's batch
+    kit.fail_next(kind="occupy_slot")
+    send_booking(booking=Booking.objects.get(pk=booking.pk), client=kit.client(), now=kit.now())
+    booking.refresh_from_db()
+    assert (booking.state, booking.start == start) == ("received", False)
+
+    send_booking(booking=stale, client=kit.client(), now=kit.now())
+
+    assert not booking.attempts.filter(number__gt=1, start=start).exists()
+
+
+def test_a_row_read_before_the_booking_got_a_slot_does_not_close_it(kit, book, monkeypatch):
+    kit.fail_next(kind="occupy_slot")
+    first = book(start=kit.list_free_starts()[4], rebook={})
+    kit.clear_availability()
+    person = AttendeeData(email="ben@example.com", first_name="Ben")
+    second = book(start=first.start, attendee=person, rebook={}, send=False)
+    stale = Booking.objects.select_related("meeting_type").get(pk=second.pk)
+    send_booking(booking=Booking.objects.get(pk=second.pk), client=kit.client(), now=kit.now())
+    second.refresh_from_db()
+    assert second.slot_hold_key
+
+    monkeypatch.setattr(sending, "list_next_starts", lambda *args, **options: [])
+    send_booking(booking=stale, client=kit.client(), now=kit.now())
+
+    second.refresh_from_db()
+    assert second.state == "received"
+
+
+def test_a_booking_without_another_slot_keeps_the_start_it_was_made_for(kit, book, monkeypatch):
+    start = kit.list_free_starts()[4]
+    kit.fail_next(kind="occupy_slot")
+    # The mirror knows every alternative as booked; the cached free times do not, yet.
+    monkeypatch.setattr(sending, "is_slot_booked", lambda booking: booking.start != start)
+
+    booking = book(start=start, rebook={})
+
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason, booking.start) == ("closed", "slot_taken", start)

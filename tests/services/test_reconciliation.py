@@ -9,7 +9,18 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 
-from django_meetergo.models import Appointment, AppointmentChange, Booking, Connection, MeetingType
+from django_meetergo.models import (
+    Appointment,
+    AppointmentChange,
+    Booking,
+    BookingAttempt,
+    Connection,
+    Event,
+    MeetingType,
+)
+from django_meetergo.remote import http
+from django_meetergo.remote.payloads import AppointmentPage, ItemList
+from django_meetergo.services.booking import outcomes, pending, reconciliation, search
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.booking.outcomes import adopt
 from django_meetergo.services.booking.pending import check_pending
@@ -17,7 +28,9 @@ from django_meetergo.services.booking.reconciliation import reconcile_booking
 from django_meetergo.services.booking.sending import begin_attempt, build_payload, mark_slot_taken
 from django_meetergo.services.booking.watching import watch_closed_booking
 from django_meetergo.services.changes.requests import cancel_appointment
+from django_meetergo.services.clients import record_contact
 from django_meetergo.visitors import Visitor
+from tests.free_times import list_starts_of_a_full_week
 
 pytestmark = pytest.mark.django_db
 
@@ -701,3 +714,128 @@ def test_a_long_search_keeps_its_lease(meetergo_sandbox, book, monkeypatch, stat
     for number, end in enumerate(ends):
         assert end > now + timedelta(seconds=25 * number)
     assert kit.count_requests("GET *paginated") - read == len(ends)
+
+
+def test_a_booking_is_not_called_not_booked_because_lists_leave_answers_out(kit, book):
+    book()
+    kit.run_due(after=10)
+    assert Connection.objects.get().echoes_references  # learnt from a single read
+    kit.fail_next(LIST, "hide_answers", times=-1)
+    kit.fail_next(kind="drop_after")
+    person = AttendeeData(email="ben@example.com", first_name="Ben")
+    booking = book(start=list_starts_of_a_full_week(kit)[5], attendee=person)
+
+    run_due_after(kit, 3, 20, 60, 60, 60, 60)
+
+    booking.refresh_from_db()
+    assert len(kit.appointments_of(booking)) == 1
+    assert booking.state == "confirmed"
+
+
+def test_a_confirmed_request_whose_appointment_was_moved_is_not_called_lapsed(kit, book):
+    kit.sandbox.configure(hide_answers=True)
+    booking = book("checkup")
+    kit.confirm(booking)
+    kit.move_elsewhere(kit.appointments()[0], kit.list_free_starts("checkup")[9])
+
+    kit.travel(days=(booking.start - kit.now()).days + 9)
+    kit.run_due()
+
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("unknown", "needs_staff")
+
+
+def test_a_request_that_is_gone_beside_a_lookalike_is_not_called_lapsed(kit, book, monkeypatch):
+    kit.sandbox.configure(hide_answers=True)
+    booking = book("checkup")
+    kit.confirm(booking)
+    kit.appointments()[0].created_at -= timedelta(minutes=10)  # clocks differ
+    monkeypatch.setattr(pending, "find_provisional_status", lambda *args: "")
+
+    kit.run_due(after=100)
+
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("unknown", "needs_staff")
+
+
+def test_a_booking_that_is_closed_twice_has_two_events(kit, book):
+    kit.fail_next(kind="delayed_apply", seconds=400)
+    booking = book("checkup")
+    run_due_after(kit, 3, 20, 60, 60, 60)
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("closed", "not_booked")
+    run_due_after(kit, 400, 600)
+    booking.refresh_from_db()
+    assert booking.state == "pending"
+
+    kit.expire(booking)
+    kit.run_due(after=4000)
+
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("closed", "lapsed")
+    assert Event.objects.filter(kind="booking_closed").count() == 2
+
+
+def test_leaving_a_booking_to_staff_and_its_event_are_stored_together(kit, book, monkeypatch):
+    booking = book("group-class")
+    BookingAttempt.objects.update(known_attendee_ids=None)
+    kit.sandbox.configure(hide_answers=True)
+
+    def die(*args, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(outcomes, "record_booking_event", die)
+        with pytest.raises(KeyboardInterrupt):
+            reconciliation.reread_booking(booking=booking, client=kit.client(), now=kit.travel(seconds=10))
+    kit.run_due(after=120)
+
+    booking.refresh_from_db()
+    assert booking.reason == "needs_staff"
+    assert Event.objects.filter(kind="booking_needs_staff").exists()
+
+
+def test_a_watch_that_failed_once_is_not_given_up_by_a_failure_days_later(kit, book):
+    kit.sandbox.configure(provisional_hours=1000)
+    kit.fail_next(kind="drop_before")
+    booking = book("checkup", start=kit.list_free_starts("checkup")[-1])
+    run_due_after(kit, 3, 20, 60, 60, 60)
+    kit.go_down()
+    kit.run_due(after=301)
+    kit.recover()
+    run_due_after(kit, *[3600] * 75)
+
+    kit.go_down()
+    kit.run_due(after=6 * 3600 + 5)
+    kit.recover()
+
+    booking.refresh_from_db()
+    assert booking.start > kit.now()
+    assert booking.next_at
+
+
+def test_a_list_that_repeats_its_page_ends(kit, book):
+    booking, client, calls = book(), kit.client("reread"), []
+    first = client.list_appointments(page_size=100).appointments[0]
+    page = AppointmentPage(appointments=ItemList([first] * 100))
+
+    def repeat(**options):
+        calls.append(options)
+        assert len(calls) < 50
+        return page
+
+    client.list_appointments = repeat
+    assert not search.search_lists(booking, client, search.do_nothing).is_complete
+
+
+def test_an_absurd_date_of_an_answer_does_not_stop_the_reconciliation(kit, book):
+    kit.sandbox.configure(hide_answers=True)
+    kit.fail_next(kind="drop_after")
+    booking, client = book(), kit.client()
+    client.clock_skew = http._read_clock_skew({"Date": "Fri, 31 Dec 9999 23:59:59 GMT"})
+    record_contact(connection="default", client=client)
+
+    reconciliation.reconcile_booking(booking=booking, client=client, now=kit.travel(seconds=5))
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"

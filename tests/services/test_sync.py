@@ -6,6 +6,7 @@ import pytest
 from django.db import DataError, IntegrityError
 
 from django_meetergo.models import Appointment, Event, Host, MeetingType, SyncRun
+from django_meetergo.remote.payloads import ItemList
 from django_meetergo.services.mirror import appointments as mirror
 from django_meetergo.services.sync import appointments, directory
 from django_meetergo.services.sync.appointments import sync_appointments
@@ -449,3 +450,35 @@ def test_the_directory_is_synced_also_while_the_cache_is_away(meetergo_sandbox, 
     monkeypatch.setattr("django.core.cache.backends.locmem.LocMemCache.set", fall)
     meetergo_sandbox.sync_directory()
     assert MeetingType.objects.exists()
+
+
+def test_suspects_are_read_in_turn(kit, monkeypatch):
+    monkeypatch.setattr(appointments, "MAX_SUSPECTS", 3)
+    kit.sync_directory()
+    for start in kit.list_free_starts()[:6]:
+        kit.occupy_slot(start)
+    sync(kit)
+    last = Appointment.objects.order_by("pk").last()
+    kit.fail_next(LIST, "list_lag", times=-1, seconds=10**9)  # no list shows them, and each can be read
+    kit.delete_elsewhere(last)
+
+    for _ in range(8):
+        kit.travel(minutes=5)
+        sync(kit)
+
+    last.refresh_from_db()
+    assert last.missing_since
+
+
+def test_a_list_of_users_that_repeats_its_page_ends(kit):
+    client, calls = kit.client("sync"), []
+    found = client.list_users()
+    page = type(found)(hosts=ItemList([found.hosts[0]] * 100), total=None)
+
+    def repeat(**options):
+        calls.append(options)
+        assert len(calls) < 50
+        return page
+
+    client.list_users = repeat
+    directory.sync_directory(connection="default", client=client, now=kit.now())

@@ -6,15 +6,18 @@ import json
 from urllib.parse import urlsplit
 
 import pytest
-from django.test.utils import override_script_prefix
+from django.db import connection
+from django.test.utils import CaptureQueriesContext, override_script_prefix
 
 from django_meetergo.exceptions import InvalidRequest, WebhookLimitReached
 from django_meetergo.models import Appointment, WebhookDelivery
 from django_meetergo.services.mirror import appointments
 from django_meetergo.services.mirror.appointments import write_appointments
 from django_meetergo.services.webhooks import apply
+from django_meetergo.services.webhooks.apply import apply_deliveries
 from django_meetergo.services.webhooks.receive import find_connection, receive_delivery
 from django_meetergo.services.webhooks.registration import build_endpoint, ensure_webhook
+from tests.services.conftest import run_due_after
 
 pytestmark = pytest.mark.django_db
 
@@ -309,3 +312,59 @@ def test_a_path_in_the_sites_address_is_the_prefix_of_the_endpoint(settings, mee
     assert build_endpoint("default") == f"https://site.example/shop{path}"
     with override_script_prefix("/shop/"):
         assert build_endpoint("default") == f"https://site.example/shop{path}"
+
+
+def test_a_delivery_is_applied_though_the_service_spells_its_id_otherwise(kit):
+    kit.occupy_slot(kit.list_free_starts()[3])
+    [remote] = kit.appointments()
+    adapter = kit._get_adapter()
+    sound = adapter.wsgi
+
+    def ignore_case(environ, start_response):
+        return sound({**environ, "PATH_INFO": environ["PATH_INFO"].lower()}, start_response)
+
+    adapter.wsgi = ignore_case
+    body = json.dumps({"webhookType": "booking_created", "id": remote.id.upper()}).encode()
+    receive_delivery(connection="default", body=body, now=kit.now())
+    run_due_after(kit, *[90] * 10)
+    adapter.wsgi = sound
+
+    assert WebhookDelivery.objects.get().state == "applied"
+    assert kit.count_requests(READ) == 1
+
+
+def test_thousands_of_deliveries_of_one_appointment_cost_few_statements(kit):
+    now = kit.now()
+    WebhookDelivery.objects.bulk_create(
+        WebhookDelivery(
+            digest=str(number), event_type="booking_created", remote_id="x", received_at=now, next_at=now
+        )
+        for number in range(4000)
+    )
+
+    with CaptureQueriesContext(connection) as captured:
+        apply_deliveries(connection="default", client=kit.client("deliveries"), now=now)
+
+    assert len(captured) < 20
+    assert set(WebhookDelivery.objects.values_list("polls", "lease_token")) == {(1, None)}
+
+
+def test_an_endpoint_that_is_listed_twice_is_not_deleted(kit):
+    first = ensure_webhook(connection="default", client=kit.client("sync"))
+    adapter = kit._get_adapter()
+    sound = adapter.wsgi
+
+    def repeat(environ, start_response):
+        if (environ["REQUEST_METHOD"], environ["PATH_INFO"]) != ("GET", "/webhooks"):
+            return sound(environ, start_response)
+        started = []
+        body = b"".join(sound(environ, lambda *start: started.append(start)))
+        [(status, headers)] = started
+        start_response(status, [one for one in headers if one[0].lower() != "content-length"])
+        return [json.dumps(json.loads(body) * 2).encode()]
+
+    adapter.wsgi = repeat
+    ensure_webhook(connection="default", client=kit.client("sync"))
+    adapter.wsgi = sound
+
+    assert [hook.id for hook in kit.client("sync").list_webhooks()] == [first.id]

@@ -74,6 +74,8 @@ class AppointmentDocument:
     rescheduled_at: datetime | None = None
     reschedule_count: int = 0
     attendees: tuple[AttendeeDocument, ...] = ()
+    #: False when attendees may be missing here, because the list or one of its entries is unreadable.
+    names_everyone: bool = True
     hosts: tuple[HostDocument, ...] = ()
     host_ids: tuple[str, ...] = ()
     note: str = ""
@@ -150,6 +152,7 @@ def parse_appointment(document: object) -> AppointmentDocument:
     if not appointment_id or start is None:
         raise UnreadableReply("an appointment without an id or a start")
     info = read_object(entry.get("meetingInfo"))
+    attendees = read_items(entry.get("attendees"), parse_attendee, "attendee", is_unique=True)
     return AppointmentDocument(
         id=appointment_id,
         start=start,
@@ -162,7 +165,8 @@ def parse_appointment(document: object) -> AppointmentDocument:
         meeting_link=_read_meeting_link(entry),
         rescheduled_at=read_instant(entry.get("rescheduledAt")),
         reschedule_count=_read_reschedule_count(entry),
-        attendees=read_items(entry.get("attendees"), parse_attendee, "attendee", is_unique=True),
+        attendees=attendees,
+        names_everyone=isinstance(entry.get("attendees"), list) and not attendees.skipped,
         hosts=(hosts := parse_hosts(entry.get("hosts"))),
         host_ids=read_ids(entry.get("hostIds")) or tuple(host.id for host in hosts),
         note=read_text(entry.get("note")),

@@ -60,7 +60,8 @@ def parse_webhook(document: object) -> WebhookDocument:
 
 def parse_webhooks(document: object) -> ItemList[WebhookDocument]:
     """Parse a list of webhook endpoints and skip the entries that cannot be read."""
-    return read_items(require_list(document, "webhooks", key="webhooks"), parse_webhook, "webhook")
+    entries = require_list(document, "webhooks", key="webhooks")
+    return read_items(entries, parse_webhook, "webhook", is_unique=True)
 
 
 def parse_delivery(body: object) -> Delivery:

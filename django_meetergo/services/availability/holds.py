@@ -8,10 +8,11 @@ from uuid import uuid4
 
 from django_meetergo.cache import cache
 from django_meetergo.models import Booking, MeetingType
+from django_meetergo.remote.payloads.reading import MAX_MINUTES
 from django_meetergo.services.availability.store import Slot
 
 #: No booking is longer. Bounds how far before a span its holds are looked for.
-MAX_DURATION = timedelta(days=1)
+MAX_DURATION = timedelta(minutes=MAX_MINUTES)
 #: At least as long as a rendered page is kept.
 KEEP_SECONDS = 3600
 

@@ -30,6 +30,9 @@ WINDOW_COLUMNS = (
     "spots",
 )  # fmt: skip
 
+#: The documents of a longer span are not searched: an odd document may claim a thousand years.
+MAX_SPAN = timedelta(days=366)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TakenSpan:
@@ -78,8 +81,9 @@ def remove_spans(*, connection: str, taken: Sequence[TakenSpan]) -> None:
 
 def list_overlapping_windows(meeting_type: MeetingType, span: TakenSpan) -> Iterator[Window]:
     """Yield the windows that can contain a start whose appointment would overlap the span."""
+    end = min(span.end, span.start + MAX_SPAN)
     for length in meeting_type.durations:
-        yield from list_windows(meeting_type, length, span.start - timedelta(minutes=length), span.end)
+        yield from list_windows(meeting_type, length, span.start - timedelta(minutes=length), end)
 
 
 def remove_overlapping(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -46,6 +47,10 @@ BATCH_SIZE = 20
 
 #: The first fetches that threads of this process are making, by cache key.
 _fetches_in_progress: dict[str, Future[SlotList]] = {}
+
+if hasattr(os, "register_at_fork"):
+    # A forked process has the futures, and not the threads that would end them.
+    os.register_at_fork(after_in_child=_fetches_in_progress.clear)
 
 
 def request_refresh(key: str) -> None:

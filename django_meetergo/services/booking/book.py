@@ -6,8 +6,9 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -41,10 +42,12 @@ from django_meetergo.services.booking.sending import (
     send_booking,
 )
 from django_meetergo.services.events import record_booking_event
+from django_meetergo.services.instants import validate_instant
 from django_meetergo.transactions import (
     DATABASE_ERRORS,
     is_database_away,
     is_in_transaction,
+    run_with_retries,
     write_transaction,
 )
 from django_meetergo.visitors import Visitor
@@ -113,10 +116,12 @@ def book_appointment(
     BookingAlreadyOpen (the person has another open booking of this type), IdempotencyKeyReused,
     TooManyBookings.
     """
+    validate_instant("start", start)
     booking = Booking(
         connection=meeting_type.connection,
         meeting_type=meeting_type,
-        start=start,
+        # In the hour that clocks repeat, equal instants of two time zones do not compare as equal.
+        start=start.astimezone(UTC),
         duration=duration or meeting_type.duration,
         channel=channel or get_default_channel(meeting_type),
         location=location,
@@ -279,26 +284,31 @@ def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = 
     the slot, or the first booking when the idempotency key is known. Raises BookingAlreadyOpen.
     """
     is_sending = booking.state == State.SENDING
+
+    def store() -> Booking:
+        row = copy(booking)  # this attempt may be rolled back
+        if replaces is not None:
+            supersede_booking(replaces, now)
+        row.save()
+        if replaces is not None:
+            Booking.objects.filter(pk=replaces.pk).update(replaced_by=row)
+        record_booking_event(row, Event.Kind.BOOKING_RECEIVED, now=now)
+        if row.slot_hold_key and is_slot_booked(row):
+            if not row.rebook_consent:
+                return close_booking(row, Reason.SLOT_TAKEN, now=now)
+            row.slot_hold_key = None
+            row.save(update_fields=["slot_hold_key"])
+        if is_sending:
+            add_attempt(row, 1, now)
+        return row
+
     try:
         # What is sent at once has to be committed first, so it cannot be part of another transaction.
-        with write_transaction(durable=is_sending):
-            if replaces is not None:
-                supersede_booking(replaces, now)
-            booking.save()
-            if replaces is not None:
-                Booking.objects.filter(pk=replaces.pk).update(replaced_by=booking)
-            record_booking_event(booking, Event.Kind.BOOKING_RECEIVED, now=now)
-            if booking.slot_hold_key and is_slot_booked(booking):
-                if not booking.rebook_consent:
-                    return close_booking(booking, Reason.SLOT_TAKEN, now=now)
-                booking.slot_hold_key = None
-                booking.save(update_fields=["slot_hold_key"])
-            if is_sending:
-                add_attempt(booking, 1, now)
+        stored = run_with_retries(store, durable=is_sending, repeats_conflicts=False)
     except IntegrityError:
         return resolve_conflict(booking, find_rivals(booking), now, replaces)
-    renew_holds_stamp(booking.connection)
-    return booking
+    renew_holds_stamp(stored.connection)
+    return stored
 
 
 def supersede_booking(booking: Booking, now: datetime) -> None:

@@ -28,6 +28,7 @@ from django_meetergo.services.matching import (
     list_references,
     list_surplus_seats,
     match_documents,
+    was_known_before,
 )
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.confirmations import record_attendee_of_booking, record_confirmation
@@ -52,11 +53,13 @@ def adopt(*, booking: Booking, document: BookingResult, now: datetime) -> Bookin
     """Store that a reply or document is the result of this booking, whatever the booking's state is.
 
     Idempotent. Mirror, secret, event and released keys are stored in one transaction. Returns the booking as
-    stored.
+    stored. Raises UnreadableReply when a reply names an appointment that is older than the request.
     """
 
     def store() -> tuple[Booking, bool]:
         appointment = lock_appointment(booking.connection, document)
+        if appointment is not None and isinstance(document, BookingConfirmed):
+            require_new_appointment(booking, appointment)
         # No lease is needed: a success that arrives late is still a success.
         stored = Booking.objects.select_for_update().annotate(has_webhook=HAS_WEBHOOK).get(pk=booking.pk)
         stored.meeting_type, state = booking.meeting_type, stored.state
@@ -73,6 +76,15 @@ def adopt(*, booking: Booking, document: BookingResult, now: datetime) -> Bookin
         # a refresh.
         remove_slot(meeting_type=stored.meeting_type, start=stored.start, duration=stored.duration)
     return stored
+
+
+def require_new_appointment(booking: Booking, appointment: Appointment) -> None:
+    """Raise UnreadableReply unless the appointment can be the result of the booking's request.
+
+    The seats of a group belong to one appointment.
+    """
+    if not booking.meeting_type.is_group and was_known_before(booking, appointment.remote_id):
+        raise UnreadableReply("the answer to a booking names an older appointment")
 
 
 def lock_appointment(connection: str, document: BookingResult) -> Appointment | None:
@@ -198,8 +210,12 @@ def mark_closed(booking: Booking, reason: str, *, now: datetime, message: str = 
 
 
 def record_closing(booking: Booking, attempts: int, now: datetime) -> None:
-    """Store the event of a closed booking, after so many attempts."""
-    record_booking_event(booking, Event.Kind.BOOKING_CLOSED, now=now, step=str(attempts))
+    """Store the event of a closed booking, after so many attempts.
+
+    A booking that was closed as not booked may be pending later, and closed again for another reason.
+    """
+    step = f"{attempts}:{booking.reason}"
+    record_booking_event(booking, Event.Kind.BOOKING_CLOSED, now=now, step=step)
 
 
 def give_up_search(booking: Booking, now: datetime) -> None:

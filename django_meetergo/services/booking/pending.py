@@ -43,7 +43,7 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
     booking = Booking.objects.select_related("meeting_type").get(pk=booking.pk)
     if lease is None:
         return booking
-    renew = LeaseRenewal(Booking.objects.filter(lease_token=lease.token), Stopwatch(now)).renew_if_due
+    renew = LeaseRenewal(Booking.objects.held(lease), Stopwatch(now)).renew_if_due
     status = find_provisional_status(booking, client, renew)
     if status != "pending":
         found = search_lists(booking, client, renew)
@@ -53,7 +53,7 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
             return adopted
         if not found.is_complete:
             status = None
-        elif status == "confirmed" and match_documents(booking, appointments).count:
+        elif status in {"confirmed", ""} and match_documents(booking, appointments).count:
             status = "ambiguous"
     with write_transaction():
         stored = Booking.objects.select_for_update().filter(pk=booking.pk, lease_token=lease.token).first()
@@ -65,7 +65,7 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
 def record_pending_status(booking: Booking, status: str | None, now: datetime) -> Booking:
     """Store a status as ``find_provisional_status`` returns it: close the booking, or poll it again.
 
-    ``ambiguous``: confirmed, and nothing shows which appointment or attendee is the booking's.
+    ``ambiguous``: confirmed or gone, and nothing shows which appointment or attendee is the booking's.
     """
     if status == "ambiguous":
         return leave_to_staff(booking, now)
@@ -74,7 +74,9 @@ def record_pending_status(booking: Booking, status: str | None, now: datetime) -
     if status in {"expired", ""}:
         return close_booking(booking, Reason.LAPSED, now=now)
     if now >= booking.start + KEPT_AFTER_START:
-        return close_booking(booking, Reason.LAPSED, now=now) if status else leave_to_staff(booking, now)
+        # A confirmed one exists, though nothing has shown where.
+        is_lapsed = status == "pending"
+        return close_booking(booking, Reason.LAPSED, now=now) if is_lapsed else leave_to_staff(booking, now)
     booking.lease_token = booking.lease_until = None
     booking.polls, booking.failing_since = booking.polls + 1, None
     booking.next_at = BOOKING_PENDING.find_next(booking.polls, now, since=booking.pending_since)

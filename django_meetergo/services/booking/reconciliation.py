@@ -50,7 +50,7 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
     booking = Booking.objects.select_related("meeting_type").get(pk=booking.pk)
     if lease is None:
         return booking
-    renew = LeaseRenewal(Booking.objects.filter(lease_token=lease.token), Stopwatch(now)).renew_if_due
+    renew = LeaseRenewal(Booking.objects.held(lease), Stopwatch(now)).renew_if_due
     found = search_lists(booking, client, renew)
     adopted = adopt_best(booking=booking, documents=found.documents, now=now)
     if adopted is not None:
@@ -141,17 +141,17 @@ def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -
             return postpone_reread(booking, lease, error, now)
     read, held = document, lease
 
-    def store() -> None:
+    def store() -> Booking:
         record_document(booking, read, now)
-        Booking.objects.finish(held, next_at=None, tries=0, polls=0)
+        is_held = Booking.objects.finish(held, next_at=None, tries=0, polls=0)
+        stored = Booking.objects.select_for_update().get(pk=booking.pk)
+        is_identified = bool(stored.attendee and stored.attendee.remote_id)
+        if is_held and booking.meeting_type.is_group and not is_identified:
+            logger.warning("The attendee of booking %s is unknown; staff must decide.", booking.reference)
+            leave_to_staff(stored, now)
+        return stored
 
-    run_with_retries(store)
-    booking.refresh_from_db()
-    is_identified = bool(booking.attendee and booking.attendee.remote_id)
-    if booking.meeting_type.is_group and not is_identified:
-        logger.warning("The attendee of booking %s is unknown; staff must decide.", booking.reference)
-        return leave_to_staff(booking, now)
-    return booking
+    return run_with_retries(store)
 
 
 def record_document(booking: Booking, document: AppointmentDocument, now: datetime) -> None:

@@ -6,13 +6,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
+from typing import TypeVar
 
 from django_meetergo.exceptions import RemoteError, UnreadableReply
 from django_meetergo.models import Attendee, Booking
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.payloads import AppointmentDocument, ProvisionalDocument
-from django_meetergo.services.matching import CLOCK_TOLERANCE, find_first_sent, get_clock_skew
+from django_meetergo.remote.payloads import AppointmentDocument, ItemList, ProvisionalDocument
+from django_meetergo.services.matching import (
+    CLOCK_TOLERANCE,
+    echoes_references,
+    find_first_sent,
+    get_clock_skew,
+    was_rescheduled,
+)
 
+Document = TypeVar("Document", AppointmentDocument, ProvisionalDocument)
 PAGE_SIZE = 100
 #: Called before each page is read: renews the lease of the booking that is searched for.
 Renew = Callable[[], object]
@@ -35,7 +43,8 @@ def search_lists(booking: Booking, client: MeetergoClient, renew: Renew) -> Sear
 
     def read() -> Iterator[AppointmentDocument | ProvisionalDocument]:
         for host_id in list_host_ids(booking):
-            yield from list_appointments_at(booking, host_id, client, renew)
+            for document in list_appointments_at(booking, host_id, client, renew):
+                yield read_answers(booking, document, client)
             if booking.meeting_type.confirmation != "none":
                 yield from list_provisional(booking, host_id, client, renew)
 
@@ -58,9 +67,24 @@ def search_moved_appointments(booking: Booking, client: MeetergoClient, renew: R
 
     def read() -> Iterator[AppointmentDocument]:
         for host_id in list_host_ids(booking):
-            yield from list_appointments_since(booking, host_id, client, renew)
+            for document in list_appointments_since(booking, host_id, client, renew):
+                yield read_answers(booking, document, client) if was_rescheduled(document) else document
 
     return collect_documents(read())
+
+
+def read_answers(
+    booking: Booking, document: AppointmentDocument, client: MeetergoClient
+) -> AppointmentDocument:
+    """Return a document of a list with its answers, which the list may leave out.
+
+    Where references are returned, a document without one is another booking's. That is known of the single
+    document only.
+    """
+    has_answers = any(attendee.answers for attendee in document.attendees)
+    if has_answers or not echoes_references(booking.connection):
+        return document
+    return client.get_appointment(document.id)
 
 
 def read_attendee_ids(booking: Booking, client: MeetergoClient) -> list[str] | None:
@@ -89,22 +113,21 @@ def list_appointments_since(
     """Yield a host's appointments of this type, newest first, back to the moment of the first request."""
     sent_at = find_first_sent(booking) or booking.created_at
     earliest = sent_at + get_clock_skew(booking.connection) - CLOCK_TOLERANCE
-    for page in count():
-        renew()
-        answer = client.list_appointments(
+
+    def read(page: int) -> ItemList[AppointmentDocument]:
+        return client.list_appointments(
             page=page,
             page_size=PAGE_SIZE,
             meeting_type_id=booking.meeting_type.remote_id,
             user_id=host_id,
             sort_by="appointment.createdAt",
             sort_direction="DESC",
-        )
-        for document in answer.appointments:
-            if document.created_at and document.created_at < earliest:
-                return
-            yield document
-        if is_last_page(len(answer.appointments), answer.unreadable):
+        ).appointments
+
+    for document in read_pages(read, renew):
+        if document.created_at and document.created_at < earliest:
             return
+        yield document
 
 
 def list_host_ids(booking: Booking) -> list[str]:
@@ -118,44 +141,51 @@ def list_appointments_at(
 ) -> Iterator[AppointmentDocument]:
     """Yield a host's appointments of this meeting type that start when the booking does."""
     minute = timedelta(minutes=1)
-    for page in count():
-        renew()
-        answer = client.list_appointments(
+
+    def read(page: int) -> ItemList[AppointmentDocument]:
+        return client.list_appointments(
             page=page,
             page_size=PAGE_SIZE,
             start=booking.start - minute,
             end=booking.start + minute,
             meeting_type_id=booking.meeting_type.remote_id,
             user_id=host_id,
-        )
-        yield from answer.appointments
-        if is_last_page(len(answer.appointments), answer.unreadable):
-            return
+        ).appointments
+
+    return read_pages(read, renew)
 
 
 def list_provisional(
     booking: Booking, host_id: str, client: MeetergoClient, renew: Renew, *, status: str = "pending"
 ) -> Iterator[ProvisionalDocument]:
     """Yield a host's provisional bookings of this meeting type."""
-    for page in count():
-        renew()
-        answer = client.list_provisional_bookings(
+
+    def read(page: int) -> ItemList[ProvisionalDocument]:
+        return client.list_provisional_bookings(
             page=page,
             page_size=PAGE_SIZE,
             status=status,
             user_id=host_id,
             meeting_type_id=booking.meeting_type.remote_id,
-        )
-        yield from answer.bookings
-        if is_last_page(len(answer.bookings), answer.unreadable):
-            return
+        ).bookings
+
+    return read_pages(read, renew)
 
 
-def is_last_page(read: int, unreadable: int) -> bool:
-    """Whether a page is the last of its list. Raises UnreadableReply when an entry could not be parsed.
+def read_pages(read: Callable[[int], ItemList[Document]], renew: Renew) -> Iterator[Document]:
+    """Yield the documents of every page of a list.
 
-    The unreadable entry may be the one that is searched for, so the search proves nothing.
+    Raises UnreadableReply when an entry could not be parsed, which may be the one that is searched for, and
+    when a page repeats the one before it: such a list has no end. The search proves nothing then.
     """
-    if unreadable:
-        raise UnreadableReply(f"{unreadable} entries of the list could not be parsed")
-    return read < PAGE_SIZE
+    last_ids: list[str] = []
+    for page in count():
+        renew()
+        found = read(page)
+        yield from found
+        ids = [document.id for document in found]
+        if found.skipped or (ids and ids == last_ids):
+            raise UnreadableReply("an entry of the list could not be parsed, or a page came twice")
+        if len(found) < PAGE_SIZE:
+            return
+        last_ids = ids

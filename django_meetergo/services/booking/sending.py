@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,7 +26,10 @@ from django_meetergo.models import (
     Lease,
 )
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.payloads import AttendeePayload, BookingPayload
+from django_meetergo.remote.payloads import (
+    AttendeePayload,
+    BookingPayload,
+)
 from django_meetergo.services.availability.invalidation import remove_slot
 from django_meetergo.services.booking.outcomes import adopt, close_booking
 from django_meetergo.services.booking.rebooking import list_next_starts
@@ -146,7 +150,8 @@ def begin_attempt(
 
     Returns None when another worker has the booking. A crash from here on is found by the expired lease.
     """
-    received = Booking.objects.filter(state=State.RECEIVED)
+    # A row that was read before the booking got another slot must not be sent for the old one.
+    received = Booking.objects.filter(state=State.RECEIVED, start=booking.start)
     with write_transaction(durable=True):
         lease = received.claim(booking.pk, now=now, lease=get_settings().lease, **plan_attempt(now))
         if lease is not None:
@@ -173,6 +178,7 @@ def send_attempt(
     """Send one POST and store its outcome. Returns the booking, or the error if it was not carried out."""
     try:
         reply = client.create_booking(build_payload(booking))
+        return adopt(booking=booking, document=reply, now=stopwatch.now())
     except OutcomeUnknown as error:
         # The appointment may exist. Sending again could book the attendee twice.
         mark_unknown(booking, lease, error, stopwatch.now())
@@ -184,8 +190,6 @@ def send_attempt(
         mark_refused(booking, lease, error, stopwatch.now())
     except RemoteError as error:
         return error
-    else:
-        return adopt(booking=booking, document=reply, now=stopwatch.now())
     return fetch_booking(booking)
 
 
@@ -274,7 +278,8 @@ def reserve_other_slot(booking: Booking, client: MeetergoClient, now: datetime) 
     """Reserve the nearest agreed slot for a booking whose slot another booking of this site holds."""
     next_starts = list_next_starts(booking, client=client, now=now)
     with write_transaction():
-        stored = Booking.objects.select_for_update().filter(pk=booking.pk, state=State.RECEIVED).first()
+        rows = Booking.objects.select_for_update()
+        stored = rows.filter(pk=booking.pk, state=State.RECEIVED, slot_hold_key=None).first()
         if stored is not None and not any(try_next_slot(stored, start, now) for start in next_starts):
             close_booking(stored, Reason.SLOT_TAKEN, now=now)
     wake_workers()
@@ -282,17 +287,21 @@ def reserve_other_slot(booking: Booking, client: MeetergoClient, now: datetime) 
 
 
 def try_next_slot(booking: Booking, start: datetime, now: datetime) -> bool:
-    """Reserve another slot for the next attempt. Returns False when another booking holds it."""
-    booking.start = start
-    booking.slot_hold_key = booking.hash_slot_hold_key()
-    booking.state, booking.reason = State.RECEIVED, Reason.NONE
-    booking.lease_token = booking.lease_until = None
-    booking.next_at = BOOKING_NEXT_SLOT.find_next(1, now)
-    if booking.slot_hold_key and is_slot_booked(booking):
+    """Reserve another slot for the next attempt. Returns False when another booking holds it.
+
+    Then the booking is left as it was: closed, it is shown with the slot that was lost.
+    """
+    other = copy(booking)
+    other.start = start
+    other.slot_hold_key = other.hash_slot_hold_key()
+    other.state, other.reason = State.RECEIVED, Reason.NONE
+    other.lease_token = other.lease_until = None
+    other.next_at = BOOKING_NEXT_SLOT.find_next(1, now)
+    if other.slot_hold_key and is_slot_booked(other):
         return False
     try:
         with write_transaction():
-            booking.save()
+            other.save()
     except IntegrityError:
         return False
     step = str(booking.attempts.count())
@@ -321,7 +330,8 @@ def requeue_booking(
         if stored is None:
             return
         if retry := plan_retry(stored, error, now, give_up=give_up):
-            stored.state, stored.reason = State.RECEIVED, Reason.DEFERRED if give_up else stored.reason
+            stored.state = State.RECEIVED
+            stored.reason = Reason.DEFERRED if stored.defer_consent else Reason.NONE
             stored.lease_token, stored.lease_until = None, None
             for name, value in retry.items():
                 setattr(stored, name, value)

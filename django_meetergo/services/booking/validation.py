@@ -18,7 +18,6 @@ from django_meetergo.formatting import NEEDS_PHONE, has_link
 from django_meetergo.models import Appointment, Attendee, Booking, fold_email
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.clients import ensure_client_of
-from django_meetergo.services.instants import validate_instant
 from django_meetergo.texts import is_storable
 from django_meetergo.transactions import is_in_transaction
 from django_meetergo.visitors import Limit, Visitor
@@ -74,7 +73,6 @@ def validate_request(booking: Booking, now: datetime) -> None:
     meeting_type = booking.meeting_type
     if not meeting_type.is_bookable:
         raise MeetingTypeUnavailable(f"{meeting_type.name} cannot be booked at the moment.")
-    validate_instant("start", booking.start)
     if booking.start <= now:
         raise InvalidRequest(
             f"start {booking.start.isoformat()} has passed; choose a later one.", field="start"

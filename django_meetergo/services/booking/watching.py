@@ -41,7 +41,7 @@ def watch_closed_booking(*, booking: Booking, client: MeetergoClient, now: datet
     booking = Booking.objects.select_related("meeting_type").get(pk=booking.pk)
     if lease is None:
         return booking
-    renew = LeaseRenewal(Booking.objects.filter(lease_token=lease.token), Stopwatch(now)).renew_if_due
+    renew = LeaseRenewal(Booking.objects.held(lease), Stopwatch(now)).renew_if_due
     if now < booking.start:
         found = [
             document
@@ -56,7 +56,7 @@ def watch_closed_booking(*, booking: Booking, client: MeetergoClient, now: datet
         else:
             booking = adopted
     next_at = BOOKING_WATCH.find_next(0, now, since=booking.closed_at) if now < booking.start else None
-    Booking.objects.finish(lease, next_at=next_at)
+    Booking.objects.finish(lease, next_at=next_at, polls=0, failing_since=None)
     booking.refresh_from_db()
     return booking
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import IntegrityError, models
@@ -96,6 +96,7 @@ def reschedule_appointment(
     ``change_in_progress`` while another change is open) before anything is stored or sent.
     """
     validate_instant("start", start)
+    start = start.astimezone(UTC)  # comparable in the hour that clocks repeat
     if first := find_same_reschedule(appointment, start):
         return first
     if start <= now:

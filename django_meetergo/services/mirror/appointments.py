@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django_meetergo.exceptions import UnreadableReply
@@ -30,6 +30,8 @@ from django_meetergo.transactions import run_with_retries
 
 Kind = Event.Kind
 MAX_FAILURE = 200
+#: How far meetergo's clock may be ahead of ours.
+MAX_STAMP_AHEAD = timedelta(days=1)
 
 
 @dataclass
@@ -114,7 +116,9 @@ def is_changed(row: Appointment | None, document: AppointmentDocument) -> bool:
     """Whether the document differs from the row and is not older than it."""
     if row is None or row.synced_at is None:
         return True
-    if document.updated_at and row.remote_updated_at and document.updated_at < row.remote_updated_at:
+    stored = row.remote_updated_at
+    # A stamp that was in the future when it was read orders nothing: the row would never change again.
+    if stored and document.updated_at and document.updated_at < stored <= row.synced_at + MAX_STAMP_AHEAD:
         return False
     if row.missing_since is not None or (document.secret and not row.secret):
         return True
@@ -250,7 +254,8 @@ class AppointmentDraft:
             previous = self.previous_start.isoformat()
             yield build_event(kind=Kind.APPOINTMENT_RESCHEDULED, key=key, previous_start=previous, **common)
         if self.is_handed_over:
-            key = f"{name}:handed_over:{self.document.digest}"
+            # Seen under the row's lock, so only once. The document may be that of an earlier handoff.
+            key = f"{name}:handed_over:{self.now.isoformat()}"
             hosts = sorted(self.previous_hosts)
             yield build_event(kind=Kind.APPOINTMENT_HANDED_OVER, key=key, previous_hosts=hosts, **common)
 

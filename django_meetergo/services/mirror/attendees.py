@@ -68,7 +68,8 @@ def compare_attendees(
         copy_attendee(attendee, document, now)
         changed.append(attendee)
         present.add(document.id)
-    for attendee in by_id.values():
+    # An attendee whose entry cannot be read has not left.
+    for attendee in by_id.values() if draft.document.names_everyone else ():
         if attendee.remote_id not in present and attendee.status == Attendee.Status.ATTENDING:
             attendee.status = Attendee.Status.REMOVED
             changes.left.append(attendee)

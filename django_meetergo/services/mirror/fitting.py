@@ -45,9 +45,11 @@ def fit_documents(
 
 
 def fit_document(document: AppointmentDocument, problems: list[str]) -> AppointmentDocument:
+    attendees = fit_people(document.attendees, "attendee", problems)
     return replace(
         document,
-        attendees=fit_people(document.attendees, "attendee", problems),
+        attendees=attendees,
+        names_everyone=document.names_everyone and len(attendees) == len(document.attendees),
         hosts=fit_people(document.hosts, "host", problems),
         host_ids=tuple(one for one in document.host_ids if len(one) <= MAX_ID),
         meeting_link=fit_link(document.meeting_link, MAX_LINK, "meeting link", problems),

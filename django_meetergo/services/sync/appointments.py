@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import count
+from itertools import count, islice
 
 from django.db.models import F, Q
 
@@ -130,11 +130,13 @@ class AppointmentSync:
         # Of a resumed run only the rest is known: the lists read before are not compared again.
         self.is_whole = not (self.run.page or self.run.owner)
         remaining = self.list_remaining()
+        # No list may use up the re-reads of the others.
+        share = max(MAX_SUSPECTS // max(len(remaining), 1), 1)
         for owner in remaining:
             is_complete = self.read_list(owner)
             self.renew_lease()
             if is_complete and owner:
-                self.verify_unseen(list_unseen(self.run, self.seen, owner))
+                self.verify_unseen(list_unseen(self.run, self.seen, owner)[:share])
             self.is_whole = self.is_whole and is_complete
         if self.failure is not None and not self.has_read and not (self.run.owner and len(remaining) == 1):
             # Every list failed: this is the service, not one host.
@@ -296,6 +298,8 @@ class AppointmentSync:
             )
             for _document, failure in failed:
                 note_skipped(self.run, "appointment", appointment.remote_id, failure)
+            # The next run begins with others: those that were not read for the longest time.
+            record_unchanged(appointment=appointment, now=self.stopwatch.now())
 
 
 def concerns_one_item(error: Exception) -> bool:
@@ -346,8 +350,12 @@ def list_unseen(run: SyncRun, seen: Iterable[int], owner: str = "") -> list[Appo
         rows = rows.filter(start__range=(run.window_start, run.window_end))
     if owner:
         rows = rows.filter(hosts__remote_id=owner)
-    unseen = set(rows.values_list("pk", flat=True)) - set(seen)
-    return list(Appointment.objects.filter(pk__in=sorted(unseen)[: MAX_SUSPECTS * 2]).defer("raw"))
+    # Never read first, then those whose last read is the longest ago, so that each has its turn.
+    oldest = rows.order_by(F("synced_at").asc(nulls_first=True), "pk").values_list("pk", flat=True)
+    shown = set(seen)
+    unseen = list(islice((pk for pk in oldest if pk not in shown), MAX_SUSPECTS * 2))
+    found = Appointment.objects.defer("raw").in_bulk(unseen)
+    return [found[pk] for pk in unseen if pk in found]
 
 
 def read_page(run: SyncRun, owner: str, page: int, client: MeetergoClient) -> AppointmentPage:

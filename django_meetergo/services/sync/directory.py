@@ -147,9 +147,10 @@ def list_users(run: SyncRun, acting: HostDocument | None, client: MeetergoClient
     try:
         for offset in count(0, PAGE_SIZE):
             page = client.list_users(limit=PAGE_SIZE, offset=offset)
+            has_new = any(host not in users for host in page.hosts)
             users.extend(page.hosts)
             note_skipped_items(run, page.skipped)
-            if len(page.hosts) + len(page.skipped) < PAGE_SIZE:
+            if len(page.hosts) + len(page.skipped) < PAGE_SIZE or not has_new:
                 break
     except PermissionRefused:
         # An admin whose plan or scope does not include the company.

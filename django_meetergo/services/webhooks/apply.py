@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -45,14 +45,15 @@ def apply_deliveries(*, connection: str, client: MeetergoClient, now: datetime) 
     held = WebhookDelivery.objects.filter(lease_token=claim_due_deliveries(connection, now))
     renewal = LeaseRenewal(held, stopwatch)
     mirror = find_mirror(connection)
-    documents: list[AppointmentDocument] = []
+    # By the id that was asked for: the document may spell its id in another way.
+    documents: dict[str, AppointmentDocument] = {}
     for remote_id in sorted(set(held.values_list("remote_id", flat=True))):
         named = held.filter(remote_id=remote_id)
         try:
-            documents.append(client.get_appointment(remote_id))
+            documents[remote_id] = client.get_appointment(remote_id)
         except CALLS_SUSPENDED as error:
             # This says nothing about these deliveries: they wait without being counted.
-            unread = held.exclude(remote_id__in=[document.id for document in documents])
+            unread = held.exclude(remote_id__in=documents)
             postpone_deliveries(unread, DELIVERY, error, stopwatch.now(), is_held_back=True)
             break
         except NotFound as error:
@@ -65,14 +66,14 @@ def apply_deliveries(*, connection: str, client: MeetergoClient, now: datetime) 
         renewal.renew_if_due()
     applied: list[int] = []
     failed = handle_batch(
-        documents,
+        list(documents.items()),
         lambda batch: applied.append(
-            apply_documents(mirror, batch, held, stopwatch.now(), read_by=connection)
+            apply_documents(mirror, dict(batch), held, stopwatch.now(), read_by=connection)
         ),
         what="appointments of webhook deliveries",
     )
-    for document, failure in failed:
-        postpone_deliveries(held.filter(remote_id=document.id), DELIVERY, failure, stopwatch.now())
+    for (remote_id, _document), failure in failed:
+        postpone_deliveries(held.filter(remote_id=remote_id), DELIVERY, failure, stopwatch.now())
     return sum(applied)
 
 
@@ -88,7 +89,7 @@ def claim_due_deliveries(connection: str, now: datetime) -> UUID:
 
 def apply_documents(
     connection: str,
-    documents: Sequence[AppointmentDocument],
+    read: Mapping[str, AppointmentDocument],
     held: Deliveries,
     now: datetime,
     *,
@@ -96,10 +97,11 @@ def apply_documents(
 ) -> int:
     """Store appointments, adopt them for the bookings that made them, and mark the deliveries as applied.
 
-    Deliveries about meeting types that this connection does not mirror are applied by doing nothing.
+    ``read`` maps the ids that the deliveries name to what was read. Deliveries about meeting types that this
+    connection does not mirror are applied by doing nothing.
     """
-    deliveries = held.filter(remote_id__in=[document.id for document in documents])
-    documents = select_offered(read_by, documents)
+    deliveries = held.filter(remote_id__in=read)
+    documents = select_offered(read_by, list(read.values()))
     ids = [document.id for document in documents]
     before = find_appointments(connection, ids)
     known = {remote_id: (row.start, row.digest) for remote_id, row in before.items()}
@@ -118,15 +120,12 @@ def postpone_deliveries(
     held: Deliveries, policy: RetryPolicy, error: Exception, now: datetime, *, is_held_back: bool = False
 ) -> None:
     """Release deliveries to be tried again by a policy, each by its own count, or give them up."""
-    rows = list(held)
-    for row in rows:
+    released = {"message": describe_exception(error, MAX_MESSAGE), "lease_token": None, "lease_until": None}
+    # One statement for all that have failed equally often: thousands may name one appointment.
+    for counts in list(held.order_by().values("tries", "polls", "failing_since").distinct()):
+        row = WebhookDelivery(**counts)
         planned = policy.plan(row, now, error, is_held_back=is_held_back) or {**policy.then, "next_at": None}
-        for name, value in planned.items():
-            setattr(row, name, value)
-        row.message = describe_exception(error, MAX_MESSAGE)
-        row.lease_token = row.lease_until = None
-    columns = ["state", "next_at", "tries", "polls", "failing_since", "message", "lease_token", "lease_until"]
-    WebhookDelivery.objects.bulk_update(rows, columns)
+        held.filter(**counts).update(**planned, **released)
 
 
 def give_up_delivery(delivery: WebhookDelivery, now: datetime, error: Exception) -> None:
