@@ -164,6 +164,17 @@ class Appointment(ReadByConnection):
     def duration(self) -> timedelta:
         return self.end - self.start
 
+    @property
+    def minutes(self) -> int:
+        return round(self.duration.total_seconds() / 60)
+
+    def list_hosts(self) -> list[Host]:
+        """Return the hosts; those of the meeting type until the appointment has been read."""
+        hosts = list(self.hosts.all())
+        if hosts or self.meeting_type is None:
+            return hosts
+        return list(self.meeting_type.hosts.all())
+
 
 class Attendee(Mirrored, Person):
     """One person in one appointment.
@@ -194,6 +205,21 @@ class Attendee(Mirrored, Person):
 
     def __str__(self) -> str:
         return self.full_name or self.email or self.phone
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the appointment, or this attendee's place in it, has been cancelled."""
+        return self.appointment.is_cancelled or self.status == self.Status.REMOVED
+
+    def get_state(self, now: datetime, *, is_changing: bool = False) -> str:
+        """Return ``changing`` (a change is open), ``cancelled``, ``missing``, ``past`` or ``upcoming``."""
+        if is_changing:
+            return "changing"
+        if self.is_cancelled:
+            return "cancelled"
+        if self.appointment.missing_since:
+            return "missing"
+        return "past" if self.appointment.end <= now else "upcoming"
 
     # Not get_absolute_url(): Django's "view on site" shows that to every user who may open the admin.
     def get_manage_url(self) -> str:

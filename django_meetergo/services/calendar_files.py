@@ -46,9 +46,7 @@ def build_calendar(
 
 def is_cancelled(attendee: Attendee) -> bool:
     """Whether the appointment no longer takes place for this attendee, or no longer exists at meetergo."""
-    appointment = attendee.appointment
-    is_gone = appointment.is_cancelled or appointment.missing_since is not None
-    return is_gone or attendee.status == Attendee.Status.REMOVED
+    return attendee.is_cancelled or attendee.appointment.missing_since is not None
 
 
 def build_event(attendee: Attendee, *, title: str, host_name: str, manage_url: str, now: datetime) -> Event:

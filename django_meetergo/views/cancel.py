@@ -12,16 +12,16 @@ from django_meetergo.formatting import name_hosts
 from django_meetergo.models import AppointmentChange, Attendee
 from django_meetergo.presentation.forms import CancelForm
 from django_meetergo.services.changes.policy import apply_policy
+from django_meetergo.services.changes.queue import find_last_change
 from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.services.clients import find_client_of
-from django_meetergo.views.common import get_user, list_hosts
+from django_meetergo.views.common import get_user
 from django_meetergo.views.csrf import handle_csrf_failure
 from django_meetergo.views.decorators import METHODS, deny_framing, page, token_page
 from django_meetergo.views.manage import (
     choose_zone,
     describe_appointment,
     find_attendee,
-    find_last_change,
     refuse_change,
     show_not_changed,
 )
@@ -38,7 +38,7 @@ def cancel(request: HttpRequest, token: str, *, csrf_error: str) -> HttpResponse
     attendee = find_attendee(token)
     if attendee is None:
         return render_not_found(request)
-    host = name_hosts(list_hosts(attendee.appointment))
+    host = name_hosts(attendee.appointment.list_hosts())
     if request.method == "POST" and not csrf_error:
         return submit(request, attendee, CancelForm(request.POST, host_name=host))
     if not apply_policy(AppointmentChange.Kind.CANCEL, attendee, clock.now()).allowed:

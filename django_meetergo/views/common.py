@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from django_meetergo import links, timezones
 from django_meetergo.formatting import When, describe_when, find_host_zone, name_hosts
-from django_meetergo.models import Appointment, Attendee, Host, MeetingType
+from django_meetergo.models import Appointment, Attendee, MeetingType
 from django_meetergo.presentation.context import ZONE_COOKIE, build_slot_reader
 from django_meetergo.presentation.month import parse_day, parse_month
 from django_meetergo.presentation.page_urls import build_calendar_links
@@ -70,14 +70,6 @@ def describe_calendar_links(attendee: Attendee, title: str) -> dict[str, Any]:
             place=appointment.location or appointment.meeting_link,
         ),
     }
-
-
-def list_hosts(appointment: Appointment) -> list[Host]:
-    """Return the hosts of an appointment; those of its meeting type until it has been read."""
-    hosts = list(appointment.hosts.all())
-    if hosts or appointment.meeting_type is None:
-        return hosts
-    return list(appointment.meeting_type.hosts.all())
 
 
 # The visitor's account

@@ -27,12 +27,12 @@ from django_meetergo.models import AppointmentChange, Attendee, MeetingType
 from django_meetergo.presentation.page_urls import parse_link
 from django_meetergo.services import calendar_files, polling
 from django_meetergo.services.changes.policy import apply_policy, is_group
+from django_meetergo.services.changes.queue import find_last_change
 from django_meetergo.views.common import (
     describe_calendar_links,
     describe_time,
     find_by_token,
     find_zone,
-    list_hosts,
 )
 from django_meetergo.views.csrf import handle_csrf_failure
 from django_meetergo.views.decorators import METHODS, deny_framing, page, token_page
@@ -47,14 +47,6 @@ SHOW_RESULT_FOR = timedelta(hours=1)
 def find_attendee(token: str) -> Attendee | None:
     rows = Attendee.objects.select_related("appointment__meeting_type")
     return find_by_token(rows.defer("raw", "appointment__raw"), token, salt=links.MANAGE_SALT)
-
-
-def find_last_change(attendee: Attendee) -> AppointmentChange | None:
-    """Return the newest cancel or reschedule; in a group, the newest one of this attendee."""
-    rows = attendee.appointment.changes.exclude(kind=Kind.HANDOFF)
-    if is_group(attendee.appointment):
-        rows = rows.filter(attendee=attendee)
-    return rows.first()
 
 
 @page
@@ -83,7 +75,7 @@ def show_appointment(
     context = {
         **describe_appointment(attendee, zone),
         **describe_permissions(attendee, now, zone),
-        "screen": get_screen_name(attendee, change, now),
+        "screen": attendee.get_state(now, is_changing=change is not None and change.is_open),
         "change": change,
         "move": describe_finished_move(change, attendee, zone, now),
         "refusal": {"text": notice} if notice else describe_refusal(change, now),
@@ -124,23 +116,12 @@ def choose_zone(request: HttpRequest, attendee: Attendee) -> ZoneInfo:
     return timezones.choose_zone(request.GET.get("tz"), attendee.timezone, find_zone(request).key)
 
 
-def get_screen_name(attendee: Attendee, change: AppointmentChange | None, now: datetime) -> str:
-    appointment = attendee.appointment
-    if change is not None and change.is_open:
-        return "changing"
-    if appointment.is_cancelled or attendee.status == Attendee.Status.REMOVED:
-        return "cancelled"
-    if appointment.missing_since:
-        return "missing"
-    return "past" if appointment.end <= now else "upcoming"
-
-
 # What the page shows
 
 
 def describe_appointment(attendee: Attendee, zone: ZoneInfo) -> dict[str, Any]:
     appointment, meeting_type = attendee.appointment, attendee.appointment.meeting_type
-    hosts = list_hosts(appointment)
+    hosts = appointment.list_hosts()
     token = links.sign(attendee.public_id, salt=links.MANAGE_SALT)
     local = appointment.start.astimezone(zone)
     return {
@@ -152,7 +133,7 @@ def describe_appointment(attendee: Attendee, zone: ZoneInfo) -> dict[str, Any]:
         "when": describe_time(appointment.start, appointment.end, zone, hosts),
         "moment": format_moment(appointment.start, zone),
         "weekday": format_weekday(local.date()),
-        "duration": get_duration(attendee),
+        "duration": appointment.minutes,
         "host_name": name_hosts(hosts),
         "channel": name_channel(appointment.channel),
         "place": appointment.location,
@@ -168,11 +149,6 @@ def describe_appointment(attendee: Attendee, zone: ZoneInfo) -> dict[str, Any]:
         "reschedule": reverse("meetergo:reschedule", args=[token]),
         "cancel": reverse("meetergo:cancel", args=[token]),
     }
-
-
-def get_duration(attendee: Attendee) -> int:
-    """Return the length of the appointment in minutes."""
-    return round(attendee.appointment.duration.total_seconds() / 60)
 
 
 def describe_move(attendee: Attendee, zone: ZoneInfo) -> dict[str, str]:
@@ -285,7 +261,7 @@ def ics(request: HttpRequest, token: str) -> HttpResponse:
     file = calendar_files.build_calendar(
         attendee=attendee,
         title=title,
-        host_name=name_hosts(list_hosts(appointment)),
+        host_name=name_hosts(appointment.list_hosts()),
         manage_url=request.build_absolute_uri(links.get_manage_path(attendee)),
         now=clock.now(),
     )

@@ -12,11 +12,11 @@ from django.utils.translation import gettext
 
 from django_meetergo import links
 from django_meetergo.formatting import NEEDS_PHONE, format_moment, name_channel, name_hosts
-from django_meetergo.models import Appointment, Attendee, Booking
+from django_meetergo.models import Appointment, Booking
 from django_meetergo.presentation.page_urls import PageUrl, parse_link
 from django_meetergo.presentation.slots import label_time
 from django_meetergo.services.booking import rebooking
-from django_meetergo.views.common import describe_calendar_links, describe_time, list_hosts
+from django_meetergo.views.common import describe_calendar_links, describe_time
 
 State, Reason = Booking.State, Booking.Reason
 
@@ -122,23 +122,12 @@ SCREENS: dict[tuple[str, str], Screen] = {
 
 
 def get_screen(booking: Booking) -> Screen:
-    if booking.state == State.CONFIRMED and is_cancelled(booking.attendee):
+    attendee = booking.attendee if booking.state == State.CONFIRMED else None
+    if attendee is not None and attendee.is_cancelled:
         return CANCELLED
-    if booking.state == State.CONFIRMED and is_missing(booking.attendee):
+    if attendee is not None and attendee.appointment.missing_since:
         return MISSING
     return SCREENS.get((booking.state, booking.reason)) or SCREENS[booking.state, ""]
-
-
-def is_cancelled(attendee: Attendee | None) -> bool:
-    """Return whether the appointment, or the attendee's place in it, has been cancelled."""
-    return attendee is not None and (
-        attendee.appointment.is_cancelled or attendee.status == Attendee.Status.REMOVED
-    )
-
-
-def is_missing(attendee: Attendee | None) -> bool:
-    """Return whether meetergo no longer has the appointment."""
-    return attendee is not None and attendee.appointment.missing_since is not None
 
 
 def lacks_place(appointment: Appointment | None) -> bool:
@@ -156,7 +145,7 @@ def describe_outcome(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
     """Describe the screen, and the appointment if there is one, else what was requested."""
     appointment = booking.attendee.appointment if booking.attendee else None
     start, end = (appointment.start, appointment.end) if appointment else (booking.start, booking.end)
-    hosts = list_hosts(appointment) if appointment else list(booking.meeting_type.hosts.all())
+    hosts = appointment.list_hosts() if appointment else list(booking.meeting_type.hosts.all())
     screen = get_screen(booking)
     host, original_start = name_hosts(hosts), rebooking.get_original_start(booking)
     duration = round((end - start).total_seconds() / 60)

@@ -18,19 +18,18 @@ from django_meetergo.presentation.month import first_of_month
 from django_meetergo.presentation.slots import label_time, parse_start
 from django_meetergo.presentation.time_choice import TimeQuery, choose_time, describe_viewed
 from django_meetergo.services.changes.policy import apply_policy
+from django_meetergo.services.changes.queue import find_last_change
 from django_meetergo.services.changes.requests import find_same_reschedule, reschedule_appointment
 from django_meetergo.services.clients import find_client_of
 from django_meetergo.timezones import list_zones
-from django_meetergo.views.common import describe_time, get_user, is_free, list_hosts, read_time_query
+from django_meetergo.views.common import describe_time, get_user, is_free, read_time_query
 from django_meetergo.views.csrf import handle_csrf_failure
 from django_meetergo.views.decorators import METHODS, deny_framing, page, token_page
 from django_meetergo.views.manage import (
     choose_zone,
     describe_appointment,
     find_attendee,
-    find_last_change,
     get_booking_url,
-    get_duration,
     refuse_change,
     show_not_changed,
 )
@@ -93,7 +92,7 @@ def validate_start(
         return gettext("This time has passed. Please choose another one."), 409
     if start == attendee.appointment.start:
         return gettext("This is your current time. Please choose another one."), 409
-    if not is_free(meeting_type, start, get_duration(attendee), now, moving=attendee.appointment):
+    if not is_free(meeting_type, start, attendee.appointment.minutes, now, moving=attendee.appointment):
         time = {"time": label_time(start, zone)}
         return gettext("%(time)s is no longer free. Please choose another time.") % time, 409
     return None
@@ -118,10 +117,12 @@ def show_times(
         day = attendee.appointment.start.astimezone(zone).date()
         query = TimeQuery(month=first_of_month(day), near=day)
     choice = choose_time(
-        read_slots=build_slot_reader(meeting_type, get_duration(attendee), now, moving=attendee.appointment),
+        read_slots=build_slot_reader(
+            meeting_type, attendee.appointment.minutes, now, moving=attendee.appointment
+        ),
         now=now,
         zone=zone,
-        duration=get_duration(attendee),
+        duration=attendee.appointment.minutes,
         query=query,
         here=here,
         next_step=here,
@@ -145,7 +146,7 @@ def ask_to_confirm(
     """Ask "Move to …?" with the old and the new time, and the CSRF error if there was one."""
     zone = choose_zone(request, attendee)
     end = start + attendee.appointment.duration
-    hosts = list_hosts(attendee.appointment)
+    hosts = attendee.appointment.list_hosts()
     context = {
         **describe_appointment(attendee, zone),
         "start": start.astimezone(zone).isoformat(),

@@ -20,7 +20,6 @@ from django_meetergo.contrib.rest_framework.problems import (
     build_limited,
     build_unavailable,
 )
-from django_meetergo.contrib.rest_framework.serializers.base import count_minutes
 from django_meetergo.contrib.rest_framework.serializers.problems import CHANGE_REASONS
 from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest, TooManyChanges
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
@@ -148,7 +147,7 @@ def build_slot_taken(appointment: Appointment, start: datetime, attendee: Attend
     alternatives = list_alternative_slots(
         appointment.meeting_type,
         start,
-        count_minutes(appointment),
+        appointment.minutes,
         choose_zone(attendee),
         clock.now(),
         moving=appointment.remote_id,

@@ -39,14 +39,14 @@ from django_meetergo.contrib.rest_framework.serializers.appointments import (
 from django_meetergo.contrib.rest_framework.serializers.base import (
     ApiSerializer,
     build_page_url,
-    count_minutes,
 )
 from django_meetergo.contrib.rest_framework.serializers.bookings import POLL_SOON, describe_booked
 from django_meetergo.contrib.rest_framework.serializers.meeting_types import AvailabilitySerializer
 from django_meetergo.models import AppointmentChange, Attendee, MeetingType
 from django_meetergo.services import polling
 from django_meetergo.services.availability.slots import is_offered
-from django_meetergo.services.changes.policy import apply_policy, is_group
+from django_meetergo.services.changes.policy import apply_policy
+from django_meetergo.services.changes.queue import find_last_change
 from django_meetergo.services.changes.requests import find_same_reschedule
 from django_meetergo.services.clients import build_client_of
 
@@ -56,25 +56,6 @@ Kind, Actor = AppointmentChange.Kind, AppointmentChange.Actor
 def get_attendee(token: str) -> Attendee:
     rows = Attendee.objects.select_related("appointment__meeting_type").defer("raw", "appointment__raw")
     return get_by_token(rows, token, salt=links.MANAGE_SALT)
-
-
-def find_last_change(attendee: Attendee) -> AppointmentChange | None:
-    """Return the newest cancel or reschedule of this attendee; in a group, only the attendee's own."""
-    rows = attendee.appointment.changes.exclude(kind=Kind.HANDOFF)
-    if is_group(attendee.appointment):
-        rows = rows.filter(attendee=attendee)
-    return rows.first()
-
-
-def choose_state(attendee: Attendee, change: AppointmentChange | None, now: datetime) -> str:
-    appointment = attendee.appointment
-    if change is not None and change.is_open:
-        return "changing"
-    if appointment.is_cancelled or attendee.status == Attendee.Status.REMOVED:
-        return "cancelled"
-    if appointment.missing_since:
-        return "missing"
-    return "past" if appointment.end <= now else "upcoming"
 
 
 def find_bookable_type(attendee: Attendee) -> MeetingType | None:
@@ -94,10 +75,10 @@ def describe_managed(attendee: Attendee, change: AppointmentChange | None, now: 
     deadlines = [decision.until for decision in (reschedule, cancel) if decision.allowed and decision.until]
     return {
         **describe_booked(attendee),
-        "state": choose_state(attendee, change, now),
+        "state": attendee.get_state(now, is_changing=change is not None and change.is_open),
         "meeting_type": meeting_type.slug if meeting_type else None,
         "name": meeting_type.display_name if meeting_type else _("Your appointment"),
-        "duration": count_minutes(appointment),
+        "duration": appointment.minutes,
         "timezone": choose_zone(attendee).key,
         "first_name": attendee.first_name,
         "last_name": attendee.last_name,
@@ -180,7 +161,7 @@ class ManageAvailability(ManageView):
         appointment = attendee.appointment
         days = read_day_range(request.query_params, now)
         shown = describe_availability(
-            meeting_type, count_minutes(appointment), days, now, moving=appointment.remote_id
+            meeting_type, appointment.minutes, days, now, moving=appointment.remote_id
         )
         shown["times"] = [slot for slot in shown["times"] if slot["start"] != appointment.start]
         return self.build_response(AvailabilitySerializer, shown)
@@ -265,7 +246,7 @@ def ensure_can_reschedule(attendee: Attendee, start: datetime, now: datetime) ->
     offered = is_offered(
         meeting_type=meeting_type,
         start=start,
-        duration=count_minutes(appointment),
+        duration=appointment.minutes,
         moving=appointment.remote_id,
         client=build_client_of(appointment, "view"),
         now=now,

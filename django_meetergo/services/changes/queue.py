@@ -12,7 +12,7 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from django_meetergo.exceptions import ChangeNotAllowed
-from django_meetergo.models import AppointmentChange
+from django_meetergo.models import AppointmentChange, Attendee
 from django_meetergo.services.changes.policy import is_group
 from django_meetergo.services.retry import CHANGE_QUEUED
 from django_meetergo.wakeup import wake_workers
@@ -78,3 +78,11 @@ def release_queued_changes(change: AppointmentChange, now: datetime) -> None:
     queued = list_overlapping(change).filter(state=State.RECEIVED, lease_token=None, pk__gt=change.pk)
     if queued.update(next_at=now):
         wake_workers()
+
+
+def find_last_change(attendee: Attendee) -> AppointmentChange | None:
+    """Return the newest cancel or reschedule; in a group, the newest one of this attendee."""
+    rows = attendee.appointment.changes.exclude(kind=AppointmentChange.Kind.HANDOFF)
+    if is_group(attendee.appointment):
+        rows = rows.filter(attendee=attendee)
+    return rows.first()

@@ -13,7 +13,6 @@ from django_meetergo.contrib.rest_framework.serializers.base import (
     HostNameSerializer,
     build_channel_field,
     build_url,
-    count_minutes,
 )
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
 from django_meetergo.services.changes.requests import MAX_REASON
@@ -131,4 +130,4 @@ class AppointmentSerializer(ApiSerializer):
         return row.meeting_type.slug if row.meeting_type else None
 
     def get_duration(self, row: Appointment) -> int:
-        return count_minutes(row)
+        return row.minutes

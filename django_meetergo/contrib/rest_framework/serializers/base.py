@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.reverse import reverse
 
 from django_meetergo.contrib.rest_framework.fields import EnumField
-from django_meetergo.models import Appointment, Host
+from django_meetergo.models import Host
 
 
 # Describes and validates documents; never saves. This is a comment because a docstring would become the
@@ -36,10 +36,6 @@ def build_page_url(serializer: serializers.Serializer, get_path: Any, row: Any) 
 def describe_hosts(hosts: Iterable[Host]) -> list[dict[str, str]]:
     """Return what ``HostNameSerializer`` shows; hosts without a name are left out."""
     return [{"name": host.name, "initials": host.initials} for host in hosts if host.name]
-
-
-def count_minutes(appointment: Appointment) -> int:
-    return round(appointment.duration.total_seconds() / 60)
 
 
 #: The channels that meetergo documents, the two older names that it also sends, none, and any other.

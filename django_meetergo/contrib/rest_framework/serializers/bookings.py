@@ -24,7 +24,7 @@ from django_meetergo.contrib.rest_framework.serializers.base import (
     build_url,
     describe_hosts,
 )
-from django_meetergo.models import Appointment, Attendee, Booking, Host
+from django_meetergo.models import Appointment, Attendee, Booking
 from django_meetergo.presentation.page_urls import parse_link
 from django_meetergo.services.booking.validation import LIMITS, MAX_ANSWER_LENGTH, MAX_ANSWERS, MAX_GUESTS
 from django_meetergo.texts import is_storable
@@ -56,10 +56,7 @@ def get_poll_interval(booking: Booking) -> int | None:
 
 def is_cancelled(booking: Booking) -> bool:
     """Whether the appointment of a confirmed booking, or the attendee's place in it, has been cancelled."""
-    attendee = booking.attendee
-    if attendee is None:
-        return False
-    return attendee.status == Attendee.Status.REMOVED or attendee.appointment.is_cancelled
+    return booking.attendee is not None and booking.attendee.is_cancelled
 
 
 #: One answer, or one item of a list of answers; either may be null.
@@ -192,16 +189,8 @@ def describe_booked(attendee: Attendee) -> dict[str, Any]:
         "channel": appointment.channel,
         "location": appointment.location,
         "meeting_link": link.url if link else None,
-        "hosts": describe_hosts(list_hosts(appointment)),
+        "hosts": describe_hosts(appointment.list_hosts()),
     }
-
-
-def list_hosts(appointment: Appointment) -> list[Host]:
-    """Return the appointment's hosts; those of its meeting type until the appointment has been read."""
-    hosts = list(appointment.hosts.all())
-    if hosts or appointment.meeting_type is None:
-        return hosts
-    return list(appointment.meeting_type.hosts.all())
 
 
 class LinkSerializer(ApiSerializer):
