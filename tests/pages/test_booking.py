@@ -613,7 +613,7 @@ def test_a_wrong_address_can_be_corrected_and_keeps_the_time(visitor, site):
     """The visitor's own request holds the time until the new one replaces it."""
     site.sandbox.settings.hold_pending = False
     start = visitor.list_later_starts("checkup")[0]
-    first = visitor.book("checkup", start, email="jane@exmaple.com")
+    first = visitor.book("checkup", start, email="jane@example.net")
     again = unescape(re.search(r'href="([^"]+)">Wrong address', visitor.text(first["Location"]))[1])
 
     form = visitor.get(again)
@@ -623,7 +623,7 @@ def test_a_wrong_address_can_be_corrected_and_keeps_the_time(visitor, site):
 
     rows = Booking.objects.order_by("pk").values_list("email", "state", "reason")
     assert list(rows) == [
-        ("jane@exmaple.com", "closed", "replaced"),
+        ("jane@example.net", "closed", "replaced"),
         ("jane@example.com", "pending", "attendee"),
     ]
 
