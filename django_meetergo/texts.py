@@ -25,6 +25,14 @@ def is_storable(value: Any) -> bool:
     return "\\u0000" not in text.replace("\\\\", "")
 
 
+def is_nested_deeper(value: Any, levels: int) -> bool:
+    """Return whether lists and objects contain each other more than so many times."""
+    if not isinstance(value, (list, tuple, dict)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(is_nested_deeper(one, levels - 1) for one in inner)
+
+
 def describe_exception(error: BaseException, max_length: int) -> str:
     """Return the class and the text of an error as every database stores them.
 

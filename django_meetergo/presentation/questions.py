@@ -22,10 +22,10 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.conf import get_settings
 from django_meetergo.models import DataField, MeetingType
-from django_meetergo.presentation.answers import build_answer, build_answers, restore_initial
+from django_meetergo.presentation.answers import build_answers, restore_initial
 from django_meetergo.presentation.data_fields import build_fields, list_data_fields
-from django_meetergo.services.booking.validation import MAX_ANSWER_LENGTH
-from django_meetergo.texts import is_storable
+from django_meetergo.services.booking.validation import MAX_ANSWER_LENGTH, MAX_ANSWER_LEVELS
+from django_meetergo.texts import is_nested_deeper, is_storable
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def build_questions(
     for field in questions.fields.values():
         field.clean = refuse_on_error(field.clean)  # type: ignore[method-assign]
         if isinstance(field, forms.JSONField):
-            field.validators = [*field.validators, build_answer]  # fails where it is too deep to be stored
+            field.validators = [*field.validators, refuse_deep_json]
             field.bound_data = keep_as_typed(field.bound_data)  # type: ignore[method-assign]
     return questions
 
@@ -86,6 +86,11 @@ def refuse_on_error(clean: Callable[..., Any]) -> Callable[..., Any]:
             raise ValidationError(_("This was not accepted. Please change it.")) from None
 
     return guarded
+
+
+def refuse_deep_json(value: Any) -> None:
+    if is_nested_deeper(value, MAX_ANSWER_LEVELS):
+        raise ValidationError(_("This was not accepted. Please change it."))
 
 
 def keep_as_typed(bound_data: Callable[..., Any]) -> Callable[..., Any]:

@@ -513,3 +513,15 @@ def test_a_deferred_booking_stays_deferred_after_a_further_failure(kit, book, se
     booking.refresh_from_db()
     assert booking.attempts.count() == 3
     assert (booking.state, booking.reason) == ("received", "deferred")
+
+
+def test_an_answer_with_very_many_levels_is_refused(book):
+    """Whatever reads it later goes down level by level."""
+    answer = ["x"]
+    for _ in range(30):
+        answer = [answer]
+
+    with pytest.raises(InvalidRequest, match="levels"):
+        book(custom_fields={"deep": answer})
+
+    assert not Booking.objects.exists()

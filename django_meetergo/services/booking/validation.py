@@ -18,7 +18,7 @@ from django_meetergo.formatting import NEEDS_PHONE, has_link
 from django_meetergo.models import Appointment, Attendee, Booking, fold_email
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.clients import ensure_client_of
-from django_meetergo.texts import is_storable
+from django_meetergo.texts import is_nested_deeper, is_storable
 from django_meetergo.transactions import is_in_transaction
 from django_meetergo.visitors import Limit, Visitor
 
@@ -30,6 +30,7 @@ SITE_LIMIT = Limit(name="bookings-site", times=60, seconds=60)
 #: meetergo accepts 50 answers, and our reference is one of them.
 MAX_ANSWERS = 49
 MAX_ANSWER_LENGTH = 2000
+MAX_ANSWER_LEVELS = 20
 MAX_GUESTS = 5
 #: Texts of a booking that the caller gives, and the width of their columns in characters.
 LIMITS = {
@@ -212,6 +213,11 @@ def validate_answers(answers: Mapping[str, Any]) -> None:
             f"More than {MAX_ANSWERS} answers; send at most that many.", field="custom_fields"
         )
     for key, answer in answers.items():
+        if is_nested_deeper(answer, MAX_ANSWER_LEVELS):
+            raise InvalidRequest(
+                f"The answer to {key!r} has more than {MAX_ANSWER_LEVELS} levels; send a flatter one.",
+                field="custom_fields",
+            )
         try:
             text = json.dumps({key: answer}, cls=DjangoJSONEncoder, sort_keys=True, allow_nan=False)
         except (TypeError, ValueError) as error:
