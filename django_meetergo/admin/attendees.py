@@ -31,7 +31,7 @@ class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
     related_type = forms.TypedChoiceField(
         label=capfirst(_("related record: type")),
         required=False,
-        coerce=lambda key: ContentType.objects.get_for_id(int(key)),
+        coerce=lambda key: find_type(key),
         empty_value=None,
     )
     related_id = forms.CharField(
@@ -46,8 +46,8 @@ class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        present = self.instance.subject_type
-        types = self.types if present is None or present in self.types else [present, *self.types]
+        # Also what is stored, and what the page showed: neither has to be one that this user may choose.
+        types = list(dict.fromkeys([*self.list_kept_types(), *self.types]))
         cast(forms.ChoiceField, self.fields["related_type"]).choices = [
             ("", "---------"), *((each.pk, str(each)) for each in types)
         ]  # fmt: skip
@@ -56,6 +56,11 @@ class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields[name].show_hidden_initial = is_sent or not self.is_bound
         self.initial["related_type"] = self.instance.subject_type_id
         self.initial["related_id"] = self.instance.subject_id
+
+    def list_kept_types(self) -> list[ContentType]:
+        shown = self.data.get(self.add_initial_prefix("related_type"), "")
+        kept = [find_type(key) for key in (self.instance.subject_type_id, shown)]
+        return [kind for kind in kept if kind is not None]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -75,6 +80,13 @@ class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
         if commit:
             self.instance.save(update_fields=["subject_type", "subject_id"])
         return self.instance
+
+
+def find_type(key: Any) -> ContentType | None:
+    try:
+        return ContentType.objects.get_for_id(int(key))
+    except (ContentType.DoesNotExist, TypeError, ValueError, OverflowError):
+        return None
 
 
 def find_record(kind: ContentType, key: str) -> Any:

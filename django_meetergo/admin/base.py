@@ -153,7 +153,8 @@ class MeetergoAdmin(ModelAdmin):
         """
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and db_field.name in self.site_fields:
-            is_sent = f"initial-{db_field.name}" in request.POST
+            # Any of them: what was empty may have no input of its own.
+            is_sent = any(f"initial-{name}" in request.POST for name in self.site_fields)
             field.show_hidden_initial = is_sent or request.method != "POST"
         return field
 

@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.conf import get_settings
 from django_meetergo.models import DataField, MeetingType
-from django_meetergo.presentation.answers import build_answers, restore_initial
+from django_meetergo.presentation.answers import build_answer, build_answers, restore_initial
 from django_meetergo.presentation.data_fields import build_fields, list_data_fields
 from django_meetergo.services.booking.validation import MAX_ANSWER_LENGTH, MAX_ANSWER_LEVELS
 from django_meetergo.texts import is_nested_deeper, is_storable
@@ -64,14 +64,16 @@ def build_questions(
     questions = create_form(form_class, data, request=request, auto_id=auto_id, initial=known)
     for name, field in build_fields(data_fields).items():
         questions.fields.setdefault(name, field)
-    for name in set(known) & set(questions.fields):
-        questions.initial[name] = restore_initial(questions.fields[name], known[name])
-    complete_texts(questions)
     for field in questions.fields.values():
+        if hasattr(field.clean, "guards"):
+            continue  # forms of the site share this field
         field.clean = refuse_on_error(field.clean)  # type: ignore[method-assign]
         if isinstance(field, forms.JSONField):
             field.validators = [*field.validators, refuse_deep_json]
             field.bound_data = keep_as_typed(field.bound_data)  # type: ignore[method-assign]
+    for name in set(known) & set(questions.fields):
+        questions.initial[name] = restore_initial(questions.fields[name], known[name])
+    complete_texts(questions)
     return questions
 
 
@@ -85,6 +87,7 @@ def refuse_on_error(clean: Callable[..., Any]) -> Callable[..., Any]:
             logger.warning("A question could not read its answer; it was refused.", exc_info=True)
             raise ValidationError(_("This was not accepted. Please change it.")) from None
 
+    guarded.guards = clean  # type: ignore[attr-defined]
     return guarded
 
 
@@ -99,7 +102,7 @@ def keep_as_typed(bound_data: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(data: Any, initial: Any) -> Any:
         with suppress(RecursionError, ValueError):
             value = bound_data(data, initial)
-            if is_storable(value):
+            if not isinstance(data, str) or is_storable(build_answer(value)):
                 return value
         return InvalidJSONInput(data)
 
@@ -180,7 +183,8 @@ def complete_texts(form: forms.Form) -> None:
         is_tick = isinstance(field, forms.BooleanField)
         if field.required and field.error_messages["required"] is standard and label:
             text = _("Please tick “%(label)s”.") if is_tick else _("Please fill in “%(label)s”.")
-            field.error_messages["required"] = text % {"label": strip_tags(str(label))}
+            plain = strip_tags(str(label)) if hasattr(label, "__html__") else label
+            field.error_messages["required"] = text % {"label": plain}
         elif not field.required and not is_tick and label:
             labelled = str(_("%(label)s (optional)")) % {"label": label}
             # A label with a link stays HTML.

@@ -243,10 +243,14 @@ def is_claimed(booking: Booking, document: Document) -> bool:
     return of_others.exists() or was_known_before(booking, document.id)
 
 
-def was_known_before(booking: Booking, appointment_id: str) -> bool:
-    """Whether an appointment had been mirrored when the booking's first request left, which cannot be its."""
+def was_known_before(booking: Booking, appointment_id: str, *, by: timedelta = timedelta()) -> bool:
+    """Whether an appointment had been mirrored when the booking's first request left, which cannot be its.
+
+    ``by`` is how long before, at least: the clocks of the site's machines may differ.
+    """
+    sent_at = find_first_sent(booking)
     known = list_attendees_of(booking.connection, appointment_id).filter(
-        events__kind=Event.Kind.APPOINTMENT_BOOKED, events__created_at__lt=find_first_sent(booking)
+        events__kind=Event.Kind.APPOINTMENT_BOOKED, events__created_at__lt=sent_at and sent_at - by
     )
     return known.exists()
 

@@ -193,8 +193,9 @@ def pick_viewed_day(data: QueryDict) -> QueryDict:
 def store_form(
     request: HttpRequest, response: HttpResponse, form: BookingForm, booking: Booking | None = None
 ) -> None:
-    """Store what was typed, and which booking came of it, in the details cookie."""
-    made = {BOOKING_KEY: booking.public_id.hex} if booking else {}
+    """Store what was typed, and the last booking of this browser, in the details cookie."""
+    key = booking.public_id.hex if booking else read_details_cookie(request).get(BOOKING_KEY)
+    made = {BOOKING_KEY: key} if key else {}
     set_details_cookie(response, {**form.list_typed(), **made}, secure=request.is_secure())
 
 

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.urls import reverse
 
-from django_meetergo.models import Appointment, Attendee, Connection, Host
-from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory
+from django_meetergo.models import Appointment, Attendee, Connection, DataField, Host
+from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory, MeetingTypeFactory
 from tests.admin.conftest import read_hidden
 
 pytestmark = pytest.mark.django_db
@@ -117,3 +117,19 @@ def test_a_host_keeps_a_user_who_is_no_longer_staff(superuser):
 
     host.refresh_from_db()
     assert host.user is not None
+
+
+def test_questions_that_a_colleague_chose_for_a_type_without_any_are_kept(superuser):
+    kind = MeetingTypeFactory()
+    questions = [DataField.objects.create(remote_id=str(n), name=f"n{n}", label=f"K{n}") for n in range(3)]
+    opened = read_hidden(superuser.get("meetingtype_change", kind.pk))
+
+    def save(method, *chosen):
+        data = {"calculation_method": method, "data_fields": [each.pk for each in chosen]}
+        superuser.post("meetingtype_change", kind.pk, **opened, **data)
+
+    save("anyone", *questions)
+    save("everyone")
+
+    kind.refresh_from_db()
+    assert (kind.calculation_method, kind.data_fields.count()) == ("everyone", 3)

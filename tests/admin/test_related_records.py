@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 
-from django_meetergo.models import Appointment, Host
+from django_meetergo.models import Appointment, Attendee, Host
 from django_meetergo.testing.factories import AttendeeFactory
 from tests.admin.conftest import get_text, read_hidden
 
@@ -65,3 +65,36 @@ def test_a_related_record_that_a_colleague_chose_meanwhile_is_kept(superuser):
 
     attendee.refresh_from_db()
     assert (attendee.subject, attendee.appointment.note) == (superuser.user, "brings a dog")
+
+
+def test_a_type_that_a_colleague_has_replaced_meanwhile_stops_no_save(make_staff):
+    """Though this user may not choose the type that the page still shows."""
+    staff = make_staff("view_appointment", "change_appointment")
+    attendee = AttendeeFactory(subject=User.objects.create_user("ben"))
+    key, shown = attendee.appointment_id, ContentType.objects.get_for_model(User)
+    opened = read_hidden(staff.get("appointment_change", key))
+    host = Host.objects.create(remote_id="h", name="Hanna")
+    attendee.subject = host  # by a colleague
+    attendee.save()
+
+    untouched = {
+        "attendees-0-related_type": shown.pk,
+        "attendees-0-related_id": opened["initial-attendees-0-related_id"],
+    }
+    staff.post("appointment_change", key, **{**opened, **untouched}, note="brings a dog", attendance="")
+
+    attendee = Attendee.objects.get(pk=attendee.pk)
+    assert (attendee.subject, attendee.appointment.note) == (host, "brings a dog")
+
+
+@pytest.mark.parametrize("key", ["9" * 30, "x", "-1"])
+def test_an_odd_type_of_a_related_record_is_no_server_error(superuser, key):
+    attendee = AttendeeFactory()
+    opened = read_hidden(superuser.get("appointment_change", attendee.appointment_id))
+
+    odd = {"attendees-0-related_type": key, "initial-attendees-0-related_type": key}
+    page = superuser.post(
+        "appointment_change", attendee.appointment_id, **{**opened, **odd}, note="", attendance=""
+    )
+
+    assert page.status_code == 200

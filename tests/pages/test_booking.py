@@ -692,3 +692,14 @@ def test_enter_in_a_field_does_not_agree_to_wait(visitor, site, settings):
 
     assert 'name="defer"' in page
     assert 'name="defer"' not in re.findall(r'<button[^>]*type="submit"[^>]*>', page)[0]
+
+
+def test_a_form_for_a_type_that_is_off_does_not_make_the_browser_forget_its_request(visitor):
+    start = visitor.list_starts("checkup")[0]
+    visitor.book("checkup", start)
+    assert Booking.objects.get().state == "pending"
+    data = visitor.fill_in("intro-call")
+    MeetingType.objects.filter(slug="intro-call").update(enabled=False)
+
+    assert visitor.post("/book/intro-call/details/", **data).status_code == 410
+    assert visitor.get("/book/checkup/details/", start=start).status_code == 200

@@ -1,14 +1,20 @@
 """What the booking form accepts, and its error messages."""
 
+import json
+from datetime import date
+from decimal import Decimal
+
 import pytest
 from django import forms
 from django.contrib.auth.models import Group
+from django.core.serializers.json import DjangoJSONEncoder
 from django.http import QueryDict
 from django.utils.safestring import mark_safe
 
 from django_meetergo.models import MeetingType
 from django_meetergo.presentation.form_token import make_token
 from django_meetergo.presentation.forms import BookingForm, CancelForm
+from django_meetergo.presentation.questions import build_questions
 from django_meetergo.services.booking.validation import list_guests
 
 NO_LINK = "Write the name without a web or e-mail address, and with a space after each full stop."
@@ -181,3 +187,70 @@ def test_a_label_with_a_link_is_not_shown_as_markup(visitor, settings):
 
     assert "&lt;a href" not in page
     assert "Please tick “I accept the terms”." in page
+
+
+class DecimalDecoder(json.JSONDecoder):
+    def __init__(self, **options):
+        super().__init__(parse_float=Decimal, **options)
+
+
+class Price(forms.Form):
+    price = forms.JSONField(required=False, decoder=DecimalDecoder, encoder=DjangoJSONEncoder)
+
+
+class Since(forms.Form):
+    since = forms.JSONField(
+        required=False, disabled=True, encoder=DjangoJSONEncoder, initial=lambda: {"day": date(2026, 1, 1)}
+    )
+
+
+@pytest.mark.parametrize("form", ["Price", "Since"])
+def test_json_with_values_of_other_types_is_shown_again(visitor, settings, form):
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"intro-call": f"{__name__}.{form}"}}
+
+    assert visitor.book(email="wrong", **{"q-price": '{"a": 1.5}'}).status_code == 422
+
+
+@pytest.mark.parametrize("value", ["[" * 1900, "[" * 900 + "]" * 900, '"\\ud800"'])
+def test_hard_json_that_the_browser_kept_is_shown_again(visitor, settings, value):
+    """After a start that has passed, and after a type that was off."""
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"intro-call": f"{__name__}.HardQuestions"}}
+    start = visitor.list_starts("intro-call")[1]
+    data = visitor.fill_in("intro-call", **{"q-settings": value})
+    late = {**data, "start": "2020-01-01T10:00:00+01:00"}
+
+    assert visitor.post("/book/intro-call/details/", **late).status_code in {409, 410, 422}
+    assert visitor.get("/book/intro-call/details/", start=start).status_code == 200
+    MeetingType.objects.update(enabled=False)
+    assert visitor.post("/book/intro-call/details/", **data).status_code == 410
+    MeetingType.objects.update(enabled=True)
+    assert visitor.get("/book/intro-call/details/", start=start).status_code == 200
+
+
+SIZE = forms.IntegerField(label="Size")
+
+
+class Shared(forms.Form):
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.fields["size"] = SIZE
+
+
+@pytest.mark.django_db
+def test_a_field_that_forms_share_stays_as_fast_and_as_shallow(settings):
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"call": f"{__name__}.Shared"}}
+    kind = MeetingType.objects.create(slug="call", name="Call", remote_id="c")
+    for _ in range(1100):
+        form = build_questions(kind, request=None, data={"q-size": "3"}, initial={}, auto_id=False)
+
+    assert form.is_valid()
+
+
+class Label(forms.Form):
+    size = forms.CharField(label="Weight <kg> and a<b")
+
+
+def test_a_plain_label_keeps_its_words(visitor, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"intro-call": f"{__name__}.Label"}}
+
+    assert "Please fill in “Weight &lt;kg&gt; and a&lt;b”." in visitor.book().content.decode()

@@ -19,6 +19,7 @@ from django_meetergo.models import (
     MeetingType,
 )
 from django_meetergo.remote import http
+from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AppointmentPage, ItemList
 from django_meetergo.services.booking import outcomes, pending, reconciliation, search
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
@@ -29,6 +30,7 @@ from django_meetergo.services.booking.sending import begin_attempt, build_payloa
 from django_meetergo.services.booking.watching import watch_closed_booking
 from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.services.clients import record_contact
+from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.visitors import Visitor
 from tests.free_times import list_starts_of_a_full_week
 
@@ -839,3 +841,56 @@ def test_an_absurd_date_of_an_answer_does_not_stop_the_reconciliation(kit, book)
 
     booking.refresh_from_db()
     assert booking.state == "confirmed"
+
+
+def test_a_worker_whose_clock_is_late_may_read_an_appointment_before_its_answer(kit, book, monkeypatch):
+    """A webhook outruns the answer, on a machine whose clock is five seconds behind."""
+    kit.sandbox.configure(hide_answers=True)
+    send = MeetergoClient.create_booking
+
+    def send_and_lose_the_race(client, payload):
+        reply = send(client, payload)
+        document = client.get_appointment(reply.appointment_id)
+        record_appointment(connection="default", document=document, now=kit.now() - timedelta(seconds=5))
+        return reply
+
+    monkeypatch.setattr(MeetergoClient, "create_booking", send_and_lose_the_race)
+    booking = book()
+    run_due_after(kit, 3, 20, 60, 60, 60, 60)
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_a_neighbour_that_cannot_be_read_singly_does_not_hide_a_booking(kit, book, status):
+    book()
+    kit.run_due(after=10)
+    assert Connection.objects.get().echoes_references
+    start = list_starts_of_a_full_week(kit)[5]
+    kit.occupy_slot(start)
+    other = next(one for one in kit.appointments() if one.start == start)
+    kit.cancel_elsewhere(other)
+    kit.clear_availability()
+    kit.fail_next("GET /v4/appointment/{id}", "status_before", times=-1, status=status)
+    kit.fail_next(kind="drop_after")
+    booking = book(start=start, attendee=AttendeeData(email="ben@example.com", first_name="Ben"))
+
+    run_due_after(kit, 3, *[60] * 11)
+
+    booking.refresh_from_db()
+    assert len(kit.appointments_of(booking)) == 1
+    assert booking.state == "confirmed"
+
+
+def test_a_lease_is_renewed_before_each_single_read(kit, book):
+    booking, client, steps = book(), kit.client("reread"), []
+    bare = replace(client.list_appointments(page_size=100).appointments[0], attendees=())
+    Connection.objects.update(echoes_references=True)
+    page = AppointmentPage(appointments=ItemList([replace(bare, id=f"a{number}") for number in range(9)]))
+    client.list_appointments = lambda **options: page
+    client.get_appointment = lambda key: steps.append("read") or bare
+
+    search.search_lists(booking, client, lambda: steps.append("renew"))
+
+    assert "read read" not in " ".join(steps)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from django.db import DataError, IntegrityError
 
+from django_meetergo.exceptions import PermissionRefused
 from django_meetergo.models import Appointment, Event, Host, MeetingType, SyncRun
 from django_meetergo.remote.payloads import ItemList
+from django_meetergo.remote.payloads.reading import SkippedItem
 from django_meetergo.services.mirror import appointments as mirror
 from django_meetergo.services.sync import appointments, directory
 from django_meetergo.services.sync.appointments import sync_appointments
@@ -482,3 +486,52 @@ def test_a_list_of_users_that_repeats_its_page_ends(kit):
 
     client.list_users = repeat
     directory.sync_directory(connection="default", client=client, now=kit.now())
+
+
+def test_a_page_of_users_that_cannot_be_parsed_hides_no_later_page(kit):
+    client = kit.client("sync")
+    found = client.list_users()
+    odd = [SkippedItem(kind="user", id=str(number), reason="odd") for number in range(directory.PAGE_SIZE)]
+    colleague = replace(found.hosts[0], id="colleague", email="colleague@example.com")
+    pages = [type(found)(hosts=ItemList(*page), total=None) for page in (([], odd), ([colleague], []))]
+    client.list_users = lambda *, limit, offset: pages[min(offset // limit, 1)]
+
+    directory.sync_directory(connection="default", client=client, now=kit.now())
+
+    assert Host.objects.filter(remote_id="colleague").exists()
+
+
+def test_a_suspect_that_cannot_be_read_keeps_no_other_from_its_turn(kit, monkeypatch):
+    kit.sync_directory()
+    hosts = Host.objects.filter(missing_since=None).count()
+    monkeypatch.setattr(appointments, "MAX_SUSPECTS", hosts)  # as with 50 hosts: one re-read for each list
+    for start in kit.list_free_starts()[:2]:
+        kit.occupy_slot(start)
+    sync(kit)
+    unreadable, gone = Appointment.objects.filter(
+        remote_id__in=[one.id for one in kit.appointments()]
+    ).order_by("pk")
+    owner = unreadable.hosts.get().remote_id
+    kit.fail_next(LIST, "list_lag", times=-1, seconds=10**9)  # no list shows them
+    kit.delete_elsewhere(gone)
+    client = type(kit.client("sync"))
+    read, read_page = client.get_appointment, appointments.read_page
+
+    def refuse(self, key):
+        if key == unreadable.remote_id:
+            raise PermissionRefused("not yours", status=403)
+        return read(self, key)
+
+    def refuse_list(run, host, page, client):
+        if host != owner:
+            raise PermissionRefused("not yours", status=403)
+        return read_page(run, host, page, client)
+
+    monkeypatch.setattr(client, "get_appointment", refuse)
+    monkeypatch.setattr(appointments, "read_page", refuse_list)
+    for _ in range(5):
+        kit.travel(minutes=5)
+        sync(kit)
+
+    gone.refresh_from_db()
+    assert gone.missing_since

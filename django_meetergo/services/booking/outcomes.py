@@ -23,6 +23,7 @@ from django_meetergo.services.changes.requests import schedule_cancel
 from django_meetergo.services.changes.surplus import SURPLUS_REASON
 from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.matching import (
+    CLOCK_TOLERANCE,
     Document,
     Matches,
     list_references,
@@ -83,7 +84,8 @@ def require_new_appointment(booking: Booking, appointment: Appointment) -> None:
 
     The seats of a group belong to one appointment.
     """
-    if not booking.meeting_type.is_group and was_known_before(booking, appointment.remote_id):
+    is_old = was_known_before(booking, appointment.remote_id, by=CLOCK_TOLERANCE)
+    if is_old and not booking.meeting_type.is_group:
         raise UnreadableReply("the answer to a booking names an older appointment")
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from django_meetergo.exceptions import RemoteError, UnreadableReply
+from django_meetergo.exceptions import NotFound, PermissionRefused, RemoteError, UnreadableReply
 from django_meetergo.models import Attendee, Booking
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AppointmentDocument, ItemList, ProvisionalDocument
@@ -21,8 +21,9 @@ from django_meetergo.services.matching import (
 )
 
 Document = TypeVar("Document", AppointmentDocument, ProvisionalDocument)
+Listed = AppointmentDocument | ProvisionalDocument
 PAGE_SIZE = 100
-#: Called before each page is read: renews the lease of the booking that is searched for.
+#: Called before each read: renews the lease of the booking that is searched for.
 Renew = Callable[[], object]
 
 
@@ -34,32 +35,44 @@ def do_nothing() -> None:
 class SearchResult:
     """The documents that were read, and whether every page of every list could be read."""
 
-    documents: tuple[AppointmentDocument | ProvisionalDocument, ...]
+    documents: tuple[Listed, ...]
     is_complete: bool
 
 
 def search_lists(booking: Booking, client: MeetergoClient, renew: Renew) -> SearchResult:
     """Read every list that could hold the booking: appointments at its start, provisional bookings."""
 
-    def read() -> Iterator[AppointmentDocument | ProvisionalDocument]:
+    def read() -> Iterator[Listed]:
         for host_id in list_host_ids(booking):
-            for document in list_appointments_at(booking, host_id, client, renew):
-                yield read_answers(booking, document, client)
+            yield from list_appointments_at(booking, host_id, client, renew)
             if booking.meeting_type.confirmation != "none":
                 yield from list_provisional(booking, host_id, client, renew)
 
-    return collect_documents(read())
+    def complete(one: Listed) -> Listed:
+        return one if isinstance(one, ProvisionalDocument) else read_answers(booking, one, client, renew)
+
+    return collect_documents(read(), complete)
 
 
-def collect_documents(documents: Iterator[AppointmentDocument | ProvisionalDocument]) -> SearchResult:
-    """Read to the end, or until a read fails; each document once."""
-    found: dict[str, AppointmentDocument | ProvisionalDocument] = {}
+def collect_documents(documents: Iterator[Listed], complete: Callable[[Any], Listed]) -> SearchResult:
+    """Read to the end, or until a list fails; each document once, as ``complete`` returns it.
+
+    A document that cannot be read singly hides no other, and keeps the search from proving anything.
+    """
+    found: dict[str, Listed] = {}
+    is_complete = True
     try:
         for document in documents:
+            if document.id in found:
+                continue
             found[document.id] = document
+            try:
+                found[document.id] = complete(document)
+            except (NotFound, PermissionRefused):
+                is_complete = False
     except RemoteError:
-        return SearchResult(tuple(found.values()), is_complete=False)
-    return SearchResult(tuple(found.values()), is_complete=True)
+        is_complete = False
+    return SearchResult(tuple(found.values()), is_complete)
 
 
 def search_moved_appointments(booking: Booking, client: MeetergoClient, renew: Renew) -> SearchResult:
@@ -67,14 +80,16 @@ def search_moved_appointments(booking: Booking, client: MeetergoClient, renew: R
 
     def read() -> Iterator[AppointmentDocument]:
         for host_id in list_host_ids(booking):
-            for document in list_appointments_since(booking, host_id, client, renew):
-                yield read_answers(booking, document, client) if was_rescheduled(document) else document
+            yield from list_appointments_since(booking, host_id, client, renew)
 
-    return collect_documents(read())
+    def complete(one: AppointmentDocument) -> AppointmentDocument:
+        return read_answers(booking, one, client, renew) if was_rescheduled(one) else one
+
+    return collect_documents(read(), complete)
 
 
 def read_answers(
-    booking: Booking, document: AppointmentDocument, client: MeetergoClient
+    booking: Booking, document: AppointmentDocument, client: MeetergoClient, renew: Renew
 ) -> AppointmentDocument:
     """Return a document of a list with its answers, which the list may leave out.
 
@@ -84,6 +99,7 @@ def read_answers(
     has_answers = any(attendee.answers for attendee in document.attendees)
     if has_answers or not echoes_references(booking.connection):
         return document
+    renew()
     return client.get_appointment(document.id)
 
 

@@ -288,6 +288,7 @@ class AppointmentSync:
                 if not concerns_one_item(error):
                     raise
                 note_skipped(self.run, "appointment", appointment.remote_id, error)
+                record_unchanged(appointment=appointment, now=self.stopwatch.now())
                 continue
             failed = handle_batch(
                 [document],

@@ -144,14 +144,16 @@ def list_users(run: SyncRun, acting: HostDocument | None, client: MeetergoClient
     users = [acting] if acting else []
     if acting and not acting.is_admin:
         return users
+    last_ids: list[str] = []
     try:
         for offset in count(0, PAGE_SIZE):
             page = client.list_users(limit=PAGE_SIZE, offset=offset)
-            has_new = any(host not in users for host in page.hosts)
             users.extend(page.hosts)
             note_skipped_items(run, page.skipped)
-            if len(page.hosts) + len(page.skipped) < PAGE_SIZE or not has_new:
+            ids = [host.id for host in page.hosts] + [item.id for item in page.skipped]
+            if len(ids) < PAGE_SIZE or ids == last_ids:  # a list that repeats its page has no end
                 break
+            last_ids = ids
     except PermissionRefused:
         # An admin whose plan or scope does not include the company.
         return users
