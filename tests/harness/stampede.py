@@ -46,6 +46,7 @@ def run(*, readers: int, processes: int = 4, sabotage: str | None = None) -> dic
         workers.read_directory(running.url)
         sandbox.faults.add("GET /v4/booking-availability", "slow", times=-1, seconds=RESPONSE_SECONDS)
         site = workers.make_site(running.url, caches, SABOTAGES[sabotage] if sabotage else {})
+        site = workers.pool_connections(site)
         with workers.hire(site, processes) as hired:
             reads = [hired.send(read_all, readers // processes) for _ in range(processes)]
             hired.begin()

@@ -10,7 +10,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from typing import Any
 from unittest import mock
@@ -238,12 +238,19 @@ def make_cache(kind: str) -> Iterator[dict[str, Any]]:
 
 
 def database_settings() -> dict[str, Any]:
-    """Return ``DATABASES`` with the name of the database in use.
-
-    However many threads a process runs, it takes no more connections than its pool: the server has a hundred.
-    """
+    """Return ``DATABASES`` with the name of the database in use."""
     from django.db import connection
 
     known = connection.settings_dict
     plain = {name: known[name] for name in ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT")}
-    return {"default": {**plain, "OPTIONS": {"pool": {"min_size": CONNECTIONS, "max_size": CONNECTIONS}}}}
+    return {"default": {**plain, "CONN_MAX_AGE": None}}
+
+
+def pool_connections(site: Site) -> Site:
+    """Let a process take a few connections however many threads it runs: the server has a hundred.
+
+    Not for what fails with its database: a pool waits for half a minute.
+    """
+    pool = {"min_size": CONNECTIONS, "max_size": CONNECTIONS}
+    database = {**database_settings()["default"], "CONN_MAX_AGE": 0, "OPTIONS": {"pool": pool}}
+    return replace(site, settings={**site.settings, "DATABASES": {"default": database}})
