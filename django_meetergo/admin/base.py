@@ -216,13 +216,13 @@ class MeetergoAdmin(ModelAdmin):
 
     def get_admin_url(self, name: str, *args: Any) -> str:
         """Return the URL of one of this model's admin pages, such as "changelist"."""
-        view = f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}"
-        return reverse(view, args=args, current_app=self.admin_site.name)
+        return self.reverse_url(self.model, name, *args)
 
     def find_url(self, model: type[models.Model], name: str, *args: Any) -> str:
         """Return the URL of an admin page of another model; empty if this admin site does not have it."""
-        if not self.admin_site.is_registered(model):
-            return ""
+        return self.reverse_url(model, name, *args) if self.admin_site.is_registered(model) else ""
+
+    def reverse_url(self, model: type[models.Model], name: str, *args: Any) -> str:
         view = f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}"
         return reverse(view, args=args, current_app=self.admin_site.name)
 

@@ -127,8 +127,7 @@ class CalendarMixin(MeetergoAdmin):
         query, now = parse_query(request), timezone.now()
         rows = self.list_calendar_rows(request, query)
         user: Any = request.user
-        can_book = user.has_perm("meetergo.add_booking") and self.admin_site.is_registered(Booking)
-        book_url = self.find_url(Booking, "call") if can_book else ""
+        book_url = self.find_url(Booking, "call") if user.has_perm("meetergo.add_booking") else ""
         own_user = request.user if sees_own_only(request.user) else None
         hosts = list_hosts(rows, query, own_user)
         context: dict[str, Any] = {}
@@ -138,7 +137,7 @@ class CalendarMixin(MeetergoAdmin):
             context["lines"] = lines = build_week(rows, query, hosts, now, book_url=book_url)
             context["is_dense"] = count_printed_lines(lines) > MAX_PRINTED_LINES
         else:
-            context |= build_grid(rows, query, hosts, now, can_book=can_book)
+            context |= build_grid(rows, query, hosts, now, can_book=bool(book_url))
             if query.view == "day" and self.is_permitted(request, "handoff"):
                 context["columns"] = [self.add_handoff_url(column, now) for column in context["columns"]]
         return self.render_page(

@@ -155,8 +155,11 @@ class MeetingTypeAdmin(DirectoryAdmin, ActionsMixin):
         return self.is_permitted(request, "link", obj)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001
-        if "data_fields" in form.changed_data:
-            super().save_related(request, form, formsets, change)
+        has_changed = "data_fields" in form.changed_data
+        if not has_changed:
+            form.save_m2m = lambda: None  # it would write what the page showed over a colleague's choice
+        super().save_related(request, form, formsets, change)
+        if has_changed:
             note_uploads()
             renew_version()
 

@@ -105,13 +105,7 @@ def _create_appointment(state: State, request: BookingRequest, host_ids: list[st
     )
     appointment.channel, appointment.location = request.channel, request.location
     state.insert_appointment(appointment)
-    state.record_change(
-        "appointment_created",
-        appointment,
-        event="booking_created",
-        attendee=request.attendee,
-        is_mailed=request.is_mailed,
-    )
+    _record_booking(state, "appointment_created", appointment, request)
     return appointment
 
 
@@ -119,14 +113,18 @@ def _join_group(state: State, group: Appointment, request: BookingRequest) -> Ap
     group.attendees.append(request.attendee)
     group.touch(state.now())
     state.occupy_time(group)
+    _record_booking(state, "attendee_added", group, request)
+    return group
+
+
+def _record_booking(state: State, change: str, appointment: Appointment, request: BookingRequest) -> None:
     state.record_change(
-        "attendee_added",
-        group,
+        change,
+        appointment,
         event="booking_created",
         attendee=request.attendee,
         is_mailed=request.is_mailed,
     )
-    return group
 
 
 def _find_group(state: State, kind: MeetingType, start: datetime) -> Appointment | None:

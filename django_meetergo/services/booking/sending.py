@@ -26,10 +26,7 @@ from django_meetergo.models import (
     Lease,
 )
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.payloads import (
-    AttendeePayload,
-    BookingPayload,
-)
+from django_meetergo.remote.payloads import AttendeePayload, BookingPayload
 from django_meetergo.services.availability.invalidation import remove_slot
 from django_meetergo.services.booking.outcomes import adopt, close_booking
 from django_meetergo.services.booking.rebooking import list_next_starts
