@@ -24,6 +24,7 @@ from unittest import mock
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.handlers.wsgi import WSGIHandler
+from django.db import connection
 from django.test import override_settings
 
 from django_meetergo import links
@@ -105,6 +106,8 @@ def run_site(sabotage: str | None) -> Iterator[SandboxKit]:
                 DATA_UPLOAD_MAX_MEMORY_SIZE=2_621_440,
             )
         )
+        # A connection for each input would cost more than the input.
+        stack.enter_context(mock.patch.dict(connection.settings_dict, CONN_MAX_AGE=None))
         stack.enter_context(mock.patch.object(decorators, "WRONG_LINK_LIMIT", unlimited))
         stack.enter_context(mock.patch.object(send_links, "SITE_LIMIT", unlimited))
         stack.enter_context(mock.patch.object(RateLimiter, "acquire", workers.take_freely))
