@@ -44,9 +44,10 @@ PATTERNS = {
 
 def format_named(what: date | time, name: str) -> str:
     """Format a date or a time with one of ``PATTERNS``, in the active language."""
+    language = get_text_language()
     # "en" and "en-us" are American English in Django; other variants of English write 3 December and 14:30.
-    is_american = get_text_language() in {"en", "en-us"}
-    return format_pattern(what, AMERICAN[name] if is_american else str(PATTERNS[name]))
+    pattern = AMERICAN[name] if language in {"en", "en-us"} else str(PATTERNS[name])
+    return format_pattern(what, pattern, language)
 
 
 def format_time(moment: datetime) -> str:
@@ -54,11 +55,11 @@ def format_time(moment: datetime) -> str:
     return format_named(moment.time(), "time")
 
 
-def format_pattern(what: date | time, pattern: str) -> str:
-    """Format a date or a time with one of Django's patterns, in the active language."""
+def format_pattern(what: date | time, pattern: str, language: str = "") -> str:
+    """Format a date or a time with one of Django's patterns, in the active language unless one is given."""
     # Aware datetimes that are equal may fall on different days: cache by the date alone.
     plain = what.date() if isinstance(what, datetime) else what
-    return format_cached(plain, pattern, get_text_language())
+    return format_cached(plain, pattern, language or get_text_language())
 
 
 @lru_cache(maxsize=4096)

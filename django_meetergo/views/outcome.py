@@ -52,7 +52,7 @@ def outcome(request: HttpRequest, token: str, *, csrf_error: str) -> HttpRespons
 
 def show_outcome(request: HttpRequest, booking: Booking) -> HttpResponse:
     zone = choose_zone(booking.timezone, find_zone(request).key)
-    context = outcome_screens.describe_outcome(booking, zone)
+    context = outcome_screens.describe_outcome(booking, zone, clock.now())
     if outcome_screens.offers_alternatives(booking):
         context |= describe_alternatives(request, booking, zone)
     response = render_page(request, "meetergo/outcome.html", context)

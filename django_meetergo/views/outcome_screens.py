@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,7 @@ class HeadingValues:
     """The values that headings contain."""
 
     host: str
+    day: str
     time: str
 
 
@@ -70,6 +72,11 @@ CANCELLED = Screen(
 )
 MISSING = Screen(
     name="missing", tone="neutral", heading=lambda _: gettext("This appointment is no longer available")
+)
+PAST = Screen(
+    name="past",
+    tone="neutral",
+    heading=lambda values: gettext("This appointment was on %(day)s") % {"day": values.day},
 )
 SENDING = Screen(
     name="sending", tone="wait", heading=lambda _: gettext("We are booking your time"), poll=POLL_SOON
@@ -121,12 +128,15 @@ SCREENS: dict[tuple[str, str], Screen] = {
 }
 
 
-def get_screen(booking: Booking) -> Screen:
-    attendee = booking.attendee if booking.state == State.CONFIRMED else None
-    if attendee is not None and attendee.is_cancelled:
-        return CANCELLED
-    if attendee is not None and attendee.appointment.missing_since:
-        return MISSING
+#: The screen of a booked appointment that is no longer to come.
+LATER_SCREENS = {"cancelled": CANCELLED, "missing": MISSING, "past": PAST}
+
+
+def get_screen(booking: Booking, now: datetime) -> Screen:
+    if booking.state == State.CONFIRMED and booking.attendee:
+        screen = LATER_SCREENS.get(booking.attendee.get_state(now))
+        if screen is not None:
+            return screen
     return SCREENS.get((booking.state, booking.reason)) or SCREENS[booking.state, ""]
 
 
@@ -141,12 +151,13 @@ def offers_alternatives(booking: Booking) -> bool:
     return booking.state == State.CLOSED and booking.reason in {Reason.SLOT_TAKEN, Reason.NOT_BOOKED}
 
 
-def describe_outcome(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
+def describe_outcome(booking: Booking, zone: ZoneInfo, now: datetime) -> dict[str, Any]:
     """Describe the screen, and the appointment if there is one, else what was requested."""
     appointment = booking.attendee.appointment if booking.attendee else None
     start, end = (appointment.start, appointment.end) if appointment else (booking.start, booking.end)
     hosts = appointment.list_hosts() if appointment else list(booking.meeting_type.hosts.all())
-    screen = get_screen(booking)
+    screen = get_screen(booking, now)
+    when = describe_time(start, end, zone, hosts)
     host, original_start = name_hosts(hosts), rebooking.get_original_start(booking)
     duration = round((end - start).total_seconds() / 60)
     return {
@@ -156,8 +167,10 @@ def describe_outcome(booking: Booking, zone: ZoneInfo) -> dict[str, Any]:
         "screen": screen,
         "poll": POLL_FOR_LINK if screen.name == "confirmed" and lacks_place(appointment) else screen.poll,
         "include": f"meetergo/includes/outcome/{screen.name}.html",
-        "heading": screen.heading(HeadingValues(host=host, time=label_time(booking.start, zone))),
-        "when": describe_time(start, end, zone, hosts),
+        "heading": screen.heading(
+            HeadingValues(host=host, day=when.day, time=label_time(booking.start, zone))
+        ),
+        "when": when,
         "original_time": format_moment(original_start, zone) if original_start else "",
         "duration": duration,
         "host_name": host,

@@ -652,6 +652,19 @@ def test_an_appointment_that_is_missing_at_meetergo_is_not_shown_as_booked(visit
     assert "This appointment is no longer available" in page
 
 
+def test_the_page_of_a_past_appointment_does_not_say_that_it_is_to_come(visitor):
+    visitor.book()
+    start = timezone.now() - timedelta(days=2)
+    Appointment.objects.update(start=start, end=start + timedelta(minutes=30))
+
+    page = visitor.text(links.get_booking_path(Booking.objects.get()))
+
+    assert page.count("This appointment was on ") >= 2, "the heading is in the title too"
+    assert "Your appointment is booked" not in page
+    assert "Book again" in page
+    assert "Change or cancel" not in page
+
+
 def test_typed_details_survive_a_type_that_is_switched_off_meanwhile(visitor):
     data = visitor.fill_in("intro-call", first_name="Wilhelmine")
     other = visitor.list_starts("checkup")[0]
