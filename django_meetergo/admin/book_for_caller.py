@@ -76,7 +76,8 @@ class CallerDetailsForm(BookingForm):
         self.fields["receive_reminders"].label = _("Reminders before the appointment")
         for field in self.fields.values():
             field.error_messages["required"] = forms.Field.default_error_messages["required"]
-        self.fields["email"].help_text = _("The confirmation goes to this address.")
+        if self.fields["email"].required:
+            self.fields["email"].help_text = _("The confirmation goes to this address.")
         if "channel" in self.fields:
             self.fields["channel"].label = _("Channel")
         for name in ("first_name", "last_name", "email", "phone"):

@@ -162,7 +162,7 @@ class BookingForm(forms.Form):
         field = cast(forms.ChoiceField, self.fields["location"])
         field.choices = [(place, place) for place in places]
         if "channel" in self.fields:
-            field.help_text = _("Only if you come to us.")
+            field.help_text = _("Only for an appointment on site.")
 
     def require_contact(self) -> None:
         phone, email = self.fields["phone"], self.fields["email"]
@@ -172,7 +172,7 @@ class BookingForm(forms.Form):
         elif "channel" not in self.fields and self.only_channel in NEEDS_PHONE:
             phone.label, phone.required = _("Phone number"), True
         elif not NEEDS_PHONE.isdisjoint(self.meeting_type.allowed_channels):
-            phone.help_text = _("We need it only if you choose a phone call.")
+            phone.help_text = _("Needed for a phone call only.")
 
     def add_privacy_consent(self) -> None:
         url = get_settings().PRIVACY_URL

@@ -6,10 +6,11 @@ import re
 from datetime import timedelta
 
 import pytest
+from django import forms
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
-from django_meetergo.models import Booking
+from django_meetergo.models import Booking, MeetingType
 from django_meetergo.presentation import form_token
 from tests.admin.conftest import get_text
 
@@ -190,3 +191,23 @@ def test_a_taken_time_keeps_what_was_entered(superuser, sandbox):
 
     assert 'value="carla@example.com"' in page
     assert '<option value="Europe/Lisbon" selected' in page
+
+
+class Topic(forms.Form):
+    topic = forms.CharField(label="What is it about?")
+
+
+def test_the_form_says_what_is_needed_and_ends_no_question_with_a_colon(superuser, sandbox, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"intro-call": f"{__name__}.Topic"}}
+    steps = CallerSteps(superuser, sandbox)
+    path = reverse("admin:meetergo_booking_call") + steps.choose_time()
+
+    page = superuser.client.get(path).content.decode()
+
+    assert "First name:</label>" in page
+    assert "What is it about?</label>" in page
+    assert "The confirmation goes to this address." in page
+
+    MeetingType.objects.filter(pk=steps.type.pk).update(allows_phone_only=True)
+    page = superuser.client.get(path).content.decode()
+    assert "An e-mail address or a phone number is enough." in page
