@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +25,6 @@ class Answer:
     status: int
     method: str
     route: str
-    headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     clock_skew: float | None = None
 

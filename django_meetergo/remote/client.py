@@ -42,11 +42,9 @@ from django_meetergo.remote.payloads import (
     DataFieldDocument,
     HandoffHost,
     HostDocument,
-    HostPage,
     ItemList,
     MeetingTypeDocument,
-    ProvisionalPage,
-    QueueDocument,
+    ProvisionalDocument,
     RescheduleReply,
     WebhookDocument,
     build_booking,
@@ -112,7 +110,7 @@ class MeetergoClient:
         """``GET /v4/user/me``: the user of this credential. [ref]"""
         return _parse(self._get("/v4/user/me"), payloads.parse_host)
 
-    def list_users(self, *, limit: int = 100, offset: int = 0) -> HostPage:
+    def list_users(self, *, limit: int = 100, offset: int = 0) -> ItemList[HostDocument]:
         """``GET /v4/user``: the company's users; needs an admin credential. [ref]"""
         answer = self._get("/v4/user", query={"limit": limit, "offset": offset})
         return _parse(answer, payloads.parse_host_page)
@@ -126,7 +124,7 @@ class MeetergoClient:
         answer = self._get("/v4/meeting-type/{id}", ids={"id": meeting_type_id})
         return _parse(answer, payloads.parse_meeting_type)
 
-    def get_queue(self, queue_id: str) -> QueueDocument:
+    def get_queue(self, queue_id: str) -> tuple[HostDocument, ...]:
         """``GET /v4/queue/{id}``: the hosts of a round-robin meeting type. [docs]"""
         return _parse(self._get("/v4/queue/{id}", ids={"id": queue_id}), payloads.parse_queue)
 
@@ -155,7 +153,6 @@ class MeetergoClient:
         host_ids: Sequence[str] = (),
         queue_id: str = "",
         calculation_method: str = "",
-        timezone: str = "UTC",
         duration: int | None = None,
         existing_appointment_id: str = "",
         refresh_cache: bool = False,
@@ -174,7 +171,7 @@ class MeetergoClient:
             "hostIds": list(host_ids),
             "queueId": queue_id,
             "calculationMethod": calculation_method if queue_id else "",
-            "timezone": timezone,
+            "timezone": "UTC",
             "meetingDuration": duration,
             "existingAppointmentId": existing_appointment_id,
             "refreshCache": refresh_cache or None,
@@ -220,7 +217,7 @@ class MeetergoClient:
 
     def list_todays_appointments(self) -> ItemList[AppointmentDocument]:
         """``GET /v4/appointment/today``: a bare list. [ref]"""
-        return _parse(self._get("/v4/appointment/today"), payloads.parse_appointments).appointments
+        return _parse(self._get("/v4/appointment/today"), payloads.parse_appointments)
 
     def get_appointment(self, appointment_id: str) -> AppointmentDocument:
         """``GET /v4/appointment/{id}``: its current state, or ``NotFound``. [ref, seed]"""
@@ -229,8 +226,8 @@ class MeetergoClient:
 
     def cancel_appointment(
         self, appointment_id: str, *, reason: str = "", attendee_id: str = "", cancel_all: bool = False
-    ) -> AppointmentDocument | None:
-        """``POST /v4/appointment/{id}/cancel``: the appointment afterwards, if the answer holds it. [ref]
+    ) -> None:
+        """``POST /v4/appointment/{id}/cancel``: the answer may be empty. [ref]
 
         In groups ``attendee_id`` removes one attendee and ``cancel_all`` cancels for all.
         """
@@ -241,7 +238,7 @@ class MeetergoClient:
             ids={"id": appointment_id},
             json={key: value for key, value in body.items() if value},
         )
-        return _parse_optional(answer, payloads.parse_appointment)
+        _require_json_or_nothing(answer)
 
     def reschedule_appointment(self, appointment_id: str, start: datetime) -> RescheduleReply:
         """``POST /v4/appointment/{id}/reschedule``: the moved appointment; ``SlotUnavailable``. [ref]"""
@@ -266,10 +263,6 @@ class MeetergoClient:
         answer = self._get("/v4/handoff/available-handoffs", query={"appointmentId": appointment_id})
         return _parse(answer, payloads.parse_handoff_hosts)
 
-    def update_note(self, appointment_id: str, note: str) -> None:
-        """``PATCH /v4/appointment/{id}/notes``: replace the host's note; the answer may be empty. [mcp]"""
-        self._call("PATCH", "/v4/appointment/{id}/notes", ids={"id": appointment_id}, json={"note": note})
-
     # Provisional bookings
 
     def list_provisional_bookings(
@@ -280,7 +273,7 @@ class MeetergoClient:
         status: str = "",
         user_id: str = "",
         meeting_type_id: str = "",
-    ) -> ProvisionalPage:
+    ) -> ItemList[ProvisionalDocument]:
         """``GET /v4/provisional-booking/paginated``: bookings that need or needed a confirmation. [ref]
 
         ``status`` is one of pending, confirmed, expired, declined_by_host.
@@ -317,22 +310,10 @@ class MeetergoClient:
         body = {"endpoint": endpoint, "eventTypes": list(event_types), "description": description}
         return _parse(self._call("POST", "/webhooks", json=body), payloads.parse_webhook)
 
-    def update_webhook(
-        self,
-        webhook_id: str,
-        *,
-        endpoint: str = "",
-        event_types: Sequence[str] | None = None,
-        description: str | None = None,
-    ) -> WebhookDocument | None:
+    def update_webhook(self, webhook_id: str, *, endpoint: str, event_types: Sequence[str]) -> None:
         """``PATCH /webhooks/{id}``: ``event_types`` replaces the old ones; the answer may be empty. [docs]"""
-        body: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
-        if event_types is not None:
-            body["eventTypes"] = list(event_types)
-        if description is not None:
-            body["description"] = description
-        answer = self._call("PATCH", "/webhooks/{id}", ids={"id": webhook_id}, json=body)
-        return _parse_optional(answer, payloads.parse_webhook)
+        body = {"endpoint": endpoint, "eventTypes": list(event_types)}
+        _require_json_or_nothing(self._call("PATCH", "/webhooks/{id}", ids={"id": webhook_id}, json=body))
 
     def delete_webhook(self, webhook_id: str) -> None:
         """``DELETE /webhooks/{id}``: the answer is empty; ``NotFound`` if there is none. [docs]"""
@@ -483,12 +464,7 @@ def _parse(answer: Answer, parse: Callable[[object], T]) -> T:
     raise unreadable
 
 
-def _parse_optional(answer: Answer, parse: Callable[[object], T]) -> T | None:
-    """Parse the body of a successful write; None if it is empty or another document."""
-    if answer.is_empty:
-        return None
-    answer.read_json()
-    try:
-        return _parse(answer, parse)
-    except UnreadableReply:
-        return None
+def _require_json_or_nothing(answer: Answer) -> None:
+    """Raise ``UnreadableReply`` for the answer of somebody else, such as a page of a proxy."""
+    if not answer.is_empty:
+        answer.read_json()

@@ -151,7 +151,6 @@ def _read_answer(call: PreparedCall, response: requests.Response, body: bytes) -
         status=status,
         method=call.method,
         route=call.route,
-        headers=response.headers,
         body=body,
         clock_skew=_read_clock_skew(response.headers),
     )

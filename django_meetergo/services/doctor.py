@@ -153,7 +153,6 @@ def explain_day(
             host_ids=meeting_type.list_host_ids(),
             queue_id=meeting_type.queue_id,
             calculation_method=meeting_type.calculation_method,
-            timezone="UTC",
             refresh_cache=True,
             troubleshoot=True,
         )

@@ -174,7 +174,7 @@ def _read_all(client: MeetergoClient, now: datetime) -> Iterator[Step]:
         if meeting_type.queue_id:
             queue = read(f"queue_{number}", "Queue", reader.get_queue, meeting_type.queue_id)
             yield queue
-            hosts = [host.id for host in queue.document.hosts] if queue.document else []
+            hosts = [host.id for host in queue.document or ()]
         yield read(
             f"availability_v4_{number}",
             "AvailabilityV4",

@@ -364,7 +364,7 @@ def test_a_client_stops_calling_a_service_that_fails(cache, clock):
     with running(answering(500)) as server:
         client = client_for(server.url, cache, clock)
         ids = iter("abcdefg")
-        found = outcomes(lambda: client.update_note(next(ids), "note"), 7)
+        found = outcomes(lambda: client.decline_provisional_booking(next(ids)), 7)
         assert found == ["OutcomeUnknown"] * 4 + ["CircuitOpen"] * 3
         assert len(server.requests) == 4
 
@@ -439,7 +439,7 @@ def test_a_write_is_not_sent_when_the_read_before_it_fails(cache, clock):
         client = client_for(server.url, cache, clock)
         fail(client.circuit, 4)
         clock.pass_(10.1)
-        assert outcomes(lambda: client.update_note("a", "b"), 2) == ["CircuitOpen"] * 2
+        assert outcomes(lambda: client.decline_provisional_booking("a"), 2) == ["CircuitOpen"] * 2
         assert len(server.requests) == 1
 
 
@@ -453,7 +453,10 @@ def test_a_401_stops_everything_but_a_wrong_secret_does_not(cache, clock):
 def test_after_a_429_no_caller_sends(cache, clock):
     with running(answering(429, Retry_After="9")) as server:
         client = client_for(server.url, cache, clock)
-        assert outcomes(lambda: client.update_note("a", "b"), 2) == ["RateLimited", "RateLimitReached"]
+        assert outcomes(lambda: client.decline_provisional_booking("a"), 2) == [
+            "RateLimited",
+            "RateLimitReached",
+        ]
         assert len(server.requests) == 1
 
 

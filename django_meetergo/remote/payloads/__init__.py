@@ -17,13 +17,11 @@ from django_meetergo.remote.payloads.appointments import (
 )
 from django_meetergo.remote.payloads.availability import Availability, BlockedSlot, Slot, parse_availability
 from django_meetergo.remote.payloads.bookings import (
-    CHANNELS,
     AttendeePayload,
     BookingConfirmed,
     BookingPayload,
     BookingProvisional,
     ProvisionalDocument,
-    ProvisionalPage,
     build_booking,
     parse_booking_reply,
     parse_provisional_page,
@@ -32,9 +30,7 @@ from django_meetergo.remote.payloads.directory import (
     DataFieldDocument,
     HandoffHost,
     HostDocument,
-    HostPage,
     MeetingTypeDocument,
-    QueueDocument,
     parse_calendar_count,
     parse_data_fields,
     parse_handoff_hosts,
@@ -56,7 +52,6 @@ from django_meetergo.remote.payloads.webhooks import (
 )
 
 __all__ = [
-    "CHANNELS",
     "AppointmentDocument",
     "AppointmentPage",
     "AttendeeDocument",
@@ -70,12 +65,9 @@ __all__ = [
     "Delivery",
     "HandoffHost",
     "HostDocument",
-    "HostPage",
     "ItemList",
     "MeetingTypeDocument",
     "ProvisionalDocument",
-    "ProvisionalPage",
-    "QueueDocument",
     "RescheduleReply",
     "SkippedItem",
     "Slot",

@@ -14,7 +14,6 @@ from django_meetergo.remote.payloads.reading import (
     MAX_CODE_LENGTH,
     MAX_EMAIL_LENGTH,
     MAX_MINUTES,
-    PARSE_ERRORS,
     ItemList,
     SkippedItem,
     read_answers,
@@ -78,7 +77,6 @@ class AppointmentDocument:
     names_everyone: bool = True
     hosts: tuple[HostDocument, ...] = ()
     host_ids: tuple[str, ...] = ()
-    note: str = ""
     created_at: datetime | None = None
     updated_at: datetime | None = None
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -96,7 +94,6 @@ class AppointmentPage:
 
     appointments: ItemList[AppointmentDocument]
     total: int | None = None
-    page: int | None = None
 
     @property
     def skipped(self) -> tuple[SkippedItem, ...]:
@@ -109,12 +106,10 @@ class AppointmentPage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RescheduleReply:
-    """A reschedule that was carried out. Which fields are known depends on the route."""
+    """A reschedule that was carried out. The secret may be new, or missing."""
 
     appointment_id: str
-    secret: str = ""
-    start: datetime | None = None
-    appointment: AppointmentDocument | None = None
+    secret: str
 
 
 def parse_attendee(document: object) -> AttendeeDocument:
@@ -169,7 +164,6 @@ def parse_appointment(document: object) -> AppointmentDocument:
         names_everyone=isinstance(entry.get("attendees"), list) and not attendees.skipped,
         hosts=(hosts := parse_hosts(entry.get("hosts"))),
         host_ids=read_ids(entry.get("hostIds")) or tuple(host.id for host in hosts),
-        note=read_text(entry.get("note")),
         created_at=read_instant(entry.get("createdAt")),
         updated_at=read_instant(entry.get("updatedAt")),
         raw=remove_secrets(entry),
@@ -220,27 +214,16 @@ def _read_reschedule_count(entry: dict[str, Any]) -> int:
     return count if count is not None else int(bool(entry.get("rescheduledAt")))
 
 
-def parse_appointments(document: object) -> AppointmentPage:
+def parse_appointments(document: object) -> ItemList[AppointmentDocument]:
     """Parse a list of appointments and skip the entries that cannot be read."""
     entries = require_list(document, "appointments", key="appointments")
-    return AppointmentPage(appointments=read_items(entries, parse_appointment, "appointment"))
-
-
-def _try_parse_appointment(entry: object) -> AppointmentDocument | None:
-    try:
-        return parse_appointment(entry)
-    except PARSE_ERRORS:
-        return None
+    return read_items(entries, parse_appointment, "appointment")
 
 
 def parse_appointment_page(document: object) -> AppointmentPage:
     """Parse one page of a paginated list."""
-    found, page = parse_appointments(document), read_object(document)
-    return AppointmentPage(
-        appointments=found.appointments,
-        total=read_number(page.get("total")),
-        page=read_number(page.get("page")),
-    )
+    total = read_number(read_object(document).get("total"))
+    return AppointmentPage(appointments=parse_appointments(document), total=total)
 
 
 def parse_reschedule_reply(document: object) -> RescheduleReply:
@@ -251,10 +234,4 @@ def parse_reschedule_reply(document: object) -> RescheduleReply:
     appointment_id = read_id(whole.get("id")) or read_id(reply.get("appointmentId"))
     if not appointment_id:
         raise UnreadableReply("the answer to a reschedule names no appointment")
-    appointment = _try_parse_appointment(whole)
-    return RescheduleReply(
-        appointment_id=appointment_id,
-        secret=read_secret(whole) or read_secret(reply),
-        start=appointment.start if appointment else read_instant(whole.get("start")),
-        appointment=appointment,
-    )
+    return RescheduleReply(appointment_id=appointment_id, secret=read_secret(whole) or read_secret(reply))

@@ -25,7 +25,6 @@ class Slot:
 
     start: datetime
     seats_left: int | None = None
-    seats_total: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +39,6 @@ class BlockedSlot:
 class Availability:
     """The free starts of one meeting type in one window: sorted, unique, in UTC."""
 
-    timezone: str
     slots: tuple[Slot, ...]
     blocked: tuple[BlockedSlot, ...] = ()
 
@@ -48,15 +46,14 @@ class Availability:
 def parse_availability(document: object) -> Availability:
     """Parse any of the three shapes. An unknown shape raises ``UnreadableReply``; it is not empty."""
     body = require_object(document, "availability")
-    timezone = read_text(body.get("timezone"))
     if isinstance(body.get("dates"), list):
-        return _parse_spots(body["dates"], timezone)
+        return _parse_spots(body["dates"])
     if isinstance(body.get("slots"), list):
         times = (time for day in read_objects(body["slots"]) for time in read_list(day.get("times")))
-        return Availability(timezone=timezone, slots=_build_slots(times))
+        return Availability(slots=_build_slots(times))
     if isinstance(body.get("availableSlots"), list):
         starts = (entry.get("start") for entry in read_objects(body["availableSlots"]))
-        return Availability(timezone=timezone, slots=_build_slots(starts))
+        return Availability(slots=_build_slots(starts))
     raise UnreadableReply("availability of unknown shape")
 
 
@@ -65,7 +62,7 @@ def _build_slots(values: Iterator[object]) -> tuple[Slot, ...]:
     return tuple(Slot(start=start) for start in sorted(starts))
 
 
-def _parse_spots(dates: list[Any], timezone: str) -> Availability:
+def _parse_spots(dates: list[Any]) -> Availability:
     slots: dict[datetime, Slot] = {}
     blocked: dict[datetime, BlockedSlot] = {}
     for spot in (spot for day in read_objects(dates) for spot in read_objects(day.get("spots"))):
@@ -77,7 +74,6 @@ def _parse_spots(dates: list[Any], timezone: str) -> Availability:
         elif (slot := _read_slot(start, spot)).seats_left != 0:
             slots.setdefault(start, slot)
     return Availability(
-        timezone=timezone,
         slots=tuple(slots[start] for start in sorted(slots)),
         blocked=tuple(blocked[start] for start in sorted(blocked)),
     )
@@ -88,7 +84,7 @@ def _read_slot(start: datetime, spot: dict[str, Any]) -> Slot:
     total, taken = read_number(appointment.get("totalSpots")), read_number(appointment.get("takenSpots"))
     if total is None or taken is None:
         return Slot(start=start)
-    return Slot(start=start, seats_left=max(total - taken, 0), seats_total=total)
+    return Slot(start=start, seats_left=max(total - taken, 0))
 
 
 def _read_reason(event: object) -> str:

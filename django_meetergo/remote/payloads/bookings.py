@@ -11,7 +11,6 @@ from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.remote.payloads.reading import (
     MAX_EMAIL_LENGTH,
     ItemList,
-    SkippedItem,
     build_answer,
     build_instant,
     read_answers,
@@ -21,8 +20,6 @@ from django_meetergo.remote.payloads.reading import (
     read_ids,
     read_instant,
     read_items,
-    read_link,
-    read_number,
     read_object,
     read_objects,
     read_secret,
@@ -46,7 +43,6 @@ class AttendeePayload:
     timezone: str = ""
     language: str = ""
     receive_reminders: bool = True
-    data_policy_accepted: bool = True
     answers: Mapping[str, str] = field(default_factory=dict)
     other_emails: tuple[str, ...] = ()
 
@@ -73,8 +69,6 @@ class BookingConfirmed:
 
     appointment_id: str
     secret: str = ""
-    attendee_email: str = ""
-    redirect_url: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,24 +90,7 @@ class ProvisionalDocument:
     email: str
     answers: dict[str, str]
     created_at: datetime | None
-    deleted_at: datetime | None
     host_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ProvisionalPage:
-    """One page of provisional bookings. ``unreadable`` counts the skipped entries."""
-
-    bookings: ItemList[ProvisionalDocument]
-    total: int | None
-
-    @property
-    def skipped(self) -> tuple[SkippedItem, ...]:
-        return self.bookings.skipped
-
-    @property
-    def unreadable(self) -> int:
-        return len(self.skipped)
 
 
 def build_booking(payload: BookingPayload) -> dict[str, Any]:
@@ -153,7 +130,7 @@ def _build_attendee(attendee: AttendeePayload, *, phone_only: bool) -> dict[str,
         "receiveReminders": attendee.receive_reminders,  # production refuses a body without this and notes
         "notes": answers,
         "customFields": dict(answers),  # where the guide's dialect reads them
-        "dataPolicyAccepted": attendee.data_policy_accepted,
+        "dataPolicyAccepted": True,
     }
 
 
@@ -174,21 +151,13 @@ def parse_booking_reply(document: object) -> BookingConfirmed | BookingProvision
         raise UnreadableReply(
             "the answer to a booking names neither an appointment nor a provisional booking"
         )
-    return BookingConfirmed(
-        appointment_id=appointment_id,
-        secret=read_secret(reply),
-        attendee_email=read_code(reply.get("attendeeEmail"), MAX_EMAIL_LENGTH),
-        redirect_url=read_link(reply.get("redirectUrl")),
-    )
+    return BookingConfirmed(appointment_id=appointment_id, secret=read_secret(reply))
 
 
-def parse_provisional_page(document: object) -> ProvisionalPage:
+def parse_provisional_page(document: object) -> ItemList[ProvisionalDocument]:
     """Parse one page of provisional bookings and skip the entries that cannot be read."""
     entries = require_list(document, "provisional bookings", key="provisionalBookings")
-    return ProvisionalPage(
-        bookings=read_items(entries, _parse_provisional, "provisional booking"),
-        total=read_number(read_object(document).get("total")),
-    )
+    return read_items(entries, _parse_provisional, "provisional booking")
 
 
 def _parse_provisional(document: object) -> ProvisionalDocument:
@@ -205,7 +174,6 @@ def _parse_provisional(document: object) -> ProvisionalDocument:
         email=read_code(attendee.get("email"), MAX_EMAIL_LENGTH),
         answers=read_answers(attendee.get("notes"), attendee.get("customFields")),
         created_at=read_instant(entry.get("createdAt")),
-        deleted_at=read_instant(entry.get("deletedAt")),
         host_ids=_read_host_ids(entry, request),
     )
 

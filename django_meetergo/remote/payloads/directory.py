@@ -12,7 +12,6 @@ from django_meetergo.remote.payloads.reading import (
     MAX_ID_LENGTH,
     MAX_MINUTES,
     ItemList,
-    SkippedItem,
     build_answer,
     read_code,
     read_id,
@@ -66,22 +65,9 @@ class HostDocument:
     email: str = ""
     name: str = ""
     timezone: str = ""
-    slug: str = ""
     is_admin: bool = False
     company_id: str = ""
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostPage:
-    """One page of the company's users."""
-
-    hosts: ItemList[HostDocument]
-    total: int | None
-
-    @property
-    def skipped(self) -> tuple[SkippedItem, ...]:
-        return self.hosts.skipped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,14 +76,6 @@ class HandoffHost:
 
     id: str
     is_blocked: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class QueueDocument:
-    """The host queue of a round-robin meeting type."""
-
-    id: str
-    hosts: tuple[HostDocument, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,7 +128,6 @@ def parse_host(document: object) -> HostDocument:
         email=read_code(person.get("email"), MAX_EMAIL_LENGTH),
         name=_read_full_name(person),
         timezone=read_code(person.get("timezone"), MAX_CODE_LENGTH),
-        slug=read_line(person.get("slug")),
         is_admin=person.get("isAdmin") is True,
         company_id=read_id(person.get("companyId")),
         raw=remove_secrets(person),
@@ -187,22 +164,21 @@ def _read_full_name(person: dict[str, Any]) -> str:
     return read_line(person.get("fullName")) or read_line(" ".join(parts))
 
 
-def parse_host_page(document: object) -> HostPage:
+def parse_host_page(document: object) -> ItemList[HostDocument]:
     """Parse one page of users and skip the entries that cannot be read."""
-    people = require_list(document, "a list of users", key="users")
-    return HostPage(hosts=parse_hosts(people), total=read_number(read_object(document).get("total")))
+    return parse_hosts(require_list(document, "a list of users", key="users"))
 
 
-def parse_queue(document: object) -> QueueDocument:
-    """Parse a host queue. Hosts have their names where the document holds them, else only ids."""
+def parse_queue(document: object) -> tuple[HostDocument, ...]:
+    """Parse the hosts of a queue. They have their names where the document holds them, else only ids."""
     queue = require_object(document, "a queue")
-    if not (queue_id := read_id(queue.get("id"))):
+    if not read_id(queue.get("id")):
         raise UnreadableReply("a queue without a usable id")
     named = parse_hosts(queue.get("users")) or parse_hosts(queue.get("hosts"))
     known = {host.id for host in named}
     ids = (read_id(value) for value in read_list(queue.get("userIds")))
     unnamed = tuple(HostDocument(id=host_id) for host_id in ids if host_id and host_id not in known)
-    return QueueDocument(id=queue_id, hosts=named + unnamed)
+    return named + unnamed
 
 
 def parse_meeting_types(document: object) -> ItemList[MeetingTypeDocument]:

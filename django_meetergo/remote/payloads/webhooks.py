@@ -30,7 +30,6 @@ class WebhookDocument:
 
     id: str
     endpoint: str
-    description: str
     event_types: tuple[str, ...]
 
     def __repr__(self) -> str:
@@ -53,7 +52,6 @@ def parse_webhook(document: object) -> WebhookDocument:
     return WebhookDocument(
         id=webhook_id,
         endpoint=read_link(entry.get("endpoint"), MAX_ENDPOINT_LENGTH),
-        description=read_line(entry.get("description")),
         event_types=tuple(text for item in read_list(entry.get("eventTypes")) if (text := read_line(item))),
     )
 

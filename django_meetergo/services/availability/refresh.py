@@ -155,7 +155,6 @@ def fetch_window(
         host_ids=host_ids,
         queue_id=queue_id,
         calculation_method=meeting_type.calculation_method,
-        timezone="UTC",
         duration=window.duration if window.duration != meeting_type.duration else None,
         existing_appointment_id=window.moving,
         refresh_cache=refresh_cache,

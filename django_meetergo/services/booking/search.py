@@ -183,7 +183,7 @@ def list_provisional(
             status=status,
             user_id=host_id,
             meeting_type_id=booking.meeting_type.remote_id,
-        ).bookings
+        )
 
     return read_pages(read, renew)
 

@@ -148,9 +148,9 @@ def list_users(run: SyncRun, acting: HostDocument | None, client: MeetergoClient
     try:
         for offset in count(0, PAGE_SIZE):
             page = client.list_users(limit=PAGE_SIZE, offset=offset)
-            users.extend(page.hosts)
+            users.extend(page)
             note_skipped_items(run, page.skipped)
-            ids = [host.id for host in page.hosts] + [item.id for item in page.skipped]
+            ids = [host.id for host in page] + [item.id for item in page.skipped]
             if len(ids) < PAGE_SIZE or ids == last_ids:  # a list that repeats its page has no end
                 break
             last_ids = ids
@@ -165,7 +165,7 @@ def list_members(run: SyncRun, document: MeetingTypeDocument, client: MeetergoCl
     if not document.queue_id:
         return []
     try:
-        return list(client.get_queue(document.queue_id).hosts)
+        return list(client.get_queue(document.queue_id))
     except (InvalidRequest, NotFound, PermissionRefused) as error:
         note_skipped(run, "queue", document.queue_id, error)
         return []
