@@ -14,7 +14,6 @@ from django.dispatch import Signal
 
 from django_meetergo import signals
 from django_meetergo.clock import Stopwatch
-from django_meetergo.conf import get_settings
 from django_meetergo.models import Appointment, Attendee, Booking, Event, Host
 from django_meetergo.services.retry import EVENT, LeaseRenewal
 from django_meetergo.texts import describe_exception
@@ -116,11 +115,11 @@ def dispatch_event(*, event: Event, now: datetime, also: Callable[[Event], None]
     """
     stopwatch = Stopwatch(now)
     is_repeated = event.tries > 0
-    lease = Event.objects.due(now).claim(event.pk, now=now, lease=get_settings().lease, tries=F("tries") + 1)
+    lease = Event.objects.due(now).claim(event.pk, now=now, tries=F("tries") + 1)
     if lease is None:
         return False
     event.tries += 1
-    held = Event.objects.filter(pk=event.pk, lease_token=lease.token)
+    held = Event.objects.held(lease)
     renewal = LeaseRenewal(held, stopwatch)
     results = dict(event.receivers)
     for receiver in list_receivers(event, also):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django_meetergo.clock import Stopwatch
-from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import (
     ChangeNotAllowed,
     NotFound,
@@ -38,8 +37,7 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
 
     Returns the booking as stored.
     """
-    pending = Booking.objects.filter(state=State.PENDING)
-    lease = pending.claim(booking.pk, now=now, lease=get_settings().lease)
+    lease = Booking.objects.filter(state=State.PENDING).claim(booking.pk, now=now)
     booking = Booking.objects.select_related("meeting_type").get(pk=booking.pk)
     if lease is None:
         return booking
@@ -56,7 +54,7 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
         elif status in {"confirmed", ""} and match_documents(booking, appointments).count:
             status = "ambiguous"
     with write_transaction():
-        stored = Booking.objects.select_for_update().filter(pk=booking.pk, lease_token=lease.token).first()
+        stored = Booking.objects.lock_held(lease)
         if stored is None:
             return Booking.objects.get(pk=booking.pk)
         return record_pending_status(stored, status, now)
@@ -116,8 +114,7 @@ def decline_booking(*, booking: Booking, client: MeetergoClient, now: datetime, 
         raise ChangeNotAllowed("This booking does not wait for a host.", reason="not_waiting")
     stopwatch = Stopwatch(now)
     with write_transaction(durable=True):
-        pending = Booking.objects.filter(state=State.PENDING)
-        lease = pending.claim(booking.pk, now=now, lease=get_settings().lease)
+        lease = Booking.objects.filter(state=State.PENDING).claim(booking.pk, now=now)
     if lease is None:
         raise ChangeNotAllowed("This booking is being checked; try again in a minute.", reason="busy")
     try:
@@ -130,7 +127,7 @@ def decline_booking(*, booking: Booking, client: MeetergoClient, now: datetime, 
         Booking.objects.finish(lease)
         raise
     with write_transaction():
-        stored = Booking.objects.select_for_update().filter(pk=booking.pk, lease_token=lease.token).first()
+        stored = Booking.objects.lock_held(lease)
         if stored is None:
             return Booking.objects.get(pk=booking.pk)
         return close_booking(stored, Reason.DECLINED, now=stopwatch.now())

@@ -6,7 +6,6 @@ import logging
 from datetime import datetime
 
 from django_meetergo.clock import Stopwatch
-from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import Booking, BookingAttempt, Connection, Event, Lease
 from django_meetergo.remote.client import MeetergoClient
@@ -45,7 +44,7 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
     lease = (
         Booking.objects.filter(state=State.UNKNOWN)
         .exclude(reason=Reason.NEEDS_STAFF)
-        .claim(booking.pk, now=now, lease=get_settings().lease)
+        .claim(booking.pk, now=now)
     )
     booking = Booking.objects.select_related("meeting_type").get(pk=booking.pk)
     if lease is None:
@@ -67,9 +66,7 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
         # What may be the booking's keeps it from being called not booked.
         is_ambiguous |= bool(matches.count or match_documents(booking, moved.documents).count)
     with write_transaction():
-        held = Booking.objects.select_for_update()
-        held = held.filter(lease_token=lease.token, state=State.UNKNOWN)
-        stored = held.filter(pk=booking.pk).first()
+        stored = Booking.objects.filter(state=State.UNKNOWN).lock_held(lease)
         if stored is None:
             return Booking.objects.get(pk=booking.pk)
         return record_no_match(stored, is_ambiguous=is_ambiguous, is_complete=is_complete, now=now)
@@ -125,7 +122,7 @@ def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -
     connection returns references. A group booking whose attendee cannot be identified is left to staff.
     """
     confirmed = Booking.objects.filter(state=State.CONFIRMED).due(now)
-    lease = confirmed.claim(booking.pk, now=now, lease=get_settings().lease)
+    lease = confirmed.claim(booking.pk, now=now)
     booking = Booking.objects.select_related("attendee__appointment", "meeting_type").get(pk=booking.pk)
     if lease is None or booking.attendee is None:
         return booking

@@ -150,7 +150,7 @@ def begin_attempt(
     # A row that was read before the booking got another slot must not be sent for the old one.
     received = Booking.objects.filter(state=State.RECEIVED, start=booking.start)
     with write_transaction(durable=True):
-        lease = received.claim(booking.pk, now=now, lease=get_settings().lease, **plan_attempt(now))
+        lease = received.claim(booking.pk, now=now, **plan_attempt(now))
         if lease is not None:
             add_attempt(booking, booking.attempts.count() + 1, now, known_attendee_ids)
     return lease
@@ -221,12 +221,6 @@ def build_payload(booking: Booking) -> BookingPayload:
     )
 
 
-def lock_result(booking: Booking, lease: Lease) -> Booking | None:
-    """Return the stored booking, locked, or None when the lease has been lost."""
-    rows = Booking.objects.select_for_update()
-    return rows.filter(pk=booking.pk, lease_token=lease.token).first()
-
-
 def end_attempt(booking: Booking, outcome: str, error: RemoteError, now: datetime) -> None:
     """Store the outcome of the open attempt, even when the lease has been lost."""
     booking.attempts.filter(ended_at=None).update(
@@ -238,7 +232,7 @@ def mark_unknown(booking: Booking, lease: Lease, error: RemoteError, now: dateti
     """Store that the answer was lost and schedule the first search."""
     with write_transaction():
         end_attempt(booking, Outcome.UNKNOWN, error, now)
-        stored = lock_result(booking, lease)
+        stored = Booking.objects.lock_held(lease)
         if stored is None:
             return
         stored.state, stored.lease_token, stored.lease_until = State.UNKNOWN, None, None
@@ -265,7 +259,7 @@ def mark_slot_taken(
     next_starts = list_next_starts(booking, client=client, now=now)
     with write_transaction():
         end_attempt(booking, Outcome.SLOT_TAKEN, error, now)
-        stored = lock_result(booking, lease)
+        stored = Booking.objects.lock_held(lease)
         if stored is not None and not any(try_next_slot(stored, start, now) for start in next_starts):
             close_booking(stored, Reason.SLOT_TAKEN, now=now, message=error.message)
     wake_workers()
@@ -310,7 +304,7 @@ def mark_refused(booking: Booking, lease: Lease, error: Refused, now: datetime) 
     """Close a booking that meetergo refused, with the messages for its fields."""
     with write_transaction():
         end_attempt(booking, Outcome.REFUSED, error, now)
-        if stored := lock_result(booking, lease):
+        if stored := Booking.objects.lock_held(lease):
             stored.field_errors = dict(error.fields)
             if isinstance(error, InvalidDuration):
                 stored.field_errors["duration"] = error.message
@@ -323,7 +317,7 @@ def requeue_booking(
     """Store an attempt that was certainly not carried out: send again later, or close as unreachable."""
     with write_transaction():
         end_attempt(booking, Outcome.NOT_SENT, error, now)
-        stored = lock_result(booking, lease)
+        stored = Booking.objects.lock_held(lease)
         if stored is None:
             return
         if retry := plan_retry(stored, error, now, give_up=give_up):

@@ -9,7 +9,6 @@ import logging
 from datetime import datetime
 
 from django_meetergo.clock import Stopwatch
-from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import NotFound
 from django_meetergo.models import Booking
 from django_meetergo.remote.client import MeetergoClient
@@ -37,7 +36,7 @@ def watch_closed_booking(*, booking: Booking, client: MeetergoClient, now: datet
     meanwhile, it is declined, so that it does not keep the slot. Raises RemoteError.
     """
     closed = Booking.objects.filter(state=State.CLOSED, attendee=None)
-    lease = closed.claim(booking.pk, now=now, lease=get_settings().lease)
+    lease = closed.claim(booking.pk, now=now)
     booking = Booking.objects.select_related("meeting_type").get(pk=booking.pk)
     if lease is None:
         return booking

@@ -44,7 +44,6 @@ def send_change(*, change: AppointmentChange, client: MeetergoClient, now: datet
         lease = AppointmentChange.objects.filter(state=State.RECEIVED).claim(
             change.pk,
             now=now,
-            lease=settings.lease,
             state=State.SENDING,
             outcome_deadline=now + settings.outcome_deadline,
             next_at=now + settings.lease,
@@ -128,9 +127,7 @@ def reconcile_change(
     lapsed.update(
         state=State.UNKNOWN, lease_token=None, lease_until=None, next_at=now, polls=0, failing_since=None
     )
-    lease = AppointmentChange.objects.filter(state=State.UNKNOWN).claim(
-        change.pk, now=now, lease=get_settings().lease
-    )
+    lease = AppointmentChange.objects.filter(state=State.UNKNOWN).claim(change.pk, now=now)
     change = fetch_change(change)
     if lease is None:
         return change
@@ -271,9 +268,7 @@ def give_up_unclaimed(
     change: AppointmentChange, policy: RetryPolicy, now: datetime, error: Exception | None = None
 ) -> None:
     """End a change that cannot even be worked on, for example because its connection was removed."""
-    lease = AppointmentChange.objects.filter(state=change.state).claim(
-        change.pk, now=now, lease=get_settings().lease
-    )
+    lease = AppointmentChange.objects.filter(state=change.state).claim(change.pk, now=now)
     if lease is not None:
         give_up(change, lease, policy, now, error)
 

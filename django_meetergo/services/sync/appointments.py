@@ -121,8 +121,7 @@ class AppointmentSync:
     failure: RemoteError | None = None
 
     def __post_init__(self) -> None:
-        held = SyncRun.objects.filter(pk=self.run.pk, lease_token=self.lease.token)
-        self.renewal = LeaseRenewal(held, self.stopwatch)
+        self.renewal = LeaseRenewal(SyncRun.objects.held(self.lease), self.stopwatch)
         self.mirror = find_mirror(self.run.connection)
 
     def read_lists(self) -> None:
@@ -252,7 +251,7 @@ class AppointmentSync:
         self, owner: str, next_page: int, answer: AppointmentPage, *, seen: int, written: int
     ) -> None:
         """Write what is stored. Progress also ends a series of failures, and renews the lease."""
-        held = SyncRun.objects.filter(pk=self.run.pk, lease_token=self.lease.token).update(
+        held = SyncRun.objects.held(self.lease).update(
             owner=owner,
             page=next_page,
             total=answer.total,

@@ -11,7 +11,6 @@ from typing import Any
 from django.db import IntegrityError
 
 from django_meetergo.clock import Stopwatch
-from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import Lease, SyncRun
 from django_meetergo.remote.payloads import SkippedItem
@@ -37,7 +36,7 @@ class LeaseLost(Exception):
 def open_run(connection: str, kind: str, now: datetime) -> tuple[SyncRun, Lease | None]:
     """Return the open run of this kind, or a new one, and its lease unless another worker holds it."""
     run = find_open_run(connection, kind, now)
-    lease = SyncRun.objects.filter(state=State.OPEN).claim(run.pk, now=now, lease=get_settings().lease)
+    lease = SyncRun.objects.filter(state=State.OPEN).claim(run.pk, now=now)
     run.refresh_from_db()
     return run, lease
 

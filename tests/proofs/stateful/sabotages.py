@@ -45,9 +45,7 @@ def send_before_commit(patch: pytest.MonkeyPatch) -> None:
     """Store the attempt after the request instead of before it."""
 
     def begin_attempt(booking: Booking, now: Any, known_attendee_ids: Any = None) -> Any:
-        lease = Booking.objects.filter(state="received").claim(
-            booking.pk, now=now, lease=get_settings().lease
-        )
+        lease = Booking.objects.filter(state="received").claim(booking.pk, now=now)
         if lease is not None:
             Booking.objects.filter(pk=booking.pk).update(
                 outcome_deadline=now + get_settings().outcome_deadline
@@ -104,14 +102,14 @@ def no_open_key(patch: pytest.MonkeyPatch) -> None:
 def no_fencing(patch: pytest.MonkeyPatch) -> None:
     """Write results without checking the lease."""
 
-    def lock_result(booking: Booking, lease: Any) -> Booking | None:
-        return Booking.objects.select_related("meeting_type").filter(pk=booking.pk).first()
+    def lock_held(rows: Any, lease: Any) -> Any:
+        return rows.filter(pk=lease.pk).first()
 
     def finish(rows: Any, lease: Any, **changes: Any) -> bool:
         held = rows.filter(pk=lease.pk)
         return bool(held.update(lease_token=None, lease_until=None, **changes))
 
-    patch.setattr(sending, "lock_result", lock_result)
+    patch.setattr(LeasedQuerySet, "lock_held", lock_held)
     patch.setattr(LeasedQuerySet, "finish", finish)
 
 
