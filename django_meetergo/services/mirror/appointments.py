@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +22,6 @@ from django_meetergo.services.events import build_event, record_events
 from django_meetergo.services.mirror.attendees import AttendeeChanges, write_attendees
 from django_meetergo.services.mirror.directory import list_hosts, record_hosts
 from django_meetergo.services.mirror.erasure import hash_erasure_digest, remove_erased_people
-from django_meetergo.services.mirror.fitting import MAX_ID, MAX_LINK, Skipped, fit_documents, fit_link
 from django_meetergo.services.mirror.rows import find_by_remote_id, save_rows
 from django_meetergo.services.one_by_one import handle_batch
 from django_meetergo.texts import describe_exception
@@ -32,6 +31,14 @@ Kind = Event.Kind
 MAX_FAILURE = 200
 #: How far meetergo's clock may be ahead of ours.
 MAX_STAMP_AHEAD = timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """Something that was not stored: the id of its appointment, and what and why."""
+
+    remote_id: str
+    reason: str
 
 
 @dataclass
@@ -55,14 +62,12 @@ class RecordedAppointments:
         """Raise UnreadableReply unless these appointments have a row."""
         for remote_id in ids:
             if remote_id not in self.appointments:
-                reasons = [one.reason for one in self.skipped if one.remote_id == remote_id[:MAX_ID]]
-                raise UnreadableReply(
-                    f"appointment {remote_id[:MAX_ID]} could not be stored: {'; '.join(reasons)}"
-                )
+                reasons = [one.reason for one in self.skipped if one.remote_id == remote_id]
+                raise UnreadableReply(f"appointment {remote_id} could not be stored: {'; '.join(reasons)}")
 
 
 def record_appointment(*, connection: str, document: AppointmentDocument, now: datetime) -> Appointment:
-    """Store one document and return its row. Raises UnreadableReply when no row can hold it."""
+    """Store one document and return its row. Raises UnreadableReply when it cannot be stored."""
     recorded = record_appointments(connection=connection, documents=[document], now=now)
     recorded.require([document.id])
     return recorded.appointments[document.id]
@@ -89,9 +94,13 @@ def record_appointments(
     known = find_appointments(connection, latest) if known is None else known
     recorded = RecordedAppointments(dict(known))
     changed = [document for document in latest.values() if is_changed(known.get(document.id), document)]
-    fitting = remove_erased_people(connection, fit_documents(changed, recorded.skipped))
+    recorded.skipped += [
+        Skipped(remote_id=document.id, reason="attendee without an id")
+        for document in changed
+        if any(not one.id for one in document.attendees)
+    ]
     failed = handle_batch(
-        fitting,
+        remove_erased_people(connection, [leave_out_nobodies(document) for document in changed]),
         lambda chosen: recorded.add(connection, list(chosen), now=now, silent=silent, read_by=read_by),
         what="appointments",
     )
@@ -99,6 +108,13 @@ def record_appointments(
         Skipped(remote_id=document.id, reason=describe_failure(error)) for document, error in failed
     ]
     return recorded
+
+
+def leave_out_nobodies(document: AppointmentDocument) -> AppointmentDocument:
+    """Return the document without the attendees that have no id: their rows would not be found again."""
+    attendees = tuple(one for one in document.attendees if one.id)
+    names_everyone = document.names_everyone and len(attendees) == len(document.attendees)
+    return replace(document, attendees=attendees, names_everyone=names_everyone)
 
 
 def describe_failure(error: Exception) -> str:
@@ -200,18 +216,18 @@ class AppointmentDraft:
         return draft
 
     def copy_document(self, types: dict[str, MeetingType]) -> None:
-        """Copy the document's values to the row, cut to the width of their columns."""
+        """Copy the document's values to the row. The parser has cut them to the width of their columns."""
         row, document = self.row, self.document
         row.meeting_type = types.get(document.meeting_type_id) or row.meeting_type
         if self.is_moved:
             row.previous_start = self.previous_start
         row.start, row.end = document.start, document.end
         row.status = Appointment.Status.CANCELLED if document.is_cancelled else Appointment.Status.CONFIRMED
-        row.channel = document.channel[:64]
+        row.channel = document.channel
         row.meeting_link = document.meeting_link
-        row.location = document.location[:500]
+        row.location = document.location
         row.cancelled_at = document.cancelled_at
-        row.cancelled_by = document.cancelled_by[:64]
+        row.cancelled_by = document.cancelled_by
         row.cancellation_reason = document.cancellation_reason
         row.rescheduled_at = document.rescheduled_at
         # meetergo does not always count, so every change of the start that is seen counts.
@@ -303,9 +319,9 @@ def list_differences(row: Appointment, document: AppointmentDocument) -> list[st
         "start": document.start,
         "end": document.end,
         "status": status,
-        "channel": document.channel[:64],
-        "meeting_link": fit_link(document.meeting_link, MAX_LINK, "meeting link", []),
-        "location": document.location[:500],
+        "channel": document.channel,
+        "meeting_link": document.meeting_link,
+        "location": document.location,
         "missing_since": None,
     }
     differing = [name for name, value in expected.items() if getattr(row, name) != value]

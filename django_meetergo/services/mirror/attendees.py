@@ -113,16 +113,16 @@ def record_remote_ids(*, appointment: Appointment, document: AppointmentDocument
 
 
 def copy_attendee(attendee: Attendee, document: AttendeeDocument, now: datetime) -> None:
-    """Copy the document's values to the row, cut to the width of their columns."""
+    """Copy the document's values to the row. The parser has cut them to the width of their columns."""
     attendee.remote_id = document.id
-    attendee.first_name = document.first_name[:150]
-    attendee.last_name = document.last_name[:150]
-    attendee.email = document.email[:254]
+    attendee.first_name = document.first_name
+    attendee.last_name = document.last_name
+    attendee.email = document.email
     attendee.email_folded = fold_email(attendee.email)[:254]  # folding may lengthen it
-    attendee.phone = document.phone[:64]
-    attendee.company = document.company[:200] or attendee.company
-    attendee.timezone = document.timezone[:64]
-    attendee.language = document.language[:16]
+    attendee.phone = document.phone
+    attendee.company = document.company or attendee.company
+    attendee.timezone = document.timezone
+    attendee.language = document.language
     attendee.status = Attendee.Status.ATTENDING
     attendee.custom_fields = merge_answers(attendee.custom_fields, document.answers)
     attendee.synced_at = now

@@ -21,11 +21,9 @@ from django_meetergo.remote.payloads import (
     read_id,
 )
 from django_meetergo.services.companies import may_read
-from django_meetergo.services.mirror.fitting import MAX_ID, fit_link, fit_number
 from django_meetergo.services.mirror.rows import find_by_remote_id, save_rows
 from django_meetergo.transactions import write_transaction
 
-MAX_TYPE_LINK = MeetingType._meta.get_field("booking_url").max_length or 0
 #: The largest number of calendars that the column holds on every database.
 MAX_CALENDARS = 2**15 - 1
 #: Characters of a slug, without the number that may follow.
@@ -52,9 +50,7 @@ def record_hosts(
     """Store hosts and return their rows by meetergo's id.
 
     Known hosts are written again only with ``refresh``, for the directory: appointments show less of a host.
-    Hosts whose id does not fit its column are left out.
     """
-    documents = [document for document in documents if 0 < len(document.id) <= MAX_ID]
     known = find_by_remote_id(Host, connection, {document.id for document in documents})
     rows = []
     for document in documents:
@@ -62,8 +58,8 @@ def record_hosts(
         if row is not None and not refresh and (row.name or not document.name):
             continue
         row = row or Host(connection=connection, remote_id=document.id)
-        row.name, row.email = document.name[:200], document.email[:254]
-        row.timezone = document.timezone[:64] or row.timezone
+        row.name, row.email = document.name, document.email
+        row.timezone = document.timezone or row.timezone
         row.raw, row.synced_at, row.missing_since = document.raw, now, None
         rows.append(row)
         known[document.id] = row
@@ -100,11 +96,9 @@ def record_meeting_types(
     ``read_by`` is the connection that has read it, by default ``connection`` itself. Types that another
     connection of the company reads are left to that one. ``hosts_of`` maps a meeting type's id to its hosts.
     ``unreadable`` are ids that the list names with a document that cannot be read: their rows stay as they
-    are. Appointments of a type that was not known when they were stored are linked to it. Returns the rows;
-    types whose id does not fit its column are left out.
+    are. Appointments of a type that was not known when they were stored are linked to it. Returns the rows.
     """
     read_by = read_by or connection
-    documents = [document for document in documents if 0 < len(document.id) <= MAX_ID]
     known = find_by_remote_id(MeetingType, connection, {document.id for document in documents})
     used_slugs = set(MeetingType.objects.values_list("slug", flat=True))
     if is_first_connection(read_by) and not MeetingType.objects.filter(read_by=read_by).exists():
@@ -145,19 +139,18 @@ def link_appointments(connection: str, types: Iterable[MeetingType]) -> None:
 
 def copy_meeting_type(row: MeetingType, document: MeetingTypeDocument, now: datetime) -> None:
     """Copy the document's values to the row; the slug and columns of our own stay."""
-    row.name = (document.name or document.slug or document.id)[:200]
+    row.name = document.name or document.slug or document.id
     row.description = document.description
-    row.duration = fit_number(document.duration, "duration", []) or row.duration
+    row.duration = document.duration or row.duration
     row.allowed_durations = list(document.allowed_durations)
-    row.channel = document.channel[:64]
+    row.channel = document.channel
     row.allowed_channels = list(document.allowed_channels) if document.select_channel else []
     row.locations = list(document.locations)
-    row.spots = fit_number(document.spots, "spots", []) or row.spots
+    row.spots = document.spots
     row.host_ids = [document.host_id] if document.host_id and not document.queue_id else []
-    row.queue_id = document.queue_id if len(document.queue_id) <= MAX_ID else ""
+    row.queue_id = document.queue_id
     row.enabled = document.enabled
-    row.booking_url = fit_link(document.booking_url, MAX_TYPE_LINK, "booking URL", [])
-    row.redirect_url = fit_link(document.redirect_url, MAX_TYPE_LINK, "redirect URL", [])
+    row.booking_url, row.redirect_url = document.booking_url, document.redirect_url
     # The kind of confirmation is known from our own bookings where the list does not name it.
     if document.confirmation != "unknown" or not row.confirmation:
         row.confirmation = document.confirmation

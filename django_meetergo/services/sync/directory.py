@@ -27,11 +27,11 @@ from django_meetergo.remote.payloads import (
     ItemList,
     MeetingTypeDocument,
     SkippedItem,
+    read_id,
 )
 from django_meetergo.services.companies import record_company
 from django_meetergo.services.mirror.data_fields import record_data_fields
 from django_meetergo.services.mirror.directory import record_calendars, record_hosts, record_meeting_types
-from django_meetergo.services.mirror.fitting import MAX_ID
 from django_meetergo.services.sync.runs import (
     finish_run,
     note_skipped,
@@ -134,9 +134,8 @@ def get_acting_user(client: MeetergoClient) -> HostDocument | None:
 
 def find_company(acting: HostDocument | None, types: Iterable[MeetingTypeDocument]) -> str:
     """Return meetergo's id of the company; "" when neither the user nor a meeting type names it."""
-    named = (one.raw.get("companyId") for one in types)
-    found = (acting.company_id if acting else "") or next((one for one in named if isinstance(one, str)), "")
-    return found if len(found) <= MAX_ID else ""
+    named = (read_id(one.raw.get("companyId")) for one in types)
+    return (acting.company_id if acting else "") or next(filter(None, named), "")
 
 
 def list_users(run: SyncRun, acting: HostDocument | None, client: MeetergoClient) -> list[HostDocument]:
