@@ -44,7 +44,6 @@ from django_meetergo.remote.payloads.directory import (
 from django_meetergo.remote.payloads.reading import ItemList, SkippedItem, build_instant, read_id
 from django_meetergo.remote.payloads.webhooks import (
     Delivery,
-    UnknownDelivery,
     WebhookDocument,
     parse_delivery,
     parse_webhook,
@@ -71,7 +70,6 @@ __all__ = [
     "RescheduleReply",
     "SkippedItem",
     "Slot",
-    "UnknownDelivery",
     "WebhookDocument",
     "build_booking",
     "build_instant",

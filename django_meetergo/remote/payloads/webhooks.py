@@ -20,10 +20,6 @@ from django_meetergo.remote.payloads.reading import (
 MAX_ENDPOINT_LENGTH = 2000
 
 
-class UnknownDelivery(ValueError):
-    """The body of a delivery has neither of the two known shapes."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WebhookDocument:
     """A webhook endpoint. Its address contains our token, so ``repr`` leaves it out."""
@@ -38,7 +34,10 @@ class WebhookDocument:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """A webhook delivery: the type of event and the id to re-read. Nothing else of the body is used."""
+    """A webhook delivery: the type of event and the id to re-read. Nothing else of the body is used.
+
+    Both are empty for a body that has neither of the two known shapes.
+    """
 
     event_type: str
     remote_id: str
@@ -69,4 +68,4 @@ def parse_delivery(body: object) -> Delivery:
         return Delivery(event_type=event_type, remote_id=read_id(envelope.get("id")))
     if event_type := read_line(envelope.get("event")):
         return Delivery(event_type=event_type, remote_id=read_id(read_object(envelope.get("data")).get("id")))
-    raise UnknownDelivery("a delivery without an event type")
+    return Delivery(event_type="", remote_id="")

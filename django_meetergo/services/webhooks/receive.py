@@ -15,10 +15,10 @@ from django.utils.crypto import constant_time_compare
 from django_meetergo.conf import DEFAULT_CONNECTION, get_settings, list_connection_names
 from django_meetergo.exceptions import InvalidRequest
 from django_meetergo.models import WebhookDelivery
-from django_meetergo.remote.payloads import Delivery, UnknownDelivery, parse_delivery
+from django_meetergo.remote.payloads import parse_delivery
 from django_meetergo.services.retry import FRESH
 from django_meetergo.services.webhooks.events import REREAD_EVENTS
-from django_meetergo.texts import Secret
+from django_meetergo.texts import Secret, is_nested_deeper
 from django_meetergo.wakeup import wake_workers
 
 State = WebhookDelivery.State
@@ -65,7 +65,7 @@ def receive_delivery(*, connection: str, body: bytes, now: datetime) -> None:
         if same.filter(state__in=GIVEN_UP).update(**again):
             wake_workers(skip_broker=True)
         return
-    delivery = parse_known_delivery(content)
+    delivery = parse_delivery(content)
     is_due = delivery.event_type in REREAD_EVENTS and bool(delivery.remote_id)
     row = WebhookDelivery(
         connection=connection,
@@ -86,14 +86,6 @@ def receive_delivery(*, connection: str, body: bytes, now: datetime) -> None:
         wake_workers(skip_broker=True)
 
 
-def parse_known_delivery(content: Any) -> Delivery:
-    """Return the event type and the id; both are empty for an envelope that is not known."""
-    try:
-        return parse_delivery(content)
-    except UnknownDelivery:
-        return Delivery(event_type="", remote_id="")
-
-
 def read_body(body: bytes) -> Any:
     """Return the JSON of a body. Raises InvalidRequest."""
     if len(body) > MAX_BODY:
@@ -102,20 +94,6 @@ def read_body(body: bytes) -> Any:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("The body is not JSON.", field="body") from error
-    if measure_depth(content) > MAX_DEPTH:
+    if is_nested_deeper(content, MAX_DEPTH):
         raise InvalidRequest(f"The body is nested deeper than {MAX_DEPTH} levels.", field="body")
     return content
-
-
-def measure_depth(content: Any) -> int:
-    """Return how deep lists and objects are nested, at most one more than is allowed."""
-    depth, level = 0, [content]
-    while level and depth <= MAX_DEPTH:
-        depth += 1
-        level = [
-            child
-            for node in level
-            if isinstance(node, dict | list)
-            for child in (node.values() if isinstance(node, dict) else node)
-        ]
-    return depth
