@@ -12,8 +12,6 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from django.apps import apps
-from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
 from django_meetergo.conf import list_connection_names
@@ -32,7 +30,7 @@ from django_meetergo.services.mirror.erasure import (
     digest_person,
     hash_erasure_digest,
 )
-from django_meetergo.services.privacy.people import find_person, mentions_any
+from django_meetergo.services.privacy.people import find_person, list_log_entries, mentions_any
 from django_meetergo.transactions import write_transaction
 
 BATCH_SIZE = 500
@@ -45,6 +43,11 @@ BLANK_COLUMNS: dict[str, Any] = {
     "subject_type": None,
     "subject_id": "",
 }
+#: What else was entered for a booking of an erased person, or is left of it.
+BLANK_BOOKING: dict[str, Any] = {
+    **BLANK_COLUMNS, "other_emails": [], "location": "", "message": "", "field_errors": {},
+    "content_digest": "",
+}  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -121,8 +124,7 @@ def erase_attendee(attendee: Attendee) -> int:
     Attendee.objects.filter(pk=attendee.pk).update(**BLANK_COLUMNS, public_id=uuid4(), raw={})
     blank: dict[str, Any] = {"cancellation_reason": ""}
     if "erased" not in appointment.raw:
-        blank["raw"] = build_erasure_digest(appointment.digest)
-        blank["digest"] = hash_erasure_digest(appointment.digest)
+        blank |= replace_document(appointment)
     if is_only_attendee:
         blank |= {"location": "", "note": ""}
     elif mentions(appointment.note, attendee):
@@ -144,16 +146,7 @@ def mentions(text: str, attendee: Attendee) -> bool:
 
 def erase_booking(booking: Booking) -> int:
     """Blank a booking and the errors of its attempts; return the number of log entries."""
-    Booking.objects.filter(pk=booking.pk).update(
-        **BLANK_COLUMNS,
-        public_id=uuid4(),
-        other_emails=[],
-        location="",
-        message="",
-        field_errors={},
-        content_digest="",
-        rebook_consent=None,
-    )
+    Booking.objects.filter(pk=booking.pk).update(**BLANK_BOOKING, public_id=uuid4(), rebook_consent=None)
     booking.attempts.update(error_type="")
     return erase_log([booking])
 
@@ -166,28 +159,23 @@ def erase_invitation(booking: Booking, addresses: set[str]) -> None:
 
 def erase_mentions(appointment: Appointment, addresses: set[str]) -> None:
     """Remove the last document of somebody else's appointment, and the texts that contain an address."""
-    blank: dict[str, Any] = {
-        "raw": build_erasure_digest(appointment.digest),
-        "digest": hash_erasure_digest(appointment.digest),
-    }
+    blank = replace_document(appointment)
     for column in ("location", "note", "cancellation_reason"):
         if mentions_any(getattr(appointment, column), addresses):
             blank[column] = ""
     Appointment.objects.filter(pk=appointment.pk).update(**blank)
 
 
+def replace_document(appointment: Appointment) -> dict[str, Any]:
+    """Return the columns that hold a digest in place of the document."""
+    digest = appointment.digest
+    return {"raw": build_erasure_digest(digest), "digest": hash_erasure_digest(digest)}
+
+
 def erase_log(rows: Iterable[models.Model]) -> int:
     """Blank the admin's log entries about these rows: the fact remains, the text does not."""
-    if not apps.is_installed("django.contrib.admin"):
-        return 0
-    from django.contrib.admin.models import LogEntry
-
-    erased = 0
-    for row in rows:
-        kind = ContentType.objects.get_for_model(row)
-        entries = LogEntry.objects.filter(content_type=kind, object_id=str(row.pk))
-        erased += entries.update(object_repr="–", change_message="")
-    return erased
+    entries = list_log_entries(rows)
+    return entries.update(object_repr="–", change_message="") if entries is not None else 0
 
 
 def finish_erasures() -> int:

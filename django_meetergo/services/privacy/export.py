@@ -6,13 +6,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from django.apps import apps
-from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
 from django_meetergo.fields import EncryptedTextField
 from django_meetergo.models import Attendee, Booking, fold_email
-from django_meetergo.services.privacy.people import find_person
+from django_meetergo.services.privacy.people import find_person, list_log_entries
 
 #: Columns that say nothing about a person: keys, digests, and the state of background work.
 TECHNICAL_COLUMNS = frozenset({
@@ -99,12 +97,7 @@ def describe_row(row: models.Model, *, exclude: Iterable[str] = ()) -> dict[str,
 
 def describe_log(rows: Iterable[models.Model]) -> list[dict[str, Any]]:
     """Return what staff did with these rows in the admin."""
-    if not apps.is_installed("django.contrib.admin"):
+    entries = list_log_entries(rows)
+    if entries is None:
         return []
-    from django.contrib.admin.models import LogEntry
-
-    found = models.Q(pk__in=[])
-    for row in rows:
-        found |= models.Q(content_type=ContentType.objects.get_for_model(row), object_id=str(row.pk))
-    entries = LogEntry.objects.filter(found).order_by("action_time")
-    return [{"time": entry.action_time, "text": str(entry)} for entry in entries]
+    return [{"time": entry.action_time, "text": str(entry)} for entry in entries.order_by("action_time")]

@@ -29,12 +29,11 @@ ENCRYPTED_COLUMNS: tuple[tuple[type[models.Model], str, str], ...] = (
 
 @dataclass(kw_only=True)
 class Rotation:
-    """How many secrets were re-encrypted, had the first key already, fit no key, and were discarded."""
+    """How many secrets were re-encrypted, had the first key already, and fit no key."""
 
     rotated: int = 0
     current: int = 0
     unreadable: int = 0
-    discarded: int = 0
 
 
 def rotate_keys(*, discard: bool = False, on_batch: Callable[[Rotation], None] | None = None) -> Rotation:
@@ -52,7 +51,6 @@ def rotate_keys(*, discard: bool = False, on_batch: Callable[[Rotation], None] |
             if discard:
                 for row in lost:
                     setattr(row, column, replacement)
-                report.discarded += len(lost)
             else:
                 batch = [row for row in batch if row not in lost]
                 report.unreadable += len(lost)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
-from django.db.models import Q, QuerySet, TextField
+from django.apps import apps
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model, Q, QuerySet, TextField
 from django.db.models.functions import Cast, Lower
 
 from django_meetergo.models import Appointment, Attendee, Booking, fold_email
@@ -96,3 +98,15 @@ def search(rows: QuerySet[Any], column: str, addresses: set[str]) -> Iterator[An
     text = Lower(Cast(column, TextField()))
     found: Iterator[Any] = rows.annotate(text=text).filter(parts).order_by("pk").iterator(chunk_size=500)
     return found
+
+
+def list_log_entries(rows: Iterable[Model]) -> QuerySet[Any] | None:
+    """Return what staff did with these rows in the admin; None on a site without it."""
+    if not apps.is_installed("django.contrib.admin"):
+        return None
+    from django.contrib.admin.models import LogEntry
+
+    found = Q(pk__in=[])
+    for row in rows:
+        found |= Q(content_type=ContentType.objects.get_for_model(row), object_id=str(row.pk))
+    return LogEntry.objects.filter(found)

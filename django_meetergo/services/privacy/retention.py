@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from django_meetergo.conf import get_settings
 from django_meetergo.models import Booking, Connection, Event, SyncRun, WebhookDelivery
-from django_meetergo.services.privacy.erasure import BLANK_COLUMNS, finish_erasures
+from django_meetergo.services.privacy.erasure import BLANK_BOOKING, finish_erasures
 
 BATCH_SIZE = 500
 
@@ -51,7 +51,5 @@ def blank_bookings(rows: QuerySet[Booking]) -> int:
     """Blank what was entered for bookings without an appointment; their states and attempts remain."""
     blanked = 0
     while keys := list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH_SIZE]):
-        blanked += Booking.objects.filter(pk__in=keys).update(
-            **BLANK_COLUMNS, other_emails=[], location="", message="", field_errors={}, content_digest=""
-        )
+        blanked += Booking.objects.filter(pk__in=keys).update(**BLANK_BOOKING)
     return blanked
