@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
+from django.core.validators import validate_email
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
@@ -27,6 +29,16 @@ class DatabaseCommand(BaseCommand):
             raise CommandError(
                 f"The database lacks migrations of django-meetergo: run manage.py migrate. ({error})"
             ) from error
+
+
+def read_email(options: dict[str, Any]) -> str:
+    """Return the address that a command was given; raises CommandError if it is none."""
+    email: str = options["email"].strip()
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise CommandError(f"{email!r} is not an e-mail address.") from error
+    return email
 
 
 def lacks_migrations() -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 
+from django_meetergo.request_logs import install_filter
+
 # Credentials, and the secret that is a segment of the attendee's cancel route.
 SECRETS = re.compile(r"rgo-[\w-]+|ak_live:[\w:-]+|(?<=/booking/confirm/cancel/)[^\s\"'?{]+|(?i:bearer )\S+")
 #: Filters of a logger do not apply to its children, so each logger that prints addresses is listed.
@@ -37,6 +39,4 @@ class RedactSecrets(logging.Filter):
 def install_filters() -> None:
     """Add one filter to each logger that may print a secret. Calling it twice changes nothing."""
     for name in REDACTED_LOGGERS:
-        logger = logging.getLogger(name)
-        if not any(isinstance(known, RedactSecrets) for known in logger.filters):
-            logger.addFilter(RedactSecrets())
+        install_filter(name, RedactSecrets())

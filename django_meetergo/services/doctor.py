@@ -31,11 +31,11 @@ from django_meetergo.services.changes.policy import is_group
 from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.services.clients import record_contact
 from django_meetergo.services.companies import find_covering
-from django_meetergo.services.health import BAD, FAIR, GOOD, UNKNOWN, WEBHOOK_PLACES, Fact
+from django_meetergo.services.health import BAD, FAIR, GOOD, UNKNOWN, Fact
 from django_meetergo.services.sync.appointments import sync_appointment
 from django_meetergo.services.sync.drift import find_drift
 from django_meetergo.services.webhooks.events import REREAD_EVENTS
-from django_meetergo.services.webhooks.registration import build_endpoint, list_own_webhooks
+from django_meetergo.services.webhooks.registration import WEBHOOK_PLACES, build_endpoint, list_own_webhooks
 
 
 def check_service(*, connection: str, client: MeetergoClient, now: datetime) -> list[Fact]:

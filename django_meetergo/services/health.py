@@ -33,6 +33,7 @@ from django_meetergo.services.clients import build_client
 from django_meetergo.services.companies import find_covering
 from django_meetergo.services.events import DONE
 from django_meetergo.services.privacy.key_rotation import needs_rotation
+from django_meetergo.services.webhooks.registration import WEBHOOK_PLACES
 
 GOOD, FAIR, BAD, UNKNOWN = "good", "fair", "bad", "unknown"
 #: Days before a key expires at which the level becomes fair, and bad.
@@ -41,7 +42,6 @@ EXPIRY_SOON, EXPIRY_NOW = 14, 3
 LATE, STUCK = timedelta(minutes=2), timedelta(minutes=15)
 #: Seconds by which the clocks may differ.
 MAX_CLOCK_SKEW = 30
-WEBHOOK_PLACES = 6
 #: An event that failed so often is reported before it is given up.
 MAX_TRIES = 5
 #: Skipped items that are named in full.

@@ -222,7 +222,7 @@ def build_context(booking: Booking) -> dict[str, object]:
         "booking": booking,
         "name": choose_greeting(booking.full_name),
         "meeting_type": booking.meeting_type,
-        "when": describe_start(booking),
+        "when": describe_moment(booking.start),
         "outcome_url": links.build_absolute_url(outcome) if outcome else "",
         "manage_url": links.build_absolute_url(manage) if manage else "",
     }
@@ -260,7 +260,7 @@ def build_alert_context(event: Event) -> dict[str, object]:
         "since": format_full_moment(since, timezone.get_current_timezone()),
         "reference": booking.reference if booking else "",
         "meeting_type": booking.meeting_type if booking else None,
-        "when": describe_start(booking) if booking else "",
+        "when": describe_moment(booking.start) if booking else "",
         "admin_url": get_admin_url(booking) if booking else "",
     }
 
@@ -273,10 +273,6 @@ def get_admin_url(booking: Booking) -> str:
         return links.build_absolute_url(reverse("admin:meetergo_booking_change", args=[booking.pk]))
     except NoReverseMatch:
         return ""
-
-
-def describe_start(booking: Booking) -> str:
-    return describe_moment(booking.start)
 
 
 def describe_moment(moment: datetime) -> str:

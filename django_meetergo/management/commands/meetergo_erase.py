@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.core.validators import validate_email
-from django.forms import ValidationError
 from django.utils import timezone
 
-from django_meetergo.management.base import DatabaseCommand
+from django_meetergo.management.base import DatabaseCommand, read_email
 from django_meetergo.services.privacy.erasure import allow_again, erase_person
 
 
@@ -32,11 +30,7 @@ class Command(DatabaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        email = options["email"].strip()
-        try:
-            validate_email(email)
-        except ValidationError as error:
-            raise CommandError(f"{email!r} is not an e-mail address.") from error
+        email = read_email(options)
         if options["allow_again"]:
             if not allow_again(email=email):
                 raise CommandError(f"{email} was not erased.")

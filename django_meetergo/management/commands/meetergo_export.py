@@ -8,11 +8,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
-from django.core.validators import validate_email
-from django.forms import ValidationError
 from django.utils import timezone
 
-from django_meetergo.management.base import DatabaseCommand
+from django_meetergo.management.base import DatabaseCommand, read_email
 from django_meetergo.services.privacy.export import export_person
 
 
@@ -24,11 +22,7 @@ class Command(DatabaseCommand):
         parser.add_argument("--output", metavar="FILE", help="write to this file, not to the terminal")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        email = options["email"].strip()
-        try:
-            validate_email(email)
-        except ValidationError as error:
-            raise CommandError(f"{email!r} is not an e-mail address.") from error
+        email = read_email(options)
         document = export_person(email=email, now=timezone.now())
         text = json.dumps(document, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False)
         if not options["output"]:

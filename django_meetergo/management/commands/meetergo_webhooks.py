@@ -12,13 +12,12 @@ from django_meetergo.management.connections import choose_connections, run_for_e
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.companies import find_covering
 from django_meetergo.services.webhooks.registration import (
+    WEBHOOK_PLACES,
     build_endpoint,
     ensure_webhook,
     find_own_connection,
     remove_webhook,
 )
-
-MAX_WEBHOOKS = 6
 
 
 class Command(DatabaseCommand):
@@ -42,7 +41,7 @@ class Command(DatabaseCommand):
                 raise CommandError(str(error)) from error
             except WebhookLimitReached as error:
                 raise CommandError(
-                    f"{connection}: all {MAX_WEBHOOKS} webhooks are in use. "
+                    f"{connection}: all {WEBHOOK_PLACES} webhooks are in use. "
                     "Remove one that you no longer need at meetergo."
                 ) from error
             except PermissionRefused as error:
@@ -65,7 +64,7 @@ class Command(DatabaseCommand):
             else:
                 text = "this site" if owner == connection else f"this site, connection {owner}"
             self.stdout.write(f"{hook.id}  {text}  {', '.join(hook.event_types)}")
-        self.stdout.write(f"{connection}: {len(hooks)} of {MAX_WEBHOOKS} webhooks are in use.")
+        self.stdout.write(f"{connection}: {len(hooks)} of {WEBHOOK_PLACES} webhooks are in use.")
 
     def ensure(self, connection: str) -> None:
         if covering := find_covering(connection):

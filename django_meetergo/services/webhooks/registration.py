@@ -1,4 +1,4 @@
-"""Register this site's webhook endpoint at meetergo, which has room for six of a company."""
+"""Register this site's webhook endpoint at meetergo."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import WebhookDocument
 from django_meetergo.services.webhooks.events import REREAD_EVENTS
 from django_meetergo.services.webhooks.receive import list_tokens
+
+#: The webhook endpoints that a company may have.
+WEBHOOK_PLACES = 6
 
 
 def build_endpoint(connection: str) -> str:
@@ -58,7 +61,7 @@ def ensure_webhook(*, connection: str, client: MeetergoClient) -> WebhookDocumen
     """Have this site's current address in meetergo's list exactly once, with the events it needs.
 
     An older entry of this site is changed, further ones are removed; entries of others are not touched.
-    Return the entry. Raises WebhookLimitReached when all six places are taken by others, PermissionRefused
+    Return the entry. Raises WebhookLimitReached when all places are taken by others, PermissionRefused
     when the credential may not.
     """
     endpoint = build_endpoint(connection)
