@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,7 +23,6 @@ from django_meetergo.conf import get_settings, list_connection_names
 from django_meetergo.exceptions import MeetergoError
 from django_meetergo.models import AppointmentChange, Booking, Connection, Event, SyncRun, WebhookDelivery
 from django_meetergo.models.leases import LeasedQuerySet
-from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services import alerts, companies, events, notifications, retry
 from django_meetergo.services.availability import refresh
 from django_meetergo.services.booking import outcomes, pending, reconciliation, watching
@@ -86,6 +84,11 @@ def dispatch_event(event: Event, now: datetime) -> None:
     events.dispatch_event(event=event, now=now, also=notifications.send_notification)
 
 
+def stop_reading(booking: Booking, now: datetime, error: Exception) -> None:
+    """Read nothing more for a booking that is settled anyway, unless its state has changed meanwhile."""
+    Booking.objects.filter(pk=booking.pk, state=booking.state).update(next_at=None)
+
+
 def booking_rows(*states: str) -> Callable[[], LeasedQuerySet[Any]]:
     return lambda: Booking.objects.filter(state__in=states).select_related("meeting_type")
 
@@ -116,18 +119,14 @@ DUE_TABLE = (
         rows=change_rows(Change.RECEIVED),
         handler=with_client(change_sending.send_change, "change", "write"),
         policy=retry.CHANGE_SEND,
-        give_up=lambda change, now, error: change_sending.give_up_unclaimed(
-            change, retry.CHANGE_SEND, now, error
-        ),
+        give_up=partial(change_sending.give_up_unclaimed, retry.CHANGE_SEND),
     ),
     DueRows(
         name="reconcile changes",
         rows=change_rows(Change.SENDING, Change.UNKNOWN),
         handler=with_client(change_sending.reconcile_change, "change", "reread"),
         policy=retry.CHANGE_POLL,
-        give_up=lambda change, now, error: change_sending.give_up_unclaimed(
-            change, retry.CHANGE_POLL, now, error
-        ),
+        give_up=partial(change_sending.give_up_unclaimed, retry.CHANGE_POLL),
     ),
     DueRows(
         name="apply deliveries",
@@ -142,9 +141,7 @@ DUE_TABLE = (
         rows=booking_rows("confirmed"),
         handler=with_client(reconciliation.reread_booking, "booking", "reread"),
         policy=retry.BOOKING_REREAD,
-        give_up=lambda booking, now, error: Booking.objects.filter(pk=booking.pk, state="confirmed").update(
-            **retry.BOOKING_REREAD.then
-        ),
+        give_up=stop_reading,
     ),
     DueRows(
         name="check pending bookings",
@@ -158,9 +155,7 @@ DUE_TABLE = (
         rows=booking_rows("closed"),
         handler=with_client(watching.watch_closed_booking, "booking", "reread"),
         policy=retry.BOOKING_PENDING_UNREAD,
-        give_up=lambda booking, now, error: Booking.objects.filter(pk=booking.pk, state="closed").update(
-            next_at=None
-        ),
+        give_up=stop_reading,
     ),
     DueRows(
         name="dispatch events",
@@ -265,17 +260,17 @@ def poll_all_connections(now: datetime) -> None:
     """Refresh the availability that visitors look at, for every connection, and nothing else."""
     stopwatch = Stopwatch(now)
     for connection in list_connection_names():
-        run_one(connection, POLL_NAME, partial(poll_availability, connection, stopwatch))
+        run_one(connection, POLL_NAME, build_poll(connection, stopwatch))
 
 
 def list_periodic(connection: str, stopwatch: Stopwatch) -> Iterator[tuple[str, Callable[[], object]]]:
     """Return the periodic work of a connection that is due, by name."""
     settings, now = get_settings(), stopwatch.now()
-    yield POLL_NAME, partial(poll_availability, connection, stopwatch)
+    yield POLL_NAME, build_poll(connection, stopwatch)
     known, _ = Connection.objects.get_or_create(connection=connection)
     last_read, interval = known.directory_synced_at, settings.DIRECTORY_SYNC_INTERVAL
     if is_over(last_read, interval, now) and is_free(find_last_run(connection, SyncRun.Kind.DIRECTORY), now):
-        yield "sync the directory", partial(sync_directory, connection, stopwatch)
+        yield "sync the directory", with_contact(directory.sync_directory, connection, "sync", stopwatch)
     if companies.find_covering(connection):
         return  # another connection reads the same appointments
     for kind, every in (
@@ -285,7 +280,8 @@ def list_periodic(connection: str, stopwatch: Stopwatch) -> Iterator[tuple[str, 
         if is_sync_due(connection, kind, every, now):
             if kind == SyncRun.Kind.FULL:
                 yield "delete old data", partial(retention.prune, now=now)
-            yield f"sync {kind}", partial(sync_appointments, connection, kind, stopwatch)
+            run = partial(appointments.sync_appointments, kind=kind)
+            yield f"sync {kind}", with_contact(run, connection, "sync", stopwatch)
 
 
 def is_sync_due(connection: str, kind: str, every: float, now: datetime) -> bool:
@@ -308,29 +304,26 @@ def is_free(run: SyncRun | None, now: datetime) -> bool:
     return not is_held and (run.next_at is None or run.next_at <= now)
 
 
-def poll_availability(connection: str, stopwatch: Stopwatch) -> None:
-    with use_client(connection, "planned") as client:
-        refresh.poll_availability(connection=connection, client=client, now=stopwatch.now())
+def build_poll(connection: str, stopwatch: Stopwatch) -> Callable[[], object]:
+    return with_contact(refresh.poll_availability, connection, "planned", stopwatch)
 
 
-def sync_appointments(connection: str, kind: str, stopwatch: Stopwatch) -> None:
-    with use_client(connection, "sync") as client:
-        appointments.sync_appointments(connection=connection, client=client, now=stopwatch.now(), kind=kind)
+def with_contact(
+    do: Callable[..., object], connection: str, priority: str, stopwatch: Stopwatch
+) -> Callable[[], object]:
+    """Return a call of a service with a client of the connection and the time.
 
+    What its requests show about clock and credential is recorded, however they end.
+    """
 
-def sync_directory(connection: str, stopwatch: Stopwatch) -> None:
-    with use_client(connection, "sync") as client:
-        directory.sync_directory(connection=connection, client=client, now=stopwatch.now())
+    def run() -> None:
+        client = build_client(connection, priority)
+        try:
+            do(connection=connection, client=client, now=stopwatch.now())
+        finally:
+            record_contact(connection=connection, client=client)
 
-
-@contextmanager
-def use_client(connection: str, priority: str) -> Iterator[MeetergoClient]:
-    """Provide a client, and record what its calls showed about clock and credential, however they end."""
-    client = build_client(connection, priority)
-    try:
-        yield client
-    finally:
-        record_contact(connection=connection, client=client)
+    return run
 
 
 def is_over(since: datetime | None, seconds: float, now: datetime) -> bool:

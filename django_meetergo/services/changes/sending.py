@@ -265,7 +265,7 @@ def give_up(
 
 
 def give_up_unclaimed(
-    change: AppointmentChange, policy: RetryPolicy, now: datetime, error: Exception | None = None
+    policy: RetryPolicy, change: AppointmentChange, now: datetime, error: Exception
 ) -> None:
     """End a change that cannot even be worked on, for example because its connection was removed."""
     lease = AppointmentChange.objects.filter(state=change.state).claim(change.pk, now=now)
