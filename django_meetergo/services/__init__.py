@@ -31,7 +31,7 @@ from django_meetergo.services.availability.store import SlotList
 from django_meetergo.services.booking import book, one_time_links
 from django_meetergo.services.booking.book import AttendeeData
 from django_meetergo.services.changes import requests
-from django_meetergo.services.clients import build_client, ensure_client_of, find_client_of
+from django_meetergo.services.clients import build_client, ensure_client_of, find_client
 from django_meetergo.services.instants import validate_instant
 from django_meetergo.services.sync import appointments
 
@@ -303,7 +303,7 @@ def _choose_client(given: MeetergoClient | None, connection: str, priority: str)
 def _choose_client_of(given: MeetergoClient | None, appointment: Appointment) -> MeetergoClient | None:
     """Return the given client, or a new one; None where the service refuses, for want of a connection."""
     if given is None or not appointment.is_connected:
-        return find_client_of(appointment, "write")
+        return find_client(appointment.reader, "write")
     return _choose_client(given, appointment.reader, "write")
 
 

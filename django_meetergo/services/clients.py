@@ -67,10 +67,10 @@ def build_client_of(row: HasReader, priority: str) -> MeetergoClient:
     return build_client(row.reader, priority)
 
 
-def find_client_of(row: HasReader, priority: str) -> MeetergoClient | None:
-    """Return the same client; None when the settings no longer have the connection."""
+def find_client(connection: str, priority: str) -> MeetergoClient | None:
+    """Return such a client; None when the settings have no connection of this name, or no credential."""
     try:
-        return build_client_of(row, priority)
+        return build_client(connection, priority)
     except ImproperlyConfigured:
         return None
 

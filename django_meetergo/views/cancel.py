@@ -14,7 +14,7 @@ from django_meetergo.presentation.forms import CancelForm
 from django_meetergo.services.changes.policy import apply_policy
 from django_meetergo.services.changes.queue import find_last_change
 from django_meetergo.services.changes.requests import cancel_appointment
-from django_meetergo.services.clients import find_client_of
+from django_meetergo.services.clients import find_client
 from django_meetergo.views.common import get_user
 from django_meetergo.views.csrf import handle_csrf_failure
 from django_meetergo.views.decorators import METHODS, deny_framing, page, token_page
@@ -75,7 +75,7 @@ def submit(request: HttpRequest, attendee: Attendee, form: CancelForm) -> HttpRe
             reason=form.cleaned_data["reason"],
             by=AppointmentChange.Actor.ATTENDEE,
             user=get_user(request),
-            client=find_client_of(appointment, "write"),
+            client=find_client(appointment.reader, "write"),
             now=clock.now(),
         )
     except (ChangeNotAllowed, InvalidRequest) as error:

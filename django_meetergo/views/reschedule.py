@@ -20,7 +20,7 @@ from django_meetergo.presentation.time_choice import TimeQuery, choose_time, des
 from django_meetergo.services.changes.policy import apply_policy
 from django_meetergo.services.changes.queue import find_last_change
 from django_meetergo.services.changes.requests import find_same_reschedule, reschedule_appointment
-from django_meetergo.services.clients import find_client_of
+from django_meetergo.services.clients import find_client
 from django_meetergo.timezones import list_zones
 from django_meetergo.views.common import describe_time, get_user, is_free, read_time_query
 from django_meetergo.views.csrf import handle_csrf_failure
@@ -167,7 +167,7 @@ def move(request: HttpRequest, attendee: Attendee, start: datetime) -> HttpRespo
             attendee=attendee,
             by=AppointmentChange.Actor.ATTENDEE,
             user=get_user(request),
-            client=find_client_of(appointment, "write"),
+            client=find_client(appointment.reader, "write"),
             now=clock.now(),
         )
     except (ChangeNotAllowed, InvalidRequest) as error:

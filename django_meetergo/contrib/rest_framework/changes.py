@@ -29,7 +29,7 @@ from django_meetergo.services.changes.requests import (
     find_same_reschedule,
     reschedule_appointment,
 )
-from django_meetergo.services.clients import find_client_of
+from django_meetergo.services.clients import find_client
 
 Kind, State = AppointmentChange.Kind, AppointmentChange.State
 
@@ -62,7 +62,7 @@ def request_cancel(appointment: Appointment, **options: Any) -> AppointmentChang
     try:
         change = cancel_appointment(
             appointment=appointment,
-            client=find_client_of(appointment, "write"),
+            client=find_client(appointment.reader, "write"),
             now=clock.now(),
             **options,
         )
@@ -89,7 +89,7 @@ def request_reschedule(appointment: Appointment, start: datetime, **options: Any
         change = reschedule_appointment(
             appointment=appointment,
             start=start,
-            client=find_client_of(appointment, "write"),
+            client=find_client(appointment.reader, "write"),
             now=now,
             **options,
         )

@@ -7,14 +7,13 @@ from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError, CommandParser, no_translations
 from django.utils import timezone
 
 from django_meetergo.management.base import DatabaseCommand
 from django_meetergo.management.connections import choose_connections
 from django_meetergo.models import Connection, MeetingType
-from django_meetergo.services.clients import build_client, build_client_of
+from django_meetergo.services.clients import build_client, build_client_of, find_client
 from django_meetergo.services.doctor import check_service, explain_day, probe
 from django_meetergo.services.health import (
     BAD,
@@ -73,8 +72,10 @@ class Command(DatabaseCommand):
         now = timezone.now()
         found: dict[str, list[Fact]] = {}
         for name in names:
-            # The calls come first: what they show about clock and key is among the facts.
-            answers = self.check_service(name, now)
+            # The calls come first: what they show about clock and key is among the facts, and so is that
+            # there is no credential to make them with.
+            client = find_client(name, "sync")
+            answers = check_service(connection=name, client=client, now=now) if client else []
             found[name] = collect_facts(connection=name, now=now) + answers
         if not found:
             raise CommandError("No connection has a credential. Set MEETERGO['API_KEY'].")
@@ -88,13 +89,6 @@ class Command(DatabaseCommand):
             raise CommandError("Something must be done.", returncode=1)
         if not as_json:
             self.stdout.write(self.style.SUCCESS(VERDICTS[verdict]))
-
-    def check_service(self, name: str, now: datetime) -> list[Fact]:
-        try:
-            client = build_client(name, "sync")
-        except ImproperlyConfigured:
-            return []  # the fact “Credential” reports it
-        return check_service(connection=name, client=client, now=now)
 
     def print_facts(self, found: dict[str, list[Fact]]) -> None:
         for name, facts in found.items():
