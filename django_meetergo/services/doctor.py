@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from time import sleep
 from zoneinfo import ZoneInfo
 
@@ -53,44 +54,38 @@ def check_service(*, connection: str, client: MeetergoClient, now: datetime) -> 
 
 
 def check_acting_user(client: MeetergoClient) -> Fact:
-    name, label = "answers", _("meetergo answers")
+    fact = partial(Fact, name="answers", label=_("meetergo answers"))
     try:
         user = client.get_current_user()
     except PermissionRefused:
         text = _("yes; the token is limited and may not say whose it is")
-        return Fact(name=name, label=label, level=GOOD, text=text)
+        return fact(level=GOOD, text=text)
     except CredentialRefused as error:
         advice = _("Make a new key at my.meetergo.com and put it into the settings.")
-        return Fact(name=name, label=label, level=BAD, text=error.message, advice=advice)
+        return fact(level=BAD, text=error.message, advice=advice)
     except RemoteError as error:
         text, advice = _("no"), _("Check BASE_URL, the network and status.meetergo.com.")
-        return Fact(name=name, label=label, level=BAD, text=text, advice=advice, details=(str(error),))
+        return fact(level=BAD, text=text, advice=advice, details=(str(error),))
     text = _("yes, as an admin of the company") if user.is_admin else _("yes")
-    return Fact(name=name, label=label, level=GOOD, text=text)
+    return fact(level=GOOD, text=text)
 
 
 def check_webhooks(connection: str, client: MeetergoClient) -> Fact:
-    name, label = "webhook_entry", _("Our address in meetergo's list")
+    fact = partial(Fact, name="webhook_entry", label=_("Our address in meetergo's list"))
     ensure = _("Run manage.py meetergo_webhooks ensure.")
     if covering := find_covering(connection):
         text = _("not needed: connection %(name)s reads the same") % {"name": covering}
-        return Fact(name=name, label=label, level=GOOD, text=text)
+        return fact(level=GOOD, text=text)
     try:
         endpoint = build_endpoint(connection)
         hooks = client.list_webhooks()
     except InvalidRequest as error:
-        return Fact(name=name, label=label, level=FAIR, text=str(error))
+        return fact(level=FAIR, text=str(error))
     except PermissionRefused:
         advice = _("Give the token the area “account” if this site should register itself.")
-        return Fact(
-            name=name,
-            label=label,
-            level=UNKNOWN,
-            text=_("the token may not read the webhooks"),
-            advice=advice,
-        )
+        return fact(level=UNKNOWN, text=_("the token may not read the webhooks"), advice=advice)
     except RemoteError as error:
-        return Fact(name=name, label=label, level=FAIR, text=str(error))
+        return fact(level=FAIR, text=str(error))
     own = next((hook for hook in hooks if hook.endpoint == endpoint), None)
     outdated = [hook for hook in list_own_webhooks(connection, hooks) if hook.endpoint != endpoint]
     known = Connection.objects.filter(connection=connection)
@@ -99,19 +94,17 @@ def check_webhooks(connection: str, client: MeetergoClient) -> Fact:
     words = {"used": len(hooks), "places": WEBHOOK_PLACES}
     if outdated:
         text = _("registered with an outdated address; %(used)d of %(places)d in use") % words
-        return Fact(name=name, label=label, level=FAIR, text=text, advice=ensure)
+        return fact(level=FAIR, text=text, advice=ensure)
     if own is None:
         text = _("not registered; %(used)d of %(places)d in use") % words
-        return Fact(name=name, label=label, level=FAIR, text=text, advice=ensure)
+        return fact(level=FAIR, text=text, advice=ensure)
     if missing := set(REREAD_EVENTS) - set(own.event_types):
         text = _("registered without %(events)s") % {"events": ", ".join(sorted(missing))}
-        return Fact(name=name, label=label, level=FAIR, text=text, advice=ensure)
+        return fact(level=FAIR, text=text, advice=ensure)
     if not endpoint.startswith("https://") and not get_settings().SANDBOX:
         advice = _("Set SITE_URL to the https address: the path holds a secret.")
-        return Fact(name=name, label=label, level=FAIR, text=_("registered with plain http"), advice=advice)
-    return Fact(
-        name=name, label=label, level=GOOD, text=_("registered; %(used)d of %(places)d in use") % words
-    )
+        return fact(level=FAIR, text=_("registered with plain http"), advice=advice)
+    return fact(level=GOOD, text=_("registered; %(used)d of %(places)d in use") % words)
 
 
 def check_drift(connection: str, client: MeetergoClient, now: datetime) -> Iterator[Fact]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -27,9 +28,8 @@ from django_meetergo.models import (
     SyncRun,
     WebhookDelivery,
 )
-from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services import scheduler
-from django_meetergo.services.clients import build_client
+from django_meetergo.services.clients import build_credential, find_client
 from django_meetergo.services.companies import find_covering
 from django_meetergo.services.events import DONE
 from django_meetergo.services.privacy.key_rotation import needs_rotation
@@ -119,40 +119,39 @@ def list_reported_connections() -> list[str]:
 def collect_facts(*, connection: str, now: datetime) -> list[Fact]:
     """Return the facts about a connection that need no call."""
     row = Connection.objects.filter(connection=connection).first()
-    checks: list[Callable[[], Fact]] = [
-        lambda: describe_credential(connection, now),
-        lambda: describe_circuit(connection, row, now),
-        lambda: describe_keys(row),
-        lambda: describe_last_sync(connection, now),
-        lambda: describe_calendars(connection),
-        lambda: describe_last_delivery(connection, row, now),
-        lambda: describe_webhooks(row),
-        lambda: describe_rate_limit(connection),
-        lambda: describe_unknown_bookings(connection),
-        lambda: describe_due_rows(now),
-        lambda: describe_dead_deliveries(connection),
-        lambda: describe_undispatched_events(connection),
-        lambda: describe_skipped(connection),
-        lambda: describe_names(connection),
-        lambda: describe_missing_appointments(connection),
-        lambda: describe_drift(row),
-        lambda: describe_pruned(row),
-        lambda: describe_clock_skew(row),
+    return [
+        describe_credential(connection, now),
+        describe_circuit(connection, row, now),
+        describe_keys(row),
+        describe_last_sync(connection, now),
+        describe_calendars(connection),
+        describe_last_delivery(connection, row, now),
+        describe_webhooks(row),
+        describe_rate_limit(connection),
+        describe_unknown_bookings(connection),
+        describe_due_rows(now),
+        describe_dead_deliveries(connection),
+        describe_undispatched_events(connection),
+        describe_skipped(connection),
+        describe_names(connection),
+        describe_missing_appointments(connection),
+        describe_drift(row),
+        describe_pruned(row),
+        describe_clock_skew(row),
     ]
-    return [check() for check in checks]
 
 
 def describe_credential(connection: str, now: datetime) -> Fact:
-    name, label = "credential", _("Credential")
+    fact = partial(Fact, name="credential", label=_("Credential"))
     try:
         given = get_connection_settings(connection)
     except ImproperlyConfigured as error:
         text, advice = _("missing"), _("Set the key in the settings.")
-        return Fact(name=name, label=label, level=BAD, text=text, advice=advice, details=(str(error),))
-    kind = _("platform key") if given.api_key.startswith("ak_live:") else _("personal token")
+        return fact(level=BAD, text=text, advice=advice, details=(str(error),))
+    kind = _("platform key") if build_credential(given).kind == "platform" else _("personal token")
     if given.key_expires is None:
         advice = _("Set KEY_EXPIRES to its last day to be warned in time.")
-        return Fact(name=name, label=label, level=UNKNOWN, text=kind, advice=advice)
+        return fact(level=UNKNOWN, text=kind, advice=advice)
     days = (given.key_expires - now.date()).days
     if days < 0:
         text = _("%(kind)s, expired on %(day)s") % {"kind": kind, "day": given.key_expires}
@@ -161,123 +160,112 @@ def describe_credential(connection: str, now: datetime) -> Fact:
         text = f"{kind}, {left}"
     level = BAD if days <= EXPIRY_NOW else FAIR if days <= EXPIRY_SOON else GOOD
     advice = "" if level == GOOD else _("Make a new key at my.meetergo.com and put it into the settings.")
-    return Fact(name=name, label=label, level=level, text=text, advice=advice)
+    return fact(level=level, text=text, advice=advice)
 
 
 def describe_circuit(connection: str, row: Connection | None, now: datetime) -> Fact:
-    name, label = "circuit", _("Calls to meetergo")
-    client = find_client(connection)
+    fact = partial(Fact, name="circuit", label=_("Calls to meetergo"))
+    client = find_client(connection, "view")
     if client is None or client.circuit is None:
-        return Fact(name=name, label=label, level=UNKNOWN, text=_("not known without a credential"))
+        return fact(level=UNKNOWN, text=_("not known without a credential"))
     if since := (row and row.refused_since) or client.circuit.refused_since:
         text = _("stopped: the key has been refused for %(time)s") % {"time": timesince(since, now)}
         advice = _(
             "Put a new key into the settings. If this one is valid, run meetergo_doctor: it tries again."
         )
-        return Fact(name=name, label=label, level=BAD, text=text, advice=advice)
+        return fact(level=BAD, text=text, advice=advice)
     counted = sorted(client.circuit.count_failures().items(), key=lambda one: (-one[1], one[0]))
     failed = tuple(f"{route}: {number}" for route, number in counted)
     if client.circuit.is_open:
         text = _("held back, because meetergo fails")
         advice = _("Wait: it is tried again automatically. See status.meetergo.com.")
-        return Fact(name=name, label=label, level=BAD, text=text, advice=advice, details=failed)
+        return fact(level=BAD, text=text, advice=advice, details=failed)
     if failed:
         text = _("some failed in the last seconds")
         advice = _("Only these calls fail, so the others are sent. They are tried again automatically.")
-        return Fact(name=name, label=label, level=FAIR, text=text, advice=advice, details=failed)
-    return Fact(name=name, label=label, level=GOOD, text=_("succeed"))
-
-
-def find_client(connection: str) -> MeetergoClient | None:
-    try:
-        return build_client(connection, "view")
-    except ImproperlyConfigured:
-        return None
+        return fact(level=FAIR, text=text, advice=advice, details=failed)
+    return fact(level=GOOD, text=_("succeed"))
 
 
 def describe_keys(row: Connection | None) -> Fact:
-    name, label = "encryption", _("Encryption keys")
+    fact = partial(Fact, name="encryption", label=_("Encryption keys"))
     if row is None:
-        return Fact(name=name, label=label, level=UNKNOWN, text=_("nothing is encrypted yet"))
+        return fact(level=UNKNOWN, text=_("nothing is encrypted yet"))
     if isinstance(row.canary, UnreadableText):
         advice = _("Put the lost key back into ENCRYPTION_KEYS, or the old SECRET_KEY into its fallbacks.")
-        return Fact(
-            name=name, label=label, level=BAD, text=_("cannot decrypt the stored secrets"), advice=advice
-        )
+        return fact(level=BAD, text=_("cannot decrypt the stored secrets"), advice=advice)
     if needs_rotation():
         advice = _("Run manage.py meetergo_rotate_keys, and remove no key before it has succeeded.")
-        return Fact(name=name, label=label, level=FAIR, text=_("an older key is still needed"), advice=advice)
-    return Fact(name=name, label=label, level=GOOD, text=_("valid"))
+        return fact(level=FAIR, text=_("an older key is still needed"), advice=advice)
+    return fact(level=GOOD, text=_("valid"))
 
 
 def describe_last_sync(connection: str, now: datetime) -> Fact:
-    name, label = "sync", _("Last sync")
+    fact = partial(Fact, name="sync", label=_("Last sync"))
     advice = _(
         "Start the background work (BACKGROUND), or run manage.py meetergo_sync and read what it says."
     )
     if covering := find_covering(connection):
         text = _("not needed: connection %(name)s reads the same") % {"name": covering}
-        return Fact(name=name, label=label, level=GOOD, text=text)
+        return fact(level=GOOD, text=text)
     runs = SyncRun.objects.filter(connection=connection).exclude(kind=SyncRun.Kind.DIRECTORY)
     last = runs.filter(state=SyncRun.State.DONE).aggregate(at=Max("finished_at"))["at"]
     if last is None:
-        return Fact(name=name, label=label, level=BAD, text=_("never"), advice=advice)
+        return fact(level=BAD, text=_("never"), advice=advice)
     every = timedelta(seconds=get_settings().SYNC_INTERVAL)
     level = BAD if now - last > 12 * every else FAIR if now - last > 3 * every else GOOD
     stopped = runs.filter(started_at__gt=last).exclude(message="").order_by("-started_at").first()
     details = (stopped.message,) if stopped else ()
     text, advice = format_age(last, now), "" if level == GOOD else advice
-    return Fact(name=name, label=label, level=level, text=text, advice=advice, details=details)
+    return fact(level=level, text=text, advice=advice, details=details)
 
 
 def describe_last_delivery(connection: str, row: Connection | None, now: datetime) -> Fact:
-    name, label = "delivery", _("Last webhook")
+    fact = partial(Fact, name="delivery", label=_("Last webhook"))
     last = WebhookDelivery.objects.filter(connection=connection).aggregate(at=Max("received_at"))["at"]
     if last is not None:
-        return Fact(name=name, label=label, level=GOOD, text=format_age(last, now))
+        return fact(level=GOOD, text=format_age(last, now))
     if row is None or not row.webhook_remote_id:
-        return Fact(name=name, label=label, level=UNKNOWN, text=_("never"))
+        return fact(level=UNKNOWN, text=_("never"))
     advice = _("Book something. If nothing arrives, check SITE_URL and that meetergo can reach this site.")
-    return Fact(name=name, label=label, level=FAIR, text=_("never"), advice=advice)
+    return fact(level=FAIR, text=_("never"), advice=advice)
 
 
 def describe_webhooks(row: Connection | None) -> Fact:
-    name, label = "webhooks", _("Webhooks")
+    fact = partial(Fact, name="webhooks", label=_("Webhooks"))
     if row and (covering := find_covering(row.connection)):
         text = _("not needed: connection %(name)s reads the same") % {"name": covering}
-        return Fact(name=name, label=label, level=GOOD, text=text)
+        return fact(level=GOOD, text=text)
     if row is None or not row.webhook_remote_id:
         advice = _(
             "Run manage.py meetergo_webhooks ensure. Without it, changes arrive with the next sync only."
         )
-        return Fact(name=name, label=label, level=FAIR, text=_("not registered"), advice=advice)
+        return fact(level=FAIR, text=_("not registered"), advice=advice)
     used = row.webhooks_used or 1
     words = {"used": used, "places": WEBHOOK_PLACES}
-    return Fact(
-        name=name, label=label, level=GOOD, text=_("registered; %(used)d of %(places)d in use") % words
-    )
+    return fact(level=GOOD, text=_("registered; %(used)d of %(places)d in use") % words)
 
 
 def describe_rate_limit(connection: str) -> Fact:
-    name, label = "requests", _("Requests left this minute")
-    client = find_client(connection)
+    fact = partial(Fact, name="requests", label=_("Requests left this minute"))
+    client = find_client(connection, "view")
     if client is None or client.rate_limiter is None:
-        return Fact(name=name, label=label, level=UNKNOWN, text=_("not known without a credential"))
+        return fact(level=UNKNOWN, text=_("not known without a credential"))
     limiter = client.rate_limiter
     free = limiter.count_free()
     if free is None:
         advice = _("Each process limits its own requests meanwhile. Restore the cache.")
-        return Fact(name=name, label=label, level=FAIR, text=_("the cache does not answer"), advice=advice)
+        return fact(level=FAIR, text=_("the cache does not answer"), advice=advice)
     level = FAIR if free <= limiter.per_minute // 10 else GOOD
     advice = (
         _("The site sends many requests at the moment. The limit is per minute.") if level == FAIR else ""
     )
     text = _("%(free)d of %(all)d") % {"free": free, "all": limiter.per_minute}
-    return Fact(name=name, label=label, level=level, text=text, advice=advice)
+    return fact(level=level, text=text, advice=advice)
 
 
 def describe_unknown_bookings(connection: str) -> Fact:
-    name, label = "unknown", _("Bookings being checked")
+    fact = partial(Fact, name="unknown", label=_("Bookings being checked"))
     bookings = Booking.objects.filter(connection=connection)
     for_people = bookings.filter(reason=Booking.Reason.NEEDS_STAFF).count()
     if for_people:
@@ -287,22 +275,22 @@ def describe_unknown_bookings(connection: str) -> Fact:
         advice = _(
             "Open the bookings that need attention, compare with meetergo, and choose “Look for it now”."
         )
-        return Fact(name=name, label=label, level=BAD, text=text, advice=advice)
+        return fact(level=BAD, text=text, advice=advice)
     number = bookings.filter(state=Booking.State.UNKNOWN).count()
     advice = _("Wait: they are reconciled within minutes.") if number else ""
-    return Fact(name=name, label=label, level=FAIR if number else GOOD, text=str(number), advice=advice)
+    return fact(level=FAIR if number else GOOD, text=str(number), advice=advice)
 
 
 def describe_due_rows(now: datetime) -> Fact:
     """Return how long the oldest row of each kind has been due: whether the background work runs."""
-    name, label = "due", _("Oldest waiting work")
+    fact = partial(Fact, name="due", label=_("Oldest waiting work"))
     oldest = {
         one.name: one.rows().due(now).order_by().aggregate(at=Min("next_at"))["at"]
         for one in scheduler.DUE_TABLE
     }
     waiting = {kind: now - at for kind, at in oldest.items() if at is not None}
     if not waiting:
-        return Fact(name=name, label=label, level=GOOD, text=_("nothing waits"))
+        return fact(level=GOOD, text=_("nothing waits"))
     kinds = sorted(waiting, key=lambda kind: -waiting[kind])
     longest = waiting[kinds[0]]
     level = BAD if longest > STUCK else FAIR if longest > LATE else GOOD
@@ -311,25 +299,25 @@ def describe_due_rows(now: datetime) -> Fact:
         "" if level == GOOD else _("The background work does not run: see BACKGROUND, or run meetergo_tick.")
     )
     text = format_span(longest, now)
-    return Fact(name=name, label=label, level=level, text=text, advice=advice, details=details)
+    return fact(level=level, text=text, advice=advice, details=details)
 
 
 def describe_dead_deliveries(connection: str) -> Fact:
-    name, label = "dead", _("Webhooks given up")
+    fact = partial(Fact, name="dead", label=_("Webhooks given up"))
     given_up = (WebhookDelivery.State.DEAD, WebhookDelivery.State.UNCONFIRMED)
     number = WebhookDelivery.objects.filter(connection=connection, state__in=given_up).count()
     advice = _("Read their last problem in the list of webhook deliveries, and choose “Apply again”.")
     level = FAIR if number else GOOD
-    return Fact(name=name, label=label, level=level, text=str(number), advice=advice if number else "")
+    return fact(level=level, text=str(number), advice=advice if number else "")
 
 
 def describe_undispatched_events(connection: str) -> Fact:
-    name, label = "events", _("Events with failed receivers")
+    fact = partial(Fact, name="events", label=_("Events with failed receivers"))
     waiting = Event.objects.filter(connection=connection, dispatched_at=None)
     failing = waiting.filter(Q(next_at=None) | Q(tries__gte=MAX_TRIES))
     number = failing.count()
     if not number:
-        return Fact(name=name, label=label, level=GOOD, text="0")
+        return fact(level=GOOD, text="0")
     names = sorted(
         {
             receiver
@@ -339,58 +327,58 @@ def describe_undispatched_events(connection: str) -> Fact:
         }
     )
     advice = _("Fix the receiver or the mail server, then dispatch the events again in the admin.")
-    return Fact(name=name, label=label, level=BAD, text=str(number), advice=advice, details=tuple(names))
+    return fact(level=BAD, text=str(number), advice=advice, details=tuple(names))
 
 
 def describe_calendars(connection: str) -> Fact:
     """Name the hosts without a connected calendar: what they do elsewhere does not block a time."""
-    name, label = "calendars", _("Calendars of the hosts")
+    fact = partial(Fact, name="calendars", label=_("Calendars of the hosts"))
     bookable = Host.objects.filter(meeting_types__in=MeetingType.objects.bookable(), connection=connection)
     hosts = bookable.filter(missing_since=None).distinct()
     known = hosts.exclude(calendars=None)
     without = sorted(str(host) for host in known.filter(calendars=0).defer("raw"))
     if not known.exists():
-        return Fact(name=name, label=label, level=UNKNOWN, text=_("not known"))
+        return fact(level=UNKNOWN, text=_("not known"))
     if without:
         text = _("not connected: %(names)s") % {"names": ", ".join(without)}
         advice = _(
             "Times already taken in their own calendars are still offered. Connect a calendar at "
             "my.meetergo.com."
         )
-        return Fact(name=name, label=label, level=FAIR, text=text, advice=advice)
+        return fact(level=FAIR, text=text, advice=advice)
     unknown = sorted(str(host) for host in hosts.filter(calendars=None).defer("raw"))
     text = _("connected")
     if unknown:
         text += "; " + _("not known: %(names)s") % {"names": ", ".join(unknown)}
-    return Fact(name=name, label=label, level=GOOD, text=text)
+    return fact(level=GOOD, text=text)
 
 
 def describe_skipped(connection: str) -> Fact:
     """Count what the last run of each kind could not read or store; the details name it."""
-    name, label = "skipped", _("Skipped by the last sync")
+    fact = partial(Fact, name="skipped", label=_("Skipped by the last sync"))
     skipped: list[dict[str, str]] = []
     for kind in SyncRun.Kind.values:
         runs = SyncRun.objects.filter(connection=connection, kind=kind)
         last = runs.exclude(state=SyncRun.State.OPEN).order_by("-started_at").first()
         skipped += last.skipped if last else []
     if not skipped:
-        return Fact(name=name, label=label, level=GOOD, text=_("nothing"))
+        return fact(level=GOOD, text=_("nothing"))
     named = [f"{one['kind']} {one['id']}: {one['reason']}" for one in skipped[:MAX_NAMED]]
     details = (*named, "…") if len(skipped) > MAX_NAMED else tuple(named)
     advice = _("Each sync tries them again. If entries remain here, report them to meetergo.")
     text = count_kinds(Counter(one["kind"] for one in skipped), SKIPPED_KINDS)
-    return Fact(name=name, label=label, level=FAIR, text=text, advice=advice, details=details)
+    return fact(level=FAIR, text=text, advice=advice, details=details)
 
 
 def describe_pruned(row: Connection | None) -> Fact:
     """Say what the last deletion of old data (``RETENTION_DAYS``) removed."""
-    name, label = "pruned", _("Last deletion of old data")
+    fact = partial(Fact, name="pruned", label=_("Last deletion of old data"))
     last = row.last_prune if row else None
     if not last:
-        return Fact(name=name, label=label, level=UNKNOWN, text=_("not yet"))
+        return fact(level=UNKNOWN, text=_("not yet"))
     counts = {kind: number for kind, number in last["rows"].items() if number}
     text = count_kinds(counts, PRUNED_KINDS) if counts else _("nothing")
-    return Fact(name=name, label=label, level=GOOD, text=f"{str(last['at'])[:10]}: {text}")
+    return fact(level=GOOD, text=f"{str(last['at'])[:10]}: {text}")
 
 
 def count_kinds(counts: Mapping[str, int], names: Mapping[str, Any]) -> str:
@@ -400,43 +388,43 @@ def count_kinds(counts: Mapping[str, int], names: Mapping[str, Any]) -> str:
 
 def describe_names(connection: str) -> Fact:
     """Name the meeting types that have another slug here than at meetergo."""
-    name, label = "names", _("Meeting types with another slug here")
+    fact = partial(Fact, name="names", label=_("Meeting types with another slug here"))
     rows = MeetingType.objects.filter(connection=connection, missing_since=None).order_by("slug")
     slugs = [(slug, at_meetergo or "–") for slug, at_meetergo in rows.values_list("slug", "raw__slug")]
     renamed = [f"{at_meetergo} → {slug}" for slug, at_meetergo in slugs if slug != at_meetergo]
     text = f"{len(renamed)}: {'; '.join(renamed)}" if renamed else "0"
     advice = _("Links, template tags and FORMS use the second one.") if renamed else ""
-    return Fact(name=name, label=label, level=GOOD, text=text, advice=advice)
+    return fact(level=GOOD, text=text, advice=advice)
 
 
 def describe_missing_appointments(connection: str) -> Fact:
-    name, label = "missing", _("Appointments missing at meetergo")
+    fact = partial(Fact, name="missing", label=_("Appointments missing at meetergo"))
     number = Appointment.objects.filter(connection=connection, missing_since__isnull=False).count()
     advice = _("They were deleted there. They stay here, hidden from the attendees.") if number else ""
-    return Fact(name=name, label=label, level=FAIR if number else GOOD, text=str(number), advice=advice)
+    return fact(level=FAIR if number else GOOD, text=str(number), advice=advice)
 
 
 def describe_drift(row: Connection | None) -> Fact:
-    name, label = "drift", _("Differences to meetergo")
+    fact = partial(Fact, name="drift", label=_("Differences to meetergo"))
     found = row.last_drift if row else None
     if not found:
         advice = _("Run manage.py meetergo_sync --check to compare.")
-        return Fact(name=name, label=label, level=UNKNOWN, text=_("not compared yet"), advice=advice)
+        return fact(level=UNKNOWN, text=_("not compared yet"), advice=advice)
     number = sum(found.get(kind, 0) for kind in ("only_remote", "only_local", "differs", "secret_missing"))
     words = {"number": number, "compared": found.get("compared", 0), "day": str(found.get("at", ""))[:10]}
     advice = _("Run manage.py meetergo_sync --kind full.") if number else ""
     text = _("%(number)d in %(compared)d, compared on %(day)s") % words
-    return Fact(name=name, label=label, level=FAIR if number else GOOD, text=text, advice=advice)
+    return fact(level=FAIR if number else GOOD, text=text, advice=advice)
 
 
 def describe_clock_skew(row: Connection | None) -> Fact:
-    name, label = "clock", _("Clock")
+    fact = partial(Fact, name="clock", label=_("Clock"))
     if row is None or row.clock_skew is None:
-        return Fact(name=name, label=label, level=UNKNOWN, text=_("not compared yet"))
+        return fact(level=UNKNOWN, text=_("not compared yet"))
     off = abs(row.clock_skew) > MAX_CLOCK_SKEW
     advice = _("Set the clock of this machine from a time server.") if off else ""
     text = _("%(seconds)d s apart from meetergo's") % {"seconds": abs(round(row.clock_skew))}
-    return Fact(name=name, label=label, level=BAD if off else GOOD, text=text, advice=advice)
+    return fact(level=BAD if off else GOOD, text=text, advice=advice)
 
 
 def format_age(moment: datetime, now: datetime) -> str:
