@@ -33,6 +33,7 @@ from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.services.clients import record_contact
 from django_meetergo.services.companies import find_covering
 from django_meetergo.services.health import BAD, FAIR, GOOD, UNKNOWN, Fact
+from django_meetergo.services.matching import list_references
 from django_meetergo.services.sync.appointments import sync_appointment
 from django_meetergo.services.sync.drift import find_drift
 from django_meetergo.services.webhooks.events import REREAD_EVENTS
@@ -244,7 +245,7 @@ def check_reference_echo(
     except RemoteError as error:
         report.note(_("read back"), str(error), failed=True)
         return
-    echoed = any(booking.reference in one.answers.values() for one in document.attendees)
+    echoed = booking.reference in list_references(document)
     report.note(_("reference given back"), _("yes") if echoed else _("no"))
     if not document.secret:
         text = _("not contained in the answer")

@@ -174,8 +174,11 @@ def is_same_person(booking: Booking, attendee: AttendeeDocument) -> bool:
 def describe_identity(person: Booking | AttendeeDocument) -> tuple[str, str, str]:
     """Return e-mail, phone and name of a person without differences of spelling."""
     phone = "".join(sign for sign in person.phone if sign.isdigit() or sign == "+")
-    name = " ".join(f"{person.first_name} {person.last_name}".split()).casefold()
-    return fold_email(person.email), phone, name
+    return fold_email(person.email), phone, fold_name(person)
+
+
+def fold_name(person: Booking | Attendee | AttendeeDocument) -> str:
+    return " ".join(f"{person.first_name} {person.last_name}".split()).casefold()
 
 
 def is_linked_person(booking: Booking, attendee: Attendee) -> bool:
@@ -186,8 +189,8 @@ def is_linked_person(booking: Booking, attendee: Attendee) -> bool:
     """
     if is_same_email(booking.email, attendee.email):
         return True
-    names = [" ".join(f"{row.first_name} {row.last_name}".split()).casefold() for row in (booking, attendee)]
-    return names[0] == names[1] or "" in names
+    names = {fold_name(booking), fold_name(attendee)}
+    return len(names) == 1 or "" in names
 
 
 # Time

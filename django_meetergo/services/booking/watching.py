@@ -15,7 +15,7 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import ProvisionalDocument
 from django_meetergo.services.booking.outcomes import adopt_best
 from django_meetergo.services.booking.search import list_host_ids, list_provisional
-from django_meetergo.services.matching import match_documents
+from django_meetergo.services.matching import list_references
 from django_meetergo.services.retry import BOOKING_WATCH, LeaseRenewal
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def watch_closed_booking(*, booking: Booking, client: MeetergoClient, now: datet
             for host_id in list_host_ids(booking)
             for document in list_provisional(booking, host_id, client, renew)
         ]
-        exact = match_documents(booking, found).exact
+        exact = [document for document in found if booking.reference in list_references(document)]
         adopted = adopt_best(booking=booking, documents=found, now=now) or booking
         if adopted.state == State.CLOSED:
             for document in exact:
@@ -60,10 +60,8 @@ def watch_closed_booking(*, booking: Booking, client: MeetergoClient, now: datet
     return booking
 
 
-def decline_surplus(booking: Booking, document: object, client: MeetergoClient) -> None:
+def decline_surplus(booking: Booking, document: ProvisionalDocument, client: MeetergoClient) -> None:
     """Decline a provisional booking that carries the reference of a booking whose attendee has another."""
-    if not isinstance(document, ProvisionalDocument):
-        return
     logger.warning("Provisional booking %s of booking %s is declined.", document.id, booking.reference)
     try:
         client.decline_provisional_booking(document.id, reason=SURPLUS_REASON)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from itertools import count
+from typing import TypeVar
 from uuid import uuid4
 
 from django_meetergo.cache import cache
@@ -41,8 +42,7 @@ from django_meetergo.services.sync.runs import (
 )
 from django_meetergo.transactions import run_with_retries
 
-logger = logging.getLogger(__name__)
-
+Document = TypeVar("Document", HostDocument, DataFieldDocument)
 PAGE_SIZE = 100
 #: Hosts whose calendars are asked for in one run, with a call each.
 MAX_CALENDARS = 50
@@ -143,20 +143,24 @@ def list_users(run: SyncRun, acting: HostDocument | None, client: MeetergoClient
     users = [acting] if acting else []
     if acting and not acting.is_admin:
         return users
-    last_ids: list[str] = []
-    try:
-        for offset in count(0, PAGE_SIZE):
-            page = client.list_users(limit=PAGE_SIZE, offset=offset)
+    # An admin's plan or scope may not include the company.
+    with suppress(PermissionRefused):
+        for page in read_pages(client.list_users):
             users.extend(page)
             note_skipped_items(run, page.skipped)
-            ids = [host.id for host in page] + [item.id for item in page.skipped]
-            if len(ids) < PAGE_SIZE or ids == last_ids:  # a list that repeats its page has no end
-                break
-            last_ids = ids
-    except PermissionRefused:
-        # An admin whose plan or scope does not include the company.
-        return users
     return users
+
+
+def read_pages(read: Callable[..., ItemList[Document]]) -> Iterator[ItemList[Document]]:
+    """Yield the pages of a list. One that shows nothing new has no end."""
+    seen: set[str] = set()
+    for offset in count(0, PAGE_SIZE):
+        page = read(limit=PAGE_SIZE, offset=offset)
+        yield page
+        ids = [one.id for one in page] + [item.id for item in page.skipped]
+        if len(ids) < PAGE_SIZE or seen.issuperset(ids):
+            return
+        seen.update(ids)
 
 
 def list_members(run: SyncRun, document: MeetingTypeDocument, client: MeetergoClient) -> list[HostDocument]:
@@ -200,13 +204,9 @@ def read_data_fields(run: SyncRun, client: MeetergoClient) -> ItemList[DataField
     found: dict[str, DataFieldDocument] = {}
     skipped: list[SkippedItem] = []
     try:
-        for offset in count(0, PAGE_SIZE):
-            page = client.list_data_fields(limit=PAGE_SIZE, offset=offset)
-            has_new = any(document.id not in found for document in page)
+        for page in read_pages(client.list_data_fields):
             found |= {document.id: document for document in page}
             skipped += page.skipped
-            if len(page) + len(page.skipped) < PAGE_SIZE or not has_new:
-                break
     except CredentialRefused:
         raise
     except (Refused, UnreadableReply) as error:
