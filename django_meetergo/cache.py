@@ -29,7 +29,6 @@ SLOW_ANSWERS = 2
 #: How long the cache is not used after a failure. Doubles with each further failure.
 FIRST_PAUSE_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 60.0
-_REFUSED = object()
 #: Errors of one entry or one key. They say nothing about the cache itself.
 ENTRY_ERRORS = (ValueError, TypeError, AttributeError, LookupError, EOFError, pickle.PickleError)
 
@@ -67,13 +66,12 @@ class SafeCache:
         found = self._call("get_many", [self._prefix + key for key in keys])
         return None if found is None else {key.removeprefix(self._prefix): found[key] for key in found}
 
-    def set(self, key: str, value: Any, timeout: float | None) -> bool:
-        """Store a value for ``timeout`` seconds. Return whether the cache accepted it."""
-        return self._call("set", self._prefix + key, value, timeout, default=_REFUSED) is not _REFUSED
+    def set(self, key: str, value: Any, timeout: float | None) -> None:
+        """Store a value for ``timeout`` seconds."""
+        self._call("set", self._prefix + key, value, timeout)
 
-    def set_many(self, values: Mapping[str, Any], timeout: float | None) -> bool:
-        prefixed = {self._prefix + key: value for key, value in values.items()}
-        return self._call("set_many", prefixed, timeout, default=_REFUSED) is not _REFUSED
+    def set_many(self, values: Mapping[str, Any], timeout: float | None) -> None:
+        self._call("set_many", {self._prefix + key: value for key, value in values.items()}, timeout)
 
     def add(self, key: str, value: Any, timeout: float | None, *, default: Any = True) -> Any:
         """Store a value unless there is one. Return whether it was stored.
@@ -88,11 +86,10 @@ class SafeCache:
     def delete_many(self, keys: Iterable[str]) -> None:
         self._call("delete_many", [self._prefix + key for key in keys])
 
-    def increment(self, key: str, timeout: float) -> int:
-        """Count up from 0 and return the count. Without a cache, or if the entry was just evicted: 0."""
+    def increment(self, key: str, timeout: float) -> None:
+        """Count up from 0."""
         self.add(key, 0, timeout)
-        count: int = self._call("incr", self._prefix + key, default=0)
-        return count
+        self._call("incr", self._prefix + key)
 
     def _call(self, method: str, *args: Any, default: Any = None) -> Any:
         started = time.monotonic()

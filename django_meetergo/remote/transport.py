@@ -77,16 +77,15 @@ class Transport:
         path_params: Mapping[str, str] | None = None,
         query: Mapping[str, object] | None = None,
         json: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
         with_credential: bool = True,
         before_attempt: Callable[[], None] | None = None,
     ) -> Answer:
-        """Return the 2xx answer within ``timeout`` seconds in total, or raise a ``RemoteError``.
+        """Return the 2xx answer within the timeout in total, or raise a ``RemoteError``.
 
         ``before_attempt`` is called before each attempt and may raise. Only reads are retried.
         ``InvalidRequest`` if an id cannot be part of a path.
         """
-        ends = time.monotonic() + (self.timeout if timeout is None else timeout)
+        ends = time.monotonic() + self.timeout
         call = self._prepare(method, route, path_params or {}, query or {}, json, with_credential)
         attempt = 0
         while True:
@@ -110,7 +109,11 @@ class Transport:
         json: Mapping[str, Any] | None,
         with_credential: bool,  # noqa: FBT001 - private
     ) -> PreparedCall:
-        headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _build_user_agent()}
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": f"django-meetergo/{__version__}",
+        }
         if with_credential:
             headers |= self.credential.headers
         if not is_read(method):
@@ -176,10 +179,6 @@ def load_http_client() -> ModuleType:
     with _import_lock:
         from django_meetergo.remote import http
     return http
-
-
-def _build_user_agent() -> str:
-    return f"django-meetergo/{__version__}"
 
 
 def build_path(route: str, path_params: Mapping[str, str]) -> str:

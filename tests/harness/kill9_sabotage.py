@@ -11,12 +11,12 @@ def find_free_rows_only(self: Any, now: datetime) -> Any:
     return self.filter(lease_until=None, next_at__lte=now)
 
 
-def send_again(booking: Any, now: datetime) -> bool:
+def send_again(booking: Any, now: datetime) -> None:
     """Replace ``mark_interrupted``: a booking whose process died is sent once more."""
     from django_meetergo.models import Booking
 
     interrupted = Booking.objects.filter(pk=booking.pk, state="sending", lease_until__lt=now)
-    return bool(interrupted.update(state="received", lease_token=None, lease_until=None, next_at=now))
+    interrupted.update(state="received", lease_token=None, lease_until=None, next_at=now)
 
 
 def keep_surplus(booking: Any, document: Any, now: datetime) -> None:

@@ -251,10 +251,8 @@ def end_last_attempt(booking: Booking, outcome: str, now: datetime) -> None:
     uncertain.update(outcome=outcome, ended_at=now)
 
 
-def adopt_documents(
-    *, connection: str, documents: Sequence[AppointmentDocument], now: datetime
-) -> list[Booking]:
-    """Match appointments that were read with bookings that have none, and adopt them. Returns those bookings.
+def adopt_documents(*, connection: str, documents: Sequence[AppointmentDocument], now: datetime) -> None:
+    """Match appointments that were read with bookings that have none, and adopt them.
 
     Closed bookings are watched until their slot is over: an appointment that turns up late confirms them. A
     document that cannot be stored is left out; whoever stores the documents reports it.
@@ -267,16 +265,11 @@ def adopt_documents(
     found |= {row.pk: row for row in waiting.filter(start__in=starts)} if starts else {}
     # Open bookings come before closed ones, newer before older.
     order = sorted(found.values(), key=lambda row: (row.is_open, row.created_at), reverse=True)
-    adopted = []
     for booking in order:
         try:
-            result = adopt_best(booking=booking, documents=documents, now=now)
+            adopt_best(booking=booking, documents=documents, now=now)
         except UnreadableReply as error:
             logger.warning("Booking %s could not adopt its appointment: %s", booking.reference, error)
-            continue
-        if result is not None:
-            adopted.append(result)
-    return adopted
 
 
 def adopt_best(*, booking: Booking, documents: Sequence[Document], now: datetime) -> Booking | None:

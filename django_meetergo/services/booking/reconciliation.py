@@ -72,16 +72,14 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
         return record_no_match(stored, is_ambiguous=is_ambiguous, is_complete=is_complete, now=now)
 
 
-def mark_interrupted(booking: Booking, now: datetime) -> bool:
-    """Mark a booking unknown whose process died while sending it. Returns whether it was one."""
+def mark_interrupted(booking: Booking, now: datetime) -> None:
+    """Mark a booking unknown whose process died while sending it."""
     interrupted = Booking.objects.filter(pk=booking.pk, state=State.SENDING, lease_until__lt=now)
     with write_transaction():
-        changed = interrupted.update(state=State.UNKNOWN, lease_token=None, lease_until=None, next_at=now)
-        if changed:
+        if interrupted.update(state=State.UNKNOWN, lease_token=None, lease_until=None, next_at=now):
             end_last_attempt(booking, Outcome.UNKNOWN, now)
             step = str(booking.attempts.count())
             record_booking_event(booking, Event.Kind.BOOKING_UNCLEAR, now=now, step=step)
-    return bool(changed)
 
 
 def record_no_match(booking: Booking, *, is_ambiguous: bool, is_complete: bool, now: datetime) -> Booking:

@@ -60,12 +60,11 @@ def find_open_run(connection: str, kind: str, now: datetime) -> SyncRun:
         return SyncRun.objects.filter(open_run_key=key).first() or find_open_run(connection, kind, now)
 
 
-def schedule_sync(*, connection: str, now: datetime, kind: str = Kind.NEAR) -> SyncRun:
-    """Have the workers sync as soon as they can. Returns the run, which may be open already."""
-    run = find_open_run(connection, kind, now)
+def schedule_sync(*, connection: str, now: datetime) -> None:
+    """Have the workers sync the near appointments as soon as they can."""
+    run = find_open_run(connection, Kind.NEAR, now)
     SyncRun.objects.filter(pk=run.pk, lease_token=None).update(next_at=now)
     wake_workers()
-    return run
 
 
 @contextmanager
