@@ -419,9 +419,10 @@ class MeetergoClient:
     ) -> None:
         """Report a failure. A 401 on a route that sends no credential is about a secret, not the key."""
         if isinstance(error, RateLimited) and self.rate_limiter:
-            self.rate_limiter.block(
-                error.retry_after if error.retry_after is not None else _choose_block_seconds()
-            )
+            pause = error.retry_after
+            if pause is None:
+                pause = random.uniform(0.0, MAX_UNSTATED_BLOCK_SECONDS)  # noqa: S311 - not for security
+            self.rate_limiter.block(pause)
         if self.circuit is None or isinstance(error, RateLimitReached):
             return
         route = f"{error.method} {error.route}"
@@ -440,12 +441,8 @@ def _is_failure(error: RemoteError) -> bool:
     return error.status is None or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _choose_block_seconds() -> float:
-    return random.uniform(0.0, MAX_UNSTATED_BLOCK_SECONDS)  # noqa: S311 - not for security
-
-
-def _add_call(error: T, method: str, route: str) -> T:
-    error.method, error.route = method, route  # type: ignore[attr-defined]
+def _add_call(error: RemoteError, method: str, route: str) -> RemoteError:
+    error.method, error.route = method, route
     return error
 
 

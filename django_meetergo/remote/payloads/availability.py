@@ -21,7 +21,7 @@ from django_meetergo.remote.payloads.reading import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slot:
-    """A start that can be booked. Seats are known for group types only."""
+    """A start that can be booked, in UTC. ``seats_left`` is None where seats are not counted."""
 
     start: datetime
     seats_left: int | None = None

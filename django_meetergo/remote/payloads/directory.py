@@ -17,6 +17,7 @@ from django_meetergo.remote.payloads.reading import (
     read_id,
     read_items,
     read_line,
+    read_lines,
     read_link,
     read_list,
     read_number,
@@ -203,7 +204,7 @@ def parse_meeting_type(document: object) -> MeetingTypeDocument:
         allowed_durations=_read_durations(options.get("allowedDurations")),
         channel=read_code(info.get("channel"), MAX_CODE_LENGTH)
         or read_code(entry.get("channel"), MAX_CODE_LENGTH),
-        allowed_channels=_read_texts(options.get("allowedChannels")),
+        allowed_channels=read_lines(options.get("allowedChannels")),
         select_channel=options.get("allowSelectChannel") is True,
         locations=_read_locations(entry.get("locations")),
         spots=read_number(entry.get("spots"), 1) or 1,
@@ -228,10 +229,6 @@ def _read_durations(value: object) -> tuple[int, ...]:
 
 def _read_minutes(value: object) -> int | None:
     return read_number(value, 1, MAX_MINUTES)
-
-
-def _read_texts(value: object) -> tuple[str, ...]:
-    return tuple(text for item in read_list(value) if (text := read_line(item)))
 
 
 def _read_locations(value: object) -> tuple[str, ...]:

@@ -103,6 +103,10 @@ def read_line(value: object, max_length: int = MAX_LINE_LENGTH) -> str:
     return " ".join(read_text(value).split())[:max_length].rstrip()
 
 
+def read_lines(value: object) -> tuple[str, ...]:
+    return tuple(text for item in read_list(value) if (text := read_line(item)))
+
+
 def read_code(value: object, max_length: int) -> str:
     """Return text that is of no use when it is cut, such as an e-mail address: empty if it does not fit."""
     text = read_line(value, max_length + 1)

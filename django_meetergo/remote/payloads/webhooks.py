@@ -10,8 +10,8 @@ from django_meetergo.remote.payloads.reading import (
     read_id,
     read_items,
     read_line,
+    read_lines,
     read_link,
-    read_list,
     read_object,
     require_list,
     require_object,
@@ -51,7 +51,7 @@ def parse_webhook(document: object) -> WebhookDocument:
     return WebhookDocument(
         id=webhook_id,
         endpoint=read_link(entry.get("endpoint"), MAX_ENDPOINT_LENGTH),
-        event_types=tuple(text for item in read_list(entry.get("eventTypes")) if (text := read_line(item))),
+        event_types=read_lines(entry.get("eventTypes")),
     )
 
 

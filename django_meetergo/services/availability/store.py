@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from django_meetergo.cache import cache
 from django_meetergo.models import Host, MeetingType
+from django_meetergo.remote.payloads import Slot as Slot  # what a ``SlotList`` holds
 from django_meetergo.services.availability import demand
 
 WINDOW = timedelta(days=31)
@@ -22,14 +23,6 @@ FRESH = timedelta(seconds=60)
 STALE = timedelta(minutes=15)
 #: How long a document that nobody views, and so nobody refreshes, stays in the cache.
 KEEP_FOR = timedelta(hours=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Slot:
-    """A start that can be booked, in UTC. ``seats_left`` is None where seats are not counted."""
-
-    start: datetime
-    seats_left: int | None = None
 
 
 #: What a page was rendered from: cache key, id of the document (None for the stamp of holds) and stamp.
