@@ -22,9 +22,9 @@ from django_meetergo.services.sync.appointments import (
     list_unseen,
     read_page,
 )
-from django_meetergo.services.sync.runs import NEAR_AFTER, NEAR_BEFORE
+from django_meetergo.services.sync.runs import build_run
 
-Kind, State = SyncRun.Kind, SyncRun.State
+Kind = SyncRun.Kind
 
 
 @dataclass
@@ -64,14 +64,7 @@ def find_drift(*, connection: str, client: MeetergoClient, now: datetime, kind: 
 
     Raises RemoteError when the credential's own list, or the service, cannot be read.
     """
-    near = kind == Kind.NEAR
-    run = SyncRun(
-        connection=connection,
-        kind=kind,
-        started_at=now,
-        window_start=now - NEAR_BEFORE if near else None,
-        window_end=now + NEAR_AFTER if near else None,
-    )
+    run = build_run(connection, kind, now)
     drift, seen = Drift(), set[int]()
     for owner in list_owners(connection):
         try:

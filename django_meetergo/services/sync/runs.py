@@ -21,8 +21,8 @@ from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
 Kind, State = SyncRun.Kind, SyncRun.State
-NEAR_BEFORE = timedelta(days=1)
-NEAR_AFTER = timedelta(days=60)
+#: What a near run reads, before and after the present moment. A full run reads everything.
+NEAR_BEFORE, NEAR_AFTER = timedelta(days=1), timedelta(days=60)
 #: Entries that a run lists by id; further ones are only counted in its message.
 MAX_SKIPPED = 100
 MAX_REASON = 300
@@ -44,20 +44,23 @@ def open_run(connection: str, kind: str, now: datetime) -> tuple[SyncRun, Lease 
 def find_open_run(connection: str, kind: str, now: datetime) -> SyncRun:
     """Return the open run of this kind; a new one when there is none."""
     key = f"{connection}|{kind}"
-    is_near = kind == Kind.NEAR
+    run = build_run(connection, kind, now)
+    run.open_run_key = key
     try:
         with write_transaction():
-            return SyncRun.objects.create(
-                connection=connection,
-                kind=kind,
-                open_run_key=key,
-                started_at=now,
-                window_start=now - NEAR_BEFORE if is_near else None,
-                window_end=now + NEAR_AFTER if is_near else None,
-            )
+            run.save()
+            return run
     except IntegrityError:
         # The open run may have ended since: then a new one can be opened.
         return SyncRun.objects.filter(open_run_key=key).first() or find_open_run(connection, kind, now)
+
+
+def build_run(connection: str, kind: str, now: datetime) -> SyncRun:
+    """Return an unsaved run of this kind that begins now."""
+    run = SyncRun(connection=connection, kind=kind, started_at=now)
+    if kind == Kind.NEAR:
+        run.window_start, run.window_end = now - NEAR_BEFORE, now + NEAR_AFTER
+    return run
 
 
 def schedule_sync(*, connection: str, now: datetime) -> None:
