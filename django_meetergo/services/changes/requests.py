@@ -60,17 +60,15 @@ def cancel_appointment(
         )
     if done := find_finished_cancel(appointment, attendee):
         return done
-    change = AppointmentChange(
-        kind=Kind.CANCEL,
-        appointment=appointment,
+    change = build_change(
+        Kind.CANCEL,
+        appointment,
+        now,
         attendee=attendee,
         requested_by=by,
         user=user,
         reason=reason,
         cancel_all=cancel_all,
-        previous_start=appointment.start,
-        created_at=now,
-        next_at=now,
     )
     if first := find_open_change(change):
         return first
@@ -104,16 +102,8 @@ def reschedule_appointment(
     if start == appointment.start:
         raise InvalidRequest("That is the time the appointment has already; choose another.", field="start")
     ensure_allowed(Kind.RESCHEDULE, appointment, attendee, by=by, now=now)
-    change = AppointmentChange(
-        kind=Kind.RESCHEDULE,
-        appointment=appointment,
-        attendee=attendee,
-        requested_by=by,
-        user=user,
-        target_start=start,
-        previous_start=appointment.start,
-        created_at=now,
-        next_at=now,
+    change = build_change(
+        Kind.RESCHEDULE, appointment, now, attendee=attendee, requested_by=by, user=user, target_start=start
     )
     return store_change(change, client=client, now=now, send=send)
 
@@ -144,17 +134,22 @@ def handoff_appointment(
             return done
         raise InvalidRequest(f"{host} is the host already; choose another.", field="host")
     ensure_allowed(Kind.HANDOFF, appointment, None, by=Actor.HOST, now=now)
-    change = AppointmentChange(
-        kind=Kind.HANDOFF,
+    change = build_change(
+        Kind.HANDOFF, appointment, now, requested_by=Actor.HOST, user=user, target_host=host
+    )
+    return store_change(change, client=client, now=now, send=send)
+
+
+def build_change(kind: str, appointment: Appointment, now: datetime, **columns: Any) -> AppointmentChange:
+    """Return an unsaved change of an appointment that is due now."""
+    return AppointmentChange(
+        kind=kind,
         appointment=appointment,
-        requested_by=Actor.HOST,
-        user=user,
-        target_host=host,
         previous_start=appointment.start,
         created_at=now,
         next_at=now,
+        **columns,
     )
-    return store_change(change, client=client, now=now, send=send)
 
 
 def find_finished_handoff(appointment: Appointment, host: Host) -> AppointmentChange | None:
@@ -224,15 +219,8 @@ def schedule_cancel(*, appointment: Appointment, attendee_id: str, reason: str, 
     attendee = appointment.attendees.filter(remote_id=attendee_id).first()
     if appointment.is_cancelled or attendee is None or attendee.status == Attendee.Status.REMOVED:
         return
-    change = AppointmentChange(
-        kind=Kind.CANCEL,
-        appointment=appointment,
-        attendee=attendee,
-        requested_by=Actor.HOST,
-        reason=reason,
-        previous_start=appointment.start,
-        created_at=now,
-        next_at=now,
+    change = build_change(
+        Kind.CANCEL, appointment, now, attendee=attendee, requested_by=Actor.HOST, reason=reason
     )
     change.open_change_key = hash_open_change_key(change)
     AppointmentChange.objects.bulk_create([change], ignore_conflicts=True)
