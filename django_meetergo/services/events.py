@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -141,7 +142,7 @@ def dispatch_event(*, event: Event, now: datetime, also: Callable[[Event], None]
         )
     retry = EVENT.plan(event, stopwatch.now(), is_counted=True)
     if retry is None:
-        Event.objects.finish(lease, next_at=None, receivers=mark_dead(results))
+        Event.objects.finish(lease, next_at=None, receivers=mark_failed(results, DEAD))
         logger.error("Event %s (%s) is given up: %s.", event.pk, event.kind, ", ".join(list_failed(results)))
     else:
         Event.objects.finish(lease, receivers=results, **retry)
@@ -164,17 +165,13 @@ def list_receivers(event: Event, also: Callable[[Event], None]) -> Iterator[Rece
         # Signal.send_robust calls every receiver each time, so each one is called here by itself.
         called, awaited = signal._live_receivers(Event)
         for function in [*called, *map(async_to_sync, awaited)]:
-            call = bind(function, signal=signal, sender=Event, **arguments)
-            found.append((name_function(function), call))
-    found.append((name_function(also), bind(also, event)))
+            bound = partial(function, signal=signal, sender=Event, **arguments)
+            found.append((name_function(function), bound))
+    found.append((name_function(also), partial(also, event)))
     names: dict[str, int] = {}
     for name, call in found:
         names[name] = names.get(name, 0) + 1
         yield Receiver(name if names[name] == 1 else f"{name}#{names[name]}", call)
-
-
-def bind(function: Callable[..., object], *args: Any, **kwargs: Any) -> Callable[[], object]:
-    return lambda: function(*args, **kwargs)
 
 
 def name_function(function: Any) -> str:
@@ -202,17 +199,17 @@ def list_failed(results: dict[str, dict[str, Any]]) -> list[str]:
     return sorted(name for name, result in results.items() if result["state"] != DONE)
 
 
-def mark_dead(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    failed = set(list_failed(results))
-    return {name: {**result, "state": DEAD} if name in failed else result for name, result in results.items()}
+def mark_failed(results: dict[str, dict[str, Any]], state: str) -> dict[str, dict[str, Any]]:
+    """Return the results with another state of the receivers that have not succeeded."""
+    return {
+        name: result if result["state"] == DONE else {**result, "state": state}
+        for name, result in results.items()
+    }
 
 
 def retry_event(*, event: Event, now: datetime) -> bool:
     """Call the receivers of an event again that failed or were given up. Return whether it is due now."""
-    revived = {
-        name: {**result, "state": FAILING} if result["state"] != DONE else result
-        for name, result in event.receivers.items()
-    }
+    revived = mark_failed(event.receivers, FAILING)
     waiting = Event.objects.filter(pk=event.pk, dispatched_at=None, lease_token=None)
     is_due = waiting.update(receivers=revived, tries=0, failing_since=None, next_at=now)
     if is_due:
