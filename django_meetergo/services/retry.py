@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import CircuitOpen, RateLimitReached
-from django_meetergo.models import AppointmentChange, Booking, SyncRun, WebhookDelivery
+from django_meetergo.models import AppointmentChange, SyncRun, WebhookDelivery
 from django_meetergo.models.leases import Leased
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -41,7 +41,7 @@ class RetryPolicy:
     schedule: its delays add up from the moment the row began to wait, however often it was tried in between.
     ``max_tries`` and ``give_up_after`` (seconds since the first failure) end it, whichever comes first.
     ``counter`` names the column that counts: ``tries`` for sends and other work, ``polls`` for re-reads.
-    ``then`` holds the column values of a row that is given up.
+    ``then`` holds the column values of a row that is given up, unless a service ends it by more than columns.
     """
 
     delays: tuple[float, ...]
@@ -149,26 +149,16 @@ class OutcomeSchedule:
 #: Nothing was sent because calls are suspended: the row waits without being counted.
 SUSPENDED = RetryPolicy(delays=(10,), jitter=False, max_retry_after=MINUTE)
 
-BOOKING_UNREACHABLE = {"state": Booking.State.CLOSED, "reason": Booking.Reason.UNREACHABLE}
 #: A booking whose request certainly was not applied. Its attendee waits for the answer, so not for long.
-BOOKING_SEND = RetryPolicy(
-    delays=(2, 10, 30, 60, 120), max_tries=5, give_up_after=15 * MINUTE, then=BOOKING_UNREACHABLE
-)
+BOOKING_SEND = RetryPolicy(delays=(2, 10, 30, 60, 120), max_tries=5, give_up_after=15 * MINUTE)
 #: The same, when the attendee agreed to wait for the service.
-BOOKING_DEFERRED = RetryPolicy(
-    delays=(2, 10, 30, 60, 120), give_up_after=15 * MINUTE, then=BOOKING_UNREACHABLE
-)
+BOOKING_DEFERRED = RetryPolicy(delays=(2, 10, 30, 60, 120), give_up_after=15 * MINUTE)
 #: A booking that tries the next slot it agreed to. Bookings that lost one race must not choose the same one.
 BOOKING_NEXT_SLOT = RetryPolicy(delays=(15,))
 #: A booking whose answer was lost.
 BOOKING_OUTCOME = OutcomeSchedule()
 #: An open booking that cannot be looked for at all, for example because its connection was removed.
-BOOKING_SEARCH = RetryPolicy(
-    delays=(30, 60, 120),
-    give_up_after=15 * MINUTE,
-    counter="polls",
-    then={"state": Booking.State.UNKNOWN, "reason": Booking.Reason.NEEDS_STAFF, "next_at": None},
-)
+BOOKING_SEARCH = RetryPolicy(delays=(30, 60, 120), give_up_after=15 * MINUTE, counter="polls")
 #: A booking that waits for a confirmation: after 1, 5, 15 minutes, hourly for two days, then every 6 hours.
 BOOKING_PENDING = RetryPolicy(
     delays=(MINUTE, 4 * MINUTE, 10 * MINUTE, *[HOUR] * 48, 6 * HOUR),

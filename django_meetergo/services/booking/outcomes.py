@@ -33,7 +33,7 @@ from django_meetergo.services.matching import (
 )
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.confirmations import record_attendee_of_booking, record_confirmation
-from django_meetergo.services.retry import BOOKING_PENDING, BOOKING_SEARCH
+from django_meetergo.services.retry import BOOKING_PENDING
 from django_meetergo.transactions import run_with_retries, write_transaction
 
 logger = logging.getLogger(__name__)
@@ -234,11 +234,9 @@ def leave_to_staff(booking: Booking, now: datetime) -> Booking:
 
     A confirmed booking stays confirmed: staff find out which attendee of a group it is.
     """
-    state = booking.state
-    for name, value in BOOKING_SEARCH.then.items():
-        setattr(booking, name, value)
-    if state == State.CONFIRMED:
-        booking.state = state
+    if booking.state != State.CONFIRMED:
+        booking.state = State.UNKNOWN
+    booking.reason, booking.next_at = Reason.NEEDS_STAFF, None
     booking.lease_token = booking.lease_until = None
     booking.save()
     record_booking_event(booking, Event.Kind.BOOKING_NEEDS_STAFF, now=now)

@@ -154,18 +154,14 @@ class AppointmentSync:
             try:
                 if self.read_pages(owner, page):
                     return page == 0
-            except PermissionRefused as error:
+            except (PermissionRefused, NotFound) as error:
                 if not owner:
                     raise
-                # Not visible with this credential, which says nothing about the appointments.
+                # A list that is not visible with this credential says nothing about the appointments.
                 note_skipped(self.run, "host", owner, error)
-                return False
-            except NotFound as error:
-                if not owner:
-                    raise
-                note_skipped(self.run, "host", owner, error)
-                self.hosts_not_found.append(owner)
-                self.mark_missing_hosts()
+                if isinstance(error, NotFound):
+                    self.hosts_not_found.append(owner)
+                    self.mark_missing_hosts()
                 return False
             except RemoteError as error:
                 # ``tries`` counts how often the run was stopped at this list without progress.
