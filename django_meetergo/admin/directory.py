@@ -26,9 +26,8 @@ from django_meetergo.formatting import name_channel
 from django_meetergo.models import DataField, Host, MeetingType
 from django_meetergo.presentation.page_urls import parse_link
 from django_meetergo.presentation.questions import list_names
-from django_meetergo.services.booking.one_time_links import create_one_time_link
+from django_meetergo.services import create_one_time_link
 from django_meetergo.services.booking.validation import MAX_ANSWERS
-from django_meetergo.services.clients import build_client_of
 from django_meetergo.services.mirror.data_fields import note_uploads
 from django_meetergo.services.sync.directory import renew_version
 
@@ -51,7 +50,7 @@ class CreateOneTimeLinks(AdminAction):
         shown = []
         for row in rows:
             try:
-                url = create_one_time_link(meeting_type=row, client=build_client_of(row, "write"))
+                url = create_one_time_link(meeting_type=row)
             except (MeetergoError, ImproperlyConfigured) as error:
                 text = gettext("not done. %(why)s") % {"why": describe_error(error)}
                 messages.error(request, f"{row}: {text}")

@@ -28,7 +28,7 @@ from django_meetergo.models import (
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability import slots
 from django_meetergo.services.availability.store import SlotList
-from django_meetergo.services.booking import book, one_time_links
+from django_meetergo.services.booking import book
 from django_meetergo.services.booking.book import AttendeeData
 from django_meetergo.services.changes import requests
 from django_meetergo.services.clients import build_client, ensure_client_of, find_client
@@ -248,8 +248,8 @@ def handoff_appointment(
 def create_one_time_link(*, meeting_type: MeetingType | str, client: MeetergoClient | None = None) -> str:
     """Create a link on which one person can book this meeting type once, at meetergo; return its address.
 
-    ``meeting_type`` is an instance or a slug. An unused link lapses after 30 days. Each call creates another
-    link, so do not call it while rendering a page.
+    ``meeting_type`` is an instance or a slug. An unused link lapses after 30 days, also one whose answer was
+    lost. Each call creates another link, so do not call it while rendering a page.
 
     Raises ``InvalidRequest`` for an unknown slug, ``MeetingTypeUnavailable``, and ``RemoteError`` when
     meetergo does not answer.
@@ -259,9 +259,10 @@ def create_one_time_link(*, meeting_type: MeetingType | str, client: MeetergoCli
         address = create_one_time_link(meeting_type="intro-call")
     """
     meeting_type = _get_meeting_type(meeting_type)
-    return one_time_links.create_one_time_link(
-        meeting_type=meeting_type, client=_choose_client(client, meeting_type.reader, "write")
-    )
+    client = _choose_client(client, meeting_type.reader, "write")
+    if not meeting_type.is_bookable:
+        raise MeetingTypeUnavailable(f"{meeting_type.name} cannot be booked at the moment.")
+    return client.create_one_time_link(meeting_type.remote_id)
 
 
 def sync_appointments(
