@@ -15,6 +15,8 @@ from django.utils.functional import Promise
 
 DEFAULT_CONNECTION = "default"
 SETTING_NAME = "MEETERGO"
+#: What the API keys of the two kinds begin with.
+PERSONAL, PLATFORM = "rgo-", "ak_live:"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,8 @@ from django.core.checks import CheckMessage
 from django.utils.timezone import localdate
 
 from django_meetergo.checks.messages import make_error, make_warning
-from django_meetergo.conf import DEFAULT_CONNECTION, SETTING_NAME, Settings
+from django_meetergo.conf import DEFAULT_CONNECTION, PERSONAL, PLATFORM, SETTING_NAME, Settings
 
-PERSONAL, PLATFORM = "rgo-", "ak_live:"
 EXPIRES_SOON_DAYS = 14
 #: A name is part of the URL of the webhook, and stored in a column of this length.
 CONNECTION_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,64}")

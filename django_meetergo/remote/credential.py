@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from django_meetergo.conf import PERSONAL, PLATFORM
 from django_meetergo.texts import Secret
 
 
@@ -17,9 +18,9 @@ class Credential:
     @property
     def kind(self) -> str:
         """``personal``, ``platform`` or ``unknown``."""
-        if self.key.startswith("rgo-"):
+        if self.key.startswith(PERSONAL):
             return "personal"
-        return "platform" if self.key.startswith("ak_live:") else "unknown"
+        return "platform" if self.key.startswith(PLATFORM) else "unknown"
 
     @property
     def headers(self) -> dict[str, str]:
