@@ -14,20 +14,9 @@ from typing import Any
 
 import requests
 from requests.adapters import BaseAdapter
-from requests.exceptions import (
-    InvalidHeader,
-    InvalidProxyURL,
-    InvalidSchema,
-    InvalidURL,
-    MissingSchema,
-)
+from requests.exceptions import InvalidHeader, InvalidProxyURL, InvalidSchema, InvalidURL, MissingSchema
 from requests.utils import get_environ_proxies
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    EmptyPoolError,
-    NameResolutionError,
-    NewConnectionError,
-)
+from urllib3.exceptions import ConnectTimeoutError, EmptyPoolError, NameResolutionError, NewConnectionError
 
 from django_meetergo.exceptions import OutcomeUnknown, RemoteError, Unreachable, UnreadableReply
 from django_meetergo.remote.answer import Answer

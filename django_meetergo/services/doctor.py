@@ -19,12 +19,7 @@ from django_meetergo.exceptions import (
     PermissionRefused,
     RemoteError,
 )
-from django_meetergo.models import (
-    Appointment,
-    Booking,
-    Connection,
-    MeetingType,
-)
+from django_meetergo.models import Appointment, Booking, Connection, MeetingType
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.booking.book import AttendeeData, book_appointment

@@ -16,18 +16,8 @@ from django.db import IntegrityError, models
 
 from django_meetergo.clock import Stopwatch
 from django_meetergo.conf import get_settings
-from django_meetergo.exceptions import (
-    BookingAlreadyOpen,
-    IdempotencyKeyReused,
-    StartNotOffered,
-)
-from django_meetergo.models import (
-    Booking,
-    Event,
-    Lease,
-    MeetingType,
-    fold_email,
-)
+from django_meetergo.exceptions import BookingAlreadyOpen, IdempotencyKeyReused, StartNotOffered
+from django_meetergo.models import Booking, Event, Lease, MeetingType, fold_email
 from django_meetergo.models.bookings import make_idempotency_key
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability.holds import renew_holds_stamp
@@ -35,12 +25,7 @@ from django_meetergo.services.availability.slots import is_listed, is_offered
 from django_meetergo.services.booking import validation
 from django_meetergo.services.booking.outcomes import close_booking, mark_closed, record_closing
 from django_meetergo.services.booking.rebooking import build_agreement
-from django_meetergo.services.booking.sending import (
-    add_attempt,
-    is_slot_booked,
-    plan_attempt,
-    send_booking,
-)
+from django_meetergo.services.booking.sending import add_attempt, is_slot_booked, plan_attempt, send_booking
 from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.instants import validate_instant
 from django_meetergo.transactions import (

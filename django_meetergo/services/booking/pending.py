@@ -5,24 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django_meetergo.clock import Stopwatch
-from django_meetergo.exceptions import (
-    ChangeNotAllowed,
-    NotFound,
-    OutcomeUnknown,
-    RemoteError,
-)
+from django_meetergo.exceptions import ChangeNotAllowed, NotFound, OutcomeUnknown, RemoteError
 from django_meetergo.models import Booking, BookingAttempt
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.payloads import (
-    AppointmentDocument,
-)
+from django_meetergo.remote.payloads import AppointmentDocument
 from django_meetergo.services.booking.outcomes import adopt_best, close_booking, leave_to_staff
-from django_meetergo.services.booking.search import (
-    Renew,
-    list_host_ids,
-    list_provisional,
-    search_lists,
-)
+from django_meetergo.services.booking.search import Renew, list_host_ids, list_provisional, search_lists
 from django_meetergo.services.matching import match_documents
 from django_meetergo.services.retry import BOOKING_PENDING, LeaseRenewal
 from django_meetergo.transactions import write_transaction

@@ -9,19 +9,14 @@ from django_meetergo.clock import Stopwatch
 from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import Booking, BookingAttempt, Connection, Event, Lease
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.payloads import (
-    AppointmentDocument,
-)
+from django_meetergo.remote.payloads import AppointmentDocument
 from django_meetergo.services.booking.outcomes import (
     adopt_best,
     close_booking,
     end_last_attempt,
     leave_to_staff,
 )
-from django_meetergo.services.booking.search import (
-    search_lists,
-    search_moved_appointments,
-)
+from django_meetergo.services.booking.search import search_lists, search_moved_appointments
 from django_meetergo.services.booking.watching import needs_watching
 from django_meetergo.services.clients import CALLS_SUSPENDED
 from django_meetergo.services.events import record_booking_event

@@ -18,13 +18,7 @@ from django_meetergo.exceptions import (
     RemoteError,
     SlotUnavailable,
 )
-from django_meetergo.models import (
-    Appointment,
-    Booking,
-    BookingAttempt,
-    Event,
-    Lease,
-)
+from django_meetergo.models import Appointment, Booking, BookingAttempt, Event, Lease
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AttendeePayload, BookingPayload
 from django_meetergo.services.availability.invalidation import remove_slot
@@ -34,12 +28,7 @@ from django_meetergo.services.booking.search import read_attendee_ids
 from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.matching import REFERENCE_KEY, echoes_references
 from django_meetergo.services.mirror.attendees import format_answer
-from django_meetergo.services.retry import (
-    BOOKING_DEFERRED,
-    BOOKING_NEXT_SLOT,
-    BOOKING_OUTCOME,
-    BOOKING_SEND,
-)
+from django_meetergo.services.retry import BOOKING_DEFERRED, BOOKING_NEXT_SLOT, BOOKING_OUTCOME, BOOKING_SEND
 from django_meetergo.transactions import write_transaction
 from django_meetergo.wakeup import wake_workers
 

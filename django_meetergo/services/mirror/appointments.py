@@ -8,16 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django_meetergo.exceptions import UnreadableReply
-from django_meetergo.models import (
-    Appointment,
-    Attendee,
-    Event,
-    Host,
-    MeetingType,
-)
-from django_meetergo.remote.payloads import (
-    AppointmentDocument,
-)
+from django_meetergo.models import Appointment, Attendee, Event, Host, MeetingType
+from django_meetergo.remote.payloads import AppointmentDocument
 from django_meetergo.services.events import build_event, record_events
 from django_meetergo.services.mirror.attendees import AttendeeChanges, write_attendees
 from django_meetergo.services.mirror.directory import list_hosts, record_hosts

@@ -6,17 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django_meetergo.models import (
-    Appointment,
-    AppointmentChange,
-    Attendee,
-    Booking,
-    fold_email,
-)
-from django_meetergo.remote.payloads import (
-    AppointmentDocument,
-    AttendeeDocument,
-)
+from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking, fold_email
+from django_meetergo.remote.payloads import AppointmentDocument, AttendeeDocument
 from django_meetergo.services.matching import REFERENCE_KEY, match_attendees
 from django_meetergo.services.mirror.rows import save_rows
 

@@ -5,15 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django_meetergo.models import (
-    Appointment,
-    Attendee,
-    Booking,
-)
-from django_meetergo.remote.payloads import (
-    AppointmentDocument,
-    BookingConfirmed,
-)
+from django_meetergo.models import Appointment, Attendee, Booking
+from django_meetergo.remote.payloads import AppointmentDocument, BookingConfirmed
 from django_meetergo.services.events import record_events
 from django_meetergo.services.matching import find_attendee_id, parse_stored
 from django_meetergo.services.mirror.appointments import build_booked_event, record_secret

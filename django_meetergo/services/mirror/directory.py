@@ -8,18 +8,9 @@ from datetime import datetime
 from django.utils.text import slugify
 
 from django_meetergo.conf import list_connection_names
-from django_meetergo.models import (
-    Appointment,
-    Host,
-    MeetingType,
-)
+from django_meetergo.models import Appointment, Host, MeetingType
 from django_meetergo.models.mirrored import is_read_by
-from django_meetergo.remote.payloads import (
-    AppointmentDocument,
-    HostDocument,
-    MeetingTypeDocument,
-    read_id,
-)
+from django_meetergo.remote.payloads import AppointmentDocument, HostDocument, MeetingTypeDocument, read_id
 from django_meetergo.services.companies import may_read
 from django_meetergo.services.mirror.rows import find_by_remote_id, save_rows
 from django_meetergo.transactions import write_transaction

@@ -11,15 +11,8 @@ from typing import Any
 
 from django.utils.crypto import salted_hmac
 
-from django_meetergo.models import (
-    Connection,
-    ErasedPerson,
-    fold_email,
-)
-from django_meetergo.remote.payloads import (
-    AppointmentDocument,
-    AttendeeDocument,
-)
+from django_meetergo.models import Connection, ErasedPerson, fold_email
+from django_meetergo.remote.payloads import AppointmentDocument, AttendeeDocument
 from django_meetergo.services.matching import REFERENCE_KEY
 
 #: An address within a text.
