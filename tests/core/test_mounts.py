@@ -10,7 +10,8 @@ from django.test import Client
 from django.urls import clear_script_prefix, reverse, set_script_prefix
 from django.utils import translation
 
-from django_meetergo import links
+from django_meetergo import links, urls
+from django_meetergo.services.mirror.directory import RESERVED_SLUGS
 from django_meetergo.services.webhooks.registration import build_endpoint
 from django_meetergo.testing.guards import OpenTransaction, refuse_open_transactions
 from django_meetergo.transactions import reading_for_site
@@ -122,3 +123,10 @@ def test_a_site_that_requires_a_login_asks_for_none_where_the_address_is_the_per
     assert Client().get("/book/").status_code == 302
     assert Client().get("/book/manage/x/").status_code == 404
     assert Client().post("/book/webhooks/x/", b"{}", content_type="application/json").status_code == 404
+
+
+def test_no_meeting_type_takes_the_address_of_another_page():
+    """A type of this name gets a slug with a number."""
+    first_parts = {str(each.pattern).partition("/")[0] for each in urls.urlpatterns}
+
+    assert first_parts - {"", "<slug:slug>"} == RESERVED_SLUGS

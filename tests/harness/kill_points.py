@@ -16,6 +16,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from tests.harness.patches import replace_part
+
 #: The file in the folder to which workers write how long their rounds took.
 ROUNDS = "rounds"
 WEB, WORKER, BOTH = "web", "worker", "both"
@@ -94,11 +96,8 @@ def install_kill_points(process: str) -> None:
             scheduler.run_due = time_rounds(scheduler.run_due, Path(folder) / ROUNDS)
         for point in POINTS:
             if point.process in {process, BOTH}:
-                owner, _, name = point.path.rpartition(".")
-                holder = pkgutil.resolve_name(owner)
-                setattr(
-                    holder, name, make_deadly(getattr(holder, name), Path(folder) / point.name, point.moment)
-                )
+                original = pkgutil.resolve_name(point.path)
+                replace_part(point.path, make_deadly(original, Path(folder) / point.name, point.moment))
 
 
 def time_rounds(run_due: Callable[..., Any], log: Path) -> Callable[..., Any]:

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -29,8 +30,10 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.sandbox import server
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.services.availability.slots import list_slots
-from django_meetergo.services.availability.store import SlotList
+from django_meetergo.services.availability.store import FRESH, STALE, SlotList
+from django_meetergo.services.booking.sending import DEFER_FOR
 from django_meetergo.services.clients import build_client
+from django_meetergo.services.retry import BOOKING_DEFERRED, BOOKING_OUTCOME, HOUR
 from tests.harness import workers
 
 OUTAGE = 600.0
@@ -95,19 +98,16 @@ def finish(worker: Future[Any], hired: workers.Processes) -> None:
 
 
 def make_site(url: str, caches: dict[str, Any], scale: float, sabotage: str | None) -> workers.Site:
-    long_times = {
-        "availability.store.FRESH": 60,
-        "availability.store.STALE": 900,
-        "booking.reconciliation.STAFF_AFTER": 300,
+    patches = {
+        "django_meetergo.services.availability.store.FRESH": FRESH / scale,
+        "django_meetergo.services.availability.store.STALE": STALE / scale,
+        "django_meetergo.services.booking.reconciliation.BOOKING_OUTCOME": replace(
+            BOOKING_OUTCOME, patience=BOOKING_OUTCOME.patience / scale
+        ),
+        # The circuit's probe interval is not scaled, so a deferred booking gets two of them more.
+        "django_meetergo.services.booking.sending.DEFER_FOR": DEFER_FOR / scale
+        + timedelta(seconds=2 * PROBE_INTERVAL_SECONDS),
     }
-    patches: dict[str, Any] = {
-        f"django_meetergo.services.{name}": timedelta(seconds=seconds / scale)
-        for name, seconds in long_times.items()
-    }
-    # The circuit's probe interval is not scaled, so a deferred booking gets two of them more.
-    patches["django_meetergo.services.booking.sending.DEFER_FOR"] = timedelta(
-        seconds=900 / scale + 2 * PROBE_INTERVAL_SECONDS
-    )
     return workers.make_site(
         url,
         caches,
@@ -286,10 +286,6 @@ def count_active(sandbox: Sandbox) -> dict[str, int]:
 # With one of these the run has to report violations
 
 
-def forget_requests(*_: Any) -> timedelta:
-    return timedelta(hours=1)
-
-
 def let_through(*_: Any) -> bool:
     return False
 
@@ -298,7 +294,9 @@ SABOTAGES: dict[str, dict[str, Any]] = {
     "writes-try": {"django_meetergo.remote.circuit_breaker.CircuitBreaker.check": let_through},
     "late-probe": {"django_meetergo.remote.circuit_breaker.PROBE_INTERVAL_SECONDS": 40.0},
     "forgotten": {
-        "django_meetergo.services.booking.sending.get_backoff": forget_requests,
+        "django_meetergo.services.booking.sending.BOOKING_DEFERRED": replace(
+            BOOKING_DEFERRED, delays=(HOUR,), jitter=False
+        ),
         "django_meetergo.services.booking.sending.get_send_deadline": lambda booking: booking.start,
     },
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import pkgutil
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,8 @@ from multiprocessing import get_context
 from typing import Any
 from unittest import mock
 from uuid import uuid4
+
+from tests.harness.patches import replace_part
 
 REDIS = os.environ.get("HARNESS_REDIS_URL", "redis://127.0.0.1:6379/5")
 BOOT_TIMEOUT = 120  # seconds until every process must be ready
@@ -81,8 +82,7 @@ def set_up_process(settings: dict[str, Any], patches: bytes, shared_gate: Any, s
         setattr(django_settings, name, value)
     django.setup()
     for path, value in pickle.loads(patches).items():
-        owner, _, name = path.rpartition(".")
-        setattr(pkgutil.resolve_name(owner), name, value)
+        replace_part(path, value)
 
 
 def run_at_start(do: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

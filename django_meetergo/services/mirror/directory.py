@@ -20,7 +20,7 @@ MAX_CALENDARS = 2**15 - 1
 #: Characters of a slug, without the number that may follow.
 MAX_SLUG = 190
 #: First parts of this app's own URLs, which a slug must not hide.
-RESERVED_SLUGS = frozenset({"booking", "feed", "manage", "timezone", "webhooks"})
+RESERVED_SLUGS = frozenset({"booking", "feed", "manage", "my-appointments", "timezone", "webhooks"})
 
 
 def list_hosts(documents: Iterable[AppointmentDocument]) -> list[HostDocument]:
