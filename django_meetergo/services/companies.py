@@ -62,14 +62,18 @@ def find_covering(connection: str) -> str | None:
     """Return the connection that reads everything a connection sees, so that it need not be read; or None.
 
     That is the first one of the company that is an admin's and not limited to some meeting types. A refused
-    credential covers nothing.
+    credential covers nothing, and neither does one that was replaced by a credential of another company: its
+    name stays that of the mirror.
     """
-    mirror = find_mirror(connection)
-    admins = Connection.objects.filter(mirror=mirror, is_admin=True, refused_since=None).exclude(company="")
+    own = Connection.objects.filter(connection=connection).exclude(company="").first()
+    if own is None:
+        return None
+    admins = Connection.objects.filter(
+        mirror=own.mirror or connection, company=own.company, is_admin=True, refused_since=None
+    )
     names = set(admins.values_list("connection", flat=True))
     first = next((one.name for one in list_settings() if one.name in names and not one.meeting_types), None)
-    is_sibling = Connection.objects.filter(connection=connection, mirror=mirror).exclude(company="").exists()
-    return first if is_sibling and first != connection else None
+    return first if first != connection else None
 
 
 def list_settings() -> Iterator[ConnectionSettings]:

@@ -20,7 +20,7 @@ from django_meetergo.models import (
     SyncRun,
     WebhookDelivery,
 )
-from django_meetergo.sandbox.seed import ANNA, BEN, MEMBER_TOKEN, PLATFORM_KEY
+from django_meetergo.sandbox.seed import ADMIN_TOKEN, ANNA, BEN, MEMBER_TOKEN, PLATFORM_KEY
 from django_meetergo.services import (
     book_appointment,
     cancel_appointment,
@@ -176,6 +176,52 @@ def test_an_admin_reads_for_the_others(connect):
     kit.sandbox.state.tokens.clear()
     kit.run_due(after=400, periodic=True)
     assert find_covering("second") is None
+
+
+@pytest.fixture
+def replace_company(meetergo_sandbox, monkeypatch):
+    """Let an API key be one of another company, which has nothing of this one."""
+    from django_meetergo.remote import transport
+    from django_meetergo.sandbox import documents
+    from django_meetergo.sandbox.app import Sandbox
+
+    other = Sandbox(rate_limit=False)
+    other.state.meeting_types.clear()
+    for appointment_id in list(other.state.appointments):
+        other.state.delete_appointment(appointment_id)
+    adapter = transport.ADAPTERS[meetergo_sandbox.base_url]
+    former = adapter.wsgi
+
+    def replace(key):
+        def answer(environ, start_response):
+            if environ.get("HTTP_AUTHORIZATION") != f"Bearer {key}":
+                return former(environ, start_response)
+            with monkeypatch.context() as company:
+                company.setattr(documents, "COMPANY_ID", "another-company")
+                return other.wsgi(environ, start_response)
+
+        monkeypatch.setattr(adapter, "wsgi", answer)
+
+    yield replace
+    other.close()
+
+
+def test_a_credential_of_another_company_reads_for_nobody_of_the_former_one(connect, replace_company):
+    """The admin's key is replaced by one of another company: the second credential reads its own again."""
+    kit = connect(second=PLATFORM_MEMBER)
+    sync("default", "second")
+    coming = Appointment.objects.upcoming(kit.now()).filter(hosts__remote_id=BEN)
+    of_second = sorted(coming.values_list("pk", flat=True))
+    assert find_covering("second") == "default"
+    assert of_second
+
+    replace_company(ADMIN_TOKEN)
+    kit.run_due(after=4000, periodic=True)
+    assert find_covering("second") is None
+    kit.run_due(after=400, periodic=True)
+
+    found = Appointment.objects.filter(pk__in=of_second, missing_since=None)
+    assert sorted(found.values_list("pk", "read_by")) == [(pk, "second") for pk in of_second]
 
 
 # Limited connections
