@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,9 +15,10 @@ from django.dispatch import Signal
 
 from django_meetergo import signals
 from django_meetergo.clock import Stopwatch
-from django_meetergo.models import Appointment, Attendee, Booking, Event, Host
+from django_meetergo.models import Appointment, Attendee, Booking, Event, Host, Lease
 from django_meetergo.services.retry import EVENT, LeaseRenewal
 from django_meetergo.texts import describe_exception
+from django_meetergo.transactions import write_transaction
 from django_meetergo.wakeup import wake_workers
 
 logger = logging.getLogger(__name__)
@@ -107,8 +108,10 @@ class Receiver:
     call: Callable[[], object]
 
 
-def dispatch_event(*, event: Event, now: datetime, also: Callable[[Event], None]) -> bool:
-    """Call the receivers of one due event and the function ``also``. Return whether all have succeeded.
+def dispatch_event(
+    *, event: Event, now: datetime, also: Callable[[Event, datetime], Iterable[Receiver]]
+) -> bool:
+    """Call the receivers of one due event and those that ``also`` returns. Return whether all have succeeded.
 
     Each receiver has its own result: one that fails is called again by the policy ``EVENT`` and is dead when
     that is used up; one that succeeded is not called again. Whatever a receiver raises, also SystemExit, is
@@ -116,19 +119,26 @@ def dispatch_event(*, event: Event, now: datetime, also: Callable[[Event], None]
     """
     stopwatch = Stopwatch(now)
     is_repeated = event.tries > 0
-    lease = Event.objects.due(now).claim(event.pk, now=now, tries=F("tries") + 1)
+    # A row that was read before another worker called receivers does not show which have succeeded.
+    due = Event.objects.due(now).filter(tries=event.tries)
+    lease = due.claim(event.pk, now=now, tries=F("tries") + 1)
     if lease is None:
         return False
     event.tries += 1
     held = Event.objects.held(lease)
     renewal = LeaseRenewal(held, stopwatch)
-    results = dict(event.receivers)
-    for receiver in list_receivers(event, also):
+    receivers = list(list_receivers(event, also, now))
+    names = [receiver.name for receiver in receivers]
+    # One that failed, and that a new version of the site no longer has, is not waited for.
+    results = {
+        name: known for name, known in event.receivers.items() if name in names or known["state"] == DONE
+    }
+    for receiver in receivers:
         known = results.get(receiver.name, {})
         if known.get("state") in {DONE, DEAD}:
             continue
         if not renewal.renew_if_due():
-            return False
+            break
         tries = known.get("tries", 0) + 1
         if is_repeated:
             # A receiver that ends the process leaves this mark, so that its calls are counted, too.
@@ -136,21 +146,50 @@ def dispatch_event(*, event: Event, now: datetime, also: Callable[[Event], None]
             results[receiver.name] = {"state": CALLING, "tries": tries, "error": error}
             held.update(receivers=results)
         results[receiver.name] = call_receiver(event, receiver, tries)
-    if all(result["state"] == DONE for result in results.values()):
-        return Event.objects.finish(
-            lease, dispatched_at=stopwatch.now(), next_at=None, receivers={}, failing_since=None
-        )
-    retry = EVENT.plan(event, stopwatch.now(), is_counted=True)
+    return store_results(event, lease, results, names, stopwatch.now())
+
+
+def store_results(
+    event: Event, lease: Lease, results: dict[str, dict[str, Any]], names: Sequence[str], now: datetime
+) -> bool:
+    """Store what the receivers of these names did. Return whether all have succeeded.
+
+    A receiver that takes longer than the lease outlives it every time. What it did counts all the same:
+    otherwise each worker would call it once more, for ever.
+    """
+    columns = plan_results(event, results, names, now)
+    if not Event.objects.finish(lease, **columns):
+        with write_transaction():
+            waiting = Event.objects.select_for_update().filter(pk=event.pk, dispatched_at=None)
+            stored = waiting.first()
+            if stored is None:
+                return False
+            succeeded = {name for name, known in stored.receivers.items() if known["state"] == DONE}
+            news = {name: result for name, result in results.items() if name not in succeeded}
+            columns = plan_results(stored, {**stored.receivers, **news}, names, now)
+            if columns["next_at"] is not None:
+                del columns["next_at"]  # the successor decides when
+            Event.objects.filter(pk=event.pk).update(**columns)
+    return "dispatched_at" in columns
+
+
+def plan_results(
+    event: Event, results: dict[str, dict[str, Any]], names: Sequence[str], now: datetime
+) -> dict[str, Any]:
+    """Return the columns of an event after its receivers were called."""
+    if all(results.get(name, {}).get("state") == DONE for name in names):
+        return {"dispatched_at": now, "next_at": None, "receivers": {}, "failing_since": None}
+    retry = EVENT.plan(event, now, is_counted=True)
     if retry is None:
-        Event.objects.finish(lease, next_at=None, receivers=mark_failed(results, DEAD))
         logger.error("Event %s (%s) is given up: %s.", event.pk, event.kind, ", ".join(list_failed(results)))
-    else:
-        Event.objects.finish(lease, receivers=results, **retry)
-    return False
+        return {"next_at": None, "receivers": mark_failed(results, DEAD)}
+    return {"receivers": results, **retry}
 
 
-def list_receivers(event: Event, also: Callable[[Event], None]) -> Iterator[Receiver]:
-    """Return what is called for an event: the receivers of its signal, then ``also``."""
+def list_receivers(
+    event: Event, also: Callable[[Event, datetime], Iterable[Receiver]], now: datetime
+) -> Iterator[Receiver]:
+    """Yield what is called for an event: the receivers of its signal, then those of ``also``."""
     arguments = {
         "event_key": event.key,
         "connection": event.connection,
@@ -160,18 +199,16 @@ def list_receivers(event: Event, also: Callable[[Event], None]) -> Iterator[Rece
         **parse_event_data(event.data),
     }
     signal = SIGNALS.get(event.kind)
-    found: list[tuple[str, Callable[[], object]]] = []
+    names: dict[str, int] = {}
     if signal is not None:
         # Signal.send_robust calls every receiver each time, so each one is called here by itself.
         called, awaited = signal._live_receivers(Event)
         for function in [*called, *map(async_to_sync, awaited)]:
-            bound = partial(function, signal=signal, sender=Event, **arguments)
-            found.append((name_function(function), bound))
-    found.append((name_function(also), partial(also, event)))
-    names: dict[str, int] = {}
-    for name, call in found:
-        names[name] = names.get(name, 0) + 1
-        yield Receiver(name if names[name] == 1 else f"{name}#{names[name]}", call)
+            name = name_function(function)
+            names[name] = names.get(name, 0) + 1
+            call = partial(function, signal=signal, sender=Event, **arguments)
+            yield Receiver(name if names[name] == 1 else f"{name}#{names[name]}", call)
+    yield from also(event, now)
 
 
 def name_function(function: Any) -> str:

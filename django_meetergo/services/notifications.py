@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
@@ -27,7 +28,7 @@ from django_meetergo.conf import get_settings
 from django_meetergo.formatting import format_full_moment, has_link, name_hosts
 from django_meetergo.languages import use_text_language
 from django_meetergo.models import Appointment, Attendee, Booking, Event, fold_email
-from django_meetergo.services.events import build_event, record_events
+from django_meetergo.services.events import Receiver, build_event, name_function, record_events
 
 Kind, Reason = Event.Kind, Booking.Reason
 ATTENDING = Attendee.Status.ATTENDING
@@ -59,32 +60,53 @@ APPOINTMENT_TEMPLATES: dict[str, str] = {
 }
 
 
-def send_notification(event: Event) -> None:
-    """Send the mails an event calls for, if any. Raises what the mail server raises."""
+def list_mails(event: Event, now: datetime) -> list[Receiver]:
+    """Return what sends the mails an event calls for.
+
+    Each attendee's mail has a result of its own: one that cannot be sent does not repeat the others.
+    """
+    name = name_function(send_notification)
+    if event.kind not in APPOINTMENT_TEMPLATES:
+        return [Receiver(name, partial(send_notification, event, now))]
+    return [
+        Receiver(f"{name}:{attendee.pk}", partial(send_notification, event, now, attendee))
+        for attendee in list_addressees(event, now)
+    ]
+
+
+def send_notification(event: Event, now: datetime | None = None, only: Attendee | None = None) -> None:
+    """Send the mails an event calls for, if any. Raises what the mail server raises.
+
+    ``only`` is the one attendee to mail about an appointment, by default all whom the event concerns.
+    """
+    now = now or event.created_at
     if event.kind in ALERT_TEMPLATES:
         send_alert(event)
     elif event.kind == Kind.LINKS_REQUESTED:
-        send_links(event)
+        send_links(event, now)
     elif event.kind in APPOINTMENT_TEMPLATES:
-        send_to_attendees(APPOINTMENT_TEMPLATES[event.kind], event)
-    elif (name := choose_template(event)) and event.booking is not None:
+        for attendee in [only] if only else list_addressees(event, now):
+            send_to_attendee(attendee, event)
+    elif (name := choose_template(event, now)) and event.booking is not None:
         send_to_booker(name, event.booking)
 
 
-def choose_template(event: Event) -> str:
+def choose_template(event: Event, now: datetime) -> str:
     """Return the template of the mail to who booked; an empty text when there is none."""
     booking = event.booking
     if booking is None or not booking.email:
         return ""
-    name = choose_ending(event, booking)
+    name = choose_ending(event, booking, now)
     return name if name in get_settings().SEND_MAIL else ""
 
 
-def choose_ending(event: Event, booking: Booking) -> str:
-    if event.kind == Kind.BOOKING_FOUND and booking.state == Booking.State.CONFIRMED:
-        return "found_late"
-    if event.kind == Kind.BOOKING_REBOOKED:
-        return "rebooked"
+def choose_ending(event: Event, booking: Booking, now: datetime) -> str:
+    if event.kind in {Kind.BOOKING_FOUND, Kind.BOOKING_REBOOKED}:
+        # The mail may have waited for the mail server, and the appointment been cancelled meanwhile.
+        attendee = booking.attendee
+        if attendee is None or not is_expected(attendee, attendee.appointment, now):
+            return ""
+        return "found_late" if event.kind == Kind.BOOKING_FOUND else "rebooked"
     if event.kind == Kind.BOOKING_CLOSED and booking.state == Booking.State.CLOSED:
         reason = booking.reason
         # An attendee who agreed to wait has left the page by the time the booking ends.
@@ -101,19 +123,36 @@ def send_to_booker(name: str, booking: Booking) -> None:
         send_mail(name, build_context(booking), [booking.email])
 
 
-def send_to_attendees(name: str, event: Event) -> None:
-    """Mail the attendees of an appointment that is still to come, each with their own link."""
-    appointment = event.appointment
-    if appointment is None or name not in get_settings().SEND_MAIL or appointment.end <= event.created_at:
-        return
+def list_addressees(event: Event, now: datetime) -> list[Attendee]:
+    """Return whom to mail about an appointment that is still to come.
+
+    What was true when the event was recorded may not be any more: a mail that waited for the mail server
+    does not announce an appointment that has been cancelled since.
+    """
+    appointment, name = event.appointment, APPOINTMENT_TEMPLATES[event.kind]
+    if appointment is None or name not in get_settings().SEND_MAIL or appointment.end <= now:
+        return []
     # A mail with links is sent only where the links are known.
     if not get_settings().SITE_URL:
-        return
+        return []
     rows = [event.attendee] if event.attendee else appointment.attendees.filter(status=ATTENDING)
-    for attendee in rows:
-        if attendee.email:
-            with use_language_of(attendee):
-                send_mail(name, build_attendee_context(attendee, appointment, event), [attendee.email])
+    if name != "cancelled":
+        rows = [attendee for attendee in rows if is_expected(attendee, appointment, now)]
+    return [attendee for attendee in rows if attendee.email]
+
+
+def is_expected(attendee: Attendee, appointment: Appointment, now: datetime) -> bool:
+    """Whether an attendee has a place in an appointment that takes place and is not over."""
+    is_standing = not appointment.is_cancelled and appointment.missing_since is None
+    return attendee.status == ATTENDING and is_standing and appointment.end > now
+
+
+def send_to_attendee(attendee: Attendee, event: Event) -> None:
+    """Mail one attendee of an appointment, with their own link."""
+    assert event.appointment is not None  # noqa: S101 - list_addressees has looked
+    name = APPOINTMENT_TEMPLATES[event.kind]
+    with use_language_of(attendee):
+        send_mail(name, build_attendee_context(attendee, event.appointment, event), [attendee.email])
 
 
 def request_links(*, email: str, now: datetime) -> None:
@@ -142,10 +181,10 @@ def list_coming(email: str, now: datetime) -> QuerySet[Attendee]:
     return rows.select_related("appointment__meeting_type").order_by("appointment__start", "pk")
 
 
-def send_links(event: Event) -> None:
+def send_links(event: Event, now: datetime) -> None:
     """Mail the links, in the language and the time zone of the soonest appointment."""
     email = event.attendee.email if event.attendee else ""
-    attendees = list(list_coming(email, event.created_at)[:MAX_LINKS]) if email else []
+    attendees = list(list_coming(email, now)[:MAX_LINKS]) if email else []
     if not attendees:
         return
     with use_language_of(attendees[0]):

@@ -81,7 +81,7 @@ def apply_deliveries(delivery: WebhookDelivery, now: datetime) -> None:
 
 
 def dispatch_event(event: Event, now: datetime) -> None:
-    events.dispatch_event(event=event, now=now, also=notifications.send_notification)
+    events.dispatch_event(event=event, now=now, also=notifications.list_mails)
 
 
 def stop_reading(booking: Booking, now: datetime, error: Exception) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
+from smtplib import SMTPRecipientsRefused
+from uuid import uuid4
 
 import pytest
 from django.core import mail
@@ -140,6 +143,120 @@ def test_a_mail_server_that_is_away_repeats_no_receiver(meetergo_sandbox, book, 
 
     assert receiver.calls == 1
     assert len(mail.outbox) == 1
+
+
+def test_a_receiver_that_a_deployment_has_removed_keeps_no_event_waiting(meetergo_sandbox, book):
+    """It failed, and the site's next version no longer has it, or has it under another name."""
+    broken, healthy = Receiver(ValueError("broken")), Receiver()
+    with connected(healthy):
+        with connected(broken):
+            book()
+            meetergo_sandbox.run_due()
+        meetergo_sandbox.run_due(after=5)
+
+    event = Event.objects.get(kind="appointment_booked")
+    assert event.dispatched_at
+    assert (broken.calls, healthy.calls) == (1, 1)
+
+
+@pytest.mark.parametrize("error", [None, ValueError("broken")], ids=["succeeds", "fails"])
+def test_a_receiver_that_takes_longer_than_the_lease_is_not_called_for_ever(meetergo_sandbox, book, error):
+    """Each call outlives the lease of its worker, and the next worker has begun by then."""
+    kit = meetergo_sandbox
+
+    def lose_the_lease(**kwargs):
+        Event.objects.filter(dispatched_at=None).update(lease_token=uuid4(), lease_until=kit.now())
+
+    slow = Receiver(error)
+    signals.appointment_booked.connect(lose_the_lease)
+    try:
+        with connected(slow):
+            book()
+            for _ in range(4 * 24):
+                kit.run_due(after=3600)
+    finally:
+        signals.appointment_booked.disconnect(lose_the_lease)
+
+    event = Event.objects.get(kind="appointment_booked")
+    assert event.next_at is None
+    assert bool(event.dispatched_at) is (error is None)
+    assert slow.calls == 1 if error is None else slow.calls < 100
+
+
+def test_a_mail_that_one_attendee_cannot_get_is_not_sent_again_to_the_others(
+    meetergo_sandbox, book, jane, settings, monkeypatch
+):
+    """The mail server refuses one address for days: each of the others gets one mail."""
+    kit = meetergo_sandbox
+    settings.MEETERGO = {**settings.MEETERGO, "SEND_MAIL": ["cancelled"]}
+    start = kit.list_free_starts("group-class")[-1]
+    for name in ("first", "refused", "third"):
+        book("group-class", start=start, attendee=replace(jane, email=f"{name}@example.com"))
+    kit.run_due(after=5)
+    send = EmailBackend.send_messages
+
+    def refuse_one(backend, messages):
+        if messages[0].to == ["refused@example.com"]:
+            raise SMTPRecipientsRefused({"refused@example.com": (550, b"no such user")})
+        return send(backend, messages)
+
+    monkeypatch.setattr(EmailBackend, "send_messages", refuse_one)
+    [appointment] = kit.appointments()
+    kit.cancel_elsewhere(appointment)
+    kit.reread_all()
+    run_for_days(kit, 4)
+
+    told = sorted(address for message in mail.outbox for address in message.to)
+    assert told == ["first@example.com", "third@example.com"]
+    event = Event.objects.get(kind="appointment_cancelled")
+    assert [result["state"] for result in event.receivers.values()].count("dead") == 1
+
+
+def test_a_late_mail_does_not_announce_what_is_cancelled(meetergo_sandbox, book, settings, monkeypatch):
+    """While no mail could be sent, the visitor booked, moved and cancelled."""
+    kit = meetergo_sandbox
+    settings.MEETERGO = {**settings.MEETERGO, "SEND_MAIL": ["confirmed", "rescheduled", "cancelled"]}
+
+    def refuse(backend, messages):
+        raise ConnectionRefusedError("no mail server")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(EmailBackend, "send_messages", refuse)
+        booking = book()
+        kit.run_due(after=5)
+        appointment = booking.attendee.appointment
+        kit.move_elsewhere(appointment, kit.list_free_starts()[-1])
+        kit.reread_all()
+        kit.run_due(after=5)
+        kit.cancel_elsewhere(appointment)
+        kit.reread_all()
+        kit.run_due(after=5)
+    run_for_days(kit, 1)
+
+    assert [message.subject.partition(":")[0] for message in mail.outbox] == [
+        "Your appointment has been cancelled"
+    ]
+    assert not Event.objects.filter(dispatched_at=None).exists()
+
+
+def test_a_mail_is_not_sent_when_the_appointment_is_over(meetergo_sandbox, book, settings, monkeypatch):
+    """The mail server was away until then."""
+    kit = meetergo_sandbox
+    settings.MEETERGO = {**settings.MEETERGO, "SEND_MAIL": ["confirmed"]}
+
+    def refuse(backend, messages):
+        raise ConnectionRefusedError("no mail server")
+
+    booking = book()
+    kit.travel(seconds=(booking.start - kit.now()).total_seconds() - 3600)
+    Event.objects.update(created_at=kit.now())
+    with monkeypatch.context() as outage:
+        outage.setattr(EmailBackend, "send_messages", refuse)
+        kit.run_due(after=5)
+    run_for_days(kit, 1)
+
+    assert mail.outbox == []
+    assert not Event.objects.filter(dispatched_at=None).exists()
 
 
 # Alerts
