@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from smtplib import SMTPRecipientsRefused
 from typing import Any
 
 import pytest
@@ -10,15 +11,20 @@ from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
+from django.core.mail.backends.locmem import EmailBackend
 from django.core.management import CommandError, call_command
 from django.db import connection
 
 from django_meetergo import links
-from django_meetergo.models import Appointment, Attendee, Booking, ErasedPerson
+from django_meetergo.models import Appointment, Attendee, Booking, ErasedPerson, Event
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
+from django_meetergo.services.clients import build_client
+from django_meetergo.services.mirror import appointments
 from django_meetergo.services.privacy.erasure import ErasureReport, allow_again, erase_person
+from django_meetergo.services.privacy.retention import prune
 from django_meetergo.services.sync.appointments import sync_appointment, sync_appointments
+from django_meetergo.services.sync.directory import sync_directory
 from django_meetergo.services.sync.drift import find_drift
 from tests.privacy.conftest import EMAIL, TRACES
 
@@ -96,6 +102,70 @@ def test_nothing_is_found_after_erasure_sync_and_a_late_webhook(zelda, meetergo_
     kit.run_due(after=60)
     kit.run_due(after=600, periodic=True)
     assert find_traces() == []
+
+
+def test_she_stays_erased_under_a_connection_that_is_set_up_later(zelda, meetergo_sandbox, settings):
+    """Its name was changed in the settings, so everything is mirrored once more."""
+    kit = meetergo_sandbox
+    erase(kit.now())
+    named = {"main": {"API_KEY": settings.MEETERGO["API_KEY"]}}
+    settings.MEETERGO = {**settings.MEETERGO, "API_KEY": "", "CONNECTIONS": named}
+
+    client = build_client("main", "sync")
+    sync_directory(connection="main", client=client, now=kit.travel(days=1))
+    sync_appointments(connection="main", client=client, now=kit.now(), kind="full")
+
+    assert Appointment.objects.filter(connection="main", start=zelda.start).exists()
+    assert find_traces() == []
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "new"])
+def test_a_sync_that_had_read_her_before_the_erasure_does_not_keep_her(
+    zelda, meetergo_sandbox, monkeypatch, is_known
+):
+    """It stores what it has read when the erasure is over; the daily deletion finds that."""
+    kit = meetergo_sandbox
+    edit_remotely(kit, "before")
+    if not is_known:
+        kit.book_elsewhere(kit.list_free_starts()[-1])
+        [_, other] = kit.appointments()
+        other.attendees[0].email = EMAIL
+    write = appointments.write_appointments
+
+    def erase_first(*args, **options):
+        monkeypatch.setattr(appointments, "write_appointments", write)
+        erase(kit.now())
+        return write(*args, **options)
+
+    monkeypatch.setattr(appointments, "write_appointments", erase_first)
+    sync_appointments(connection="default", client=kit.client("sync"), now=kit.now(), kind="full")
+    prune(now=kit.travel(days=1))
+
+    assert find_traces() == []
+
+
+def test_her_address_is_not_kept_in_the_errors_of_receivers(zelda, meetergo_sandbox, settings, monkeypatch):
+    """A mail server names the addresses that it refuses."""
+    kit = meetergo_sandbox
+    settings.MEETERGO = {**settings.MEETERGO, "SEND_MAIL": ["cancelled"]}
+
+    def refuse(backend, messages):
+        raise SMTPRecipientsRefused(dict.fromkeys(messages[0].to, (550, b"no such user")))
+
+    monkeypatch.setattr(EmailBackend, "send_messages", refuse)
+    kit.cancel_elsewhere(zelda.attendee.appointment)
+    kit.reread_all()
+    kit.run_due(after=5)
+    kit.run_due(after=5)
+    assert any(line.startswith("Event") for line in find_traces())
+
+    erase(kit.now())
+
+    assert find_traces() == []
+    for _ in range(24):
+        kit.run_due(after=4 * 3600)
+    assert find_traces() == []
+    assert not Event.objects.filter(dispatched_at=None).exists()
 
 
 def test_the_appointment_remains(zelda, meetergo_sandbox):

@@ -92,7 +92,7 @@ def record_appointments(
         if any(not one.id for one in document.attendees)
     ]
     failed = handle_batch(
-        remove_erased_people(connection, [leave_out_nobodies(document) for document in changed]),
+        [leave_out_nobodies(document) for document in changed],
         lambda chosen: recorded.add(connection, list(chosen), now=now, silent=silent, read_by=read_by),
         what="appointments",
     )
@@ -146,6 +146,8 @@ def write_appointments(
         .filter(connection=connection, remote_id__in=[document.id for document in documents])
     )
     known = {row.remote_id: row for row in rows}
+    # Under the locks: somebody may have been erased while the documents were on their way.
+    documents = remove_erased_people(documents)
     drafts = [
         AppointmentDraft.build(connection, document, known.get(document.id), types, now)
         for document in documents

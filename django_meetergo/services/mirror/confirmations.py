@@ -90,7 +90,7 @@ def build_owner(booking: Booking) -> dict[str, Any]:
 
 def build_person(booking: Booking) -> dict[str, Any]:
     """Return the attendee's columns from the booking; blank when the person was erased meanwhile."""
-    if find_erased(booking.connection, [booking.email]):
+    if find_erased([booking.email]):
         return dict(BLANK_PERSON)
     return {name: getattr(booking, name) for name in PERSON_COLUMNS}
 

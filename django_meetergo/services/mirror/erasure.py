@@ -43,15 +43,17 @@ def hash_erasure_digest(digest: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def find_erased(connection: str, emails: Iterable[str]) -> set[str]:
-    """Return those of these addresses, folded, that were erased. One statement while nobody was erased."""
+def find_erased(emails: Iterable[str]) -> set[str]:
+    """Return those of these addresses, folded, that were erased. One statement while nobody was erased.
+
+    Whichever salt their digests were made with: a connection that is set up later has another one, and an
+    erased person must not come back under its name.
+    """
     if not ErasedPerson.objects.exists():
         return set()
-    salt = Connection.objects.filter(connection=connection).values_list("salt", flat=True).first()
-    if salt is None:
-        return set()
     folded = {fold_email(email) for email in emails} - {""}
-    digests = {digest_person(salt, email): email for email in folded}
+    salts = Connection.objects.order_by("pk").values_list("salt", flat=True) if folded else ()
+    digests = {digest_person(salt, email): email for salt in salts for email in folded}
     erased: set[str] = set()
     for batch in split(sorted(digests), MAX_DIGESTS):
         known = ErasedPerson.objects.filter(digest__in=batch).values_list("digest", flat=True)
@@ -81,12 +83,10 @@ def list_addresses(document: AppointmentDocument) -> Iterator[str]:
         yield from ADDRESS.findall(text)
 
 
-def remove_erased_people(
-    connection: str, documents: Sequence[AppointmentDocument]
-) -> list[AppointmentDocument]:
+def remove_erased_people(documents: Sequence[AppointmentDocument]) -> list[AppointmentDocument]:
     """Return the documents without the data of erased people."""
     addresses = (address for document in documents for address in list_addresses(document))
-    erased = find_erased(connection, addresses)
+    erased = find_erased(addresses)
     return [remove_people(document, erased) for document in documents] if erased else list(documents)
 
 

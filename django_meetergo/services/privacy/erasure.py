@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -21,19 +21,26 @@ from django_meetergo.models import (
     Booking,
     Connection,
     ErasedPerson,
+    Event,
     WebhookDelivery,
     fold_email,
 )
 from django_meetergo.services.mirror.erasure import (
+    ADDRESS,
     BLANK_PERSON,
     build_erasure_digest,
     digest_person,
+    find_erased,
     hash_erasure_digest,
+    list_texts,
 )
 from django_meetergo.services.privacy.people import find_person, list_log_entries, mentions_any
 from django_meetergo.transactions import write_transaction
 
 BATCH_SIZE = 500
+#: How long after an erasure its rows are looked through once more, and which those are: what was stored so
+#: long before or after it. A batch is read, and stored, within minutes.
+FINISHED_FOR, STORED_WITHIN = timedelta(days=7), timedelta(hours=1)
 
 #: The columns of an erased person.
 BLANK_COLUMNS: dict[str, Any] = {
@@ -135,6 +142,7 @@ def erase_attendee(attendee: Attendee) -> int:
     changes.update(reason="", message="")
     deliveries = WebhookDelivery.objects.filter(connection=appointment.connection)
     deliveries.filter(remote_id=appointment.remote_id).update(message="")
+    erase_errors(appointment.events.all())
     return erase_log(rows)
 
 
@@ -148,6 +156,7 @@ def erase_booking(booking: Booking) -> int:
     """Blank a booking and the errors of its attempts; return the number of log entries."""
     Booking.objects.filter(pk=booking.pk).update(**BLANK_BOOKING, public_id=uuid4(), rebook_consent=None)
     booking.attempts.update(error_type="")
+    erase_errors(booking.events.all())
     return erase_log([booking])
 
 
@@ -163,7 +172,16 @@ def erase_mentions(appointment: Appointment, addresses: set[str]) -> None:
     for column in ("location", "note", "cancellation_reason"):
         if mentions_any(getattr(appointment, column), addresses):
             blank[column] = ""
-    Appointment.objects.filter(pk=appointment.pk).update(**blank)
+    with write_transaction():
+        Appointment.objects.filter(pk=appointment.pk).update(**blank)
+        erase_errors(appointment.events.all())
+
+
+def erase_errors(events: models.QuerySet[Event]) -> None:
+    """Blank what receivers have raised: a mail server, for example, names the addresses that it refuses."""
+    for event in events.filter(dispatched_at=None).select_for_update().order_by("pk"):
+        blank = {name: {**result, "error": ""} for name, result in event.receivers.items()}
+        Event.objects.filter(pk=event.pk).update(receivers=blank)
 
 
 def replace_document(appointment: Appointment) -> dict[str, Any]:
@@ -178,18 +196,54 @@ def erase_log(rows: Iterable[models.Model]) -> int:
     return entries.update(object_repr="–", change_message="") if entries is not None else 0
 
 
-def finish_erasures() -> int:
-    """Blank bookings of erased people that were open at that time and have ended since; return how many."""
+def finish_erasures(*, now: datetime) -> int:
+    """Blank what an erasure could not, and return how many rows that were.
+
+    These are bookings that were open at that time and have ended since, and appointments that another
+    process was storing at the same moment: it had read them before, and its rows appeared afterwards.
+    """
     if not ErasedPerson.objects.exists():
         return 0
     erased = 0
     digests = set(ErasedPerson.objects.values_list("digest", flat=True))
-    salts = dict(Connection.objects.values_list("connection", "salt"))
+    salts = list(Connection.objects.values_list("salt", flat=True))
     ended = Booking.objects.exclude(state__in=Booking.OPEN).exclude(email_folded="")
     for booking in ended.iterator(chunk_size=BATCH_SIZE):
-        salt = salts.get(booking.connection)
-        if salt and digest_person(salt, booking.email_folded) in digests:
+        if any(digest_person(salt, booking.email_folded) in digests for salt in salts):
             with write_transaction():
                 erase_booking(booking)
             erased += 1
+    recent = ErasedPerson.objects.filter(erased_at__gt=now - FINISHED_FOR).order_by()
+    for erased_at in set(recent.values_list("erased_at", flat=True)):
+        erased += erase_stored_meanwhile(erased_at)
     return erased
+
+
+def erase_stored_meanwhile(erased_at: datetime) -> int:
+    """Blank erased people in the appointments that were stored at about the time of an erasure.
+
+    Returns how many rows named them.
+    """
+    span = (erased_at - STORED_WITHIN, erased_at + STORED_WITHIN)
+    keys = list(Appointment.objects.filter(synced_at__range=span).order_by("pk").values_list("pk", flat=True))
+    blanked = 0
+    for first in range(0, len(keys), BATCH_SIZE):
+        found = Appointment.objects.filter(pk__in=keys[first : first + BATCH_SIZE])
+        rows = list(found.prefetch_related("attendees").order_by("pk"))
+        addresses = find_erased(address for row in rows for address in list_stored_addresses(row))
+        for row in rows if addresses else ():
+            named = [one for one in row.attendees.all() if one.email_folded in addresses]
+            for attendee in named:
+                with write_transaction():
+                    erase_attendee(attendee)
+            if not named and not addresses.isdisjoint(map(fold_email, list_stored_addresses(row))):
+                erase_mentions(row, addresses)
+                blanked += 1
+            blanked += len(named)
+    return blanked
+
+
+def list_stored_addresses(appointment: Appointment) -> list[str]:
+    """Return the addresses of the attendees, and those that the last document names."""
+    texts = [attendee.email for attendee in appointment.attendees.all()] + list(list_texts(appointment.raw))
+    return [address for text in texts for address in ADDRESS.findall(text)]

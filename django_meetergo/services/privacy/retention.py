@@ -35,7 +35,7 @@ def prune(*, now: datetime) -> dict[str, int]:
         before = now - timedelta(days=days["events"])
         dispatched = Event.objects.filter(created_at__lt=before).exclude(dispatched_at=None)
         counts["events"] = delete_rows(dispatched)
-    counts["erased people"] = finish_erasures()
+    counts["erased people"] = finish_erasures(now=now)
     Connection.objects.update(last_prune={"at": now.isoformat(), "rows": counts})
     return counts
 

@@ -93,7 +93,7 @@ def read_list(run: SyncRun, owner: str, client: MeetergoClient) -> Iterator[tupl
 
 def compare_page(connection: str, documents: Iterable[AppointmentDocument], drift: Drift) -> set[int]:
     """Note the differences of one page. Return the primary keys of the rows that were compared."""
-    documents = remove_erased_people(connection, list(documents))
+    documents = remove_erased_people(list(documents))
     by_id = {document.id: document for document in documents}
     rows = find_appointments(connection, by_id)
     drift.compared += len(by_id)
