@@ -10,12 +10,14 @@ import pytest
 
 from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest
 from django_meetergo.models import Appointment, Event
+from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.booking.book import AttendeeData
 from django_meetergo.services.changes import batches
 from django_meetergo.services.changes.policy import Decision
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
 from django_meetergo.services.polling import refresh_change_status
+from django_meetergo.services.sync.appointments import sync_appointment
 from django_meetergo.wakeup import work_due
 
 pytestmark = pytest.mark.django_db
@@ -137,6 +139,57 @@ def test_a_cancel_with_a_lost_answer_is_sent_again_only_when_it_was_not_carried_
     assert change.state == "done"
     assert reload(booked).is_cancelled
     assert meetergo_sandbox.count_requests(CANCEL_AS_HOST) == (1 if kind == "drop_after" else 2)
+
+
+@pytest.mark.parametrize("kind", ["drop_after", "drop_before", "answered"])
+def test_a_reschedule_with_a_lost_answer_does_not_undo_what_the_host_did_meanwhile(
+    meetergo_sandbox, booked, move, kind, monkeypatch
+):
+    """The host moves the appointment to a third time before it is read again."""
+    kit = meetergo_sandbox
+    target, third = kit.list_free_starts()[4], kit.list_free_starts()[-1]
+    if kind == "answered":
+        read = MeetergoClient.get_appointment
+
+        def move_first(client, remote_id):
+            monkeypatch.setattr(MeetergoClient, "get_appointment", read)
+            kit.move_elsewhere(booked.appointment, third)
+            return read(client, remote_id)
+
+        monkeypatch.setattr(MeetergoClient, "get_appointment", move_first)
+    else:
+        kit.fail_next(MOVE_AS_HOST, kind)
+    change = move(booked, target)
+    if kind != "answered":
+        kit.move_elsewhere(booked.appointment, third)
+    for _ in range(10):
+        kit.run_due(after=40)
+
+    change.refresh_from_db()
+    assert (change.state, change.outcome) == (
+        ("done", "") if kind == "answered" else ("refused", "unverified")
+    )
+    assert reload(booked).start == third
+    assert [appointment.start for appointment in kit.appointments()] == [third]
+    assert kit.count_requests(MOVE_AS_HOST) == 1
+
+
+def test_a_reschedule_that_waited_does_not_undo_what_the_host_did_meanwhile(meetergo_sandbox, booked, move):
+    """It could not be sent for a while; by then the site knows that the host has moved the appointment."""
+    kit = meetergo_sandbox
+    target, third = kit.list_free_starts()[4], kit.list_free_starts()[-1]
+    kit.refuse_connections()
+    change = move(booked, target)
+    assert change.state == "received"
+    kit.move_elsewhere(booked.appointment, third)
+    sync_appointment(appointment=reload(booked), client=kit.client(), now=kit.now())
+    for _ in range(10):
+        kit.run_due(after=40)
+
+    change.refresh_from_db()
+    assert (change.state, change.outcome) == ("refused", "refused")
+    assert reload(booked).start == third
+    assert kit.count_requests(MOVE_AS_HOST) == 0
 
 
 def test_a_reschedule_is_refused_while_a_cancel_is_in_progress(meetergo_sandbox, booked, cancel, move):

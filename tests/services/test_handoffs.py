@@ -97,6 +97,24 @@ def test_a_handoff_with_a_lost_answer_is_sent_again_only_when_it_was_not_carried
     assert meetergo_sandbox.count_requests(HAND_OVER) == (1 if kind == "drop_after" else 2)
 
 
+@pytest.mark.parametrize("kind", ["drop_after", "drop_before"])
+def test_a_handoff_with_a_lost_answer_does_not_undo_what_others_did_meanwhile(
+    meetergo_sandbox, appointment, hand_over, kind
+):
+    """Somebody gives the appointment to a third host before it is read again."""
+    kit = meetergo_sandbox
+    kit.fail_next(HAND_OVER, kind)
+    change = hand_over(appointment, "Ben")
+    kit.hand_over(appointment, find_host("Clara"))
+    for _ in range(10):
+        kit.run_due(after=40)
+
+    change.refresh_from_db()
+    assert (change.state, change.outcome) == ("refused", "unverified")
+    assert list_hosts(appointment) == ["Clara"]
+    assert kit.count_requests(HAND_OVER) == 1
+
+
 def test_a_repeated_handoff_is_one_and_another_host_is_refused(meetergo_sandbox, appointment, hand_over):
     meetergo_sandbox.fail_next(HAND_OVER, "drop_before")
     first = hand_over(appointment, "Ben")

@@ -52,6 +52,8 @@ def send_change(*, change: AppointmentChange, client: MeetergoClient, now: datet
     change = fetch_change(change)
     if lease is None:
         return change
+    if is_overtaken(change):
+        return finish_change(change, lease, State.REFUSED, now=stopwatch.now(), outcome="refused")
     ended = prepare_change(change, lease, client, stopwatch)
     if ended is not None:
         return ended
@@ -140,6 +142,9 @@ def reconcile_change(
         return finish_change(change, lease, State.DONE, now=stopwatch.now())
     if now < (change.outcome_deadline or now):
         return poll_again(change, lease, None, stopwatch.now())
+    if is_overtaken(change):
+        # Sent again, it would undo what somebody has decided since.
+        return give_up(change, lease, CHANGE_POLL, now)
     retry = CHANGE_SEND.plan(change, now, is_counted=True)
     if retry is None:
         return give_up(change, lease, CHANGE_SEND, now)
@@ -170,6 +175,20 @@ def reread_appointment(change: AppointmentChange, client: MeetergoClient, stopwa
     return False
 
 
+def is_overtaken(change: AppointmentChange) -> bool:
+    """Whether the appointment, as far as the mirror knows, is neither as it was nor as the change wants it.
+
+    Somebody has rescheduled it, or handed it over, since the change was requested.
+    """
+    appointment = change.appointment
+    if change.kind == Kind.RESCHEDULE:
+        return appointment.start not in {change.previous_start, change.target_start}
+    if change.kind == Kind.HANDOFF:
+        handed_over = appointment.events.filter(kind=Event.Kind.APPOINTMENT_HANDED_OVER)
+        return handed_over.filter(created_at__gte=change.created_at).exists()
+    return False
+
+
 def verify_change(
     change: AppointmentChange,
     lease: Lease,
@@ -184,7 +203,7 @@ def verify_change(
         if refusal is None:
             return mark_change_unknown(change, lease, error, stopwatch.now())
         is_carried_out = False
-    if is_carried_out:
+    if is_carried_out or (refusal is None and is_overtaken(change)):
         return finish_change(change, lease, State.DONE, now=stopwatch.now())
     if refusal is None:
         return mark_change_unknown(change, lease, None, stopwatch.now())
