@@ -21,6 +21,7 @@ from django_meetergo.models import (
 from django_meetergo.remote import http
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AppointmentPage, ItemList
+from django_meetergo.sandbox.seed import ANNA, BEN, QUEUE
 from django_meetergo.services.booking import outcomes, pending, reconciliation, search
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.booking.outcomes import adopt
@@ -894,3 +895,78 @@ def test_a_lease_is_renewed_before_each_single_read(kit, book):
     search.search_lists(booking, client, lambda: steps.append("renew"))
 
     assert "read read" not in " ".join(steps)
+
+
+def find_shared_start(kit, *slugs):
+    """Return a start at which the hosts of all these types are free."""
+    free = [set(kit.list_free_starts(slug)) for slug in slugs]
+    return max(set.intersection(*free))
+
+
+def set_queue(kit, *user_ids, last):
+    [queue] = [one for one in kit.sandbox.state.queues.values() if one.id == QUEUE]
+    queue.user_ids, queue.last_user_id = list(user_ids), last
+
+
+@pytest.mark.parametrize("known", [[ANNA], [ANNA, BEN]], ids=["joined", "left"])
+def test_a_booking_is_found_at_a_host_who_joined_or_left_the_queue_meanwhile(kit, book, known):
+    """The site knew of other members when the answer was lost, or knows of others when it looks."""
+    start = find_shared_start(kit, "intro-call", "consultation")
+    earlier = min(set(kit.list_free_starts("consultation")) & set(kit.list_free_starts("intro-call")))
+    set_queue(kit, *known, last=ANNA)
+    kit.sync_directory()
+    if BEN in known:
+        assert book("next-therapist", start=earlier).state == "confirmed"
+        kit.run_due(after=5)
+        set_queue(kit, ANNA, BEN, last=ANNA)
+    else:
+        set_queue(kit, ANNA, BEN, last=ANNA)
+    kit.fail_next(kind="drop_after")
+    booking = book("next-therapist", start=start)
+    assert booking.state == "unknown"
+    [made] = kit.appointments_of(booking)
+    assert made.host_ids == [BEN]
+    if BEN in known:
+        set_queue(kit, ANNA, last=ANNA)
+        kit.sync_directory()
+
+    run_due_after(kit, 3, 20, 100, 40, 40)
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+
+
+def test_a_request_at_a_host_who_left_the_queue_meanwhile_is_not_called_lapsed(kit, book):
+    """Who requested it confirms it days later."""
+    start = find_shared_start(kit, "intro-call", "consultation")
+    earlier = min(set(kit.list_free_starts("consultation")) & set(kit.list_free_starts("intro-call")))
+    kind = next(one for one in kit.sandbox.state.meeting_types.values() if one.slug == "next-therapist")
+    set_queue(kit, ANNA, BEN, last=ANNA)
+    kit.sync_directory()
+    assert book("next-therapist", start=earlier).state == "confirmed"
+    kit.run_due(after=5)
+    kind.double_opt_in = "enabled"
+    kit.sync_directory()
+    set_queue(kit, ANNA, BEN, last=ANNA)
+    booking = book("next-therapist", start=start)
+    assert booking.state == "pending"
+    set_queue(kit, ANNA, last=ANNA)
+    kit.sync_directory()
+
+    run_due_after(kit, 61, 600)
+
+    booking.refresh_from_db()
+    assert booking.state == "pending"
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_while_the_members_of_a_queue_cannot_be_read_nothing_is_called_not_booked(kit, book, status):
+    """Nobody knows then in whose list the booking is."""
+    kit.fail_next(kind="drop_before")
+    booking = book("next-therapist")
+    kit.fail_next("GET /v4/queue/{id}", kind="status_before", status=status, times=-1)
+
+    run_due_after(kit, 3, 20, 100, 40, 40, 300)
+
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("unknown", "needs_staff")

@@ -87,7 +87,7 @@ def find_provisional_status(booking: Booking, client: MeetergoClient, renew: Ren
 def has_provisional(booking: Booking, status: str, client: MeetergoClient, renew: Renew) -> bool:
     return any(
         document.id == booking.provisional_id
-        for host_id in list_host_ids(booking)
+        for host_id in list_host_ids(booking, client)
         for document in list_provisional(booking, host_id, client, renew, status=status)
     )
 

@@ -8,8 +8,14 @@ from datetime import timedelta
 from itertools import count
 from typing import Any, TypeVar
 
-from django_meetergo.exceptions import NotFound, PermissionRefused, RemoteError, UnreadableReply
-from django_meetergo.models import Attendee, Booking
+from django_meetergo.exceptions import (
+    InvalidRequest,
+    NotFound,
+    PermissionRefused,
+    RemoteError,
+    UnreadableReply,
+)
+from django_meetergo.models import Attendee, Booking, Host
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AppointmentDocument, ItemList, ProvisionalDocument
 from django_meetergo.services.matching import (
@@ -43,7 +49,7 @@ def search_lists(booking: Booking, client: MeetergoClient, renew: Renew) -> Sear
     """Read every list that could hold the booking: appointments at its start, provisional bookings."""
 
     def read() -> Iterator[Listed]:
-        for host_id in list_host_ids(booking):
+        for host_id in list_host_ids(booking, client):
             yield from list_appointments_at(booking, host_id, client, renew)
             if booking.meeting_type.confirmation != "none":
                 yield from list_provisional(booking, host_id, client, renew)
@@ -79,7 +85,7 @@ def search_moved_appointments(booking: Booking, client: MeetergoClient, renew: R
     """Read the appointments made since the booking's first request, for those rescheduled meanwhile."""
 
     def read() -> Iterator[AppointmentDocument]:
-        for host_id in list_host_ids(booking):
+        for host_id in list_host_ids(booking, client):
             yield from list_appointments_since(booking, host_id, client, renew)
 
     def complete(one: AppointmentDocument) -> AppointmentDocument:
@@ -115,7 +121,7 @@ def read_attendee_ids(booking: Booking, client: MeetergoClient) -> list[str] | N
     )
     ids = {attendee_id or "" for attendee_id in mirrored.values_list("remote_id", flat=True)}
     try:
-        for host_id in list_host_ids(booking):
+        for host_id in list_host_ids(booking, client):
             for document in list_appointments_at(booking, host_id, client):
                 ids |= {attendee.id for attendee in document.attendees}
     except RemoteError:
@@ -146,10 +152,33 @@ def list_appointments_since(
         yield document
 
 
-def list_host_ids(booking: Booking) -> list[str]:
-    """Return the ids of the hosts whose lists could hold the booking; "" is the credential's own list."""
-    queue_hosts = list(booking.meeting_type.hosts.values_list("remote_id", flat=True))
-    return booking.meeting_type.host_ids or queue_hosts or [""]
+def list_host_ids(booking: Booking, client: MeetergoClient) -> Iterator[str]:
+    """Yield the ids of the hosts whose lists could hold the booking; "" is the credential's own list.
+
+    The members of a queue may have changed since the directory was read, or since the request was sent: those
+    it has now are read, and former ones are recognised by appointments they have of this type. Raises
+    RemoteError, after the members that are known, when the present ones cannot be read.
+    """
+    kind = booking.meeting_type
+    if kind.host_ids:
+        yield from kind.host_ids
+        return
+    known = list(kind.hosts.order_by("pk").values_list("remote_id", flat=True))
+    if kind.queue_id:
+        former = Host.objects.filter(appointments__meeting_type=kind, missing_since=None)
+        former = former.exclude(remote_id__in=known).order_by("remote_id").distinct()
+        known += former.values_list("remote_id", flat=True)
+    yield from known or [""]
+    if kind.queue_id:
+        yield from [host_id for host_id in read_members(kind.queue_id, client) if host_id not in known]
+
+
+def read_members(queue_id: str, client: MeetergoClient) -> list[str]:
+    """Return the ids of the present members of a queue. Raises RemoteError."""
+    try:
+        return [host.id for host in client.get_queue(queue_id).hosts]
+    except InvalidRequest as error:
+        raise UnreadableReply("the id of the queue is no part of an address") from error
 
 
 def list_appointments_at(

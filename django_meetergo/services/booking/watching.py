@@ -44,7 +44,7 @@ def watch_closed_booking(*, booking: Booking, client: MeetergoClient, now: datet
     if now < booking.start:
         found = [
             document
-            for host_id in list_host_ids(booking)
+            for host_id in list_host_ids(booking, client)
             for document in list_provisional(booking, host_id, client, renew)
         ]
         exact = [document for document in found if booking.reference in list_references(document)]
