@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db.models import Min
+from django.db.models import Max, Min
 
 from django_meetergo.models import Connection, Event, SyncRun
 from django_meetergo.services.events import build_event, record_events
@@ -24,14 +24,22 @@ def record_alerts(*, connection: str, now: datetime) -> None:
     if refused_since is not None:
         record_alert(connection, Event.Kind.CREDENTIAL_REFUSED, refused_since, now)
         return
-    failing = SyncRun.objects.filter(connection=connection, state=SyncRun.State.OPEN)
-    failing_since = failing.aggregate(since=Min("failing_since"))["since"]
-    if failing_since is not None and now - failing_since >= AWAY_AFTER:
-        record_alert(connection, Event.Kind.SERVICE_AWAY, failing_since, now)
+    runs = SyncRun.objects.filter(connection=connection).order_by()
+    failing = runs.filter(state=SyncRun.State.OPEN).aggregate(since=Min("failing_since"))["since"]
+    if failing is None or now - failing < AWAY_AFTER:
+        return
+    # In an outage of days runs are given up, and others fail in their place: the last one that succeeded
+    # tells that the outage is still the same.
+    last = runs.filter(state=SyncRun.State.DONE).aggregate(at=Max("finished_at"))["at"]
+    is_away = last is not None and last < failing + AWAY_AFTER / 2
+    record_alert(connection, Event.Kind.SERVICE_AWAY, failing, now, occurrence=last if is_away else failing)
 
 
-def record_alert(connection: str, kind: str, since: datetime, now: datetime) -> None:
-    key = f"connection:{connection}:{kind}:{since.isoformat()}"
+def record_alert(
+    connection: str, kind: str, since: datetime, now: datetime, *, occurrence: datetime | None = None
+) -> None:
+    """Record an event once for each ``occurrence``, by default the moment ``since``."""
+    key = f"connection:{connection}:{kind}:{(occurrence or since).isoformat()}"
     if not Event.objects.filter(key=key).exists():
         event = build_event(kind=kind, key=key, now=now, connection=connection, since=since.isoformat())
         record_events([event])

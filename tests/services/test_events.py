@@ -315,3 +315,24 @@ def test_an_outage_is_mailed_once_when_it_has_lasted_long(meetergo_sandbox, aler
     assert len(alerts) == 1
     fail_for(90)
     assert len(alerts) == 2
+
+
+def test_an_outage_of_days_is_mailed_once(meetergo_sandbox, alerts):
+    """Its sync runs fail after a day each, and others take their place."""
+    kit = meetergo_sandbox
+    kit.run_due(periodic=True)
+
+    def fail_for(hours):
+        kit.fail_next("*", "status_before", status=503, times=-1)
+        for _ in range(hours // 2):
+            kit.clear_availability()
+            kit.run_due(after=7200, periodic=True)
+        kit.sandbox.faults.clear()
+        for _ in range(3):
+            kit.clear_availability()
+            kit.run_due(after=1000, periodic=True)
+
+    fail_for(80)
+    assert len(alerts) == 1
+    fail_for(4)
+    assert len(alerts) == 2
