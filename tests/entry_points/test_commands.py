@@ -7,10 +7,11 @@ from importlib import import_module
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 from django.db.migrations.recorder import MigrationRecorder
 
 from django_meetergo.models import Appointment, Booking, Connection, MeetingType
+from django_meetergo.services import scheduler
 
 pytestmark = pytest.mark.django_db
 
@@ -164,6 +165,29 @@ def test_a_missing_migration_is_named(meetergo_sandbox, monkeypatch, command):
     monkeypatch.setattr(MigrationRecorder, "applied_migrations", lambda recorder: {})
     with pytest.raises(CommandError, match=r"run manage\.py migrate. .*no_such_table"):
         call_command(*command.split())
+
+
+def test_a_loop_survives_a_database_that_is_away_for_a_while(monkeypatch, capsys):
+    """A supervisor gives up what ends again and again within seconds. A single run reports it and fails."""
+    rounds = []
+
+    def run_due(now):
+        rounds.append(now)
+        if len(rounds) < 3:
+            raise OperationalError("the server closed the connection")
+        if len(rounds) == 4:
+            raise KeyboardInterrupt
+        return {}
+
+    monkeypatch.setattr(scheduler, "run_due", run_due)
+    with pytest.raises(KeyboardInterrupt):
+        call_command("meetergo_tick", loop=True, every=0.001)
+    assert len(rounds) == 4
+    assert "The database cannot be read or written" in capsys.readouterr().err
+
+    rounds.clear()
+    with pytest.raises(CommandError, match="The database cannot be read or written"):
+        call_command("meetergo_tick")
 
 
 @pytest.mark.parametrize("every", [0, -1, float("nan"), float("inf")])

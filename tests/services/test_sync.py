@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from django.db import DataError, IntegrityError
 
-from django_meetergo.exceptions import PermissionRefused
+from django_meetergo.exceptions import PermissionRefused, UnreadableReply
 from django_meetergo.models import Appointment, Event, Host, MeetingType, SyncRun
-from django_meetergo.remote.payloads import ItemList
+from django_meetergo.remote.payloads import AppointmentPage, ItemList
 from django_meetergo.remote.payloads.reading import SkippedItem
 from django_meetergo.services.mirror import appointments as mirror
 from django_meetergo.services.sync import appointments, directory
@@ -535,3 +535,31 @@ def test_a_suspect_that_cannot_be_read_keeps_no_other_from_its_turn(kit, monkeyp
 
     gone.refresh_from_db()
     assert gone.missing_since
+
+
+def test_a_comparison_with_a_list_that_repeats_its_page_ends(kit, book):
+    """It proves nothing about the rest."""
+    client, calls = kit.client("sync"), []
+    book()
+    first = client.list_appointments(page_size=100).appointments[0]
+    page = AppointmentPage(appointments=ItemList([first] * 100), total=1000)
+
+    def repeat(**options):
+        calls.append(options)
+        assert len(calls) < 50
+        return page
+
+    client.list_appointments = repeat
+    with pytest.raises(UnreadableReply):
+        find_drift(connection="default", client=client, now=kit.now())
+
+
+def test_a_comparison_names_the_entries_that_cannot_be_read(kit):
+    """They are not compared, so it must not look as if they were equal."""
+    client = kit.client("sync")
+    skipped = SkippedItem(kind="appointment", id="odd-1", reason="no start")
+    client.list_appointments = lambda **_: AppointmentPage(appointments=ItemList([], [skipped]), total=1)
+
+    drift = find_drift(connection="default", client=client, now=kit.now())
+
+    assert set(drift.not_compared) == {"odd-1"}

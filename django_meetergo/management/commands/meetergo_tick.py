@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from django_meetergo.management.base import DatabaseCommand
 from django_meetergo.services import scheduler
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
 
 MAX_PAUSE_SECONDS = 3600
 
@@ -30,7 +31,16 @@ class Command(DatabaseCommand):
                 f"--every must be more than 0 and at most {MAX_PAUSE_SECONDS} seconds.", returncode=2
             )
         while True:
-            counts = scheduler.run_due(timezone.now())
+            counts: dict[str, int] = {}
+            try:
+                counts = scheduler.run_due(timezone.now())
+            except DATABASE_ERRORS as error:
+                # A supervisor gives up a program that ends again and again within seconds.
+                if not options["loop"] or not is_database_away(error):
+                    raise
+                self.stderr.write(
+                    f"The database cannot be read or written at the moment; it is tried again. ({error})"
+                )
             if options["verbosity"] > 0:
                 for name, number in counts.items():
                     self.stdout.write(f"{name}: {number}")

@@ -7,10 +7,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
-from django_meetergo.exceptions import InvalidRequest, NotFound, PermissionRefused, RemoteError
+from django_meetergo.exceptions import (
+    InvalidRequest,
+    NotFound,
+    PermissionRefused,
+    RemoteError,
+    UnreadableReply,
+)
 from django_meetergo.models import Connection, SyncRun
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.payloads import AppointmentDocument
+from django_meetergo.remote.payloads import AppointmentDocument, AppointmentPage
 from django_meetergo.services.companies import find_mirror, select_offered
 from django_meetergo.services.matching import list_orphans
 from django_meetergo.services.mirror.appointments import find_appointments, list_differences
@@ -68,9 +74,11 @@ def find_drift(*, connection: str, client: MeetergoClient, now: datetime, kind: 
     drift, seen = Drift(), set[int]()
     for owner in list_owners(connection):
         try:
-            for documents in read_list(run, owner, client):
-                offered = select_offered(connection, documents)
+            for page in read_list(run, owner, client):
+                offered = select_offered(connection, page.appointments)
                 seen |= compare_page(find_mirror(connection), offered, drift)
+                unread = (one.id for one in page.skipped)
+                drift.not_compared += [one for one in unread if one not in drift.not_compared]
         except (PermissionRefused, NotFound):
             if not owner:
                 raise
@@ -83,12 +91,18 @@ def find_drift(*, connection: str, client: MeetergoClient, now: datetime, kind: 
     return drift
 
 
-def read_list(run: SyncRun, owner: str, client: MeetergoClient) -> Iterator[tuple[AppointmentDocument, ...]]:
+def read_list(run: SyncRun, owner: str, client: MeetergoClient) -> Iterator[AppointmentPage]:
+    """Yield the pages of a list. Raises UnreadableReply when one repeats the page before: it has no end."""
+    last_ids: list[str] = []
     for page in count():
         answer = read_page(run, owner, page, client)
-        yield answer.appointments
+        ids = [document.id for document in answer.appointments]
+        if ids and ids == last_ids:
+            raise UnreadableReply("a page of the list of appointments came twice")
+        yield answer
         if len(answer.appointments) + answer.unreadable < PAGE_SIZE:
             return
+        last_ids = ids
 
 
 def compare_page(connection: str, documents: Iterable[AppointmentDocument], drift: Drift) -> set[int]:
