@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -215,9 +215,33 @@ def describe_last_sync(connection: str, now: datetime) -> Fact:
     every = timedelta(seconds=get_settings().SYNC_INTERVAL)
     level = BAD if now - last > 12 * every else FAIR if now - last > 3 * every else GOOD
     stopped = runs.filter(started_at__gt=last).exclude(message="").order_by("-started_at").first()
-    details = (stopped.message,) if stopped else ()
-    text, advice = format_age(last, now), "" if level == GOOD else advice
-    return fact(level=level, text=text, advice=advice, details=details)
+    details = [stopped.message] if stopped else []
+    text = format_age(last, now)
+    for kind, ended, message in list_late_kinds(connection, now):
+        level = BAD if level == BAD else FAIR
+        text += f"; {kind}: " + (format_age(ended, now) if ended else _("never"))
+        details += [message] if message and message not in details else []
+    advice = "" if level == GOOD else advice
+    return fact(level=level, text=text, advice=advice, details=tuple(details))
+
+
+def list_late_kinds(connection: str, now: datetime) -> Iterator[tuple[str, datetime | None, str]]:
+    """Yield the kinds of sync that have not succeeded for long, though others do.
+
+    Each with the end of its last success, and why it was stopped.
+    """
+    settings = get_settings()
+    for kind, seconds in (
+        (SyncRun.Kind.FULL, settings.FULL_SYNC_INTERVAL),
+        (SyncRun.Kind.DIRECTORY, settings.DIRECTORY_SYNC_INTERVAL),
+    ):
+        runs = SyncRun.objects.filter(connection=connection, kind=kind).order_by()
+        ended = runs.filter(state=SyncRun.State.DONE).aggregate(at=Max("finished_at"))["at"]
+        # One that has never succeeded is late when it has been tried for so long.
+        since = ended or runs.aggregate(at=Min("started_at"))["at"]
+        if since is not None and now - since > 3 * timedelta(seconds=seconds):
+            stopped = runs.exclude(message="").order_by("-started_at").first()
+            yield str(kind.label), ended, stopped.message if stopped else ""
 
 
 def describe_last_delivery(connection: str, row: Connection | None, now: datetime) -> Fact:

@@ -70,6 +70,27 @@ def test_a_sync_that_does_not_come_any_more_is_seen(facts):
     assert facts(now + timedelta(hours=2))["sync"].level == BAD
 
 
+@pytest.mark.parametrize(("kind", "interval"), [("full", 86400), ("directory", 3600)])
+def test_a_kind_of_sync_that_always_fails_is_seen_beside_one_that_succeeds(facts, kind, interval):
+    """The near sync succeeds every five minutes, and reads neither old appointments nor meeting types."""
+    now = timezone.now()
+    SyncRun.objects.create(kind="near", state="done", started_at=now, finished_at=now)
+    done = SyncRun.objects.create(kind=kind, state="done", started_at=now, finished_at=now)
+    failed = SyncRun.objects.create(kind=kind, state="failed", started_at=now, message="page 7 (500)")
+    assert facts(now)["sync"].level == GOOD
+
+    SyncRun.objects.filter(pk=done.pk).update(finished_at=now - timedelta(seconds=4 * interval))
+    found = facts(now)["sync"]
+    assert found.level == FAIR
+    assert failed.message in str(found.details)
+    assert failed.get_kind_display() in found.text
+    assert found.advice
+
+    done.delete()
+    assert facts(now)["sync"].level == GOOD  # it has only just begun
+    assert facts(now + timedelta(seconds=4 * interval))["sync"].details
+
+
 def test_a_lost_encryption_key_is_seen(facts, settings):
     Connection.objects.create()
     assert facts()["encryption"].level == GOOD
