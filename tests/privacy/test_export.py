@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from smtplib import SMTPRecipientsRefused
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
+from django.core.mail.backends.locmem import EmailBackend
 from django.core.management import CommandError, call_command
 
-from django_meetergo.models import Appointment, Attendee, Booking
+from django_meetergo.models import Appointment, Attendee, Booking, Event
+from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.changes.requests import cancel_appointment
+from django_meetergo.services.privacy.export import export_person
 from django_meetergo.testing.factories import AttendeeFactory, BookingFactory
 from tests.privacy.conftest import EMAIL, TRACES
 
@@ -86,3 +90,34 @@ def test_an_unknown_person_has_an_empty_export(meetergo_sandbox, capsys):
 
     assert document["appointments"] == document["bookings"] == document["invitations"] == []
     assert Booking.objects.count() == 0
+
+
+def test_the_errors_of_receivers_name_nobody_else_of_a_group(meetergo_sandbox, settings, monkeypatch):
+    """A mail server names the address that it refuses."""
+    kit = meetergo_sandbox
+    settings.MEETERGO = {**settings.MEETERGO, "SEND_MAIL": ["cancelled"]}
+    start = kit.list_free_starts("group-class")[-1]
+    for name in ("first", "other"):
+        book_appointment(
+            meeting_type=kit.meeting_type("group-class"),
+            start=start,
+            attendee=AttendeeData(email=f"{name}@example.com", first_name=name),
+            client=kit.client(),
+            now=kit.now(),
+        )
+    kit.run_due(after=5)
+
+    def refuse(backend, messages):
+        raise SMTPRecipientsRefused(dict.fromkeys(messages[0].to, (550, b"no such user")))
+
+    monkeypatch.setattr(EmailBackend, "send_messages", refuse)
+    [appointment] = kit.appointments()
+    kit.cancel_elsewhere(appointment)
+    kit.reread_all()
+    kit.run_due(after=5)
+    assert "other@example.com" in str(Event.objects.get(kind="appointment_cancelled").receivers)
+
+    exported = export_person(email="first@example.com", now=kit.now())
+
+    assert "first@example.com" in str(exported)
+    assert "other@example.com" not in str(exported)

@@ -62,9 +62,13 @@ def describe_attendance(attendee: Attendee) -> dict[str, Any]:
             "raw": appointment.raw if is_only_attendee else {},
         },
         "changes": [describe_row(change, exclude=("appointment", "attendee")) for change in changes],
-        "events": describe_events(
-            appointment.events.filter(models.Q(attendee=attendee) | models.Q(attendee=None))
-        ),
+        "events": [
+            *describe_events(appointment.events.filter(attendee=attendee)),
+            # What receivers have raised for all attendees may name any of them.
+            *describe_events(
+                appointment.events.filter(attendee=None), exclude=() if is_only_attendee else ("receivers",)
+            ),
+        ],
         "log_entries": describe_log([attendee, *([appointment, *changes] if is_only_attendee else [])]),
     }
 
@@ -81,8 +85,8 @@ def describe_booking(booking: Booking) -> dict[str, Any]:
     }
 
 
-def describe_events(events: Iterable[models.Model]) -> list[dict[str, Any]]:
-    return [describe_row(event, exclude=("appointment", "attendee")) for event in events]
+def describe_events(events: Iterable[models.Model], *, exclude: Iterable[str] = ()) -> list[dict[str, Any]]:
+    return [describe_row(event, exclude=("appointment", "attendee", *exclude)) for event in events]
 
 
 def describe_row(row: models.Model, *, exclude: Iterable[str] = ()) -> dict[str, Any]:
