@@ -29,6 +29,7 @@ from django_meetergo.formatting import format_full_moment, has_link, name_hosts
 from django_meetergo.languages import use_text_language
 from django_meetergo.models import Appointment, Attendee, Booking, Event, fold_email
 from django_meetergo.services.events import Receiver, build_event, name_function, record_events
+from django_meetergo.timezones import find_zone
 
 Kind, Reason = Event.Kind, Booking.Reason
 ATTENDING = Attendee.Status.ATTENDING
@@ -203,9 +204,12 @@ def describe_link(attendee: Attendee) -> dict[str, str]:
 
 @contextmanager
 def use_language_of(person: Booking | Attendee) -> Iterator[None]:
-    """Activate the language and the time zone of a person."""
-    language = links.choose_language(person.language)
-    with translation.override(language), use_text_language(), timezone.override(person.timezone or None):
+    """Activate the language and the time zone of a person; the site's zone where theirs is not known.
+
+    Somebody who booked at meetergo may have a zone that another calendar has named.
+    """
+    language, zone = links.choose_language(person.language), find_zone(person.timezone)
+    with translation.override(language), use_text_language(), timezone.override(zone):
         yield
 
 

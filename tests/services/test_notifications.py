@@ -99,6 +99,18 @@ def test_the_mail_is_in_the_attendees_language(attendee):
     assert " Uhr (CE" in mail.outbox[0].body
 
 
+@pytest.mark.parametrize("zone", ["W. Europe Standard Time", "Mars/Olympus", "../etc/passwd"])
+def test_a_time_zone_that_nobody_knows_keeps_no_mail_back(attendee, zone):
+    """Another calendar named it when somebody booked at meetergo. Times are in the site's zone then."""
+    Attendee.objects.update(timezone=zone)
+    event = make_event(Attendee.objects.get(), Kind.APPOINTMENT_BOOKED)
+
+    send_notification(event)
+
+    [message] = mail.outbox
+    assert f"{timezone.localtime(event.appointment.start):%H:%M}" in message.body
+
+
 def test_each_mail_can_be_overridden_alone(attendee, settings):
     own = {
         "meetergo/mail/confirmed.txt": "See {{ manage_url }}",
