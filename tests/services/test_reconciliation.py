@@ -970,3 +970,25 @@ def test_while_the_members_of_a_queue_cannot_be_read_nothing_is_called_not_booke
 
     booking.refresh_from_db()
     assert (booking.state, booking.reason) == ("unknown", "needs_staff")
+
+
+def test_a_request_that_a_list_showed_on_neither_of_two_pages_is_not_called_lapsed(kit, book, monkeypatch):
+    """Others were confirmed between the reads of two pages, and the rest moved up."""
+    booking = book("checkup")
+    assert booking.state == "pending"
+    read, pages = MeetergoClient.list_provisional_bookings, []
+
+    def shift(client, *, page, status="pending", **options):
+        found = read(client, page=0, status=status, **options)
+        if status != "pending" or len(pages) == 2:
+            return found
+        pages.append(page)
+        others = [replace(found[0], id=f"other-{number}") for number in range(100)]
+        return ItemList(others if page == 0 else others[:30], total=131 - page)
+
+    monkeypatch.setattr(MeetergoClient, "list_provisional_bookings", shift)
+    kit.run_due(after=61)
+
+    booking.refresh_from_db()
+    assert pages == [0, 1]
+    assert booking.state == "pending"

@@ -20,6 +20,7 @@ from django_meetergo.remote.payloads.reading import (
     read_ids,
     read_instant,
     read_items,
+    read_number,
     read_object,
     read_objects,
     read_secret,
@@ -157,7 +158,8 @@ def parse_booking_reply(document: object) -> BookingConfirmed | BookingProvision
 def parse_provisional_page(document: object) -> ItemList[ProvisionalDocument]:
     """Parse one page of provisional bookings and skip the entries that cannot be read."""
     entries = require_list(document, "provisional bookings", key="provisionalBookings")
-    return read_items(entries, _parse_provisional, "provisional booking")
+    found = read_items(entries, _parse_provisional, "provisional booking")
+    return ItemList(found, found.skipped, total=read_number(read_object(document).get("total")))
 
 
 def _parse_provisional(document: object) -> ProvisionalDocument:

@@ -50,13 +50,20 @@ class SkippedItem:
 
 
 class ItemList(tuple[T, ...]):
-    """The readable items of a list. ``skipped`` describes the others: with any, the list is incomplete."""
+    """The readable items of a list or of one of its pages.
+
+    ``skipped`` describes the other items: with any, the list is incomplete. ``total`` is how many items all
+    pages have, where the answer says so.
+    """
 
     skipped: tuple[SkippedItem, ...]
+    total: int | None
 
-    def __new__(cls, items: Iterable[T] = (), skipped: Iterable[SkippedItem] = ()) -> ItemList[T]:
+    def __new__(
+        cls, items: Iterable[T] = (), skipped: Iterable[SkippedItem] = (), total: int | None = None
+    ) -> ItemList[T]:
         self = super().__new__(cls, items)
-        self.skipped = tuple(skipped)
+        self.skipped, self.total = tuple(skipped), total
         return self
 
 

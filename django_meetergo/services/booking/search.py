@@ -28,6 +28,8 @@ from django_meetergo.services.matching import (
 
 Document = TypeVar("Document", AppointmentDocument, ProvisionalDocument)
 Listed = AppointmentDocument | ProvisionalDocument
+#: The documents of one page, and how many the whole list has, if it says so.
+ListPage = tuple[ItemList[Document], int | None]
 PAGE_SIZE = 100
 #: Called before each read: renews the lease of the booking that is searched for.
 Renew = Callable[[], object]
@@ -136,15 +138,16 @@ def list_appointments_since(
     sent_at = find_first_sent(booking) or booking.created_at
     earliest = sent_at + get_clock_skew(booking.connection) - CLOCK_TOLERANCE
 
-    def read(page: int) -> ItemList[AppointmentDocument]:
-        return client.list_appointments(
+    def read(page: int) -> ListPage[AppointmentDocument]:
+        found = client.list_appointments(
             page=page,
             page_size=PAGE_SIZE,
             meeting_type_id=booking.meeting_type.remote_id,
             user_id=host_id,
             sort_by="appointment.createdAt",
             sort_direction="DESC",
-        ).appointments
+        )
+        return found.appointments, found.total
 
     for document in read_pages(read, renew):
         if document.created_at and document.created_at < earliest:
@@ -176,7 +179,7 @@ def list_host_ids(booking: Booking, client: MeetergoClient) -> Iterator[str]:
 def read_members(queue_id: str, client: MeetergoClient) -> list[str]:
     """Return the ids of the present members of a queue. Raises RemoteError."""
     try:
-        return [host.id for host in client.get_queue(queue_id).hosts]
+        return [host.id for host in client.get_queue(queue_id)]
     except InvalidRequest as error:
         raise UnreadableReply("the id of the queue is no part of an address") from error
 
@@ -187,15 +190,16 @@ def list_appointments_at(
     """Yield a host's appointments of this meeting type that start when the booking does."""
     minute = timedelta(minutes=1)
 
-    def read(page: int) -> ItemList[AppointmentDocument]:
-        return client.list_appointments(
+    def read(page: int) -> ListPage[AppointmentDocument]:
+        found = client.list_appointments(
             page=page,
             page_size=PAGE_SIZE,
             start=booking.start - minute,
             end=booking.start + minute,
             meeting_type_id=booking.meeting_type.remote_id,
             user_id=host_id,
-        ).appointments
+        )
+        return found.appointments, found.total
 
     return read_pages(read, renew)
 
@@ -205,32 +209,37 @@ def list_provisional(
 ) -> Iterator[ProvisionalDocument]:
     """Yield a host's provisional bookings of this meeting type."""
 
-    def read(page: int) -> ItemList[ProvisionalDocument]:
-        return client.list_provisional_bookings(
+    def read(page: int) -> ListPage[ProvisionalDocument]:
+        found = client.list_provisional_bookings(
             page=page,
             page_size=PAGE_SIZE,
             status=status,
             user_id=host_id,
             meeting_type_id=booking.meeting_type.remote_id,
         )
+        return found, found.total
 
     return read_pages(read, renew)
 
 
-def read_pages(read: Callable[[int], ItemList[Document]], renew: Renew) -> Iterator[Document]:
+def read_pages(read: Callable[[int], ListPage[Document]], renew: Renew) -> Iterator[Document]:
     """Yield the documents of every page of a list.
 
-    Raises UnreadableReply when an entry could not be parsed, which may be the one that is searched for, and
-    when a page repeats the one before it: such a list has no end. The search proves nothing then.
+    Raises UnreadableReply when an entry could not be parsed, which may be the one that is searched for, when
+    the list has become shorter, so that one may have moved to a page that was read before, and when a page
+    repeats the one before it: such a list has no end. The search proves nothing then.
     """
     last_ids: list[str] = []
+    last_total: int | None = None
     for page in count():
         renew()
-        found = read(page)
+        found, total = read(page)
         yield from found
         ids = [document.id for document in found]
         if found.skipped or (ids and ids == last_ids):
             raise UnreadableReply("an entry of the list could not be parsed, or a page came twice")
+        if total is not None and last_total is not None and total < last_total:
+            raise UnreadableReply("the list has become shorter while its pages were read")
         if len(found) < PAGE_SIZE:
             return
-        last_ids = ids
+        last_ids, last_total = ids, total
