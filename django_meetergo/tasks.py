@@ -10,6 +10,8 @@ from celery import shared_task
 from django_meetergo.publishing import publisher
 from django_meetergo.services import scheduler
 
+#: A task begins nothing after so many seconds. What it has begun ends within its limits.
+RUN_SECONDS = 150.0
 #: A task whose worker dies is run again by another one. Every task may be run twice.
 TASK_OPTIONS: dict[str, Any] = {
     "acks_late": True,
@@ -23,7 +25,7 @@ TASK_OPTIONS: dict[str, Any] = {
 @shared_task(name="meetergo.run_due", **TASK_OPTIONS)
 def run_due() -> None:
     """Run everything that is due."""
-    scheduler.run_due(datetime.now(UTC))
+    scheduler.run_due(datetime.now(UTC), seconds=RUN_SECONDS)
 
 
 @shared_task(name="meetergo.poll_availability", **TASK_OPTIONS)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from math import inf
 from operator import attrgetter
 from typing import Any
 
@@ -169,26 +170,38 @@ DUE_TABLE = (
 )
 
 
-def run_due(now: datetime, *, periodic: bool = True) -> dict[str, int]:
+def run_due(now: datetime, *, periodic: bool = True, seconds: float = inf) -> dict[str, int]:
     """Do everything that is due at ``now``. Return how many rows of each kind were worked on.
 
-    ``periodic`` also brings the directory and the mirror up to date when their interval is over.
+    ``periodic`` also brings the directory and the mirror up to date when their interval is over. After
+    ``seconds`` nothing more is begun: a worker that ends its tasks by force leaves no call half done then.
     """
     stopwatch = Stopwatch(now)
-    done = {work.name: run_due_rows(work, stopwatch) for work in DUE_TABLE}
-    if periodic:
-        done |= run_periodic(stopwatch)
+    until = now + timedelta(seconds=seconds) if seconds < inf else None
+    done = {work.name: run_due_rows(work, stopwatch, until) for work in DUE_TABLE}
+    if periodic and not is_past(until, stopwatch):
+        done |= run_periodic(stopwatch, until)
     return {name: number for name, number in done.items() if number}
 
 
-def run_due_rows(work: DueRows, stopwatch: Stopwatch) -> int:
+def is_past(until: datetime | None, stopwatch: Stopwatch) -> bool:
+    return until is not None and stopwatch.now() >= until
+
+
+def run_due_rows(work: DueRows, stopwatch: Stopwatch, until: datetime | None = None) -> int:
     """Handle the due rows of one kind, the oldest first. Return how many calls of the handler that took."""
+    if is_past(until, stopwatch):
+        return 0
     groups: dict[object, list[Any]] = {}
     for row in work.rows().due(stopwatch.now()).order_by("next_at", "pk")[:BATCH_SIZE]:
         groups.setdefault(work.group_by(row), []).append(row)
+    handled = 0
     for rows in groups.values():
+        if is_past(until, stopwatch):
+            break
         run_rows(work, rows, stopwatch.now())
-    return len(groups)
+        handled += 1
+    return handled
 
 
 def run_rows(work: DueRows, rows: Sequence[Any], now: datetime) -> None:
@@ -231,11 +244,13 @@ def find_next_due(now: datetime) -> datetime | None:
 # Periodic work
 
 
-def run_periodic(stopwatch: Stopwatch) -> dict[str, int]:
+def run_periodic(stopwatch: Stopwatch, until: datetime | None = None) -> dict[str, int]:
     """Do what is due for each connection because an interval is over."""
     done: dict[str, int] = {}
     for connection in list_connection_names():
         for name, run in list_periodic(connection, stopwatch):
+            if is_past(until, stopwatch):
+                return done
             run_one(connection, name, run)
             done[name] = done.get(name, 0) + 1
         run_one(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import call_command
 
-from django_meetergo import background, framework_tasks, tasks
+from django_meetergo import background, clock, framework_tasks, tasks
 from django_meetergo.models import Booking
+from django_meetergo.services import scheduler
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.testing.factories import BookingFactory
 from django_meetergo.wakeup import wake_workers, work_due
 
 
@@ -33,6 +37,30 @@ def test_one_run_does_what_is_due_and_returns_the_seconds_until_the_next_row(uns
 
     assert Booking.objects.get(pk=unsent.pk).state == "confirmed"
     assert 0 < seconds <= background.MAX_SLEEP_SECONDS
+
+
+def test_a_task_begins_nothing_that_its_time_limit_would_cut_off(monkeypatch, meetergo_sandbox, db):
+    """meetergo is slow, and more waits than one task can do. The next one goes on with the rest."""
+    monotonic, handled, begun = [0.0], [], []
+    rows = [BookingFactory(state="received", next_at=datetime.now(UTC)) for _ in range(5)]
+    monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic=lambda: monotonic[0]))
+
+    def take_long(booking, now):
+        monotonic[0] += 100
+        handled.append(booking)
+        Booking.objects.filter(pk=booking.pk).update(next_at=None)
+        return True
+
+    monkeypatch.setattr(scheduler.booking_sending, "close_if_expired", take_long)
+    monkeypatch.setattr(scheduler, "run_one", lambda *args: begun.append(args))
+    tasks.run_due()
+
+    limit = tasks.TASK_OPTIONS["soft_time_limit"]
+    assert 0 < len(handled) < len(rows)
+    assert monotonic[0] <= limit + 60
+    assert begun == []
+    while len(handled) < len(rows):
+        tasks.run_due()
 
 
 def test_an_error_does_not_end_the_worker(monkeypatch, meetergo_sandbox, transactional_db):
