@@ -36,6 +36,8 @@ class AppointmentChange(Leased):
         ATTENDEE = "attendee", _("the attendee")
 
     OPEN = (State.RECEIVED, State.SENDING, State.UNKNOWN)
+    #: The cancel reason that the host reads on an appointment that one booking got twice.
+    SURPLUS_REASON = "Booked twice by mistake"
 
     appointment = models.ForeignKey(Appointment, on_delete=models.CASCADE, related_name="changes")
     attendee = models.ForeignKey(Attendee, null=True, on_delete=models.CASCADE, related_name="changes")

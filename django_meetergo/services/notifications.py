@@ -27,7 +27,7 @@ from django_meetergo import links
 from django_meetergo.conf import get_settings
 from django_meetergo.formatting import format_full_moment, has_link, name_hosts
 from django_meetergo.languages import use_text_language
-from django_meetergo.models import Appointment, Attendee, Booking, Event, fold_email
+from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking, Event, fold_email
 from django_meetergo.services.events import Receiver, build_event, name_function, record_events
 from django_meetergo.timezones import find_zone
 
@@ -139,7 +139,20 @@ def list_addressees(event: Event, now: datetime) -> list[Attendee]:
     rows = [event.attendee] if event.attendee else appointment.attendees.filter(status=ATTENDING)
     if name != "cancelled":
         rows = [attendee for attendee in rows if is_expected(attendee, appointment, now)]
-    return [attendee for attendee in rows if attendee.email]
+    surplus = list_surplus_attendees(appointment)
+    return [attendee for attendee in rows if attendee.email and attendee.pk not in surplus]
+
+
+def list_surplus_attendees(appointment: Appointment) -> set[int | None]:
+    """Return the keys of attendees whose place this site cancels because their booking has another one.
+
+    They keep that, and would take a mail about the surplus one as one about it.
+    """
+    cancels = appointment.changes.filter(
+        kind=AppointmentChange.Kind.CANCEL, reason=AppointmentChange.SURPLUS_REASON, user=None
+    )
+    counted = cancels.exclude(state=AppointmentChange.State.REFUSED)
+    return set(counted.values_list("attendee_id", flat=True))
 
 
 def is_expected(attendee: Attendee, appointment: Appointment, now: datetime) -> bool:

@@ -144,6 +144,24 @@ def test_a_surplus_appointment_of_one_booking_is_cancelled(meetergo_sandbox, boo
     assert AppointmentChange.objects.get().state == "done"
 
 
+def test_nobody_is_mailed_about_a_surplus_appointment(meetergo_sandbox, book, settings):
+    """A mail that the appointment is cancelled would be read as if the kept one were."""
+    kit = meetergo_sandbox
+    settings.MEETERGO = {**settings.MEETERGO, "SEND_MAIL": ["confirmed", "cancelled"]}
+    book()
+    kit.run_due()
+    [remote] = kit.appointments()
+    assert len(mail.outbox) == 1
+    copy_at_service(kit, remote)
+
+    kit.reread_all()
+    run_due_after(kit, 3, 3, 3)
+
+    assert AppointmentChange.objects.get().state == "done"
+    assert Event.objects.filter(kind="appointment_cancelled").exclude(dispatched_at=None).count() == 1
+    assert [message.subject.partition(":")[0] for message in mail.outbox] == ["Your appointment is booked"]
+
+
 @pytest.mark.parametrize("slug", ["intro-call", "group-class"])
 @pytest.mark.parametrize("landed", ["after the cancel", "while the cancel is unknown"])
 def test_a_request_that_arrives_once_more_after_a_cancel_leaves_no_seat(meetergo_sandbox, book, slug, landed):

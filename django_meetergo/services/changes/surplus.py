@@ -19,8 +19,7 @@ from django_meetergo.transactions import run_with_retries
 
 logger = logging.getLogger(__name__)
 Kind, State = AppointmentChange.Kind, AppointmentChange.State
-#: The cancel reason that the host reads on an appointment that one booking got twice.
-SURPLUS_REASON = "Booked twice by mistake"
+SURPLUS_REASON = AppointmentChange.SURPLUS_REASON
 
 
 def is_cancel_of_surplus(change: AppointmentChange) -> bool:
