@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, Permission
 from django.core import checks, mail
 from django.core.management import call_command
 from django.test import AsyncClient, Client
@@ -20,6 +21,7 @@ from django.test.utils import setup_test_environment
 from django.urls import get_script_prefix, set_script_prefix
 from django.utils import translation
 
+from django_meetergo.contrib.rest_framework.permissions import VIEW_OWN, list_view_permissions
 from django_meetergo.models import Appointment, Attendee, Booking
 from django_meetergo.remote import transport
 from django_meetergo.sandbox import changes
@@ -192,6 +194,23 @@ def check_admin() -> None:
     assert "Jane" in staff.get(f"{admin}appointment/{Appointment.objects.first().pk}/change/")
 
 
+def check_permissions() -> None:
+    """A user has what was granted to them or their group, under whatever names the user model has these."""
+    granted = Permission.objects.get(codename="view_own_appointment")
+    group = Group.objects.create(name="Hosts")
+    group.permissions.add(granted)
+    user = get_user_model()(
+        **{name: f"other-{value}" for name, value in HOST.get("staff", {"username": "anna"}).items()}
+    )
+    user.save()
+    assert list_view_permissions(user) == set()
+    user.groups.add(group)
+    assert list_view_permissions(user) == {VIEW_OWN}
+    user.groups.clear()
+    user.user_permissions.add(granted)
+    assert list_view_permissions(user) == {VIEW_OWN}
+
+
 def main() -> None:
     call_command("migrate", run_syncdb=True, verbosity=0)
     setup_test_environment()
@@ -213,5 +232,6 @@ def main() -> None:
         browser.client.force_login(visitor)
     check_visitor(kit, browser)
     check_cancel(browser)
+    check_permissions()
     if HOST["admin"]:
         check_admin()

@@ -33,11 +33,19 @@ def list_view_permissions(user: Any) -> set[str]:
     """
     if not is_decided_by_model_backend(user) or user.is_superuser or not user.is_active:
         return {name for name in VIEW if user.has_perm(name)}
-    granted = Permission.objects.filter(Q(user=user.pk) | Q(group__user=user.pk)).order_by()
+    # A user model may have its permissions and groups under names of its own.
+    own, groups = (name_backwards(user, relation) for relation in ("user_permissions", "groups"))
+    granted = Permission.objects.filter(Q((own, user.pk)) | Q((f"group__{groups}", user.pk))).order_by()
     names = granted.filter(
         content_type__app_label="meetergo", codename__in=[name.partition(".")[2] for name in VIEW]
     )
     return {f"meetergo.{name}" for name in names.values_list("codename", flat=True)}
+
+
+def name_backwards(user: Any, relation: str) -> str:
+    """Return the name by which queries follow a relation of the user model back to the user."""
+    name: str = user._meta.get_field(relation).related_query_name()
+    return name
 
 
 def is_decided_by_model_backend(user: Any) -> bool:

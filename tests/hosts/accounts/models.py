@@ -1,9 +1,9 @@
-"""A user without a username."""
+"""A user without a username, whose groups and permissions have other names than those of Django's own."""
 
 import uuid
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
-from django.contrib.auth.models import PermissionsMixin
+from django.contrib.auth.models import Group, Permission, PermissionsMixin
 from django.db import models
 
 
@@ -12,6 +12,9 @@ class Account(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField(unique=True)
     is_staff = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
+    # Under names of its own, as a user model beside another one has them.
+    groups = models.ManyToManyField(Group, blank=True, related_name="accounts")
+    user_permissions = models.ManyToManyField(Permission, blank=True, related_name="accounts_with_permission")
 
     objects = BaseUserManager()
     USERNAME_FIELD = "email"
