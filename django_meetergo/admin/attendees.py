@@ -35,7 +35,10 @@ class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
         empty_value=None,
     )
     related_id = forms.CharField(
-        label=capfirst(_("related record: ID")), max_length=64, required=False, widget=AdminTextInputWidget
+        label=capfirst(_("related record: ID")),
+        max_length=Attendee._meta.get_field("subject_id").max_length,
+        required=False,
+        widget=AdminTextInputWidget,
     )
     #: What the user may relate an attendee to; set for each page.
     types: Sequence[ContentType] = ()

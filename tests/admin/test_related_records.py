@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
 
 from django_meetergo.models import Appointment, Attendee, Host
-from django_meetergo.testing.factories import AttendeeFactory
+from django_meetergo.testing.factories import AttendeeFactory, BookingFactory
 from tests.admin.conftest import get_text, read_hidden
 
 pytestmark = pytest.mark.django_db
@@ -98,3 +99,38 @@ def test_an_odd_type_of_a_related_record_is_no_server_error(superuser, key):
     )
 
     assert page.status_code == 200
+
+
+@pytest.mark.parametrize("key", ["a" * 255, "7" * 64])
+def test_a_related_record_with_a_long_key_stops_no_save(superuser, key):
+    """The service and the booking page accept keys of this length."""
+    attendee = AttendeeFactory(subject=Session(pk=key))
+    page = superuser.get("appointment_change", attendee.appointment_id)
+
+    shown = {
+        "attendees-0-related_type": ContentType.objects.get_for_model(Session).pk,
+        "attendees-0-related_id": key,
+    }
+    superuser.post(
+        "appointment_change",
+        attendee.appointment_id,
+        **{**read_hidden(page), **shown},
+        note="brings a dog",
+        attendance="",
+    )
+
+    attendee.refresh_from_db()
+    assert (attendee.subject_id, attendee.appointment.note) == (key, "brings a dog")
+
+
+def test_a_related_record_whose_model_was_removed_from_the_site_stops_no_page(superuser):
+    kind = ContentType.objects.create(app_label="shop", model="course")
+    attendee = AttendeeFactory(subject_type=kind, subject_id="3")
+    booking = BookingFactory(subject_type=kind, subject_id="3")
+
+    for name, row in (
+        ("appointment_change", attendee.appointment),
+        ("attendee_change", attendee),
+        ("booking_change", booking),
+    ):
+        assert superuser.get(name, row.pk).status_code == 200

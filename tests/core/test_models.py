@@ -124,3 +124,15 @@ def test_the_redirect_to_view_on_site_gives_away_no_secret_link(admin_client):
     for row in (BookingFactory(), AttendeeFactory(), AppointmentFactory()):
         kind = ContentType.objects.get_for_model(row)
         assert admin_client.get(f"/admin/r/{kind.pk}/{row.pk}/").status_code == 404
+
+
+@pytest.mark.parametrize("make", [BookingFactory, AttendeeFactory])
+@pytest.mark.parametrize(
+    ("app", "model", "key"), [("shop", "course", "3"), ("auth", "user", "a-slug"), ("auth", "user", "")]
+)
+def test_a_row_outlives_the_model_of_its_subject_and_the_kind_of_its_keys(make, app, model, key):
+    kind, _ = ContentType.objects.get_or_create(app_label=app, model=model)
+
+    row = make(subject_type=kind, subject_id=key)
+
+    assert type(row).objects.get(pk=row.pk).subject is None

@@ -11,22 +11,25 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from asgiref.sync import async_to_sync
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.core import checks, mail
 from django.core.management import call_command
+from django.db import connections
 from django.test import AsyncClient, Client
 from django.test.utils import setup_test_environment
 from django.urls import get_script_prefix, set_script_prefix
 from django.utils import translation
 
+from django_meetergo import links
 from django_meetergo.contrib.rest_framework.permissions import VIEW_OWN, list_view_permissions
 from django_meetergo.models import Appointment, Attendee, Booking
 from django_meetergo.remote import transport
 from django_meetergo.sandbox import changes
 from django_meetergo.sandbox.app import Sandbox
-from django_meetergo.services import notifications
+from django_meetergo.services import AttendeeData, book_appointment, notifications
 from django_meetergo.testing.guards import refuse_open_transactions
 from django_meetergo.testing.kit import SandboxKit
 from django_meetergo.testing.sandbox_adapter import SandboxAdapter
@@ -172,6 +175,17 @@ def check_cancel(browser: Browser) -> None:
     assert Attendee.objects.get(booking=booking).appointment.is_cancelled
 
 
+def check_subject(kit: SandboxKit) -> None:
+    """An object of the site is found again, in whichever database the site keeps it."""
+    subject = apps.get_model(HOST["subject"]).objects.create(name="Hatha yoga")
+    attendee = AttendeeData(email="jane@example.com", first_name="Jane")
+    start = kit.list_free_starts("consultation")[0]
+    booking = book_appointment(meeting_type="consultation", start=start, attendee=attendee, subject=subject)
+    assert Booking.objects.get(pk=booking.pk).subject == subject
+    assert Appointment.objects.for_subject(subject).get().attendees.get().subject == subject
+    assert links.find_subject(links.sign_subject(subject)) == subject
+
+
 def check_admin() -> None:
     user = get_user_model()(
         is_staff=True, is_superuser=True, is_active=True, **HOST.get("staff", {"username": "anna"})
@@ -191,7 +205,8 @@ def check_admin() -> None:
     ):
         assert staff.get(f"{admin}{page}")
     assert "jane@example.com" in staff.get(f"{admin}attendee/?q=jane")
-    assert "Jane" in staff.get(f"{admin}appointment/{Appointment.objects.first().pk}/change/")
+    for appointment in Appointment.objects.all():
+        assert "Jane" in staff.get(f"{admin}appointment/{appointment.pk}/change/")
 
 
 def check_permissions() -> None:
@@ -212,7 +227,8 @@ def check_permissions() -> None:
 
 
 def main() -> None:
-    call_command("migrate", run_syncdb=True, verbosity=0)
+    for alias in connections:
+        call_command("migrate", run_syncdb=True, database=alias, verbosity=0)
     setup_test_environment()
     sandbox = Sandbox(rate_limit=False)
     transport.ADAPTERS[settings.MEETERGO["BASE_URL"]] = SandboxAdapter(sandbox.wsgi)
@@ -233,5 +249,7 @@ def main() -> None:
     check_visitor(kit, browser)
     check_cancel(browser)
     check_permissions()
+    if HOST.get("subject"):
+        check_subject(kit)
     if HOST["admin"]:
         check_admin()
