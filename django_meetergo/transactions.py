@@ -16,6 +16,7 @@ from django.db import (
     InternalError,
     OperationalError,
     connection,
+    connections,
     transaction,
 )
 
@@ -52,6 +53,16 @@ def is_database_away(error: BaseException) -> bool:
     if getattr(cause, "sqlite_errorcode", None) == SQLITE_ERROR:
         return False
     return error.args[:1] != (MARIADB_UNKNOWN_COLUMN,)
+
+
+def outside_transactions(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Exempt a view from ``ATOMIC_REQUESTS`` of every database of the site.
+
+    A view that calls meetergo must not hold a transaction during the call, of whichever database.
+    """
+    for alias in connections:
+        transaction.non_atomic_requests(using=alias)(view)
+    return view
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
-from django.db import models, transaction
+from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
 from django.utils.translation import gettext, ngettext
@@ -25,6 +25,7 @@ from django_meetergo.admin.base import MeetergoAdmin
 from django_meetergo.admin.errors import describe_error
 from django_meetergo.admin.search import join_ids, parse_ids
 from django_meetergo.exceptions import MeetergoError
+from django_meetergo.transactions import outside_transactions
 from django_meetergo.wakeup import wake_workers
 
 #: Rows of an action that calls meetergo for each of them while the browser waits.
@@ -124,7 +125,7 @@ class ActionsMixin(MeetergoAdmin):
         for pattern in urls:
             # The list carries out actions without a confirmation page, which may call meetergo.
             if pattern.name == f"{self.opts.app_label}_{self.opts.model_name}_changelist":
-                transaction.non_atomic_requests(pattern.callback)
+                outside_transactions(pattern.callback)
         return [*(self.build_action_pattern(action) for action in self.admin_actions), *urls]
 
     def build_action_pattern(self, action: AdminAction) -> URLPattern:

@@ -14,7 +14,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
-from django.db import DataError, models, transaction
+from django.db import DataError, models
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -25,7 +25,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.models import sees_own_only
-from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away, outside_transactions
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -209,7 +209,7 @@ class MeetergoAdmin(ModelAdmin):
 
         The view may call meetergo, so ``ATOMIC_REQUESTS`` does not apply to it.
         """
-        guarded = transaction.non_atomic_requests(answer_outage(self.admin_site.admin_view(view)))
+        guarded = outside_transactions(answer_outage(self.admin_site.admin_view(view)))
         full_name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
         pattern: URLPattern = path(route, guarded, name=full_name)
         return pattern

@@ -9,11 +9,10 @@ from math import ceil
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from django_meetergo.languages import use_text_language
-from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away, outside_transactions
 from django_meetergo.views.rendering import render_page
 from django_meetergo.visitors import Limit, get_client_address
 
@@ -50,7 +49,7 @@ def page(view: View) -> View:
         response.headers.setdefault("Content-Language", language)
         return response
 
-    return transaction.non_atomic_requests(wrapper)
+    return outside_transactions(wrapper)
 
 
 def render_database_down(request: HttpRequest) -> HttpResponse:

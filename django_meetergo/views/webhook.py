@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -13,12 +12,12 @@ from django.views.decorators.http import require_POST
 
 from django_meetergo.exceptions import InvalidRequest
 from django_meetergo.services.webhooks.receive import MAX_BODY, find_connection, receive_delivery
-from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
+from django_meetergo.transactions import DATABASE_ERRORS, is_database_away, outside_transactions
 
 logger = logging.getLogger(__name__)
 
 
-@transaction.non_atomic_requests
+@outside_transactions
 @login_not_required
 @csrf_exempt
 @require_POST

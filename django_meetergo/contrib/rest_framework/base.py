@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.conf import settings as django_settings
-from django.db import models, transaction
+from django.db import models
 from django.utils import translation
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.http import quote_etag
@@ -27,6 +27,7 @@ from django_meetergo import links
 from django_meetergo.contrib.rest_framework.problems import TOO_LARGE, Problem, handle_exception
 from django_meetergo.contrib.rest_framework.throttling import SchedulingThrottle
 from django_meetergo.languages import use_text_language
+from django_meetergo.transactions import outside_transactions
 
 T = TypeVar("T", bound=models.Model)
 
@@ -60,7 +61,7 @@ class MeetergoView(APIView):  # type: ignore[misc]
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        return transaction.non_atomic_requests(super().as_view(**initkwargs))
+        return outside_transactions(super().as_view(**initkwargs))
 
     def get_renderers(self) -> list[Any]:
         # Its templates belong to an app that a site may have left out.
