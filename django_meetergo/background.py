@@ -11,6 +11,7 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
+from django.core import mail
 from django.core.signals import request_started
 
 from django_meetergo.conf import get_settings
@@ -90,7 +91,7 @@ def connect_wake_ups() -> None:
     """Start the worker with the first request of the process; wake it when a service announces due work.
 
     The first request also picks up what an earlier process has left behind. Without requests nothing is
-    started: a management command must not have a second writer beside it.
+    started: a management command must not have a second writer beside it. Nor is anything in a test run.
     """
     work_due.connect(handle_wake_up, dispatch_uid="meetergo.background")
     request_started.connect(start_with_first_request, dispatch_uid="meetergo.background")
@@ -113,7 +114,18 @@ def handle_wake_up(*, skip_broker: bool = False, **kwargs: Any) -> None:
 
 def start_with_first_request(**kwargs: Any) -> None:
     request_started.disconnect(dispatch_uid="meetergo.background")
+    if is_test_run():
+        return
     if get_settings().BACKGROUND == "inline":
         worker.start()
     else:
         handle_wake_up()
+
+
+def is_test_run() -> bool:
+    """Return whether this process runs the tests of a site, with Django's runner or pytest-django.
+
+    There the work would use the test's database beside the test, keep it from being removed afterwards, and
+    call meetergo with the site's own credential between two tests.
+    """
+    return hasattr(mail, "outbox")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
+from django.core import mail
 from django.core.management import call_command
 
 from django_meetergo import background, clock, framework_tasks, tasks
@@ -144,10 +145,29 @@ def test_only_a_process_that_serves_requests_has_the_thread(worker, settings, mo
     background.handle_wake_up()
     assert worker.runs == []
 
+    monkeypatch.delattr(mail, "outbox")  # as in a process that runs no tests
     background.start_with_first_request()
     wait_for(lambda: len(worker.runs) == 1)
     background.handle_wake_up()
     wait_for(lambda: len(worker.runs) == 2)
+
+
+@pytest.mark.parametrize("mode", ["inline", "celery", "tasks"])
+def test_the_first_request_of_a_test_run_starts_no_background_work(
+    worker, settings, monkeypatch, client, mode
+):
+    """It would use the test's database beside the test, and the site's own credential."""
+    started = []
+    monkeypatch.setattr(worker, "start", lambda: started.append("inline"))
+    monkeypatch.setattr(background, "worker", worker)
+    monkeypatch.setattr(tasks, "publish_wake_up", lambda: started.append("celery"))
+    monkeypatch.setattr(framework_tasks, "publish_wake_up", lambda: started.append("tasks"))
+    settings.MEETERGO = {**settings.MEETERGO, "BACKGROUND": mode}
+    background.connect_wake_ups()
+
+    client.get("/no-such-page/")
+
+    assert started == []
 
 
 def wait_for(condition):
