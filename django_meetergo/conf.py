@@ -175,6 +175,26 @@ def has_type(value: Any, hint: Any) -> bool:
     return isinstance(value, str | Promise) if hint is str else isinstance(value, hint)
 
 
+def find_misfit(value: Any, hint: Any, place: str) -> tuple[str, str]:
+    """Return (place, problem) of a value of a wrong type; of the item if a list or a dictionary has one."""
+    options = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+    for option in options:
+        origin, args = get_origin(option), get_args(option)
+        if origin is Mapping and isinstance(value, Mapping):
+            for key, item in value.items():
+                if not has_type(key, args[0]):
+                    return place, f"must have texts as its keys, and one is {describe_value(key)}"
+                if not has_type(item, args[1]):
+                    return find_misfit(item, args[1], f'{place}["{key}"]')
+        if origin is Sequence and isinstance(value, list | tuple):
+            for number, item in enumerate(value):
+                if not has_type(item, args[0]):
+                    return find_misfit(item, args[0], f"{place}[{number}]")
+    # The values of a choice are no secrets.
+    found = repr(value) if get_origin(hint) is Literal else describe_value(value)
+    return place, f"must be {describe_type(hint)}, not {found}"
+
+
 def describe_type(hint: Any) -> str:
     """Return the name of a type for an error message: “a list of texts”, “a number or None”."""
     origin, args = get_origin(hint), get_args(hint)
@@ -227,9 +247,7 @@ def list_key_problems(given: Mapping[str, Any], keys: type, where: str = "") -> 
         place = f'{where}["{name}"]'
         value = given[name]
         if not has_type(value, hint):
-            # The values of a choice are no secrets.
-            found = repr(value) if get_origin(hint) is Literal else describe_value(value)
-            yield place, f"must be {describe_type(hint)}, not {found}"
+            yield find_misfit(value, hint, place)
         elif hint in {int, float} and not value <= find_largest(name, where):  # also true of not-a-number
             yield place, f"must be at most {find_largest(name, where)}"
         elif hint in {int, float} and value < 0:

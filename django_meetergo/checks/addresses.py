@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.http.request import validate_host
+from django.urls import NoReverseMatch
 
 from django_meetergo.checks.messages import make_error, make_warning
 from django_meetergo.conf import SETTING_NAME, Settings, list_connection_names
@@ -137,7 +138,10 @@ def check_embed_hosts(settings: Settings) -> Iterator[CheckMessage]:
 
 
 def check_privacy_address(settings: Settings) -> Iterator[CheckMessage]:
-    address = str(settings.PRIVACY_URL)
+    try:
+        address = str(settings.PRIVACY_URL)
+    except NoReverseMatch:  # of reverse_lazy()
+        address = "?"
     if address and not (address.startswith("/") or is_address(address)):
         yield make_error(
             "E032",

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from django import forms
 from django.core.checks import CheckMessage
-from django.utils.module_loading import import_string
 
-from django_meetergo.checks.messages import make_error
+from django_meetergo.checks.messages import import_path, make_error
 from django_meetergo.conf import SETTING_NAME, Settings
 
 
@@ -17,12 +16,11 @@ def check_forms(settings: Settings) -> Iterator[CheckMessage]:
 
     for slug, path in settings.FORMS.items():
         place = f'{SETTING_NAME}["FORMS"]["{slug}"]'
-        try:
-            form = import_string(path)
-        except ImportError as error:
+        form, problem = import_path(path)
+        if problem:
             yield make_error(
                 "E012",
-                f"{place} cannot be imported: {error}.",
+                f"{place} {problem}.",
                 'Use the dotted path of a form, for example "shop.forms.IntroForm".',
             )
             continue

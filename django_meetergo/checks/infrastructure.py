@@ -105,7 +105,10 @@ def check_cache(settings: Settings) -> Iterator[CheckMessage]:
 def check_cache_size(given: Mapping[str, Any], settings: Settings) -> Iterator[CheckMessage]:
     """A full database cache drops entries at random, among them the counters of the rate limit."""
     options = {name.upper(): value for name, value in {**given, **given.get("OPTIONS", {})}.items()}
-    max_entries = options.get("MAX_ENTRIES", DEFAULT_MAX_ENTRIES)
+    try:
+        max_entries = int(options.get("MAX_ENTRIES", DEFAULT_MAX_ENTRIES))
+    except (TypeError, ValueError):
+        max_entries = DEFAULT_MAX_ENTRIES  # as Django reads it
     needed = 2 * settings.REQUESTS_PER_MINUTE + RESERVED_CACHE_ENTRIES
     if ".db." in given.get("BACKEND", "") and max_entries < needed:
         yield make_warning(

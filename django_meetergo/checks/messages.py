@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.core import checks
+from django.utils.module_loading import import_string
 
 from django_meetergo import DOCS_URL
 from django_meetergo.conf import SETTING_NAME
@@ -25,6 +28,19 @@ def make_warning(number: str, text: str, hint: str) -> checks.Warning:
 def add_link(number: str, hint: str) -> str:
     """Return the hint with the address of the row about this id in the reference."""
     return f"{hint} See {DOCS_URL}reference/checks.html#meetergo-{number.lower()}"
+
+
+def import_path(path: str) -> tuple[Any, str]:
+    """Return what a dotted path names, and why it cannot be imported; "" if it can be.
+
+    Errors inside the module are raised: their traceback says more than a message.
+    """
+    if path.startswith("."):
+        return None, f"cannot be imported: {path} is relative"
+    try:
+        return import_string(path), ""
+    except ImportError as error:
+        return None, f"cannot be imported: {error}"
 
 
 def make_settings_error(place: str, problem: str) -> checks.Error:

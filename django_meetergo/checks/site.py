@@ -14,9 +14,8 @@ from django.template.backends.django import Template as DjangoTemplate
 from django.template.loader import get_template
 from django.template.loader_tags import BlockNode, ExtendsNode
 from django.urls import NoReverseMatch, reverse
-from django.utils.module_loading import import_string
 
-from django_meetergo.checks.messages import make_error, make_warning
+from django_meetergo.checks.messages import import_path, make_error, make_warning
 from django_meetergo.conf import SETTING_NAME, Settings
 
 REQUEST_PROCESSOR = "django.template.context_processors.request"
@@ -103,14 +102,8 @@ def list_blocks(template: DjangoTemplate) -> set[str] | None:
 
 
 def check_policy(settings: Settings) -> Iterator[CheckMessage]:
-    problem = ""
-    try:
-        policy = import_string(settings.POLICY)
-    except ImportError as error:
-        problem = f"cannot be imported: {error}"
-    else:
-        problem = find_call_problem(policy)
-    if problem:
+    policy, problem = import_path(settings.POLICY)
+    if problem := problem or find_call_problem(policy):
         yield make_error(
             "E019",
             f'{SETTING_NAME}["POLICY"] {problem}.',

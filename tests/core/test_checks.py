@@ -18,10 +18,11 @@ from django.conf import settings as django_settings
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
+from django.urls import reverse_lazy
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
-from django_meetergo import DOCS_URL, checks
+from django_meetergo import DOCS_URL, checks, conf
 from django_meetergo.conf import Settings, get_settings
 from django_meetergo.testing.factories import MeetingTypeFactory
 
@@ -91,6 +92,8 @@ MISTAKES = [
     ({"WEBHOOK_TOKENS": [""]}, "E008"),
     ({"CACHE": "nowhere"}, "E009"),
     ({"FORMS": {"intro": "shop.forms.Missing"}}, "E012"),
+    ({"FORMS": {"intro": ".forms.Intro"}}, "E012"),
+    ({"FORMS": {"intro": ".Intro"}}, "E012"),
     ({"FORMS": {"intro": "django_meetergo.conf.Settings"}}, "E013"),
     ({"FORMS": {"intro": "tests.core.test_checks.NeedsMore"}}, "E013"),
     ({"FORMS": {"intro": "tests.core.test_checks.TakesLess"}}, "E013"),
@@ -101,6 +104,8 @@ MISTAKES = [
     ({"TIMEOUT": "20"}, "E018"),
     ({"COLOR_SCHEME": "blue"}, "E018"),
     ({"POLICY": "shop.policies.missing"}, "E019"),
+    ({"POLICY": ".policies.may_change"}, "E019"),
+    ({"POLICY": ".may_change"}, "E019"),
     ({"POLICY": "django_meetergo.conf.SETTING_NAME"}, "E019"),
     ({"POLICY": "tests.core.test_checks.wait_for_it"}, "E019"),
     ({"POLICY": "tests.core.test_checks.forget_the_action"}, "E019"),
@@ -171,9 +176,16 @@ def test_every_id_has_a_row_in_the_reference_and_a_test():
     assert ids == {expected for _, expected in (*MISTAKES, *DEPLOYMENT_MISTAKES)} | SEEN_ELSEWHERE
 
 
+def test_a_privacy_page_that_no_url_pattern_names_is_reported(settings, monkeypatch):
+    monkeypatch.setattr(conf, "_cached", None)  # the address would be looked up to compare the settings
+
+    assert "meetergo.E032" in check(settings, PRIVACY_URL=reverse_lazy("no-such-page"))
+
+
 WRONG_VALUES = [
     ({"WEBHOOK_TOKENS": "a-token-that-is-written-without-a-list"}, "a list of texts, not a str"),
-    ({"WEBHOOK_TOKENS": [1]}, "a list of texts, not a list"),
+    ({"WEBHOOK_TOKENS": ["x" * 40, 1]}, '["WEBHOOK_TOKENS"][1] must be a text, not a int'),
+    ({"ENCRYPTION_KEYS": [b"x" * 44]}, '["ENCRYPTION_KEYS"][0] must be a text, not a bytes'),
     ({"EMBED_HOSTS": "cal.meetergo.com"}, "a list of texts"),
     ({"TIMEOUT": "20"}, "a number, not a str"),
     ({"TIMEOUT": True}, "a number, not a bool"),
@@ -195,9 +207,14 @@ WRONG_VALUES = [
     ({"API_KEY": None}, "a text, not None"),
     ({"CONTACT": b"x"}, "a text"),
     ({"FORMS": ["intro"]}, "a dictionary of texts"),
-    ({"CONNECTIONS": {"b": "rgo-b"}}, "a dictionary"),
+    ({"FORMS": {"intro": NeedsMore}}, '["FORMS"]["intro"] must be a text'),
+    ({"CONNECTIONS": {"b": "rgo-b"}}, '["CONNECTIONS"]["b"] must be a dictionary, not a str'),
+    ({"CONNECTIONS": {"b": None}}, '["CONNECTIONS"]["b"] must be a dictionary, not None'),
+    ({"CONNECTIONS": {1: {}}}, '["CONNECTIONS"] must have texts as its keys, and one is a int'),
+    ({"REBOOK": {1: 2}}, '["REBOOK"] must have texts as its keys, and one is a int'),
+    ({"REBOOK": {"hours": (8, None)}}, '["REBOOK"]["hours"][1] must be a whole number, not None'),
     ({"CONNECTIONS": {"b": {"API_KEY": 1}}}, "a text"),
-    ({"RETENTION_DAYS": {"events": "365"}}, "a dictionary of whole numbers"),
+    ({"RETENTION_DAYS": {"events": "365"}}, '["RETENTION_DAYS"]["events"] must be a whole number, not a str'),
     ({"REBOOK": True}, "a dictionary or None, not a bool"),
     ({"REBOOK": {"hours": (18, 8)}}, "the first and the last hour"),
     ({"REBOOK": {"hours": [8]}}, "the first and the last hour"),
@@ -466,6 +483,10 @@ def test_a_new_database_connection_per_request_is_reported(settings, monkeypatch
         ({"BACKEND": "django.core.cache.backends.db.DatabaseCache", "OPTIONS": {"MAX_ENTRIES": 500}}, True),
         ({"BACKEND": "django.core.cache.backends.db.DatabaseCache", "OPTIONS": {"MAX_ENTRIES": 9000}}, False),
         ({"BACKEND": "django.core.cache.backends.db.DatabaseCache", "max_entries": 9000}, False),
+        # From the environment, as Django accepts it.
+        ({"BACKEND": "django.core.cache.backends.db.DatabaseCache", "OPTIONS": {"MAX_ENTRIES": "500"}}, True),
+        ({"BACKEND": "django.core.cache.backends.db.DatabaseCache", "OPTIONS": {"MAX_ENTRIES": "9e"}}, True),
+        ({"BACKEND": "django.core.cache.backends.db.DatabaseCache", "max_entries": "9000"}, False),
         ({"BACKEND": "django.core.cache.backends.redis.RedisCache"}, False),
     ],
 )
