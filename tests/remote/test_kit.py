@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core import mail
 from django.core.cache import cache as site_cache
+from django.http import HttpResponse
 
 from django_meetergo.exceptions import CircuitOpen, RateLimitReached
 from django_meetergo.services.clients import build_client
@@ -108,6 +109,34 @@ def test_a_delivery_is_sent_as_often_as_asked(meetergo_sandbox):
     meetergo_sandbox.register_webhook()
     meetergo_sandbox.book_elsewhere(meetergo_sandbox.list_free_starts()[0])
     assert meetergo_sandbox.deliver(duplicate=5) == 5
+
+
+class ServeOneHost:
+    """A middleware that knows the site under its own name only, as sites with several hosts have it."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        is_known = request.get_host() == "www.clinic.example"
+        return self.get_response(request) if is_known else HttpResponse(status=404)
+
+
+@pytest.mark.parametrize("is_redirected", [True, False])
+def test_a_delivery_arrives_at_the_host_that_the_site_has_registered(
+    meetergo_sandbox, settings, is_redirected
+):
+    """Though tests reach the site under another name, which may lead elsewhere."""
+    settings.MEETERGO = {**settings.MEETERGO, "SITE_URL": "https://www.clinic.example"}
+    settings.ALLOWED_HOSTS = ["testserver"]
+    settings.PREPEND_WWW = is_redirected
+    if not is_redirected:
+        settings.MIDDLEWARE = [f"{__name__}.ServeOneHost", *settings.MIDDLEWARE]
+    meetergo_sandbox.register_webhook()
+    meetergo_sandbox.book_elsewhere(meetergo_sandbox.list_free_starts()[0])
+
+    assert meetergo_sandbox.deliver() == 1
+    assert settings.ALLOWED_HOSTS == ["testserver"]
 
 
 def test_a_process_that_sends_nothing_is_not_killed(meetergo_sandbox):
