@@ -120,7 +120,7 @@ def check_cache_size(given: Mapping[str, Any], settings: Settings) -> Iterator[C
 
 
 def check_databases(settings: Settings) -> Iterator[CheckMessage]:
-    """Opening a database connection takes longer than answering a webhook."""
+    """Opening a connection takes longer than answering a webhook; all statements belong to one database."""
     given = django_settings.DATABASES.get(DEFAULT_DB_ALIAS, {})
     is_real = not django_settings.DEBUG and not settings.SANDBOX
     is_server = "sqlite" not in given.get("ENGINE", "sqlite")
@@ -142,9 +142,16 @@ def check_databases(settings: Settings) -> Iterator[CheckMessage]:
             "SQLite is not set up for several writers: the site's own transactions may fail.",
             'Add "OPTIONS": {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"}.',
         )
-    if router.db_for_write(apps.get_model("meetergo", "Booking")) != DEFAULT_DB_ALIAS:
+    model = apps.get_model("meetergo", "Booking")
+    problem = ""
+    if router.db_for_write(model) != DEFAULT_DB_ALIAS:
+        problem = "puts the tables of django-meetergo into another database"
+    elif router.db_for_read(model) != DEFAULT_DB_ALIAS:
+        # A replica lacks the row that the same transaction has just written.
+        problem = "reads the tables of django-meetergo from another database"
+    if problem:
         yield make_error(
             "E022",
-            "A database router puts the tables of django-meetergo into another database.",
+            f"A database router {problem}.",
             'Its transactions use "default": let the router return None for the app "meetergo".',
         )

@@ -8,6 +8,7 @@ import sys
 from dataclasses import fields
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import django
 import pytest
@@ -277,6 +278,14 @@ def test_a_missing_app_of_django_is_named_instead_of_its_model(installed, missin
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
     assert f'add "django.contrib.{missing}" to INSTALLED_APPS' in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("method", ["db_for_read", "db_for_write"])
+def test_a_router_that_sends_statements_elsewhere_is_reported(settings, method):
+    """A replica lacks the row that the same transaction has just written."""
+    settings.DATABASE_ROUTERS = [SimpleNamespace(**{method: lambda model, **hints: "replica"})]
+
+    assert "meetergo.E022" in check(settings)
 
 
 def test_what_the_app_needs_of_the_site_is_reported(settings, monkeypatch):
