@@ -7,6 +7,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from django.core import signing
 from django.core.cache import caches
 from django.test import Client
 from django.utils import timezone
@@ -55,6 +56,16 @@ def test_a_form_sent_too_fast_is_shown_again_with_everything_typed(visitor, sett
     set_limits(settings, MIN_FILL_SECONDS=0)
     assert visitor.post("/book/intro-call/details/", **filled).status_code == 303
     assert Booking.objects.get().state == Booking.State.CONFIRMED
+
+
+def test_without_a_shortest_time_a_form_is_accepted_in_the_moment_of_its_rendering(
+    visitor, settings, monkeypatch
+):
+    """In tests of a site, the clock may stand still at a whole second."""
+    set_limits(settings, MIN_FILL_SECONDS=0)
+    monkeypatch.setattr(signing, "time", SimpleNamespace(time=lambda: float(START)))
+
+    assert visitor.post("/book/intro-call/details/", **visitor.fill_in("intro-call")).status_code == 303
 
 
 # Bookings
