@@ -8,10 +8,11 @@ working, or the service has been out of reach for long.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
@@ -27,7 +28,15 @@ from django_meetergo import links
 from django_meetergo.conf import get_settings
 from django_meetergo.formatting import format_full_moment, has_link, name_hosts
 from django_meetergo.languages import use_text_language
-from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking, Event, fold_email
+from django_meetergo.models import (
+    Appointment,
+    AppointmentChange,
+    Attendee,
+    Booking,
+    Event,
+    MeetingType,
+    fold_email,
+)
 from django_meetergo.services.events import Receiver, build_event, name_function, record_events
 from django_meetergo.timezones import find_zone
 
@@ -217,9 +226,9 @@ def describe_link(attendee: Attendee) -> dict[str, str]:
 
 @contextmanager
 def use_language_of(person: Booking | Attendee) -> Iterator[None]:
-    """Activate the language and the time zone of a person; the site's zone where theirs is not known.
+    """Activate the language and the time zone of a person; the site's for a zone that nobody knows.
 
-    Somebody who booked at meetergo may have a zone that another calendar has named.
+    meetergo passes on what another calendar, or a browser, calls its zone, for example "Etc/Unknown".
     """
     language, zone = links.choose_language(person.language), find_zone(person.timezone)
     with translation.override(language), use_text_language(), timezone.override(zone):
@@ -271,23 +280,19 @@ def link_addresses(text: str) -> str:
 
 def build_context(booking: Booking) -> dict[str, object]:
     """Return the context of the mails about a booking."""
-    has_links = bool(get_settings().SITE_URL)
-    manage = links.get_manage_path(booking.attendee) if booking.attendee and has_links else ""
-    outcome = links.get_booking_path(booking) if has_links else ""
     return {
         "booking": booking,
         "name": choose_greeting(booking.full_name),
         "meeting_type": booking.meeting_type,
         "when": describe_moment(booking.start),
-        "outcome_url": links.build_absolute_url(outcome) if outcome else "",
-        "manage_url": links.build_absolute_url(manage) if manage else "",
+        "outcome_url": build_link(links.get_booking_path, booking),
+        "manage_url": build_link(links.get_manage_path, booking.attendee) if booking.attendee else "",
     }
 
 
 def build_attendee_context(attendee: Attendee, appointment: Appointment, event: Event) -> dict[str, object]:
     """Return the context of the mails about an appointment."""
     meeting_type, previous = appointment.meeting_type, event.data.get("previous_start")
-    book = reverse("meetergo:book", args=[meeting_type.slug]) if meeting_type else ""
     return {
         "attendee": attendee,
         "appointment": appointment,
@@ -297,9 +302,28 @@ def build_attendee_context(attendee: Attendee, appointment: Appointment, event: 
         "place": appointment.location or appointment.meeting_link,
         "when": describe_moment(appointment.start),
         "previous": describe_moment(datetime.fromisoformat(previous)) if previous else "",
-        "manage_url": links.build_absolute_url(links.get_manage_path(attendee)),
-        "book_url": links.build_absolute_url(book) if book else "",
+        "manage_url": build_link(links.get_manage_path, attendee),
+        "book_url": build_link(get_book_path, meeting_type) if meeting_type else "",
     }
+
+
+def build_link(get_path: Callable[[Any], str], row: Any) -> str:
+    """Return the address of a page about a row; an empty text where the site has no address, or no pages.
+
+    A site with a front end of its own may include the REST API only.
+    """
+    try:
+        return links.build_absolute_url(get_path(row)) if get_settings().SITE_URL else ""
+    except NoReverseMatch:
+        return ""
+
+
+def get_book_path(meeting_type: MeetingType) -> str:
+    return reverse("meetergo:book", args=[meeting_type.slug])
+
+
+def get_admin_path(booking: Booking) -> str:
+    return reverse("admin:meetergo_booking_change", args=[booking.pk])
 
 
 def choose_greeting(name: str) -> str:
@@ -317,18 +341,9 @@ def build_alert_context(event: Event) -> dict[str, object]:
         "reference": booking.reference if booking else "",
         "meeting_type": booking.meeting_type if booking else None,
         "when": describe_moment(booking.start) if booking else "",
-        "admin_url": get_admin_url(booking) if booking else "",
+        "admin_url": build_link(get_admin_path, booking) if booking else "",
     }
 
-
-def get_admin_url(booking: Booking) -> str:
-    """Return the address of the booking in the admin; an empty text where the site has none."""
-    if not get_settings().SITE_URL:
-        return ""
-    try:
-        return links.build_absolute_url(reverse("admin:meetergo_booking_change", args=[booking.pk]))
-    except NoReverseMatch:
-        return ""
 
 
 def describe_moment(moment: datetime) -> str:

@@ -178,3 +178,36 @@ def test_a_mail_has_no_link_where_the_site_has_no_address(settings, kind):
 
     assert "/book/booking" not in mail.outbox[0].body
     assert "time here:" not in mail.outbox[0].body
+
+
+@pytest.mark.parametrize("name", ["Etc/Unknown", "UTC+2", "../Europe/Berlin", "x" * 64])
+def test_an_attendee_whose_time_zone_is_unknown_is_mailed_in_the_zone_of_the_site(attendee, name):
+    """The time zone of a person who booked at meetergo is what their browser said."""
+    attendee = make_attendee("ann@example.com", days=4, timezone=name)
+
+    send_notification(make_event(attendee, Kind.APPOINTMENT_BOOKED))
+
+    [message] = mail.outbox
+    assert notifications.describe_moment(attendee.appointment.start) in message.body
+
+
+@pytest.mark.parametrize("kind", ["found_late", "rebooked", "lapsed", "declined", "not_booked"])
+def test_a_mail_has_no_link_where_the_site_has_no_pages(settings, kind):
+    """A site with a front end of its own includes the REST API only."""
+    settings.MEETERGO = {**settings.MEETERGO, "SITE_URL": "https://clinic.example"}
+    settings.ROOT_URLCONF = "tests.api.bare_urls"
+
+    notifications.send_to_booker(kind, BookingFactory(attendee=make_attendee(), email="jane@example.com"))
+
+    assert "https://" not in mail.outbox[0].body
+
+
+@pytest.mark.parametrize(
+    "kind", [Kind.APPOINTMENT_BOOKED, Kind.APPOINTMENT_RESCHEDULED, Kind.APPOINTMENT_CANCELLED]
+)
+def test_a_mail_about_an_appointment_has_no_link_where_the_site_has_no_pages(attendee, settings, kind):
+    settings.ROOT_URLCONF = "tests.api.bare_urls"
+
+    send_notification(make_event(attendee, kind))
+
+    assert "https://" not in mail.outbox[0].body
