@@ -17,7 +17,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.core.signals import request_started
 from django.core.signing import BadSignature, Signer
-from django.urls import get_script_prefix, register_converter, reverse
+from django.urls import NoReverseMatch, get_script_prefix, register_converter, reverse
 from django.urls.converters import StringConverter
 from django.utils.translation import get_supported_language_variant
 
@@ -73,6 +73,15 @@ def get_manage_path(attendee: Attendee) -> str:
 def get_feed_path(feed: CalendarFeed) -> str:
     """Return the path from which calendar apps fetch the feed."""
     return reverse("meetergo:feed", args=[sign(feed.public_id, salt=FEED_SALT)])
+
+
+def has_pages() -> bool:
+    """Return whether the site includes the pages; one with a front end of its own may have the API only."""
+    try:
+        reverse("meetergo:index")
+    except (NoReverseMatch, AttributeError):  # AttributeError: there is no ROOT_URLCONF
+        return False
+    return True
 
 
 def build_absolute_url(path: str) -> str:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo import links
 from django_meetergo.admin.actions import MAX_AT_ONCE, ActionResult, AdminAction
-from django_meetergo.admin.display import format_age, format_moment
+from django_meetergo.admin.display import WITHOUT_PAGES, format_age, format_moment
 from django_meetergo.admin.errors import describe_error
 from django_meetergo.admin.handoff import HandoffForm
 from django_meetergo.admin.reschedule import RescheduleForm, ShiftForm, list_free_starts
@@ -259,6 +259,8 @@ class ShowLinks(AppointmentAction):
     def preview(self, row: Appointment) -> tuple[bool, str]:
         if not list_attending(row):
             return False, gettext("Nobody attends this appointment")
+        if not links.has_pages():
+            return False, str(WITHOUT_PAGES)
         return True, gettext("Anyone with the link can reschedule and cancel the appointment")
 
     def execute(

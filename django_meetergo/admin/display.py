@@ -10,10 +10,13 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timesince import timesince
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from django_meetergo.formatting import format_abbreviated_moment
 from django_meetergo.timezones import find_zone
+
+#: Shown instead of a link that leads to one of the pages.
+WITHOUT_PAGES = gettext_lazy("This site does not include the pages of this app")
 
 
 def midnight(day: date) -> datetime:

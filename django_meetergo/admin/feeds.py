@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django_meetergo import links
 from django_meetergo.admin.attendees import may_see_appointments
 from django_meetergo.admin.base import MeetergoAdmin, ModelAdmin
-from django_meetergo.admin.display import format_age
+from django_meetergo.admin.display import WITHOUT_PAGES, format_age
 from django_meetergo.models import CalendarFeed, Host, sees_own_only
 
 
@@ -75,7 +75,9 @@ class CalendarFeedAdmin(MeetergoAdmin):
         return format_age(row.fetched_at)
 
     @admin.display(description=_("address"))
-    def address(self, row: CalendarFeed) -> SafeString:
+    def address(self, row: CalendarFeed) -> SafeString | str:
+        if not links.has_pages():
+            return str(WITHOUT_PAGES)
         url = links.build_absolute_url(links.get_feed_path(row))
         field = '<input type="text" class="vTextField" value="{}" aria-label="{}" readonly>'
         return format_html(field, url, _("address"))

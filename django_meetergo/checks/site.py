@@ -13,8 +13,8 @@ from django.template.backends.django import DjangoTemplates
 from django.template.backends.django import Template as DjangoTemplate
 from django.template.loader import get_template
 from django.template.loader_tags import BlockNode, ExtendsNode
-from django.urls import NoReverseMatch, reverse
 
+from django_meetergo import links
 from django_meetergo.checks.messages import import_path, make_error, make_warning
 from django_meetergo.conf import SETTING_NAME, Settings
 
@@ -31,20 +31,12 @@ def check_project(settings: Settings) -> Iterator[CheckMessage]:
             "USE_TZ is False: appointments would be stored without a time zone.",
             "Set USE_TZ = True.",
         )
-    if not has_urls():
+    if not links.has_pages():
         yield make_warning(
             "W010",
             "The URLs of django-meetergo are not included.",
             'Add path("book/", include("django_meetergo.urls")) to the URLconf.',
         )
-
-
-def has_urls() -> bool:
-    try:
-        reverse("meetergo:index")
-    except (NoReverseMatch, AttributeError):  # AttributeError: there is no ROOT_URLCONF
-        return False
-    return True
 
 
 # Templates

@@ -26,7 +26,7 @@ def build_endpoint(connection: str) -> str:
     """Return the address meetergo should call for a connection.
 
     A path in ``SITE_URL`` is the prefix under which the web server mounts the site. Raises InvalidRequest
-    when a setting is missing.
+    when a setting or the URLs are missing.
     """
     settings = get_settings()
     if not settings.SITE_URL:
@@ -34,6 +34,11 @@ def build_endpoint(connection: str) -> str:
     if not settings.WEBHOOK_TOKENS:
         raise InvalidRequest(
             'Set MEETERGO["WEBHOOK_TOKENS"] to a list with one long random text.', field="WEBHOOK_TOKENS"
+        )
+    if not links.has_pages():
+        raise InvalidRequest(
+            'Add path("book/", include("django_meetergo.urls")) to ROOT_URLCONF: it has the endpoint.',
+            field="ROOT_URLCONF",
         )
     token = settings.WEBHOOK_TOKENS[0]
     token = token if connection == DEFAULT_CONNECTION else f"{token}~{connection}"
