@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
+from django.contrib.auth import get_user_model
+
 from django_meetergo.cache import cache
 from django_meetergo.conf import get_settings
 
@@ -26,6 +28,14 @@ class Visitor:
 
     person: str = ""
     address: str = ""
+
+
+def get_account(user: Any) -> Any:
+    """Return the user if it is a row of the site's user model, else None.
+
+    An anonymous user is none, nor is that of a stateless token, whose number need not be of this site.
+    """
+    return user if isinstance(user, get_user_model()) else None
 
 
 def identify_visitor(user: Any, meta: Mapping[str, Any], *, browser: str = "") -> Visitor:

@@ -34,6 +34,7 @@ from django_meetergo.services.changes import requests
 from django_meetergo.services.clients import build_client, ensure_client_of, find_client
 from django_meetergo.services.instants import validate_instant
 from django_meetergo.services.sync import appointments
+from django_meetergo.visitors import get_account
 
 __all__ = [
     "AttendeeData",
@@ -136,7 +137,7 @@ def book_appointment(
         location=location,
         custom_fields=custom_fields,
         skip_notifications=skip_notifications,
-        user=_get_account(user),
+        user=get_account(user),
         subject=subject,
         idempotency_key=idempotency_key,
         send=send,
@@ -175,7 +176,7 @@ def cancel_appointment(
         attendee=attendee,
         reason=reason,
         cancel_all=cancel_all,
-        user=_get_account(user),
+        user=get_account(user),
         send=send,
         client=_choose_client_of(client, appointment),
         now=now or timezone.now(),
@@ -206,7 +207,7 @@ def reschedule_appointment(
     return requests.reschedule_appointment(
         appointment=appointment,
         start=start,
-        user=_get_account(user),
+        user=get_account(user),
         send=send,
         client=_choose_client_of(client, appointment),
         now=now or timezone.now(),
@@ -238,7 +239,7 @@ def handoff_appointment(
     return requests.handoff_appointment(
         appointment=appointment,
         host=host,
-        user=_get_account(user),
+        user=get_account(user),
         send=send,
         client=_choose_client_of(client, appointment),
         now=now or timezone.now(),
@@ -306,11 +307,6 @@ def _choose_client_of(given: MeetergoClient | None, appointment: Appointment) ->
     if given is None or not appointment.is_connected:
         return find_client(appointment.reader, "write")
     return _choose_client(given, appointment.reader, "write")
-
-
-def _get_account(user: AbstractBaseUser | AnonymousUser | None) -> AbstractBaseUser | None:
-    """Return the user, or None for an anonymous one: sites pass ``request.user``."""
-    return user if isinstance(user, AbstractBaseUser) else None
 
 
 def _get_meeting_type(given: MeetingType | str) -> MeetingType:

@@ -21,6 +21,7 @@ from django_meetergo.presentation.page_urls import build_calendar_links
 from django_meetergo.presentation.slots import parse_start
 from django_meetergo.presentation.time_choice import WINDOW, TimeQuery
 from django_meetergo.timezones import choose_zone
+from django_meetergo.visitors import get_account
 
 T = TypeVar("T", bound=models.Model)
 
@@ -80,7 +81,7 @@ def get_account_details(request: HttpRequest) -> dict[str, str]:
     user = get_user(request)
     if user is None:
         return {}
-    email_field = getattr(user, "EMAIL_FIELD", "email")
+    email_field = getattr(user, "EMAIL_FIELD", None) or "email"
     details = {
         "first_name": getattr(user, "first_name", ""),
         "last_name": getattr(user, "last_name", ""),
@@ -90,9 +91,8 @@ def get_account_details(request: HttpRequest) -> dict[str, str]:
 
 
 def get_user(request: HttpRequest) -> Any:
-    """Return the signed-in user, or None."""
-    user = getattr(request, "user", None)
-    return user if user is not None and user.is_authenticated else None
+    """Return the signed-in user of this site, or None."""
+    return get_account(getattr(request, "user", None))
 
 
 # Free times

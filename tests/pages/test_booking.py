@@ -249,6 +249,17 @@ def test_an_open_booking_is_shown_to_its_signed_in_user_in_any_browser(visitor):
     assert first["Location"] in again.content.decode()
 
 
+def test_an_account_without_an_email_address_books(visitor, monkeypatch):
+    """A user model may name no column for it, as one does whose users have a phone number only."""
+    monkeypatch.setattr(get_user_model(), "EMAIL_FIELD", None)
+    owner = get_user_model().objects.create_user("jane", first_name="Janine")
+    visitor.client.force_login(owner)
+
+    assert "Janine" in visitor.text("/book/intro-call/details/", start=visitor.list_starts("intro-call")[0])
+    assert visitor.book().status_code == 303
+    assert Booking.objects.get().user == owner
+
+
 def test_the_form_is_prefilled_for_a_signed_in_user(visitor):
     owner = get_user_model().objects.create_user("ada", "ada@example.com", first_name="Ada")
     visitor.client.force_login(owner)

@@ -15,7 +15,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.response import Response
 
 from django_meetergo.contrib.rest_framework import permissions
-from django_meetergo.contrib.rest_framework.base import StaffView
+from django_meetergo.contrib.rest_framework.base import StaffView, get_user
 from django_meetergo.contrib.rest_framework.changes import request_cancel, request_reschedule
 from django_meetergo.contrib.rest_framework.filters import (
     ORDERING,
@@ -195,7 +195,7 @@ class AppointmentCancel(AppointmentAction):
             attendee=self.find_attendee(row, data.get("attendee")),
             cancel_all=data.get("cancel_all", False),
             reason=data.get("reason", ""),
-            user=request.user,
+            user=get_user(request),
         )
         return self.show_changed(row, 202 if change.is_open else 200)
 
@@ -226,7 +226,7 @@ class AppointmentReschedule(AppointmentAction):
         """Reschedule as the host; the duration stays. If the new time is taken, the present one stays."""
         row = self.get_appointment(id, permissions.RESCHEDULE)
         start = self.validate_body(RescheduleSerializer)["start"]
-        change = request_reschedule(row, start, user=request.user)
+        change = request_reschedule(row, start, user=get_user(request))
         return self.show_changed(row, 202 if change.is_open else 200)
 
 

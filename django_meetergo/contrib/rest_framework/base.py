@@ -28,6 +28,7 @@ from django_meetergo.contrib.rest_framework.problems import TOO_LARGE, Problem, 
 from django_meetergo.contrib.rest_framework.throttling import SchedulingThrottle
 from django_meetergo.languages import use_text_language
 from django_meetergo.transactions import outside_transactions
+from django_meetergo.visitors import get_account
 
 T = TypeVar("T", bound=models.Model)
 
@@ -138,9 +139,8 @@ class StaffView(MeetergoView):
 
 
 def get_user(request: Any) -> Any:
-    """Return the signed-in user, or None."""
-    user = request.user
-    return user if user is not None and user.is_authenticated else None
+    """Return the signed-in user of this site, or None."""
+    return get_account(request.user)
 
 
 def get_by_token(rows: models.QuerySet[T], token: str, *, salt: str) -> T:
