@@ -6,6 +6,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.utils import timezone
@@ -28,6 +29,14 @@ def sees_own_only(user: Any) -> bool:
     )
 
 
+def is_account(user: Any) -> bool:
+    """Whether the user is a stored row of the site's user model.
+
+    The keys of others, such as those of stateless tokens, may be those of somebody else's account.
+    """
+    return isinstance(user, get_user_model()) and bool(user.pk)
+
+
 class AppointmentQuerySet(models.QuerySet["Appointment"]):
     """Filters for appointments; they can be combined, as in ``.for_user(user).upcoming()``."""
 
@@ -48,11 +57,11 @@ class AppointmentQuerySet(models.QuerySet["Appointment"]):
     def for_user(self, user: models.Model) -> AppointmentQuerySet:
         """Return appointments that have this user of the site as an attendee who was not removed.
 
-        An anonymous user has none.
+        An anonymous user has none, nor has one that is no row of the site's user model.
 
         ``Appointment.objects.for_user(request.user).upcoming()``
         """
-        return self._with_attendee(user=user.pk) if user.pk else self.none()
+        return self._with_attendee(user=user.pk) if is_account(user) else self.none()
 
     def for_subject(self, subject: models.Model) -> AppointmentQuerySet:
         """Return appointments that were booked for this object of the site: ``subject=`` when booking.
@@ -67,6 +76,8 @@ class AppointmentQuerySet(models.QuerySet["Appointment"]):
 
         ``Appointment.objects.of_host_user(request.user).upcoming()``
         """
+        if not is_account(user):
+            return self.none()
         links = Appointment.hosts.through.objects.filter(appointment=models.OuterRef("pk"))
         return self.filter(models.Exists(links.filter(host__user=user.pk)))
 

@@ -17,6 +17,7 @@ from django.template import TemplateSyntaxError
 from django.urls import NoReverseMatch
 
 from django_meetergo.models import Attendee, MeetingType
+from django_meetergo.visitors import get_account
 
 logger = logging.getLogger("django_meetergo.templatetags.meetergo")
 
@@ -97,13 +98,13 @@ def read_number(tag: str, name: str, given: Any, *, default: int, highest: int) 
 
 
 def read_user(tag: str, given: Any) -> Any:
-    """Return a signed-in user, else None."""
+    """Return a signed-in user of this site, else None."""
     if is_missing(tag, "the user", given):
         return None
     if not hasattr(given, "is_authenticated"):
         report_tag_error(tag, f"give a user, not a {type(given).__name__}.")
         return None
-    return given if given.is_authenticated else None
+    return get_account(given)
 
 
 def read_attendee(tag: str, given: Any) -> Attendee | None:

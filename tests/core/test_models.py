@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import AnonymousUser, Group, User
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.utils import timezone
@@ -136,3 +137,16 @@ def test_a_row_outlives_the_model_of_its_subject_and_the_kind_of_its_keys(make, 
     row = make(subject_type=kind, subject_id=key)
 
     assert type(row).objects.get(pk=row.pk).subject is None
+
+
+def test_a_user_of_another_kind_has_no_appointments_of_the_account_with_the_same_key():
+    """That of a stateless token, for example, or of a second model of the site."""
+    user = User.objects.create(username="jane")
+    attendee = AttendeeFactory(user=user)
+    attendee.appointment.hosts.add(HostFactory(user=user))
+
+    for other in (SimpleNamespace(pk=user.pk, is_authenticated=True), Group(pk=user.pk)):
+        assert not Appointment.objects.for_user(other).exists()
+        assert not Appointment.objects.of_host_user(other).exists()
+    assert Appointment.objects.for_user(user).exists()
+    assert Appointment.objects.of_host_user(user).exists()

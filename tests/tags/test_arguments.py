@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
-from django.contrib.auth.models import AnonymousUser, Group
+from django.contrib.auth.models import AnonymousUser, Group, User
 from django.template import TemplateSyntaxError
 
 from django_meetergo.models import MeetingType
 from django_meetergo.presentation.tag_arguments import TagUsageError
+from django_meetergo.testing.factories import AttendeeFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -131,3 +133,17 @@ def test_filters_show_dates(site_page):
     assert site_page.render("{{ moment|meetergo_day }} {{ moment|meetergo_time }}", moment=moment) == (
         "Thursday 3 December 09:30"
     )
+
+
+def test_a_user_that_is_no_row_of_the_user_model_breaks_no_page(site_page, caplog):
+    """That of a stateless token, for example. Its number may be that of somebody else's account."""
+    owner = User.objects.create_user("jane")
+    AttendeeFactory(user=owner)
+    shown = [
+        site_page.render("{% meetergo_upcoming user %}", user=user).strip()
+        for user in (SimpleNamespace(pk=owner.pk, is_authenticated=True), owner)
+    ]
+
+    assert shown[0] == ""
+    assert "Meeting type" in shown[1]
+    assert caplog.text == ""
