@@ -8,8 +8,9 @@ changes nothing. All other actions are carried out at once. The views run outsid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
@@ -17,7 +18,6 @@ from django.contrib import messages
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -62,7 +62,10 @@ class RowButton:
 
 
 class AdminAction:
-    """Something staff may do to rows. Subclasses describe it, preview it and carry it out."""
+    """Something staff may do to rows, an entry of ``ModelAdmin.actions``.
+
+    Subclasses describe it, preview it and carry it out.
+    """
 
     name: ClassVar[str]
     permission: ClassVar[str]
@@ -72,14 +75,37 @@ class AdminAction:
     form_class: ClassVar[type[forms.Form]] = forms.Form
     #: Whether a page asks first. Actions without a form that undo nothing do not need one.
     needs_confirmation: ClassVar[bool] = True
+    #: The title of this page, a question, and the label of its button: ``ngettext_lazy`` with ``number``.
+    question: ClassVar[Any] = None
+    button: ClassVar[Any] = None
 
-    def get_title(self, count: int) -> str:
-        """Return the title of the confirmation page: a question that names the number of rows."""
-        return str(self.label)
+    @property
+    def __name__(self) -> str:
+        return f"meetergo_{self.name}"
 
-    def get_button_label(self, count: int) -> str:
-        """Return the label of the button that confirms."""
-        return str(self.label)
+    @property
+    def short_description(self) -> Any:
+        return self.label
+
+    def __call__(self, admin: ActionsMixin, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        """Start the action on the rows that were selected in the list."""
+        keys = list(queryset.order_by().values_list("pk", flat=True)[: self.max_rows + 1])
+        if len(keys) > self.max_rows:
+            text = ngettext(
+                "Select at most %(limit)d row for this action.",
+                "Select at most %(limit)d rows for this action.",
+                self.max_rows,
+            )
+            messages.error(request, text % {"limit": self.max_rows})
+            return None
+        rows = admin.list_rows(request, keys)
+        if self.needs_confirmation:
+            return admin.render_confirmation(request, self, rows)
+        response = admin.carry_out(request, self, rows)
+        if isinstance(response, HttpResponseRedirect):
+            # Back to the list, with its filters.
+            return HttpResponseRedirect(request.get_full_path())
+        return response
 
     def describe_row(self, row: Any) -> str:
         """Return what a row is called in previews and results."""
@@ -118,7 +144,18 @@ class AdminAction:
 class ActionsMixin(MeetergoAdmin):
     """An admin with actions. Each has a URL of its own, an entry in the list's menu and a button."""
 
-    admin_actions: ClassVar[tuple[AdminAction, ...]] = ()
+    @property
+    def admin_actions(self) -> list[AdminAction]:
+        return [action for action in self.actions or () if isinstance(action, AdminAction)]
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Return the entries of the list's menu, without those that the user has no permission for."""
+        denied = {
+            action.__name__
+            for action in self.admin_actions
+            if not self.is_permitted(request, action.permission)
+        }
+        return {name: found for name, found in super().get_actions(request).items() if name not in denied}
 
     def get_urls(self) -> list[Any]:
         urls = super().get_urls()
@@ -126,13 +163,11 @@ class ActionsMixin(MeetergoAdmin):
             # The list carries out actions without a confirmation page, which may call meetergo.
             if pattern.name == f"{self.opts.app_label}_{self.opts.model_name}_changelist":
                 outside_transactions(pattern.callback)
-        return [*(self.build_action_pattern(action) for action in self.admin_actions), *urls]
-
-    def build_action_pattern(self, action: AdminAction) -> URLPattern:
-        def view(request: HttpRequest) -> HttpResponse:
-            return self.action_view(request, action)
-
-        return self.build_url_pattern(f"{action.name}/", view, action.name)
+        own = [
+            self.build_url_pattern(f"{action.name}/", partial(self.action_view, action=action), action.name)
+            for action in self.admin_actions
+        ]
+        return [*own, *urls]
 
     def list_row_buttons(self, request: HttpRequest, obj: Any) -> list[RowButton]:
         return [
@@ -204,18 +239,19 @@ class ActionsMixin(MeetergoAdmin):
         """Render the page that previews the action and asks. It changes nothing."""
         previews = self.list_previews(request, action, rows)
         changed = [preview.row for preview in previews if preview.will_act]
+        number = {"number": len(changed)}
         if form is None:
             form = action.build_form(request, changed)
         return self.render_page(
             request,
             "action.html",
-            title=action.get_title(len(changed)) if changed else action.label,
+            title=action.question % number if action.question and changed else action.label,
             previews=previews[:MAX_LISTED],
             more=max(len(previews) - MAX_LISTED, 0),
             form=form,
             ids=join_ids(rows),
             action_url=self.get_admin_url(action.name),
-            button=action.get_button_label(len(changed)),
+            button=action.button % number if action.button else action.label,
             can_confirm=bool(changed),
             back=self.get_return_url(rows),
         )
@@ -225,34 +261,6 @@ class ActionsMixin(MeetergoAdmin):
         return (
             self.get_admin_url("change", rows[0].pk) if len(rows) == 1 else self.get_admin_url("changelist")
         )
-
-
-def make_action(action: AdminAction) -> Callable[..., HttpResponse | None]:
-    """Return the action as Django's admin expects it in ``actions``."""
-
-    def run_action(admin: ActionsMixin, request: HttpRequest, queryset: Any) -> HttpResponse | None:
-        keys = list(queryset.order_by().values_list("pk", flat=True)[: action.max_rows + 1])
-        if len(keys) > action.max_rows:
-            text = ngettext(
-                "Select at most %(limit)d row for this action.",
-                "Select at most %(limit)d rows for this action.",
-                action.max_rows,
-            )
-            messages.error(request, text % {"limit": action.max_rows})
-            return None
-        rows = admin.list_rows(request, keys)
-        if action.needs_confirmation:
-            return admin.render_confirmation(request, action, rows)
-        response = admin.carry_out(request, action, rows)
-        if isinstance(response, HttpResponseRedirect):
-            # Back to the list, with its filters.
-            return HttpResponseRedirect(request.get_full_path())
-        return response
-
-    run_action.__name__ = f"meetergo_{action.name}"
-    run_action.short_description = action.label  # type: ignore[attr-defined]
-    run_action.allowed_permissions = (action.permission,)  # type: ignore[attr-defined]
-    return run_action
 
 
 class MakeDueAction(AdminAction):

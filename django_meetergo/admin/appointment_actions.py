@@ -11,7 +11,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone, translation
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo import links
@@ -100,6 +100,14 @@ class ChangeAction(AppointmentAction):
         """Store one change per row, without sending it."""
         raise NotImplementedError
 
+    def describe(self, row: Appointment) -> str:
+        """Return what happens to a row that can be changed."""
+        raise NotImplementedError
+
+    def preview(self, row: Appointment) -> tuple[bool, str]:
+        reason = explain_why_unchangeable(row)
+        return not reason, reason or self.describe(row)
+
     def execute(
         self, admin: Any, request: HttpRequest, rows: Sequence[Any], form: forms.Form
     ) -> HttpResponse:
@@ -124,21 +132,15 @@ class Cancel(ChangeAction):
     name = permission = "cancel"
     label = _("Cancel…")
     form_class = ReasonForm
+    question = ngettext_lazy("Cancel %(number)d appointment?", "Cancel %(number)d appointments?", "number")
+    button = ngettext_lazy(
+        "Yes, cancel %(number)d appointment", "Yes, cancel %(number)d appointments", "number"
+    )
 
-    def get_title(self, count: int) -> str:
-        text = ngettext("Cancel %(number)d appointment?", "Cancel %(number)d appointments?", count)
-        return text % {"number": count}
-
-    def get_button_label(self, count: int) -> str:
-        text = ngettext("Yes, cancel %(number)d appointment", "Yes, cancel %(number)d appointments", count)
-        return text % {"number": count}
-
-    def preview(self, row: Appointment) -> tuple[bool, str]:
-        if reason := explain_why_unchangeable(row):
-            return False, reason
+    def describe(self, row: Appointment) -> str:
         if who := describe_recipients(row):
-            return True, gettext("Will be cancelled; meetergo notifies %(who)s") % {"who": who}
-        return True, gettext("Will be cancelled")
+            return gettext("Will be cancelled; meetergo notifies %(who)s") % {"who": who}
+        return gettext("Will be cancelled")
 
     def store_changes(
         self, request: HttpRequest, rows: Sequence[Appointment], form: Any, batch: UUID
@@ -155,23 +157,17 @@ class Cancel(ChangeAction):
 class Reschedule(ChangeAction):
     name = permission = "reschedule"
     label = _("Reschedule…")
+    question = ngettext_lazy(
+        "Reschedule %(number)d appointment?", "Reschedule %(number)d appointments?", "number"
+    )
+    button = ngettext_lazy(
+        "Yes, reschedule %(number)d appointment", "Yes, reschedule %(number)d appointments", "number"
+    )
 
-    def get_title(self, count: int) -> str:
-        text = ngettext("Reschedule %(number)d appointment?", "Reschedule %(number)d appointments?", count)
-        return text % {"number": count}
-
-    def get_button_label(self, count: int) -> str:
-        text = ngettext(
-            "Yes, reschedule %(number)d appointment", "Yes, reschedule %(number)d appointments", count
-        )
-        return text % {"number": count}
-
-    def preview(self, row: Appointment) -> tuple[bool, str]:
-        if reason := explain_why_unchangeable(row):
-            return False, reason
+    def describe(self, row: Appointment) -> str:
         if who := describe_recipients(row):
-            return True, gettext("Will be rescheduled; meetergo notifies %(who)s") % {"who": who}
-        return True, gettext("Will be rescheduled")
+            return gettext("Will be rescheduled; meetergo notifies %(who)s") % {"who": who}
+        return gettext("Will be rescheduled")
 
     def build_form(self, request: HttpRequest, rows: Sequence[Any], data: Any = None) -> forms.Form:
         if len(rows) == 1:
@@ -191,21 +187,15 @@ class HandOver(ChangeAction):
 
     name = permission = "handoff"
     label = _("Hand over…")
+    question = ngettext_lazy(
+        "Hand over %(number)d appointment?", "Hand over %(number)d appointments?", "number"
+    )
+    button = ngettext_lazy(
+        "Yes, hand over %(number)d appointment", "Yes, hand over %(number)d appointments", "number"
+    )
 
-    def get_title(self, count: int) -> str:
-        text = ngettext("Hand over %(number)d appointment?", "Hand over %(number)d appointments?", count)
-        return text % {"number": count}
-
-    def get_button_label(self, count: int) -> str:
-        text = ngettext(
-            "Yes, hand over %(number)d appointment", "Yes, hand over %(number)d appointments", count
-        )
-        return text % {"number": count}
-
-    def preview(self, row: Appointment) -> tuple[bool, str]:
-        if reason := explain_why_unchangeable(row):
-            return False, reason
-        return True, gettext("Will be handed over if the colleague is free; the time stays")
+    def describe(self, row: Appointment) -> str:
+        return gettext("Will be handed over if the colleague is free; the time stays")
 
     def build_form(self, request: HttpRequest, rows: Sequence[Any], data: Any = None) -> forms.Form:
         """Ask meetergo who is free, unless the form is sent complete."""

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.actions import ActionsMixin, make_action
+from django_meetergo.admin.actions import ActionsMixin
 from django_meetergo.admin.appointment_actions import ADMIN_ACTIONS, list_attending
 from django_meetergo.admin.attendees import AttendeeInline, may_see_appointments
 from django_meetergo.admin.batches import BatchMixin
@@ -65,8 +65,7 @@ CANCELLED_BY = {"attendee": _("by the attendee"), "host": _("by the host")}
 
 @admin.register(Appointment)
 class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
-    admin_actions = ADMIN_ACTIONS
-    actions = [make_action(action) for action in ADMIN_ACTIONS]
+    actions = ADMIN_ACTIONS
     inlines = [AttendeeInline]
     ordering = ("-start", "-pk")
     defer = ("raw", "secret")
@@ -139,21 +138,6 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_view_permission(request, obj) or may_see_appointments(request)
-
-    def has_cancel_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.is_permitted(request, "cancel", obj)
-
-    def has_reschedule_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.is_permitted(request, "reschedule", obj)
-
-    def has_handoff_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.is_permitted(request, "handoff", obj)
-
-    def has_sync_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.is_permitted(request, "sync", obj)
-
-    def has_link_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.is_permitted(request, "link", obj)
 
     # Rows
 

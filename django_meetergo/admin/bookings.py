@@ -10,10 +10,10 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext, pgettext_lazy
+from django.utils.translation import gettext, ngettext_lazy, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.actions import ActionResult, ActionsMixin, AdminAction, MakeDueAction, make_action
+from django_meetergo.admin.actions import ActionResult, ActionsMixin, AdminAction, MakeDueAction
 from django_meetergo.admin.answers import render_answers
 from django_meetergo.admin.appointment_actions import ReasonForm
 from django_meetergo.admin.book_for_caller import BookForCallerMixin
@@ -89,14 +89,8 @@ class Decline(AdminAction):
     name = permission = "decline"
     label = _("Decline…")
     form_class = ReasonForm
-
-    def get_title(self, count: int) -> str:
-        text = ngettext("Decline %(number)d request?", "Decline %(number)d requests?", count)
-        return text % {"number": count}
-
-    def get_button_label(self, count: int) -> str:
-        text = ngettext("Yes, decline %(number)d request", "Yes, decline %(number)d requests", count)
-        return text % {"number": count}
+    question = ngettext_lazy("Decline %(number)d request?", "Decline %(number)d requests?", "number")
+    button = ngettext_lazy("Yes, decline %(number)d request", "Yes, decline %(number)d requests", "number")
 
     def preview(self, row: Booking) -> tuple[bool, str]:
         if row.state != State.PENDING:
@@ -128,9 +122,6 @@ def filter_own_bookings(rows: QuerySet[Any], user: Any) -> QuerySet[Any]:
     )
 
 
-ADMIN_ACTIONS = (Retry(), ReconcileNow(), Decline())
-
-
 def describe_state(row: Booking) -> str:
     """Return the state of a booking in words, with its reason."""
     state = str(row.get_state_display())
@@ -139,8 +130,7 @@ def describe_state(row: Booking) -> str:
 
 @admin.register(Booking)
 class BookingAdmin(BookForCallerMixin, ActionsMixin):
-    admin_actions = ADMIN_ACTIONS
-    actions = [make_action(action) for action in ADMIN_ACTIONS]
+    actions = (Retry(), ReconcileNow(), Decline())
     readonly_notice = _(
         "A booking is kept as it was requested, so it cannot be edited or deleted. "
         "Cancel or reschedule the appointment that it led to."
@@ -200,15 +190,6 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
             },
         ),
     )
-
-    def has_retry_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.is_permitted(request, "retry", obj)
-
-    def has_reconcile_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.is_permitted(request, "reconcile", obj)
-
-    def has_decline_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.is_permitted(request, "decline", obj)
 
     def filter_own(self, rows: QuerySet[Any], user: Any) -> QuerySet[Any]:
         return filter_own_bookings(rows, user)

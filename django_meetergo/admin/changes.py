@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.actions import ActionsMixin, MakeDueAction, make_action
+from django_meetergo.admin.actions import ActionsMixin, MakeDueAction
 from django_meetergo.admin.display import format_moment
 from django_meetergo.admin.errors import describe_outcome
 from django_meetergo.admin.filters import AttentionFilter
@@ -46,13 +46,9 @@ class Retry(MakeDueAction):
         return bool(waiting.update(next_at=timezone.now()))
 
 
-ADMIN_ACTIONS = (Retry(),)
-
-
 @admin.register(AppointmentChange)
 class AppointmentChangeAdmin(ActionsMixin):
-    admin_actions = ADMIN_ACTIONS
-    actions = [make_action(action) for action in ADMIN_ACTIONS]
+    actions = (Retry(),)
     readonly_notice = _("Changes are requested on the page of an appointment and kept here as a record.")
     list_display = (
         "requested",
@@ -86,9 +82,6 @@ class AppointmentChangeAdmin(ActionsMixin):
             },
         ),
     )  # fmt: skip
-
-    def has_retry_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.is_permitted(request, "retry", obj)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related(*self.list_select_related)

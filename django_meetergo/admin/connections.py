@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.actions import ActionResult, ActionsMixin, AdminAction, make_action
+from django_meetergo.admin.actions import ActionResult, ActionsMixin, AdminAction
 from django_meetergo.admin.base import MeetergoAdmin
 from django_meetergo.admin.display import format_moment
 from django_meetergo.admin.filters import ConnectionFilter
@@ -63,13 +63,9 @@ class SyncNow(AdminAction):
         return ActionResult(text=gettext("starts in a moment; see “Sync runs” for its progress"))
 
 
-ADMIN_ACTIONS = (SyncNow(),)
-
-
 @admin.register(Connection)
 class ConnectionAdmin(ActionsMixin):
-    admin_actions = ADMIN_ACTIONS
-    actions = [make_action(action) for action in ADMIN_ACTIONS]
+    actions = (SyncNow(),)
     ordering = ("connection",)
     readonly_notice = _(
         "A connection appears here when it is used for the first time. Its key is in the site's settings."
@@ -84,9 +80,6 @@ class ConnectionAdmin(ActionsMixin):
             {"classes": ("collapse",), "fields": ("clock_skew", "refused_since", "last_drift")},
         ),
     )
-
-    def has_sync_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.is_permitted(request, "sync", obj)
 
     def get_urls(self) -> list[Any]:
         return [self.build_url_pattern("health/", self.health_view, "health"), *super().get_urls()]

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.actions import ActionsMixin, MakeDueAction, make_action
+from django_meetergo.admin.actions import ActionsMixin, MakeDueAction
 from django_meetergo.admin.display import format_moment
 from django_meetergo.admin.filters import AttentionFilter, ConnectionFilter
 from django_meetergo.admin.timeline import DELIVERY_TYPES
@@ -45,13 +45,9 @@ class Replay(MakeDueAction):
         return bool(again.update(**FRESH, state=State.PENDING, next_at=timezone.now(), message=""))
 
 
-ADMIN_ACTIONS = (Replay(),)
-
-
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(ActionsMixin):
-    admin_actions = ADMIN_ACTIONS
-    actions = [make_action(action) for action in ADMIN_ACTIONS]
+    actions = (Replay(),)
     readonly_notice = _(
         "Deliveries are notifications from meetergo. Their content is not stored; the appointment is read."
     )
@@ -70,9 +66,6 @@ class WebhookDeliveryAdmin(ActionsMixin):
             },
         ),
     )
-
-    def has_replay_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.is_permitted(request, "replay", obj)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

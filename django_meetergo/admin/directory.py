@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.actions import ActionsMixin, AdminAction, make_action
+from django_meetergo.admin.actions import ActionsMixin, AdminAction
 from django_meetergo.admin.base import MeetergoAdmin
 from django_meetergo.admin.display import format_age
 from django_meetergo.admin.errors import describe_error
@@ -71,9 +71,6 @@ class CreateOneTimeLinks(AdminAction):
         return response
 
 
-MEETING_TYPE_ACTIONS = (CreateOneTimeLinks(),)
-
-
 class DirectoryAdmin(MeetergoAdmin):
     defer = ("raw",)
     readonly_notice = _("Add and change these records at meetergo; the next sync updates them here.")
@@ -113,8 +110,7 @@ class MeetingTypeForm(forms.ModelForm):  # type: ignore[type-arg]  # cannot be s
 
 @admin.register(MeetingType)
 class MeetingTypeAdmin(DirectoryAdmin, ActionsMixin):
-    admin_actions = MEETING_TYPE_ACTIONS
-    actions = [make_action(action) for action in MEETING_TYPE_ACTIONS]
+    actions = (CreateOneTimeLinks(),)
     form = MeetingTypeForm
     site_fields = ("calculation_method", "data_fields")
     formfield_overrides: ClassVar[Any] = {ManyToManyField: {"widget": forms.CheckboxSelectMultiple}}
@@ -149,9 +145,6 @@ class MeetingTypeAdmin(DirectoryAdmin, ActionsMixin):
             {"classes": ("collapse",), "fields": ("connection", "remote_id", "host_ids", "queue_id")},
         ),
     )  # fmt: skip
-
-    def has_link_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.is_permitted(request, "link", obj)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001
         has_changed = "data_fields" in form.changed_data

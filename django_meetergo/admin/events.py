@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.actions import ActionsMixin, MakeDueAction, make_action
+from django_meetergo.admin.actions import ActionsMixin, MakeDueAction
 from django_meetergo.admin.bookings import filter_own_bookings
 from django_meetergo.admin.display import format_moment
 from django_meetergo.admin.filters import AttentionFilter, ConnectionFilter
@@ -44,7 +44,6 @@ class CallAgain(MakeDueAction):
         return retry_event(event=row, now=timezone.now())
 
 
-ADMIN_ACTIONS = (CallAgain(),)
 #: The states of a receiver in ``Event.receivers``.
 RECEIVER_STATES = {
     "done": _("done"),
@@ -56,8 +55,7 @@ RECEIVER_STATES = {
 
 @admin.register(Event)
 class EventAdmin(ActionsMixin):
-    admin_actions = ADMIN_ACTIONS
-    actions = [make_action(action) for action in ADMIN_ACTIONS]
+    actions = (CallAgain(),)
     readonly_notice = _("Events are written automatically when a booking or an appointment changes.")
     list_display = ("when", "kind", "appointment_link", "booking_link", "dispatched", "tries")
     list_filter = (EventAttention, "kind", ConnectionFilter)
@@ -84,9 +82,6 @@ class EventAdmin(ActionsMixin):
             },
         ),
     )
-
-    def has_retry_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.is_permitted(request, "retry", obj)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("appointment__meeting_type", "booking")
