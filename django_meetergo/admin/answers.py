@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -12,20 +12,12 @@ from django.utils.text import capfirst
 
 from django_meetergo.models import DataField, MeetingType
 from django_meetergo.presentation.data_fields import build_fields
-from django_meetergo.presentation.questions import create_form, find_questions
+from django_meetergo.presentation.questions import list_site_fields
 
 
-def render_answers(
-    answers: Mapping[str, Any],
-    meeting_type: MeetingType | None,
-    find_fields: Callable[[MeetingType | None], Mapping[str, forms.Field]] | None = None,
-) -> SafeString | str:
-    """Return one line per answer: the question as the site's form asks it, and the answer in words.
-
-    ``find_fields`` replaces ``find_question_fields`` where many attendees are shown.
-    """
-    lines = list_answers(answers, (find_fields or find_question_fields)(meeting_type))
-    return format_html_join("", "{}: {}<br>", lines) or "–"
+def render_answers(answers: Mapping[str, Any], questions: Mapping[str, forms.Field]) -> SafeString | str:
+    """Return one line per answer: the question as the site's form asks it, and the answer in words."""
+    return format_html_join("", "{}: {}<br>", list_answers(answers, questions)) or "–"
 
 
 def list_answers(answers: Mapping[str, Any], questions: Mapping[str, forms.Field]) -> list[tuple[str, str]]:
@@ -47,29 +39,12 @@ def find_question_fields(meeting_type: MeetingType | None) -> dict[str, forms.Fi
     """
     if meeting_type is None:
         return {}
-    return find_configured_fields(meeting_type.connection) | find_site_fields(meeting_type.slug)
+    return find_configured_fields(meeting_type.connection) | list_site_fields(meeting_type.slug)
 
 
 def find_configured_fields(connection: str) -> dict[str, forms.Field]:
     """Return the fields of the questions that a connection's company has configured at meetergo."""
     return build_fields(DataField.objects.filter(connection=connection).defer("raw"))
-
-
-def find_site_fields(slug: str) -> dict[str, forms.Field]:
-    """Return the fields of the site's own questions for a meeting type."""
-    form_class = find_questions(slug)
-    return list_form_fields(form_class) if form_class else {}
-
-
-def list_form_fields(form_class: type[forms.Form]) -> dict[str, forms.Field]:
-    """Return the fields of a form, those that its ``__init__`` adds among them.
-
-    A form that cannot be built without a visitor's request has those of its class.
-    """
-    try:
-        return dict(create_form(form_class, request=None).fields)
-    except Exception:  # noqa: BLE001 - the site's own code
-        return dict(form_class.base_fields)
 
 
 def name_question(key: str, field: forms.Field | None) -> str:

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django_meetergo.admin.actions import ActionsMixin
 from django_meetergo.admin.appointment_actions import ADMIN_ACTIONS, list_attending
 from django_meetergo.admin.attendees import AttendeeInline, may_see_appointments
+from django_meetergo.admin.base import TermSearch
 from django_meetergo.admin.batches import BatchMixin
 from django_meetergo.admin.calendar import CalendarMixin
 from django_meetergo.admin.display import (
@@ -25,6 +26,7 @@ from django_meetergo.admin.display import (
     format_moment,
     format_moment_in_zone,
     render_contact,
+    render_outside_link,
     render_status,
     render_with_title,
 )
@@ -39,11 +41,10 @@ from django_meetergo.admin.filters import (
     get_appointment_period,
 )
 from django_meetergo.admin.search import filter_by_phone, match_person
-from django_meetergo.admin.timeline import render_appointment_timeline
+from django_meetergo.admin.timeline import list_appointment_entries, render_timeline
 from django_meetergo.conf import list_connection_names
 from django_meetergo.formatting import name_channel
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking, CalendarFeed, Host
-from django_meetergo.presentation.page_urls import parse_link
 from django_meetergo.timezones import format_offset
 
 
@@ -64,7 +65,7 @@ CANCELLED_BY = {"attendee": _("by the attendee"), "host": _("by the host")}
 
 
 @admin.register(Appointment)
-class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
+class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin, TermSearch):
     actions = ADMIN_ACTIONS
     inlines = [AttendeeInline]
     ordering = ("-start", "-pk")
@@ -170,12 +171,7 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
         rows = rows.select_related("meeting_type").prefetch_related("attendees", "hosts")
         return list(rows.order_by("start", "pk"))
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
+    def search(self, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         people = Attendee.objects.order_by()
         by_id = Appointment.objects.order_by().filter(connection__in=list_connection_names(), remote_id=term)
         # A union of keys: with OR, no database would use the indexes.
@@ -188,7 +184,7 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
                 filter_by_phone(people, term).values("appointment"),
             )
         )
-        return queryset.filter(pk__in=found), False
+        return rows.filter(pk__in=found)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """Show the soonest first; the latest first when the list includes past appointments."""
@@ -227,11 +223,10 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
     @admin.display(description=_("when"))
     def when_long(self, row: Any) -> SafeString:
         local = timezone.localtime(row.start)
-        minutes = int(row.duration.total_seconds() // 60)
         on_site = gettext("%(start)s (%(offset)s), %(minutes)d minutes") % {
             "start": format_moment(row.start),
             "offset": format_offset(local),
-            "minutes": minutes,
+            "minutes": row.minutes,
         }
         for_attendee = format_moment_in_zone(row.start, row.zone_shown or "")
         if not for_attendee:
@@ -242,10 +237,10 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
 
     @admin.display(description=_("attendees"))
     def people(self, row: Appointment) -> SafeString | str:
-        lines = [
+        lines = (
             " · ".join(filter(None, [attendee.full_name, attendee.email, attendee.phone]))
             for attendee in list_attending(row)
-        ]
+        )
         return format_html_join("", "{}<br>", ((line,) for line in lines)) or "–"
 
     @admin.display(description=_("hosts"))
@@ -258,8 +253,7 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
 
     @admin.display(description=_("link to join"))
     def join(self, row: Appointment) -> SafeString | str:
-        link = parse_link(row.meeting_link)
-        return format_html('<a href="{}" rel="noreferrer">{}</a>', link.url, link.url) if link else "–"
+        return render_outside_link(row.meeting_link)
 
     @admin.display(description=_("cancelled"))
     def cancelled(self, row: Appointment) -> str:
@@ -286,7 +280,7 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin):
 
     @admin.display(description=_("what happened"))
     def timeline(self, row: Appointment) -> SafeString:
-        return render_appointment_timeline(row)
+        return render_timeline(list_appointment_entries(row))
 
     @admin.display(description=_("last document"))
     def document(self, row: Appointment) -> SafeString:

@@ -18,7 +18,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.answers import find_question_fields, render_answers
-from django_meetergo.admin.base import MeetergoAdmin, StackedInline
+from django_meetergo.admin.base import StackedInline, TermSearch, keep_initial
 from django_meetergo.admin.display import format_moment_in_zone, render_contact
 from django_meetergo.admin.filters import ConnectionFilter
 from django_meetergo.admin.search import filter_by_phone, match_person
@@ -54,9 +54,7 @@ class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
         cast(forms.ChoiceField, self.fields["related_type"]).choices = [
             ("", "---------"), *((each.pk, str(each)) for each in types)
         ]  # fmt: skip
-        for name in ("related_type", "related_id"):  # as in ``MeetergoAdmin.formfield_for_dbfield``
-            is_sent = self.add_initial_prefix(name) in self.data
-            self.fields[name].show_hidden_initial = is_sent or not self.is_bound
+        keep_initial(self.fields.values(), self.data, map(self.add_initial_prefix, self.fields))
         self.initial["related_type"] = self.instance.subject_type_id
         self.initial["related_id"] = self.instance.subject_id
 
@@ -124,7 +122,21 @@ def may_see_appointments(request: HttpRequest) -> bool:
     return any(user.has_perm(f"meetergo.{name}") for name in names)
 
 
-class AttendeeInline(StackedInline):
+class AttendeeColumns:
+    """What the page of an appointment and that of an attendee show of an attendee alike."""
+
+    find_fields = staticmethod(find_question_fields)
+
+    @admin.display(description=_("answers"))
+    def answers(self, row: Attendee) -> SafeString | str:
+        return render_answers(row.custom_fields, self.find_fields(row.appointment.meeting_type))
+
+    @admin.display(description=_("user account and related record"))
+    def related_records(self, row: Attendee) -> str:
+        return ", ".join(str(record) for record in (row.user, row.subject) if record) or "–"
+
+
+class AttendeeInline(AttendeeColumns, StackedInline):
     model = Attendee
     form = AttendeeForm
     extra = 0
@@ -177,17 +189,9 @@ class AttendeeInline(StackedInline):
     def start_for_attendee(self, row: Attendee) -> str:
         return format_moment_in_zone(row.appointment.start, row.timezone) or "–"
 
-    @admin.display(description=_("answers"))
-    def answers(self, row: Attendee) -> SafeString | str:
-        return render_answers(row.custom_fields, row.appointment.meeting_type, self.find_fields)
-
-    @admin.display(description=_("user account and related record"))
-    def related_records(self, row: Attendee) -> str:
-        return ", ".join(str(record) for record in (row.user, row.subject) if record) or "–"
-
 
 @admin.register(Attendee)
-class AttendeeAdmin(MeetergoAdmin):
+class AttendeeAdmin(AttendeeColumns, TermSearch):
     """Finds people, also for ``autocomplete_fields`` of the site's own admins."""
 
     defer = ("raw", "appointment__raw", "appointment__secret")
@@ -218,15 +222,10 @@ class AttendeeAdmin(MeetergoAdmin):
     def filter_own(self, rows: QuerySet[Any], user: Any) -> QuerySet[Any]:
         return rows.filter(appointment__in=Appointment.objects.of_host_user(user))
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
+    def search(self, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         people = Attendee.objects.order_by()
         found = people.filter(match_person(term)).values("pk")
-        return queryset.filter(pk__in=found.union(filter_by_phone(people, term).values("pk"))), False
+        return rows.filter(pk__in=found.union(filter_by_phone(people, term).values("pk")))
 
     @admin.display(description=_("name"))
     def name(self, row: Attendee) -> str:
@@ -240,14 +239,6 @@ class AttendeeAdmin(MeetergoAdmin):
     def appointment_link(self, row: Attendee) -> SafeString | str:
         return self.render_link(row.appointment)
 
-    @admin.display(description=_("answers"))
-    def answers(self, row: Attendee) -> SafeString | str:
-        return render_answers(row.custom_fields, row.appointment.meeting_type)
-
     @admin.display(description=_("time zone and language"))
     def zone(self, row: Attendee) -> str:
         return ", ".join(filter(None, [row.timezone, row.language])) or "–"
-
-    @admin.display(description=_("user account and related record"))
-    def related_records(self, row: Attendee) -> str:
-        return ", ".join(str(record) for record in (row.user, row.subject) if record) or "–"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +16,7 @@ from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db import DataError, models
+from django.forms import Field
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -86,6 +88,18 @@ def answer_outage(view: Any) -> Any:
     return wrapper
 
 
+def keep_initial(fields: Iterable[Field], data: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Let the page keep what it showed: a colleague may have saved another value since it was opened.
+
+    Without that, a value that this user has not touched would count as changed and overwrite theirs. A theme
+    may leave out the hidden inputs, which have these ``names``; then the value is compared with the stored
+    one. Any of them tells: what was empty may have no input of its own.
+    """
+    show = not data or any(name in data for name in names)
+    for field in fields:
+        field.show_hidden_initial = show
+
+
 class MeetergoChangeList(ChangeList):
     """Answers a filter with a value that the database cannot compare as Django answers any wrong filter."""
 
@@ -146,16 +160,9 @@ class MeetergoAdmin(ModelAdmin):
         return [name for name in fields if name not in self.site_fields]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Let the page keep what it showed: a colleague may have saved another value since it was opened.
-
-        Without that, a value that this user has not touched would count as changed and overwrite theirs. A
-        theme may leave out the hidden inputs; then the value is compared with the stored one.
-        """
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and db_field.name in self.site_fields:
-            # Any of them: what was empty may have no input of its own.
-            is_sent = any(f"initial-{name}" in request.POST for name in self.site_fields)
-            field.show_hidden_initial = is_sent or request.method != "POST"
+            keep_initial([field], request.POST, (f"initial-{name}" for name in self.site_fields))
         return field
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: FBT001
@@ -255,3 +262,16 @@ class MeetergoAdmin(ModelAdmin):
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, f"admin/meetergo/{template}", page_context, status=status)
+
+
+class TermSearch(MeetergoAdmin):
+    """An admin whose list is searched for one whole term."""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        term = search_term.strip()
+        return (self.search(queryset, term) if term else queryset), False
+
+    def search(self, rows: models.QuerySet[Any], term: str) -> models.QuerySet[Any]:
+        raise NotImplementedError

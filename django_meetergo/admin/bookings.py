@@ -14,8 +14,9 @@ from django.utils.translation import gettext, ngettext_lazy, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionResult, ActionsMixin, AdminAction, MakeDueAction
-from django_meetergo.admin.answers import render_answers
+from django_meetergo.admin.answers import find_question_fields, render_answers
 from django_meetergo.admin.appointment_actions import ReasonForm
+from django_meetergo.admin.base import TermSearch
 from django_meetergo.admin.book_for_caller import BookForCallerMixin
 from django_meetergo.admin.display import (
     format_moment,
@@ -25,7 +26,7 @@ from django_meetergo.admin.display import (
 )
 from django_meetergo.admin.filters import BookingAttention, ConnectionFilter, TypeFilter, WhenFilter
 from django_meetergo.admin.search import filter_by_phone, match_person
-from django_meetergo.admin.timeline import render_booking_timeline
+from django_meetergo.admin.timeline import list_booking_entries, render_timeline
 from django_meetergo.formatting import name_channel
 from django_meetergo.models import Appointment, Booking, MeetingType
 from django_meetergo.services.booking.pending import check_pending, decline_booking
@@ -129,7 +130,7 @@ def describe_state(row: Booking) -> str:
 
 
 @admin.register(Booking)
-class BookingAdmin(BookForCallerMixin, ActionsMixin):
+class BookingAdmin(BookForCallerMixin, ActionsMixin, TermSearch):
     actions = (Retry(), ReconcileNow(), Decline())
     readonly_notice = _(
         "A booking is kept as it was requested, so it cannot be edited or deleted. "
@@ -194,15 +195,10 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
     def filter_own(self, rows: QuerySet[Any], user: Any) -> QuerySet[Any]:
         return filter_own_bookings(rows, user)
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
+    def search(self, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         by_phone = filter_by_phone(Booking.objects.order_by(), term)
         found = Q(reference=term.upper()) | match_person(term)
-        return queryset.filter(found | Q(pk__in=by_phone.values("pk"))), False
+        return rows.filter(found | Q(pk__in=by_phone.values("pk")))
 
     @admin.display(description=_("received"), ordering="pk")
     def received(self, row: Booking) -> str:
@@ -249,7 +245,7 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
 
     @admin.display(description=_("answers"))
     def answers(self, row: Booking) -> SafeString | str:
-        return render_answers(row.custom_fields, row.meeting_type)
+        return render_answers(row.custom_fields, find_question_fields(row.meeting_type))
 
     @admin.display(description=_("related record"))
     def related_record(self, row: Booking) -> str:
@@ -265,7 +261,7 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin):
 
     @admin.display(description=_("what happened"))
     def timeline(self, row: Booking) -> SafeString:
-        return render_booking_timeline(row)
+        return render_timeline(list_booking_entries(row))
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """Lead to "Book for somebody": Django's add view is one transaction and may not call meetergo."""

@@ -6,12 +6,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionsMixin, MakeDueAction
+from django_meetergo.admin.base import TermSearch
 from django_meetergo.admin.display import format_moment
 from django_meetergo.admin.filters import AttentionFilter, ConnectionFilter
 from django_meetergo.admin.timeline import DELIVERY_TYPES
@@ -46,7 +46,7 @@ class Replay(MakeDueAction):
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(ActionsMixin):
+class WebhookDeliveryAdmin(ActionsMixin, TermSearch):
     actions = (Replay(),)
     readonly_notice = _(
         "Deliveries are notifications from meetergo. Their content is not stored; the appointment is read."
@@ -67,11 +67,8 @@ class WebhookDeliveryAdmin(ActionsMixin):
         ),
     )
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        return (queryset.filter(remote_id=term) if term else queryset), False
+    def search(self, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
+        return rows.filter(remote_id=term)
 
     @admin.display(description=_("received"), ordering="pk")
     def received(self, row: WebhookDelivery) -> str:

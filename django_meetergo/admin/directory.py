@@ -11,20 +11,19 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Count, ManyToManyField, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionsMixin, AdminAction
 from django_meetergo.admin.base import MeetergoAdmin
-from django_meetergo.admin.display import format_age
+from django_meetergo.admin.display import format_age, render_outside_link
 from django_meetergo.admin.errors import describe_error
 from django_meetergo.admin.filters import ConnectionFilter
 from django_meetergo.exceptions import MeetergoError
 from django_meetergo.formatting import name_channel
 from django_meetergo.models import DataField, Host, MeetingType
-from django_meetergo.presentation.page_urls import parse_link
 from django_meetergo.presentation.questions import list_names
 from django_meetergo.services import create_one_time_link
 from django_meetergo.services.booking.validation import MAX_ANSWERS
@@ -186,8 +185,7 @@ class MeetingTypeAdmin(DirectoryAdmin, ActionsMixin):
 
     @admin.display(description=_("page at meetergo"))
     def page(self, row: MeetingType) -> SafeString | str:
-        link = parse_link(row.booking_url)
-        return format_html('<a href="{}" rel="noreferrer">{}</a>', link.url, link.url) if link else "–"
+        return render_outside_link(row.booking_url)
 
 
 @admin.register(Host)

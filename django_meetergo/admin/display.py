@@ -13,6 +13,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext, gettext_lazy
 
 from django_meetergo.formatting import format_abbreviated_moment
+from django_meetergo.presentation.page_urls import parse_link
 from django_meetergo.timezones import find_zone
 
 #: Shown instead of a link that leads to one of the pages.
@@ -58,3 +59,9 @@ def render_contact(email: str, phone: str) -> SafeString | str:
     if phone:
         parts.append(("tel:", re.sub(r"[^\d+]", "", phone), phone))
     return format_html_join(mark_safe("<br>"), '<a href="{}{}">{}</a>', parts) or "–"
+
+
+def render_outside_link(url: str) -> SafeString | str:
+    """Return a link to another site, which is not told where the reader comes from; a dash for no link."""
+    link = parse_link(url)
+    return format_html('<a href="{}" rel="noreferrer">{}</a>', link.url, link.url) if link else "–"

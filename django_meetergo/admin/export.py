@@ -21,11 +21,12 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.admin.answers import find_configured_fields, find_site_fields, list_answers
+from django_meetergo.admin.answers import find_configured_fields, list_answers
 from django_meetergo.admin.appointment_actions import list_attending
 from django_meetergo.admin.base import MeetergoAdmin
 from django_meetergo.formatting import name_channel
 from django_meetergo.models import Appointment, Attendee, Host
+from django_meetergo.presentation.questions import list_site_fields
 
 #: Appointments that are read and written at a time.
 CHUNK_SIZE = 500
@@ -89,7 +90,7 @@ def write_csv(rows: QuerySet[Any], *, language: str, zone: Any) -> Iterator[str]
         # The byte order mark tells Excel that this is UTF-8.
         head = "\ufeff" + format_lines([[capfirst(str(column)) for column in COLUMNS]], delimiter)
     yield head
-    find_configured, find_own = cache(find_configured_fields), cache(find_site_fields)
+    find_configured, find_own = cache(find_configured_fields), cache(list_site_fields)
     lines: list[list[str]] = []
     for row in rows.iterator(chunk_size=CHUNK_SIZE):
         with translation.override(language), timezone.override(zone):

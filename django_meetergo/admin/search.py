@@ -117,16 +117,16 @@ def starts_with(column: str, text: str) -> Q:
     return match
 
 
-def match_person(term: str, prefix: str = "") -> Q:
+def match_person(term: str) -> Q:
     """Match people by the start of their e-mail address, or of their first or last name.
 
     Accents are ignored. Of several words, one must start a first or a last name, and each must start a word
-    of a name: "Ursula von der Leyen". ``prefix`` is a lookup path that ends in ``__``.
+    of a name: "Ursula von der Leyen".
     """
-    address = starts_with(f"{prefix}email_folded", fold_email(term))
+    address = starts_with("email_folded", fold_email(term))
     if "@" in term or any(letter.isdigit() for letter in term):
         return address
-    first, last = f"{prefix}first_folded", f"{prefix}last_folded"
+    first, last = "first_folded", "last_folded"
     begins, contains = Q(), Q()
     words = term.split()
     if len(words) > MAX_WORDS:

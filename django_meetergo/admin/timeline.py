@@ -45,14 +45,6 @@ class TimelineEntry:
     detail: str = ""
 
 
-def render_appointment_timeline(appointment: Appointment) -> SafeString:
-    return render_timeline(list_appointment_entries(appointment))
-
-
-def render_booking_timeline(booking: Booking) -> SafeString:
-    return render_timeline(list_booking_entries(booking))
-
-
 def render_timeline(entries: Iterable[TimelineEntry]) -> SafeString:
     """Return the entries as a table, oldest first."""
     ordered = sorted(entries, key=lambda entry: entry.at)
@@ -71,7 +63,9 @@ def list_appointment_entries(appointment: Appointment) -> Iterator[TimelineEntry
     bookings = Booking.objects.filter(attendee__appointment=appointment)
     attempts = BookingAttempt.objects.filter(booking__in=bookings).order_by("-pk")[:MAX_ENTRIES]
     yield from map(describe_attempt, attempts)
-    yield from list_booking_only_events(bookings)
+    # The events of the bookings from before they became an appointment.
+    early = Event.objects.filter(booking__in=bookings, appointment=None)
+    yield from map(describe_event, early.order_by("-pk")[:MAX_ENTRIES])
     yield from list_log_entries(appointment)
     if appointment.synced_at:
         yield TimelineEntry(at=appointment.synced_at, what=gettext("Last read from meetergo"))
@@ -81,12 +75,6 @@ def list_booking_entries(booking: Booking) -> Iterator[TimelineEntry]:
     yield from map(describe_event, booking.events.order_by("-pk")[:MAX_ENTRIES])
     yield from map(describe_attempt, booking.attempts.order_by("-pk")[:MAX_ENTRIES])
     yield from list_log_entries(booking)
-
-
-def list_booking_only_events(bookings: models.QuerySet[Booking]) -> Iterator[TimelineEntry]:
-    """Return the events of bookings from before they became an appointment."""
-    events = Event.objects.filter(booking__in=bookings, appointment=None)
-    yield from map(describe_event, events.order_by("-pk")[:MAX_ENTRIES])
 
 
 def list_log_entries(row: models.Model) -> Iterator[TimelineEntry]:

@@ -65,7 +65,7 @@ def build_questions(
     for name, field in build_fields(data_fields).items():
         questions.fields.setdefault(name, field)
     for field in questions.fields.values():
-        if hasattr(field.clean, "guards"):
+        if hasattr(field.clean, "refuses_on_error"):
             continue  # forms of the site share this field
         field.clean = refuse_on_error(field.clean)  # type: ignore[method-assign]
         if isinstance(field, forms.JSONField):
@@ -87,7 +87,7 @@ def refuse_on_error(clean: Callable[..., Any]) -> Callable[..., Any]:
             logger.warning("A question could not read its answer; it was refused.", exc_info=True)
             raise ValidationError(_("This was not accepted. Please change it.")) from None
 
-    guarded.guards = clean  # type: ignore[attr-defined]
+    guarded.refuses_on_error = True  # type: ignore[attr-defined]
     return guarded
 
 
@@ -129,6 +129,12 @@ def create_form(
     return questions
 
 
+def list_site_fields(slug: str) -> dict[str, forms.Field]:
+    """Return the fields of the site's own questions for a meeting type."""
+    form_class = find_questions(slug)
+    return list_question_fields(form_class) if form_class else {}
+
+
 def list_question_fields(form_class: type[forms.Form]) -> dict[str, forms.Field]:
     """Return the fields of a form of the site's own, those that its ``__init__`` adds among them.
 
@@ -144,9 +150,7 @@ def list_question_fields(form_class: type[forms.Form]) -> dict[str, forms.Field]
 
 def list_names(slug: str, rows: Iterable[DataField]) -> set[str]:
     """Return the names of all questions that a meeting type asks when these data fields are chosen."""
-    form_class = find_questions(slug)
-    own = list_question_fields(form_class) if form_class else {}
-    return {*own, *build_fields(rows)}
+    return {*list_site_fields(slug), *build_fields(rows)}
 
 
 def takes_request(form_class: type[forms.Form]) -> bool:
