@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, cast
-from urllib.parse import urlencode
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from django_meetergo.admin.base import MeetergoAdmin
 from django_meetergo.admin.display import format_moment, midnight
 from django_meetergo.admin.errors import describe_error
+from django_meetergo.admin.search import parse_key
 from django_meetergo.exceptions import (
     BookingAlreadyOpen,
     IdempotencyKeyReused,
@@ -28,13 +29,15 @@ from django_meetergo.exceptions import (
     MeetergoError,
     StartNotOffered,
 )
-from django_meetergo.formatting import format_full_day, format_time
+from django_meetergo.formatting import format_time
 from django_meetergo.models import Appointment, Booking, MeetingType
+from django_meetergo.presentation.context import build_slot_reader
 from django_meetergo.presentation.form_token import find_key, make_token
 from django_meetergo.presentation.forms import BookingForm, get_details
 from django_meetergo.presentation.month import parse_day
-from django_meetergo.presentation.slots import parse_start
-from django_meetergo.services.availability.slots import list_slots
+from django_meetergo.presentation.page_urls import PageUrl
+from django_meetergo.presentation.slots import group_by_day, parse_start
+from django_meetergo.services.availability.store import Slot
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.clients import build_client_of
 from django_meetergo.timezones import choose_zone, list_zones
@@ -102,15 +105,17 @@ class BookForCallerMixin(MeetergoAdmin):
     def book_for_caller_view(self, request: HttpRequest) -> HttpResponse:
         """Show the step that the query asks for.
 
-        ``type``, ``length`` (minutes), ``day`` and ``start`` are chosen in the steps. The calendar links here
-        with ``host`` (a primary key), ``day`` and ``start``.
+        ``type``, ``length`` (minutes), ``day`` and ``start`` are chosen in the steps. ``lost`` names a
+        booking whose time was taken. The calendar links here with ``host`` (a primary key), ``day`` and
+        ``start``.
         """
         if not self.has_add_permission(request):
             raise PermissionDenied
         if "type" not in request.GET:
             return self.choose_type(request)
         meeting_type = self.find_type(request.GET["type"])
-        length = parse_length(request.GET, meeting_type)
+        chosen, default = request.GET.get("length"), meeting_type.duration
+        length = next((minutes for minutes in meeting_type.durations if str(minutes) == chosen), default)
         start = parse_start(request.GET.get("start", ""))
         if start is None or not is_bookable_start(start):
             return self.choose_time(request, meeting_type, length)
@@ -121,23 +126,16 @@ class BookForCallerMixin(MeetergoAdmin):
         return self.enter_details(request, meeting_type, length, start)
 
     def find_type(self, key: str) -> MeetingType:
-        bookable = MeetingType.objects.bookable_here()
-        found = bookable.filter(pk=key).first() if key.isascii() and key.isdigit() and len(key) < 19 else None
-        if found is None:
-            raise Http404
-        return found
+        return get_object_or_404(MeetingType.objects.bookable_here(), pk=parse_key(key))
 
     def choose_type(self, request: HttpRequest) -> HttpResponse:
         """List the meeting types, only those of ``host`` if it is given; with a single one, go on."""
         types = MeetingType.objects.bookable_here().defer("raw")
-        key = request.GET.get("host", "")
-        if key.isascii() and key.isdigit() and len(key) < 19:
-            types = types.filter(hosts=int(key))
-        kept = {name: request.GET[name] for name in ("host", "day", "start") if request.GET.get(name)}
-        choices = [
-            (meeting_type, "?" + urlencode({"type": meeting_type.pk, **kept})) for meeting_type in types
-        ]
-        if kept.get("host") and len(choices) == 1:
+        if host := parse_key(request.GET.get("host", "")):
+            types = types.filter(hosts=host)
+        here = PageUrl("", {name: request.GET.get(name, "") for name in ("host", "day", "start")})
+        choices = [(meeting_type, here.to(type=str(meeting_type.pk))) for meeting_type in types]
+        if here.query["host"] and len(choices) == 1:
             return HttpResponseRedirect(choices[0][1])
         return self.render_page(
             request, "book_for_caller_type.html", title=_("What would you like to book?"), choices=choices
@@ -151,38 +149,27 @@ class BookForCallerMixin(MeetergoAdmin):
         today = timezone.localtime(now).date()
         first = day or parse_day(request.GET.get("day")) or today
         first = min(max(first, today), today + timedelta(days=MAX_DAYS_AHEAD))
-        zone = timezone.get_current_timezone()
+        zone = choose_zone(timezone.get_current_timezone_name())
+        last = first + timedelta(days=DAYS_PER_PAGE)
         try:
-            found = list_slots(
-                meeting_type=meeting_type,
-                start=midnight(first),
-                end=midnight(first + timedelta(days=DAYS_PER_PAGE)),
-                duration=length,
-                client=build_client_of(meeting_type, "view"),
-                now=now,
-            )
+            found = build_slot_reader(meeting_type, length, now)(midnight(first), midnight(last))
         except ImproperlyConfigured as error:
             messages.error(request, str(error))
             return HttpResponseRedirect(self.get_admin_url("call"))
-        days: dict[date, list[tuple[str, str]]] = {}
-        for slot in found.times:
-            local = slot.start.astimezone(zone)
-            label = format_time(local)
-            if slot.seats_left is not None:
-                label = gettext("%(time)s (%(seats)d free)") % {"time": label, "seats": slot.seats_left}
-            days.setdefault(local.date(), []).append((slot.start.isoformat(), label))
+        here = build_here(request, meeting_type, length)
         return self.render_page(
             request,
             "book_for_caller_time.html",
             title=_("When?"),
             meeting_type=meeting_type,
             length=length,
-            lengths=meeting_type.durations,
-            again=request.GET.get("again", ""),
-            first=first,
-            earlier=max(first - timedelta(days=DAYS_PER_PAGE), today) if first > today else None,
-            later=first + timedelta(days=DAYS_PER_PAGE),
-            days=[(format_full_day(day), times) for day, times in days.items()],
+            lengths=[(minutes, here.to(length=minutes, day=first)) for minutes in meeting_type.durations],
+            earlier=here.to(day=max(first - timedelta(days=DAYS_PER_PAGE), today)) if first > today else "",
+            later=here.to(day=last),
+            days=[
+                (day, [(here.to(start=slot.start.isoformat()), label_slot(slot, zone)) for slot in times])
+                for day, times in group_by_day(found.times, zone).items()
+            ],
             failed=found.failed,
             stale=found.stale,
             zone=zone,
@@ -208,15 +195,15 @@ class BookForCallerMixin(MeetergoAdmin):
             title=_("For whom?"),
             meeting_type=meeting_type,
             length=length,
-            start=start,
             when=format_moment(start),
+            other_time=build_here(request, meeting_type, length).to(day=timezone.localdate(start)),
             form=form,
         )
 
     def find_entered_details(self, request: HttpRequest) -> dict[str, Any]:
-        """Return what was entered for a time that was taken meanwhile: ``again`` names that booking."""
+        """Return what was entered for the booking whose time was taken."""
         try:
-            key = UUID(request.GET.get("again", ""))
+            key = UUID(request.GET.get("lost", ""))
         except ValueError:
             return {}
         lost = Booking.objects.filter(public_id=key, reason=Reason.SLOT_TAKEN).first()
@@ -291,9 +278,9 @@ class BookForCallerMixin(MeetergoAdmin):
         level, text = describe_result(booking)
         messages.add_message(request, level, text)
         if booking.reason == Reason.SLOT_TAKEN:
-            day = timezone.localtime(booking.start).date().isoformat()
-            query = f"?type={booking.meeting_type_id}&length={booking.duration}&day={day}"
-            return HttpResponseRedirect(f"{self.get_admin_url('call')}{query}&again={booking.public_id}")
+            here = build_here(request, booking.meeting_type, booking.duration)
+            url = here.to(day=timezone.localdate(booking.start), lost=booking.public_id)
+            return HttpResponseRedirect(self.get_admin_url("call") + url)
         user: Any = request.user
         if booking.attendee and user.has_perm("meetergo.view_appointment"):
             url = self.find_url(Appointment, "change", booking.attendee.appointment_id)
@@ -324,25 +311,24 @@ def describe_result(booking: Booking) -> tuple[int, str]:
     )
 
 
-def parse_length(query: Mapping[str, Any], meeting_type: MeetingType) -> int:
-    """Return the chosen length in minutes; the meeting type's own length for anything it does not offer."""
-    text = str(query.get("length", ""))
-    length = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
-    return length if length in meeting_type.durations else meeting_type.duration
+def build_here(request: HttpRequest, meeting_type: MeetingType, length: int) -> PageUrl:
+    """Return the address of the steps for a meeting type and a length, without a day and a time."""
+    chosen = {"type": str(meeting_type.pk), "length": str(length), "day": "", "start": ""}
+    return PageUrl("", {**chosen, "lost": request.GET.get("lost", "")})
+
+
+def label_slot(slot: Slot, zone: ZoneInfo) -> str:
+    label = format_time(slot.start.astimezone(zone))
+    if slot.seats_left is None:
+        return label
+    return gettext("%(time)s (%(seats)d free)") % {"time": label, "seats": slot.seats_left}
 
 
 def is_free(meeting_type: MeetingType, start: datetime, length: int) -> bool:
     """Return whether a start is offered; True when that is not known, as booking decides in the end."""
     now = timezone.now()
     try:
-        found = list_slots(
-            meeting_type=meeting_type,
-            start=start,
-            end=start + timedelta(minutes=1),
-            duration=length,
-            client=build_client_of(meeting_type, "view"),
-            now=now,
-        )
+        found = build_slot_reader(meeting_type, length, now)(start, start + timedelta(minutes=1))
     except ImproperlyConfigured:
         return True
     return found.failed or any(slot.start == start for slot in found.times)

@@ -14,7 +14,6 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.formats import get_format
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.base import MeetergoAdmin
@@ -23,7 +22,7 @@ from django_meetergo.admin.calendar_layout import Column, build_column, choose_h
 from django_meetergo.admin.display import midnight
 from django_meetergo.admin.filters import list_choices
 from django_meetergo.models import Appointment, AppointmentChange, Booking, Host, sees_own_only
-from django_meetergo.presentation.month import parse_day
+from django_meetergo.presentation.month import get_week_start, parse_day
 
 VIEWS = (("day", _("Day")), ("week", _("Week")), ("month", _("Month")))
 #: Years that the calendar opens; dates far from them overflow.
@@ -53,7 +52,7 @@ class CalendarQuery:
         if self.view == "day":
             return self.day
         start = self.day.replace(day=1) if self.view == "month" else self.day
-        return start - timedelta(days=(start.weekday() - get_first_weekday()) % 7)
+        return start - timedelta(days=(start.isoweekday() - get_week_start()) % 7)
 
     @property
     def days(self) -> list[date]:
@@ -65,6 +64,12 @@ class CalendarQuery:
             last = self.day.replace(day=calendar.monthrange(self.day.year, self.day.month)[1])
             count = -(-((last - self.first).days + 1) // 7) * 7
         return [self.first + timedelta(days=number) for number in range(count)]
+
+    @property
+    def span(self) -> tuple[datetime, datetime]:
+        """Return the beginning of the first day and the end of the last."""
+        days = self.days
+        return midnight(days[0]), midnight(days[-1] + timedelta(days=1))
 
     def encode(self, **changes: Any) -> str:
         """Return the query string, with changes."""
@@ -94,23 +99,16 @@ class Cell:
     book_url: str = ""
 
 
-def get_first_weekday() -> int:
-    """Return the first day of the week in the staff's language, as ``date.weekday()`` counts."""
-    return (int(get_format("FIRST_DAY_OF_WEEK")) - 1) % 7
-
-
 def parse_query(request: HttpRequest) -> CalendarQuery:
     """Return what the request asks for; unknown values are replaced by today's week."""
     today = timezone.localdate()
     day = parse_day(request.GET.get("date")) or today
     view = request.GET.get("view", "")
-    choices = {kind: {key for key, _name in list_choices(request, kind)} for kind in ("host", "type")}
-    host, kind = request.GET.get("host", ""), request.GET.get("type", "")
+    known = {kind: request.GET.get(kind, "") for kind in ("host", "type")}
     return CalendarQuery(
         view=view if view in dict(VIEWS) else "week",
         day=day if day.year in YEARS else today,
-        host=host if host in choices["host"] else "",
-        type=kind if kind in choices["type"] else "",
+        **{kind: key for kind, key in known.items() if key in dict(list_choices(request, kind))},
     )
 
 
@@ -172,8 +170,7 @@ class CalendarMixin(MeetergoAdmin):
 
     def list_calendar_rows(self, request: HttpRequest, query: CalendarQuery) -> list[Any]:
         """Return the appointments of the shown days by start, with their hosts."""
-        days = query.days
-        since, until = midnight(days[0]), midnight(days[-1] + timedelta(days=1))
+        since, until = query.span
         # An appointment that began on an earlier day is at most a day long.
         rows: QuerySet[Any] = self.get_queryset(request).filter(
             start__gte=since - timedelta(days=1), start__lt=until, end__gt=since
@@ -209,7 +206,7 @@ def list_hosts(rows: Iterable[Any], query: CalendarQuery, own_user: Any) -> list
     return hosts + [None] * any(not row.hosts.all() for row in rows)
 
 
-def group_rows(rows: Iterable[Any], query: CalendarQuery) -> dict[tuple[date, Any], list[Any]]:
+def group_rows(rows: Iterable[Any]) -> dict[tuple[date, Any], list[Any]]:
     """Return the appointments by day and key of the host; a key of None is "without a host"."""
     groups: dict[tuple[date, Any], list[Any]] = defaultdict(list)
     for row in rows:
@@ -229,7 +226,7 @@ def build_grid(
     rows: Sequence[Any], query: CalendarQuery, hosts: Sequence[Any], now: datetime, *, can_book: bool
 ) -> dict[str, Any]:
     """Return the columns of a day (one per host), or of the week of one host (one per day)."""
-    groups = group_rows(rows, query)
+    groups = group_rows(rows)
     pairs = [(day, host) for day in query.days for host in hosts]
     hours = choose_hours((row, day) for day, host in pairs for row in groups[day, get_key(host)])
     columns: list[Column] = [
@@ -250,7 +247,7 @@ def build_week(
     rows: Sequence[Any], query: CalendarQuery, hosts: Sequence[Any], now: datetime, *, book_url: str
 ) -> list[tuple[Any, list[Cell]]]:
     """Return each host with a cell per day."""
-    groups, today = group_rows(rows, query), timezone.localdate(now)
+    groups, today = group_rows(rows), timezone.localdate(now)
     return [
         (
             host,
@@ -299,8 +296,7 @@ def build_month(rows: Sequence[Any], query: CalendarQuery, now: datetime) -> lis
 
 def count_rows(rows: Iterable[Any], query: CalendarQuery, own_user: Any) -> dict[str, int]:
     """Return the numbers of the shown days: appointments, and bookings that wait for a confirmation."""
-    days = query.days
-    since, until = midnight(days[0]), midnight(days[-1] + timedelta(days=1))
+    since, until = query.span
     shown = [row for row in rows if row.start >= since]
     pending: QuerySet[Any] = Booking.objects.filter(state=Booking.State.PENDING)
     pending = pending.filter(start__gte=since, start__lt=until)

@@ -25,7 +25,6 @@ class WhenFilter(SimpleListFilter):
 
     title = _("when")
     parameter_name = "when"
-    column = "start"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [
@@ -53,8 +52,8 @@ class WhenFilter(SimpleListFilter):
         }
         since, until = spans.get(self.period, (None, None))
         if since:
-            queryset = queryset.filter(**{f"{self.column}__gte": since})
-        return queryset.filter(**{f"{self.column}__lt": until}) if until else queryset
+            queryset = queryset.filter(start__gte=since)
+        return queryset.filter(start__lt=until) if until else queryset
 
     @property
     def period(self) -> str | None:
@@ -217,11 +216,7 @@ class AppointmentAttention(AttentionFilter):
 
 class BookingAttention(AttentionFilter):
     REASONS = (
-        (
-            "needs_staff",
-            _("Needs staff"),
-            lambda now: Q(reason=Booking.Reason.NEEDS_STAFF),
-        ),
+        ("needs_staff", _("Needs staff"), lambda now: Q(reason=Booking.Reason.NEEDS_STAFF)),
         ("unclear", _("Being checked"), lambda now: Q(state=Booking.State.UNKNOWN)),
         ("waiting", _("Waiting to be sent"), lambda now: Q(state=Booking.State.RECEIVED)),
     )

@@ -13,8 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.formatting import format_full_day, format_time
 from django_meetergo.models import Appointment
-from django_meetergo.services.availability.slots import list_slots
-from django_meetergo.services.clients import build_client_of
+from django_meetergo.presentation.context import build_slot_reader
 from django_meetergo.timezones import format_offset
 
 #: How far ahead free times are offered.
@@ -27,16 +26,8 @@ def list_free_starts(appointment: Appointment) -> list[datetime]:
     if appointment.meeting_type is None:
         return []
     now = timezone.now()
-    found = list_slots(
-        meeting_type=appointment.meeting_type,
-        start=now,
-        end=now + OFFERED_SPAN,
-        duration=int(appointment.duration.total_seconds() // 60),
-        moving=appointment.remote_id,
-        client=build_client_of(appointment, "view"),
-        now=now,
-    )
-    return [slot.start for slot in found.times if slot.start != appointment.start]
+    read_slots = build_slot_reader(appointment.meeting_type, appointment.minutes, now, moving=appointment)
+    return [slot.start for slot in read_slots(now, now + OFFERED_SPAN).times]
 
 
 def group_starts(starts: Iterable[datetime]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -139,7 +139,12 @@ def match_person(term: str) -> Q:
 
 def parse_ids(text: str) -> list[int]:
     """Return the primary keys in a comma-separated text; ignore everything else in it."""
-    return [int(part) for part in text.split(",") if part.isascii() and part.isdigit() and len(part) < 19]
+    return [key for key in map(parse_key, text.split(",")) if key is not None]
+
+
+def parse_key(text: str) -> int | None:
+    """Return a primary key; None for a text that is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def join_ids(rows: Iterable[models.Model]) -> str:

@@ -20,7 +20,7 @@ class PageUrl:
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
 
-    def to(self, **changes: str) -> str:
+    def to(self, **changes: object) -> str:
         """Return the URL with some parameters changed; empty ones are left out."""
         query = {name: value for name, value in {**self.query, **changes}.items() if value}
         return f"{self.path}?{urlencode(query)}" if query or not self.path else self.path
