@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.http import HttpRequest
 
 from django_meetergo.formatting import name_channel, name_hosts
 from django_meetergo.models import Appointment, MeetingType
@@ -15,6 +18,7 @@ from django_meetergo.presentation.time_choice import SlotReader
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.availability.store import SlotList
 from django_meetergo.services.clients import build_client_of
+from django_meetergo.timezones import find_zone
 
 #: The cookie with the visitor's time zone.
 ZONE_COOKIE = "meetergo_tz"
@@ -32,6 +36,11 @@ def describe_type(meeting_type: MeetingType) -> dict[str, Any]:
         "channel": name_channel(meeting_type.channel) if not meeting_type.allowed_channels else "",
         "is_long": len(meeting_type.display_description) > LONG_DESCRIPTION,
     }
+
+
+def find_stored_zone(request: HttpRequest | None) -> ZoneInfo | None:
+    """Return the time zone that the visitor has chosen, from the cookie; None if there is none."""
+    return find_zone(request.COOKIES.get(ZONE_COOKIE)) if request is not None else None
 
 
 def build_slot_reader(

@@ -14,11 +14,11 @@ from django.urls import reverse
 from django.utils import timezone as clock
 from django.utils.safestring import SafeString
 
-from django_meetergo import links, timezones
+from django_meetergo import links
 from django_meetergo.formatting import describe_when, name_hosts
 from django_meetergo.languages import use_text_language
 from django_meetergo.models import Appointment, Attendee, MeetingType
-from django_meetergo.presentation.context import ZONE_COOKIE, build_slot_reader, describe_type
+from django_meetergo.presentation.context import build_slot_reader, describe_type, find_stored_zone
 from django_meetergo.presentation.page_cache import (
     EMPTY_PART,
     PagePart,
@@ -76,12 +76,7 @@ def build_widget_context(
 
 def find_zone(request: Any) -> ZoneInfo:
     """Return the time zone that the visitor has chosen, else the site's."""
-    cookies = getattr(request, "COOKIES", {})
-    return choose_zone(cookies.get(ZONE_COOKIE), django_settings.TIME_ZONE)
-
-
-def is_zone_unknown(request: Any) -> bool:
-    return request is not None and not timezones.find_zone(request.COOKIES.get(ZONE_COOKIE))
+    return find_stored_zone(request) or choose_zone(django_settings.TIME_ZONE)
 
 
 # Caching
@@ -94,7 +89,7 @@ def render_cached(
     entry = None
     mark_page_as_varying(request)
     if request is not None and subject is None:
-        variants = (*variants, reverse("meetergo:index"), is_zone_unknown(request))
+        variants = (*variants, reverse("meetergo:index"), find_stored_zone(request) is None)
         entry = build_cache_entry(request, find_zone(request), clock.now(), *variants)
     part = entry.load() if entry else None
     if part is None:
@@ -168,7 +163,7 @@ def describe_times(widget: WidgetContext) -> dict[str, Any]:
         "zone": widget.zone,
         "zone_all": here.to(zones="all"),
         "zone_in_query": widget.request is None,
-        "is_zone_unknown": is_zone_unknown(widget.request),
+        "is_zone_unknown": widget.request is not None and find_stored_zone(widget.request) is None,
     }
 
 

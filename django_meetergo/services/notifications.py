@@ -345,7 +345,6 @@ def build_alert_context(event: Event) -> dict[str, object]:
     }
 
 
-
 def describe_moment(moment: datetime) -> str:
     """Return date, time and zone in the active language and time zone."""
     zone = timezone.get_current_timezone()

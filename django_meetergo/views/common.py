@@ -11,11 +11,12 @@ from django.conf import settings as django_settings
 from django.db import models
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from django_meetergo import links, timezones
 from django_meetergo.formatting import When, describe_when, find_host_zone, name_hosts
 from django_meetergo.models import Appointment, Attendee, MeetingType
-from django_meetergo.presentation.context import ZONE_COOKIE, build_slot_reader
+from django_meetergo.presentation.context import build_slot_reader, find_stored_zone
 from django_meetergo.presentation.month import parse_day, parse_month
 from django_meetergo.presentation.page_urls import build_calendar_links
 from django_meetergo.presentation.slots import parse_start
@@ -37,7 +38,8 @@ def find_by_token(rows: models.QuerySet[T], token: str, *, salt: str) -> T | Non
 
 def find_zone(request: HttpRequest) -> ZoneInfo:
     """Return the visitor's time zone: from the query, else from the cookie, else the site's."""
-    return choose_zone(request.GET.get("tz"), request.COOKIES.get(ZONE_COOKIE), django_settings.TIME_ZONE)
+    chosen = timezones.find_zone(request.GET.get("tz")) or find_stored_zone(request)
+    return chosen or choose_zone(django_settings.TIME_ZONE)
 
 
 def get_zone_parameter(request: HttpRequest) -> str:
@@ -47,7 +49,7 @@ def get_zone_parameter(request: HttpRequest) -> str:
 
 def is_zone_unknown(request: HttpRequest) -> bool:
     """Return whether no time zone was chosen yet; the script then compares with the browser's."""
-    return not get_zone_parameter(request) and not timezones.find_zone(request.COOKIES.get(ZONE_COOKIE))
+    return not get_zone_parameter(request) and find_stored_zone(request) is None
 
 
 # Appointments
@@ -111,6 +113,15 @@ def is_free(
         return False
     found = build_slot_reader(meeting_type, duration, now, moving=moving)(start, start + timedelta(seconds=1))
     return bool(found.times) or found.stale or found.failed
+
+
+def describe_wrong_start(data: QueryDict, start: datetime | None) -> tuple[str, int]:
+    """Return the error in a start that is missing, unreadable (None) or over, and the HTTP status for it."""
+    if not data.get("start"):
+        return gettext("Choose a time"), 422
+    if start is None:
+        return gettext("We could not read this time. Please choose one from the list."), 400
+    return gettext("This time has passed. Please choose another one."), 409
 
 
 def read_time_query(query: QueryDict, zone: ZoneInfo) -> TimeQuery:

@@ -39,6 +39,7 @@ from django_meetergo.services.clients import build_client_of
 from django_meetergo.views.browser_cookie import get_browser_key, set_browser_cookie
 from django_meetergo.views.common import (
     describe_time,
+    describe_wrong_start,
     find_zone,
     get_account_details,
     get_user,
@@ -160,12 +161,8 @@ def show_times_again(
     data = request.POST if request.method == "POST" else request.GET
     if duration is None:
         error, status = gettext("This length is no longer offered. Choose a length."), 409
-    elif not data.get("start"):
-        error, status = gettext("Choose a time"), 422
-    elif start is None:
-        error, status = gettext("We could not read this time. Please choose one from the list."), 400
     else:
-        error, status = gettext("This time has passed. Please choose another one."), 409
+        error, status = describe_wrong_start(data, start)
     response = show_times(
         request,
         meeting_type,

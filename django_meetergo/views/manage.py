@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import wraps
 from math import ceil
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,7 +17,7 @@ from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
 from django_meetergo import links, timezones
-from django_meetergo.exceptions import ChangeNotAllowed, NotAccepted, TooManyChanges
+from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest, NotAccepted, TooManyChanges
 from django_meetergo.formatting import (
     format_moment,
     format_short_day,
@@ -28,11 +30,13 @@ from django_meetergo.presentation.page_urls import parse_link
 from django_meetergo.services import calendar_files, polling
 from django_meetergo.services.changes.policy import apply_policy, is_group
 from django_meetergo.services.changes.queue import find_last_change
+from django_meetergo.services.clients import find_client
 from django_meetergo.views.common import (
     describe_calendar_links,
     describe_time,
     find_by_token,
     find_zone,
+    get_user,
 )
 from django_meetergo.views.csrf import handle_csrf_failure
 from django_meetergo.views.decorators import METHODS, deny_framing, page, token_page
@@ -49,16 +53,27 @@ def find_attendee(token: str) -> Attendee | None:
     return find_by_token(rows.defer("raw", "appointment__raw"), token, salt=links.MANAGE_SALT)
 
 
-@page
-@deny_framing
-@token_page
-@require_http_methods(METHODS)
-@handle_csrf_failure
-def manage(request: HttpRequest, token: str, *, csrf_error: str) -> HttpResponse:
+def attendee_page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Give the view the attendee whose secret link was opened, and ``csrf_error``; 404 for a wrong link."""
+
+    @page
+    @deny_framing
+    @token_page
+    @require_http_methods(METHODS)
+    @handle_csrf_failure
+    @wraps(view)
+    def wrapper(request: HttpRequest, token: str, *, csrf_error: str) -> HttpResponse:
+        attendee = find_attendee(token)
+        if attendee is None:
+            return render_not_found(request)
+        return view(request, attendee, csrf_error=csrf_error)
+
+    return wrapper
+
+
+@attendee_page
+def manage(request: HttpRequest, attendee: Attendee, *, csrf_error: str) -> HttpResponse:
     """GET shows the appointment; POST ("Check again") reads an open change from meetergo first."""
-    attendee = find_attendee(token)
-    if attendee is None:
-        return render_not_found(request)
     if request.method == "POST":
         if not csrf_error:
             polling.refresh_change_status(change=find_last_change(attendee), now=clock.now())
@@ -87,6 +102,25 @@ def refuse_change(request: HttpRequest, attendee: Attendee) -> HttpResponse:
     """Show the appointment, which says why it cannot be changed; nothing was done."""
     if request.method == "POST":
         return show_appointment(request, attendee, status=409)
+    return redirect_after_post(links.get_manage_path(attendee))
+
+
+def change_appointment(
+    request: HttpRequest, attendee: Attendee, service: Callable[..., AppointmentChange], **options: Any
+) -> HttpResponse:
+    """Request a change of a service, and redirect to the appointment; or say why it was not made."""
+    try:
+        service(
+            appointment=attendee.appointment,
+            attendee=attendee,
+            by=Actor.ATTENDEE,
+            user=get_user(request),
+            client=find_client(attendee.appointment.reader, "write"),
+            now=clock.now(),
+            **options,
+        )
+    except (ChangeNotAllowed, InvalidRequest) as error:
+        return show_not_changed(request, attendee, error)
     return redirect_after_post(links.get_manage_path(attendee))
 
 

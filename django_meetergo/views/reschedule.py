@@ -7,51 +7,44 @@ from datetime import datetime
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone as clock
 from django.utils.translation import gettext
-from django.views.decorators.http import require_http_methods
 
-from django_meetergo import links, timezones
-from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest
+from django_meetergo import links
 from django_meetergo.formatting import format_moment
 from django_meetergo.models import AppointmentChange, Attendee, MeetingType
 from django_meetergo.presentation.context import build_slot_reader
 from django_meetergo.presentation.month import first_of_month
 from django_meetergo.presentation.slots import label_time, parse_start
 from django_meetergo.presentation.time_choice import TimeQuery, choose_time, describe_viewed
+from django_meetergo.presentation.zone_options import render_zone_options
 from django_meetergo.services.changes.policy import apply_policy
 from django_meetergo.services.changes.queue import find_last_change
 from django_meetergo.services.changes.requests import find_same_reschedule, reschedule_appointment
-from django_meetergo.services.clients import find_client
-from django_meetergo.timezones import list_zones
-from django_meetergo.views.common import describe_time, get_user, is_free, read_time_query
-from django_meetergo.views.csrf import handle_csrf_failure
-from django_meetergo.views.decorators import METHODS, deny_framing, page, token_page
+from django_meetergo.views.common import (
+    describe_time,
+    describe_wrong_start,
+    get_zone_parameter,
+    is_free,
+    read_time_query,
+)
 from django_meetergo.views.manage import (
+    attendee_page,
+    change_appointment,
     choose_zone,
     describe_appointment,
-    find_attendee,
     get_booking_url,
     refuse_change,
-    show_not_changed,
 )
 from django_meetergo.views.rendering import (
     build_page_url,
     redirect_after_post,
-    render_not_found,
     render_page,
     render_times_page,
 )
 
 
-@page
-@deny_framing
-@token_page
-@require_http_methods(METHODS)
-@handle_csrf_failure
-def reschedule(request: HttpRequest, token: str, *, csrf_error: str) -> HttpResponse:
+@attendee_page
+def reschedule(request: HttpRequest, attendee: Attendee, *, csrf_error: str) -> HttpResponse:
     """GET lists times, or asks to confirm the chosen one; POST moves the appointment."""
-    attendee = find_attendee(token)
-    if attendee is None:
-        return render_not_found(request)
     data = request.POST if request.method == "POST" else request.GET
     start = parse_start(data.get("start", ""))
     if request.method == "POST" and start and find_same_reschedule(attendee.appointment, start):
@@ -65,7 +58,7 @@ def reschedule(request: HttpRequest, token: str, *, csrf_error: str) -> HttpResp
         return show_times(request, attendee, meeting_type, error=error[0], status=error[1])
     assert start is not None  # noqa: S101 - validate_start refuses None
     if request.method == "POST" and not csrf_error:
-        return move(request, attendee, start)
+        return change_appointment(request, attendee, reschedule_appointment, start=start)
     return ask_to_confirm(request, attendee, start, csrf_error)
 
 
@@ -84,12 +77,8 @@ def validate_start(
     """Return the error in the chosen start and the HTTP status for it; None if it can be requested."""
     data = request.POST if request.method == "POST" else request.GET
     now, zone = clock.now(), choose_zone(request, attendee)
-    if not data.get("start"):
-        return gettext("Choose a time"), 422
-    if start is None:
-        return gettext("We could not read this time. Please choose one from the list."), 400
-    if start <= now:
-        return gettext("This time has passed. Please choose another one."), 409
+    if start is None or start <= now:
+        return describe_wrong_start(data, start)
     if start == attendee.appointment.start:
         return gettext("This is your current time. Please choose another one."), 409
     if not is_free(meeting_type, start, attendee.appointment.minutes, now, moving=attendee.appointment):
@@ -109,8 +98,7 @@ def show_times(
     """Show step 1 with the present time above it; the length cannot be changed."""
     now, zone = clock.now(), choose_zone(request, attendee)
     context = describe_appointment(attendee, zone)
-    tz = timezones.find_zone(request.GET.get("tz"))
-    carried = {"tz": tz.key if tz else ""}
+    carried = {"tz": get_zone_parameter(request)}
     here = build_page_url(request, context["reschedule"], carried)
     query = read_time_query(request.GET, zone)
     if not query.month and not query.day:
@@ -133,7 +121,7 @@ def show_times(
         "here": here,
         "carried": carried,
         "next_step": context["reschedule"],
-        "zones": list_zones(zone, now) if "zones" in request.GET else [],
+        "zones": render_zone_options(zone, now) if "zones" in request.GET else "",
         "zone_all": here.to(**describe_viewed(choice), zones="all"),
         "zone_in_query": True,
     }
@@ -156,20 +144,3 @@ def ask_to_confirm(
     }
     status = 403 if csrf_error else 200
     return render_page(request, "meetergo/reschedule_confirm.html", context, status=status)
-
-
-def move(request: HttpRequest, attendee: Attendee, start: datetime) -> HttpResponse:
-    appointment = attendee.appointment
-    try:
-        reschedule_appointment(
-            appointment=appointment,
-            start=start,
-            attendee=attendee,
-            by=AppointmentChange.Actor.ATTENDEE,
-            user=get_user(request),
-            client=find_client(appointment.reader, "write"),
-            now=clock.now(),
-        )
-    except (ChangeNotAllowed, InvalidRequest) as error:
-        return show_not_changed(request, attendee, error)
-    return redirect_after_post(links.get_manage_path(attendee))

@@ -115,6 +115,10 @@ def test_the_reschedule_page_shows_the_present_time(visitor, path):
     assert "Your current appointment:" in read(visitor.get(f"{path}reschedule/"))
 
 
+def test_the_reschedule_page_lists_all_time_zones(visitor, path):
+    assert '<option value="Asia/Kolkata"' in visitor.text(f"{path}reschedule/", zones="all")
+
+
 def test_the_reschedule_page_opens_at_the_month_of_the_appointment(visitor, path):
     start = timezone.now() + timedelta(days=70)
     Appointment.objects.update(start=start, end=start + timedelta(minutes=30))
