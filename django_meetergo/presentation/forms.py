@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -30,13 +29,11 @@ REBOOK_FIELD = _(
     "If this time is no longer free, book the nearest free time for me, "
     "at most %(days)s days earlier or later"
 )
-#: Bytes of JSON that fit into a cookie once they are encrypted.
-MAX_COOKIE_BYTES = 2800
 
 
-def build_messages(required: Any, too_long: Any = None) -> dict[str, Any]:
+def build_messages(required: Any) -> dict[str, Any]:
     """Return the error messages of a required text field."""
-    return {"required": required, "max_length": too_long or _("This is too long. Please shorten it.")}
+    return {"required": required, "max_length": _("This is too long. Please shorten it.")}
 
 
 class BookingForm(forms.Form):
@@ -351,19 +348,7 @@ class BookingForm(forms.Form):
     def list_typed(self) -> dict[str, Any]:
         """Return what was typed, valid or not, without the consent to the privacy notice."""
         fields = (field for field in self.list_shown() if field.html_name != "privacy")
-        return shorten_for_cookie({field.html_name: field.value() for field in fields})
-
-
-def shorten_for_cookie(values: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the longest values until the rest fits into a cookie."""
-
-    def measure(value: object) -> int:
-        return len(json.dumps(value, default=str))
-
-    kept = dict(values)
-    while kept and measure(kept) > MAX_COOKIE_BYTES:
-        del kept[max(kept, key=lambda name: measure(kept[name]))]
-    return kept
+        return {field.html_name: field.value() for field in fields}
 
 
 #: The fields of this form by the names in meetergo's error answers.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from cryptography.fernet import InvalidToken
@@ -11,17 +12,24 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from django_meetergo.fields import build_cipher, encrypt, get_encryption_keys
-from django_meetergo.presentation.forms import shorten_for_cookie
 
 DETAILS_COOKIE = "meetergo_details"
 DETAILS_AGE = timedelta(minutes=30)
+#: Bytes of JSON that fit into a cookie once they are encrypted.
+MAX_BYTES = 2800
 
 
 def set_details_cookie(response: HttpResponse, details: dict[str, Any], *, secure: bool) -> None:
-    """Store the details, encrypted, in the visitor's browser for ``DETAILS_AGE``, as far as they fit."""
+    """Store the details, encrypted, in the visitor's browser for ``DETAILS_AGE``.
+
+    The longest values are left out until the rest fits.
+    """
+    kept, write = dict(details), partial(json.dumps, default=str)
+    while len(content := write(kept)) > MAX_BYTES:
+        del kept[max(kept, key=lambda name: len(write(kept[name])))]
     response.set_cookie(
         DETAILS_COOKIE,
-        encrypt(json.dumps(shorten_for_cookie(details), default=str)),
+        encrypt(content),
         max_age=DETAILS_AGE,
         path=reverse("meetergo:index"),
         secure=secure,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.urls import reverse
-from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from django_meetergo import links
 from django_meetergo.formatting import NEEDS_PHONE, format_moment, name_channel, name_hosts
@@ -23,42 +22,22 @@ State, Reason = Booking.State, Booking.Reason
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeadingValues:
-    """The values that headings contain."""
-
-    host: str
-    day: str
-    time: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Screen:
-    """One screen: the name of its include, its tone, its heading.
+    """One screen: the name of its include, its tone, its heading, which may name host, day and time.
 
-    ``poll`` tells the script when to check again, in seconds: "every 5 for 120, then every 30"
-    is "5 120 30"; empty: never.
+    ``without_host`` replaces a heading that names the host where there is none. ``poll`` tells the script
+    when to check again, in seconds: "every 5 for 120, then every 30" is "5 120 30"; empty: never.
     """
 
     name: str
     tone: str
-    heading: Callable[[HeadingValues], str]
+    heading: Any
+    without_host: Any = None
     poll: str = ""
 
-
-def get_requested_heading(values: HeadingValues) -> str:
-    if values.host:
-        return gettext("We have passed your request on to %(host)s") % {"host": values.host}
-    return gettext("We have passed on your request")
-
-
-def get_declined_heading(values: HeadingValues) -> str:
-    if values.host:
-        return gettext("%(host)s cannot take this appointment") % {"host": values.host}
-    return gettext("This appointment cannot take place")
-
-
-def get_slot_taken_heading(values: HeadingValues) -> str:
-    return gettext("%(time)s is no longer free") % {"time": values.time}
+    def get_heading(self, *, host: str, day: str, time: str) -> str:
+        text = self.heading if host or self.without_host is None else self.without_host
+        return str(text) % {"host": host, "day": day, "time": time}
 
 
 #: For states in which the answer is expected within seconds.
@@ -67,19 +46,17 @@ POLL_SOON = "5 120 30"
 #: The link of a call, or the address, is often known a moment after the booking.
 POLL_FOR_LINK = "2 60"
 
-CANCELLED = Screen(
-    name="cancelled", tone="neutral", heading=lambda _: gettext("This appointment was cancelled")
-)
-MISSING = Screen(
-    name="missing", tone="neutral", heading=lambda _: gettext("This appointment is no longer available")
-)
-PAST = Screen(
-    name="past",
-    tone="neutral",
-    heading=lambda values: gettext("This appointment was on %(day)s") % {"day": values.day},
-)
-SENDING = Screen(
-    name="sending", tone="wait", heading=lambda _: gettext("We are booking your time"), poll=POLL_SOON
+CANCELLED = Screen(name="cancelled", tone="neutral", heading=_("This appointment was cancelled"))
+MISSING = Screen(name="missing", tone="neutral", heading=_("This appointment is no longer available"))
+PAST = Screen(name="past", tone="neutral", heading=_("This appointment was on %(day)s"))
+SENDING = Screen(name="sending", tone="wait", heading=_("We are booking your time"), poll=POLL_SOON)
+
+REQUESTED = Screen(
+    name="host",
+    tone="wait",
+    heading=_("We have passed your request on to %(host)s"),
+    without_host=_("We have passed on your request"),
+    poll="60",
 )
 
 #: The screen of each state and reason. The entry without a reason serves all reasons that are not listed.
@@ -87,43 +64,44 @@ SCREENS: dict[tuple[str, str], Screen] = {
     (State.RECEIVED, ""): SENDING,
     (State.SENDING, ""): SENDING,
     (State.RECEIVED, Reason.DEFERRED): Screen(
-        name="deferred", tone="wait", heading=lambda _: gettext("Your request is waiting"), poll="30"
+        name="deferred", tone="wait", heading=_("Your request is waiting"), poll="30"
     ),
     (State.UNKNOWN, ""): Screen(
-        name="unknown", tone="wait", heading=lambda _: gettext("We are checking your booking"), poll=POLL_SOON
+        name="unknown", tone="wait", heading=_("We are checking your booking"), poll=POLL_SOON
     ),
     (State.UNKNOWN, Reason.NEEDS_STAFF): Screen(
         name="needs_staff",
         tone="wait",
-        heading=lambda _: gettext("We could not confirm your booking"),
+        heading=_("We could not confirm your booking"),
     ),
     (State.PENDING, ""): Screen(
         name="attendee",
         tone="wait",
-        heading=lambda _: gettext("One more step: confirm your e-mail"),
+        heading=_("One more step: confirm your e-mail"),
         poll="15 600",
     ),
-    (State.PENDING, Reason.HOST): Screen(name="host", tone="wait", heading=get_requested_heading, poll="60"),
-    (State.PENDING, Reason.BOTH): Screen(name="both", tone="wait", heading=get_requested_heading, poll="60"),
-    (State.CONFIRMED, ""): Screen(
-        name="confirmed", tone="ok", heading=lambda _: gettext("Your appointment is booked")
-    ),
-    (State.CLOSED, ""): Screen(
-        name="refused", tone="no", heading=lambda _: gettext("We could not book this time")
-    ),
+    (State.PENDING, Reason.HOST): REQUESTED,
+    (State.PENDING, Reason.BOTH): replace(REQUESTED, name="both"),
+    (State.CONFIRMED, ""): Screen(name="confirmed", tone="ok", heading=_("Your appointment is booked")),
+    (State.CLOSED, ""): Screen(name="refused", tone="no", heading=_("We could not book this time")),
     (State.CLOSED, Reason.UNREACHABLE): Screen(
-        name="unreachable", tone="no", heading=lambda _: gettext("We could not book this time")
+        name="unreachable", tone="no", heading=_("We could not book this time")
     ),
-    (State.CLOSED, Reason.SLOT_TAKEN): Screen(name="slot_taken", tone="no", heading=get_slot_taken_heading),
+    (State.CLOSED, Reason.SLOT_TAKEN): Screen(
+        name="slot_taken", tone="no", heading=_("%(time)s is no longer free")
+    ),
     (State.CLOSED, Reason.NOT_BOOKED): Screen(
-        name="not_booked", tone="no", heading=lambda _: gettext("This time was not booked")
+        name="not_booked", tone="no", heading=_("This time was not booked")
     ),
-    (State.CLOSED, Reason.LAPSED): Screen(
-        name="lapsed", tone="no", heading=lambda _: gettext("This request has expired")
+    (State.CLOSED, Reason.LAPSED): Screen(name="lapsed", tone="no", heading=_("This request has expired")),
+    (State.CLOSED, Reason.DECLINED): Screen(
+        name="declined",
+        tone="no",
+        heading=_("%(host)s cannot take this appointment"),
+        without_host=_("This appointment cannot take place"),
     ),
-    (State.CLOSED, Reason.DECLINED): Screen(name="declined", tone="no", heading=get_declined_heading),
     (State.CLOSED, Reason.REPLACED): Screen(
-        name="replaced", tone="neutral", heading=lambda _: gettext("You chose another time")
+        name="replaced", tone="neutral", heading=_("You chose another time")
     ),
 }
 
@@ -167,9 +145,7 @@ def describe_outcome(booking: Booking, zone: ZoneInfo, now: datetime) -> dict[st
         "screen": screen,
         "poll": POLL_FOR_LINK if screen.name == "confirmed" and lacks_place(appointment) else screen.poll,
         "include": f"meetergo/includes/outcome/{screen.name}.html",
-        "heading": screen.heading(
-            HeadingValues(host=host, day=when.day, time=label_time(booking.start, zone))
-        ),
+        "heading": screen.get_heading(host=host, day=when.day, time=label_time(booking.start, zone)),
         "when": when,
         "original_time": format_moment(original_start, zone) if original_start else "",
         "duration": duration,

@@ -16,7 +16,6 @@ from django_meetergo.presentation.page_urls import PageUrl, parse_widget
 SEE_OTHER = 303
 
 FRAGMENT_HEADER, WIDGET_HEADER = "X-Meetergo-Fragment", "X-Meetergo-Widget"
-FRAGMENT_META, WIDGET_META = "HTTP_X_MEETERGO_FRAGMENT", "HTTP_X_MEETERGO_WIDGET"
 #: Template of each fragment. ``calendar`` is the month and the times of its chosen day, ``all`` is every part
 #: that depends on the zone.
 FRAGMENTS = {
@@ -54,7 +53,7 @@ def render_times_page(
 ) -> HttpResponse:
     """Render a page with free times, or only the fragment that the request asks for."""
     fragment = get_fragment_template(request)
-    widget = parse_widget(request.META.get(WIDGET_META, "")) if fragment else {}
+    widget = parse_widget(request.headers.get(WIDGET_HEADER, "")) if fragment else {}
     response = render_page(
         request,
         fragment or template,
@@ -70,17 +69,17 @@ def render_times_page(
 
 def is_fragment_request(request: HttpRequest) -> bool:
     """Return whether the request comes from the script of a page or of a widget."""
-    return FRAGMENT_META in request.META or WIDGET_META in request.META
+    return FRAGMENT_HEADER in request.headers or WIDGET_HEADER in request.headers
 
 
 def get_fragment_template(request: HttpRequest) -> str | None:
     """Return the template of the requested fragment; None for a whole page."""
-    return FRAGMENTS.get(request.META.get(FRAGMENT_META, ""))
+    return FRAGMENTS.get(request.headers.get(FRAGMENT_HEADER, ""))
 
 
 def build_page_url(request: HttpRequest, path: str, query: Mapping[str, str]) -> PageUrl:
     """Return the page's own URL, relative ("?…") where its links are only used on that page itself."""
-    is_same_page = request.path == path and WIDGET_META not in request.META
+    is_same_page = request.path == path and WIDGET_HEADER not in request.headers
     return PageUrl("" if is_same_page else path, query)
 
 
