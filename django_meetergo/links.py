@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 from uuid import UUID
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from django.db import models
 
     from django_meetergo.models import Attendee, Booking, CalendarFeed
+
+T = TypeVar("T", bound="models.Model")
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,12 @@ def unsign(token: str, *, salt: str) -> UUID | None:
         return UUID(hex=Signer(salt=salt, sep="~").unsign(token))
     except (BadSignature, ValueError):
         return None
+
+
+def find_by_token(rows: models.QuerySet[T], token: str, *, salt: str) -> T | None:
+    """Return the row that a signed token names. A token with a wrong signature costs no query."""
+    public_id = unsign(token, salt=salt)
+    return rows.filter(public_id=public_id).first() if public_id else None
 
 
 def get_booking_path(booking: Booking) -> str:

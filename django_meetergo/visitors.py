@@ -38,6 +38,11 @@ def get_account(user: Any) -> Any:
     return user if isinstance(user, get_user_model()) else None
 
 
+def get_user(request: Any) -> Any:
+    """Return the signed-in user of this site, or None."""
+    return get_account(getattr(request, "user", None))
+
+
 def identify_visitor(user: Any, meta: Mapping[str, Any], *, browser: str = "") -> Visitor:
     """Return the visitor; ``browser`` is the random key in the browser's cookie, if it has one."""
     if user is not None:

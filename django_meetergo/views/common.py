@@ -1,14 +1,12 @@
-"""What several views look up: rows by token, the visitor's time zone and account, free times."""
+"""What several views look up: the visitor's time zone and account, free times."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings as django_settings
-from django.db import models
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext
@@ -22,16 +20,7 @@ from django_meetergo.presentation.page_urls import build_calendar_links
 from django_meetergo.presentation.slots import parse_start
 from django_meetergo.presentation.time_choice import WINDOW, TimeQuery
 from django_meetergo.timezones import choose_zone
-from django_meetergo.visitors import get_account
-
-T = TypeVar("T", bound=models.Model)
-
-
-def find_by_token(rows: models.QuerySet[T], token: str, *, salt: str) -> T | None:
-    """Return the row that a signed token names. A token with a wrong signature costs no query."""
-    public_id: UUID | None = links.unsign(token, salt=salt)
-    return rows.filter(public_id=public_id).first() if public_id else None
-
+from django_meetergo.visitors import get_user
 
 # The visitor's time zone
 
@@ -90,11 +79,6 @@ def get_account_details(request: HttpRequest) -> dict[str, str]:
         "email": getattr(user, email_field, ""),
     }
     return {name: value for name, value in details.items() if value}
-
-
-def get_user(request: HttpRequest) -> Any:
-    """Return the signed-in user of this site, or None."""
-    return get_account(getattr(request, "user", None))
 
 
 # Free times

@@ -42,7 +42,6 @@ from django_meetergo.views.common import (
     describe_wrong_start,
     find_zone,
     get_account_details,
-    get_user,
     get_zone_parameter,
     is_free,
 )
@@ -59,7 +58,7 @@ from django_meetergo.views.times import (
     show_times,
     show_unavailable,
 )
-from django_meetergo.visitors import identify_visitor
+from django_meetergo.visitors import get_user, identify_visitor
 
 State, Reason = Booking.State, Booking.Reason
 #: The key in the details cookie that names the booking which the same browser has made.

@@ -15,7 +15,6 @@ from django_meetergo import links
 from django_meetergo.conf import get_settings
 from django_meetergo.models import CalendarFeed
 from django_meetergo.services import feeds
-from django_meetergo.views.common import find_by_token
 from django_meetergo.views.decorators import limit_wrong_links, page
 from django_meetergo.views.rendering import render_not_found
 
@@ -32,7 +31,7 @@ def feed(request: HttpRequest, token: str) -> HttpResponse:
 
 def show_feed(request: HttpRequest, token: str) -> HttpResponse:
     rows = CalendarFeed.objects.select_related("user")
-    found = find_by_token(rows, token, salt=links.FEED_SALT)
+    found = links.find_by_token(rows, token, salt=links.FEED_SALT)
     if found is None or not feeds.is_readable(found):
         return render_not_found(request)
     now = clock.now()

@@ -34,13 +34,12 @@ from django_meetergo.services.clients import find_client
 from django_meetergo.views.common import (
     describe_calendar_links,
     describe_time,
-    find_by_token,
     find_zone,
-    get_user,
 )
 from django_meetergo.views.csrf import handle_csrf_failure
 from django_meetergo.views.decorators import METHODS, deny_framing, page, token_page
 from django_meetergo.views.rendering import redirect_after_post, render_not_found, render_page
+from django_meetergo.visitors import get_user
 
 Kind, State, Actor = AppointmentChange.Kind, AppointmentChange.State, AppointmentChange.Actor
 
@@ -50,7 +49,7 @@ SHOW_RESULT_FOR = timedelta(hours=1)
 
 def find_attendee(token: str) -> Attendee | None:
     rows = Attendee.objects.select_related("appointment__meeting_type")
-    return find_by_token(rows.defer("raw", "appointment__raw"), token, salt=links.MANAGE_SALT)
+    return links.find_by_token(rows.defer("raw", "appointment__raw"), token, salt=links.MANAGE_SALT)
 
 
 def attendee_page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

@@ -22,7 +22,7 @@ from django_meetergo.services import polling
 from django_meetergo.services.availability.alternatives import SEARCH_SPAN, choose_alternatives
 from django_meetergo.timezones import choose_zone
 from django_meetergo.views import outcome_screens
-from django_meetergo.views.common import find_by_token, find_zone
+from django_meetergo.views.common import find_zone
 from django_meetergo.views.csrf import handle_csrf_failure
 from django_meetergo.views.decorators import METHODS, page, token_page
 from django_meetergo.views.details_cookie import delete_details_cookie, set_details_cookie
@@ -40,7 +40,7 @@ def outcome(request: HttpRequest, token: str, *, csrf_error: str) -> HttpRespons
     rows = Booking.objects.select_related(
         "meeting_type", "attendee__appointment", "replaced_by__meeting_type"
     )
-    booking = find_by_token(rows, token, salt=links.BOOKING_SALT)
+    booking = links.find_by_token(rows, token, salt=links.BOOKING_SALT)
     if booking is None:
         return render_not_found(request)
     if request.method == "POST":

@@ -96,7 +96,7 @@ def test_each_action_has_a_permission_of_its_own(codename, action, appointment, 
     def report_call(*_, **__):
         raise AssertionError("reached")
 
-    for name in ("request_cancel", "request_reschedule", "sync_appointment"):
+    for name in ("request_change", "request_reschedule", "sync_appointment"):
         monkeypatch.setattr(f"django_meetergo.contrib.rest_framework.appointments.{name}", report_call)
     body = {"start": "2030-01-01T00:00:00Z"}
     assert make_user("sees", "view_appointment").post(get_path(appointment, action), body).status_code == 403

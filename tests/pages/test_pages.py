@@ -349,7 +349,7 @@ def test_a_lost_database_answers_503_where_the_base_template_needs_it_too(site, 
 def test_the_503_of_a_secret_page_keeps_its_address(visitor, settings, monkeypatch):
     settings.SECURE_REFERRER_POLICY = "unsafe-url"
     address = links.get_manage_path(AttendeeFactory())
-    monkeypatch.setattr("django_meetergo.views.manage.find_by_token", lose_database)
+    monkeypatch.setattr("django_meetergo.links.find_by_token", lose_database)
     monkeypatch.setattr("django_meetergo.views.decorators.is_database_away", lambda error: True)
 
     answer = visitor.get(address)

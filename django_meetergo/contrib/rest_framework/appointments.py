@@ -12,11 +12,12 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 
 from django_meetergo.contrib.rest_framework import permissions
-from django_meetergo.contrib.rest_framework.base import StaffView, get_user
-from django_meetergo.contrib.rest_framework.changes import request_cancel, request_reschedule
+from django_meetergo.contrib.rest_framework.base import MeetergoView
+from django_meetergo.contrib.rest_framework.changes import request_change, request_reschedule
 from django_meetergo.contrib.rest_framework.filters import (
     ORDERING,
     AppointmentFilter,
@@ -41,8 +42,10 @@ from django_meetergo.contrib.rest_framework.serializers.appointments import (
 from django_meetergo.contrib.rest_framework.serializers.base import ApiSerializer
 from django_meetergo.contrib.rest_framework.serializers.bookings import POLL_SOON
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Host
+from django_meetergo.services.changes.requests import cancel_appointment, find_same_reschedule
 from django_meetergo.services.clients import build_client_of
 from django_meetergo.services.sync.appointments import sync_appointment
+from django_meetergo.visitors import get_user
 
 ID = OpenApiParameter("id", UUID, OpenApiParameter.PATH)
 
@@ -69,12 +72,13 @@ def list_columns(model: type[Model], serializer_class: type[ApiSerializer]) -> l
     return [field.source for field in serializer_class().fields.values() if field.source in columns]
 
 
-class AppointmentView(StaffView):
-    """Views of one or more appointments.
+class AppointmentView(MeetergoView):
+    """Views of appointments, for signed-in users. Each checks what the user may do with which row.
 
     To narrow which appointments a user sees, override ``scope`` and route to your own subclasses.
     """
 
+    permission_classes = [IsAuthenticated]
     throttle_scope = "meetergo-staff"
 
     def scope(self, rows: QuerySet[Appointment]) -> QuerySet[Appointment]:
@@ -190,7 +194,8 @@ class AppointmentCancel(AppointmentAction):
         """Cancel as the host. For a group, name the attendee who leaves or set `cancel_all`."""
         row = self.get_appointment(id, permissions.CANCEL)
         data = self.validate_body(StaffCancelSerializer)
-        change = request_cancel(
+        change = request_change(
+            cancel_appointment,
             row,
             attendee=self.find_attendee(row, data.get("attendee")),
             cancel_all=data.get("cancel_all", False),
@@ -226,7 +231,7 @@ class AppointmentReschedule(AppointmentAction):
         """Reschedule as the host; the duration stays. If the new time is taken, the present one stays."""
         row = self.get_appointment(id, permissions.RESCHEDULE)
         start = self.validate_body(RescheduleSerializer)["start"]
-        change = request_reschedule(row, start, user=get_user(request))
+        change = find_same_reschedule(row, start) or request_reschedule(row, start, user=get_user(request))
         return self.show_changed(row, 202 if change.is_open else 200)
 
 

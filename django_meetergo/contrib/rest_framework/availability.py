@@ -72,13 +72,13 @@ DURATION = OpenApiParameter(
 )
 
 
-def read_zone(text: str, field: str = "timezone") -> ZoneInfo:
+def read_zone(text: str) -> ZoneInfo:
     """Return the named time zone; the site's for an empty name. Raises a problem for an unknown one."""
     if not text:
         return choose_zone(django_settings.TIME_ZONE)
     zone = find_zone(text)
     if zone is None:
-        raise build_invalid(field, _("This is not a time zone; use a name like Europe/Berlin."))
+        raise build_invalid("timezone", _("This is not a time zone; use a name like Europe/Berlin."))
     return zone
 
 
@@ -91,8 +91,7 @@ def read_day_range(query: Any, now: datetime) -> DayRange:
     if last < first:
         raise build_invalid("last_day", _("The last day is before the first."))
     if (last - first).days >= MAX_DAYS:
-        message = _("Choose at most %(days)d days.") % {"days": MAX_DAYS}
-        raise build_invalid("last_day", message)
+        raise build_invalid("last_day", _("Choose at most %(days)d days.") % {"days": MAX_DAYS})
     return DayRange(first=first, last=last, zone=zone)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from functools import partial
 from typing import Any, TypeVar
-from uuid import UUID
 
 from django.apps import apps
 from django.conf import settings as django_settings
@@ -18,7 +17,7 @@ from drf_spectacular.openapi import AutoSchema
 from rest_framework.authentication import BasicAuthentication, RemoteUserAuthentication, SessionAuthentication
 from rest_framework.exceptions import NotFound, ParseError
 from rest_framework.parsers import JSONParser
-from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.permissions import AllowAny
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -28,7 +27,6 @@ from django_meetergo.contrib.rest_framework.problems import TOO_LARGE, Problem, 
 from django_meetergo.contrib.rest_framework.throttling import SchedulingThrottle
 from django_meetergo.languages import use_text_language
 from django_meetergo.transactions import outside_transactions
-from django_meetergo.visitors import get_account
 
 T = TypeVar("T", bound=models.Model)
 
@@ -132,21 +130,9 @@ class PublicView(MeetergoView):
         return [one for one in super().get_authenticators() if not isinstance(one, AMBIENT_AUTHENTICATION)]
 
 
-class StaffView(MeetergoView):
-    """A view for signed-in users. Each view checks what the user may do with which row."""
-
-    permission_classes = [IsAuthenticated]
-
-
-def get_user(request: Any) -> Any:
-    """Return the signed-in user of this site, or None."""
-    return get_account(request.user)
-
-
 def get_by_token(rows: models.QuerySet[T], token: str, *, salt: str) -> T:
     """Return the row that a signed token names. Raises NotFound for a wrong token and for a missing row."""
-    public_id: UUID | None = links.unsign(token, salt=salt)
-    row = rows.filter(public_id=public_id).first() if public_id else None
+    row = links.find_by_token(rows, token, salt=salt)
     if row is None:
         raise NotFound
     return row

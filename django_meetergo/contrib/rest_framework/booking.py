@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from django_meetergo import links
 from django_meetergo.contrib.rest_framework import examples, problems
 from django_meetergo.contrib.rest_framework.availability import HORIZON, list_alternative_slots, read_zone
-from django_meetergo.contrib.rest_framework.base import PublicView, get_by_token, get_user
+from django_meetergo.contrib.rest_framework.base import PublicView, get_by_token
 from django_meetergo.contrib.rest_framework.booking_form import (
     IDEMPOTENCY_HEADER,
     IDEMPOTENCY_PATTERN,
@@ -35,11 +35,11 @@ from django_meetergo.contrib.rest_framework.operations import (
 )
 from django_meetergo.contrib.rest_framework.problems import (
     Problem,
+    build_error,
     build_invalid,
     build_limited,
     build_unavailable,
 )
-from django_meetergo.contrib.rest_framework.serializers.base import build_url
 from django_meetergo.contrib.rest_framework.serializers.bookings import (
     BookingRequestSerializer,
     BookingSerializer,
@@ -57,7 +57,7 @@ from django_meetergo.presentation.forms import FIELDS_BY_REMOTE_NAME, NOT_ACCEPT
 from django_meetergo.services import polling
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.clients import build_client_of
-from django_meetergo.visitors import identify_visitor
+from django_meetergo.visitors import get_user, identify_visitor
 
 State, Reason = Booking.State, Booking.Reason
 
@@ -76,8 +76,7 @@ class BookingView(PublicView):
         return self.build_response(BookingSerializer, booking, status=status, headers=headers)
 
     def get_booking_url(self, booking: Booking) -> str:
-        token = links.sign(booking.public_id, salt=links.BOOKING_SALT)
-        return build_url(BookingSerializer(context=self.get_serializer_context()), "booking", token)
+        return BookingSerializer(context=self.get_serializer_context()).get_url(booking)
 
 
 class BookingList(BookingView):
@@ -187,14 +186,10 @@ def list_refused_fields(booking: Booking) -> dict[str, Any]:
         own = FIELDS_BY_REMOTE_NAME.get(last.lower(), "")
         name = f"answers.{last}" if last in booking.custom_fields else own
         if last == "duration":
-            errors["duration"] = build_errors("not_offered", _("This length is no longer offered."))
+            errors["duration"] = [build_error(_("This length is no longer offered."), "not_offered")]
         elif name:
-            errors[name] = build_errors("refused", REFUSALS.get(name, NOT_ACCEPTED))
-    return errors or {"": build_errors("refused", _("These details were not accepted. Please check them."))}
-
-
-def build_errors(code: str, message: Any) -> list[dict[str, str]]:
-    return [{"code": code, "message": str(message)}]
+            errors[name] = [build_error(REFUSALS.get(name, NOT_ACCEPTED), "refused")]
+    return errors or {"": [build_error(_("These details were not accepted. Please check them."), "refused")]}
 
 
 class Submission:
@@ -280,9 +275,8 @@ class Submission:
         token = self.data.get("replaces")
         if not token:
             return None
-        public_id = links.unsign(token, salt=links.BOOKING_SALT)
         rows = Booking.objects.filter(meeting_type=self.meeting_type)
-        booking = rows.filter(public_id=public_id).first() if public_id else None
+        booking = links.find_by_token(rows, token, salt=links.BOOKING_SALT)
         if booking is None:
             message = _("There is no such booking of this meeting type.")
             raise build_invalid("replaces", message, "unknown")

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from django_meetergo.contrib.rest_framework.inputs import AnswerInput, get_public_name
-from django_meetergo.contrib.rest_framework.problems import INVALID, KEY_INVALID, Problem, get_error_code
+from django_meetergo.contrib.rest_framework.problems import INVALID, KEY_INVALID, Problem, build_error
 from django_meetergo.models import MeetingType
 from django_meetergo.models.bookings import make_idempotency_key
 from django_meetergo.presentation.forms import BookingForm
@@ -73,21 +73,18 @@ def validate_form(form: ApiBookingForm, data: Mapping[str, Any]) -> None:
     errors = list_form_errors(form)
     questions = form.questions.fields if form.questions else {}
     for name in set(data.get("answers", {})) - set(questions):
-        errors[f"answers.{name}"] = [{"code": "unknown", "message": _("There is no such question.")}]
+        errors[f"answers.{name}"] = [build_error(_("There is no such question."), "unknown")]
     location = data.get("location", "")
     if location and "location" not in form.fields and location not in form.meeting_type.locations:
         message = _("This place is no longer offered. Choose another one.")
-        errors["location"] = [{"code": "invalid_choice", "message": message}]
+        errors["location"] = [build_error(message, "invalid_choice")]
     if errors:
         raise Problem(INVALID, errors=errors)
 
 
 def list_form_errors(form: ApiBookingForm) -> dict[str, list[dict[str, str]]]:
     """Return the form's errors by the names that clients use."""
-    found = form.errors.get_json_data()
     return {
-        get_public_name(name): [
-            {"code": get_error_code(one["code"]), "message": one["message"]} for one in errors
-        ]
-        for name, errors in found.items()
+        get_public_name(name): [build_error(one["message"], one["code"]) for one in errors]
+        for name, errors in form.errors.get_json_data().items()
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
@@ -24,14 +25,10 @@ from django_meetergo.contrib.rest_framework.serializers.problems import CHANGE_R
 from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest, TooManyChanges
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
 from django_meetergo.presentation.forms import NOT_ACCEPTED
-from django_meetergo.services.changes.requests import (
-    cancel_appointment,
-    find_same_reschedule,
-    reschedule_appointment,
-)
+from django_meetergo.services.changes.requests import reschedule_appointment
 from django_meetergo.services.clients import find_client
 
-Kind, State = AppointmentChange.Kind, AppointmentChange.State
+State = AppointmentChange.State
 
 #: What a client shows for each reason, unless the site's policy has a sentence of its own.
 REASON_TEXTS = {
@@ -54,13 +51,12 @@ def choose_zone(attendee: Attendee | None) -> ZoneInfo:
     return timezones.choose_zone(name, django_settings.TIME_ZONE)
 
 
-def request_cancel(appointment: Appointment, **options: Any) -> AppointmentChange:
-    """Cancel and return the change, which is done or still open. Raises a problem when it is refused.
-
-    ``options`` are those of the service ``cancel_appointment``.
-    """
+def request_change(
+    service: Callable[..., AppointmentChange], appointment: Appointment, **options: Any
+) -> AppointmentChange:
+    """Return the change of a service, which is done or still open. Raises a problem when it is refused."""
     try:
-        change = cancel_appointment(
+        change = service(
             appointment=appointment,
             client=find_client(appointment.reader, "write"),
             now=clock.now(),
@@ -68,34 +64,21 @@ def request_cancel(appointment: Appointment, **options: Any) -> AppointmentChang
         )
     except (ChangeNotAllowed, InvalidRequest) as error:
         raise_refused(error)
-    return ensure_not_refused(change)
+    if change.state == State.REFUSED:
+        raise build_refused(change)
+    return change
 
 
 def request_reschedule(appointment: Appointment, start: datetime, **options: Any) -> AppointmentChange:
-    """Reschedule and return the change, which is done or still open. Raises a problem when it is refused.
-
-    ``options`` are those of the service ``reschedule_appointment``.
-    """
+    """Reschedule to a start that was not requested before; see ``request_change``."""
     now = clock.now()
-    if first := find_same_reschedule(appointment, start):
-        return first
     if start <= now:
         raise build_invalid("start", _("This time has passed. Choose a later one."), "past")
     if start > now + HORIZON:
         raise build_invalid("start", _("This is too far in the future."), "too_late")
     if start == appointment.start:
         raise build_invalid("start", _("The appointment has this time already."), "unchanged")
-    try:
-        change = reschedule_appointment(
-            appointment=appointment,
-            start=start,
-            client=find_client(appointment.reader, "write"),
-            now=now,
-            **options,
-        )
-    except (ChangeNotAllowed, InvalidRequest) as error:
-        raise_refused(error)
-    return ensure_not_refused(change)
+    return request_change(reschedule_appointment, appointment, start=start, **options)
 
 
 def raise_refused(error: ChangeNotAllowed | InvalidRequest) -> NoReturn:
@@ -129,15 +112,11 @@ def build_not_allowed(reason: str, message: str = "") -> Problem:
     return Problem(problems.CHANGE_NOT_ALLOWED, detail, **members)
 
 
-def ensure_not_refused(change: AppointmentChange) -> AppointmentChange:
-    """Return the change. Raises a problem when meetergo refused it or could not be reached."""
-    if change.state != State.REFUSED:
-        return change
+def build_refused(change: AppointmentChange) -> Problem:
+    """Return the problem of a change that meetergo refused, or could not be asked for."""
     if change.outcome == "slot_taken" and change.target_start:
-        raise build_slot_taken(change.appointment, change.target_start, change.attendee)
-    if change.outcome == "unreachable":
-        raise build_unavailable()
-    raise Problem(problems.CHANGE_REFUSED)
+        return build_slot_taken(change.appointment, change.target_start, change.attendee)
+    return build_unavailable() if change.outcome == "unreachable" else Problem(problems.CHANGE_REFUSED)
 
 
 def build_slot_taken(appointment: Appointment, start: datetime, attendee: Attendee | None) -> Problem:

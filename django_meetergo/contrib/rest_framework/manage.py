@@ -17,12 +17,12 @@ from django_meetergo.contrib.rest_framework.availability import (
     describe_availability,
     read_day_range,
 )
-from django_meetergo.contrib.rest_framework.base import PublicView, get_by_token, get_user
+from django_meetergo.contrib.rest_framework.base import PublicView, get_by_token
 from django_meetergo.contrib.rest_framework.changes import (
     build_not_allowed,
     build_slot_taken,
     choose_zone,
-    request_cancel,
+    request_change,
     request_reschedule,
 )
 from django_meetergo.contrib.rest_framework.operations import (
@@ -47,8 +47,9 @@ from django_meetergo.services import polling
 from django_meetergo.services.availability.slots import is_offered
 from django_meetergo.services.changes.policy import apply_policy
 from django_meetergo.services.changes.queue import find_last_change
-from django_meetergo.services.changes.requests import find_same_reschedule
+from django_meetergo.services.changes.requests import cancel_appointment, find_same_reschedule
 from django_meetergo.services.clients import build_client_of
+from django_meetergo.visitors import get_user
 
 Kind, Actor = AppointmentChange.Kind, AppointmentChange.Actor
 
@@ -190,7 +191,8 @@ class ManageCancel(ManageView):
         """Cancel the appointment. 202: in progress, read it again. Sent again, it shows the present state."""
         attendee = get_attendee(token)
         data = self.validate_body(CancelSerializer)
-        change = request_cancel(
+        change = request_change(
+            cancel_appointment,
             attendee.appointment,
             attendee=attendee,
             reason=data.get("reason", ""),

@@ -143,9 +143,7 @@ class Problem(exceptions.APIException):
 
 def build_invalid(field: str, message: Any, code: str = "invalid") -> Problem:
     """Return the problem of one invalid field."""
-    return Problem(
-        INVALID, errors={field: [{"code": get_error_code(code), "message": replace_surrogates(message)}]}
-    )
+    return Problem(INVALID, errors={field: [build_error(message, code)]})
 
 
 #: Codes of field errors. Other codes, such as those of a site's own validators, are shown as ``invalid``.
@@ -176,8 +174,13 @@ ERROR_CODES = (
 )
 
 
-def get_error_code(code: Any) -> str:
-    return str(code) if code in ERROR_CODES else "invalid"
+def build_error(message: Any, code: Any) -> dict[str, str]:
+    """Return one error of a field.
+
+    The text has no lone surrogates: a message may quote input, and UTF-8 cannot encode those.
+    """
+    shown = str(code) if code in ERROR_CODES else "invalid"
+    return {"code": shown, "message": str(message).encode(errors="replace").decode()}
 
 
 def build_unavailable(seconds: float | None = None, **members: Any) -> Problem:
@@ -204,7 +207,7 @@ def build_problem(error: Exception) -> Problem | None:
     if isinstance(error, RemoteError):
         return build_unavailable(error.retry_after)
     if isinstance(error, exceptions.Throttled):
-        return Problem(THROTTLED, headers={"Retry-After": str(ceil(error.wait or 1))})
+        return build_limited(THROTTLED, error.wait or 1)
     if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
         return build_unauthenticated(error)
     kind = next((kind for classes, kind in SIMPLE_PROBLEMS if isinstance(error, classes)), None)
@@ -238,19 +241,7 @@ def flatten_errors(details: Any, path: str = "") -> Iterator[tuple[str, list[dic
             yield from flatten_errors(inner, ".".join(filter(None, (path, name))))
         return
     found = [details] if isinstance(details, Mapping) else details
-    yield (
-        path,
-        [
-            {"code": get_error_code(one["code"]), "message": replace_surrogates(one["message"])}
-            for one in found
-            if one
-        ],
-    )
-
-
-def replace_surrogates(text: Any) -> str:
-    """Return the text without lone surrogates: a message may quote input, and UTF-8 cannot encode those."""
-    return str(text).encode(errors="replace").decode()
+    yield path, [build_error(one["message"], one["code"]) for one in found if one]
 
 
 def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response | None:

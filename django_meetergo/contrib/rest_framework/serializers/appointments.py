@@ -99,10 +99,12 @@ class AttendeeSerializer(ApiSerializer):
 class AppointmentSerializer(ApiSerializer):
     id = serializers.UUIDField(source="public_id")
     url = serializers.SerializerMethodField()
-    meeting_type = serializers.SerializerMethodField(help_text="The slug.")
+    meeting_type = serializers.CharField(
+        source="meeting_type.slug", read_only=True, allow_null=True, help_text="The slug."
+    )
     start = InstantField()
     end = InstantField()
-    duration = serializers.SerializerMethodField(help_text="Minutes.")
+    duration = serializers.IntegerField(source="minutes", read_only=True, help_text="Minutes.")
     status = EnumField("AppointmentStatus", Appointment.Status.values)
     is_changing = serializers.BooleanField(help_text="A cancellation or a reschedule is in progress.")
     channel = build_channel_field()
@@ -125,9 +127,3 @@ class AppointmentSerializer(ApiSerializer):
 
     def get_url(self, row: Appointment) -> str:
         return self.url_template.replace(PLACEHOLDER_ID, str(row.public_id))
-
-    def get_meeting_type(self, row: Appointment) -> str | None:
-        return row.meeting_type.slug if row.meeting_type else None
-
-    def get_duration(self, row: Appointment) -> int:
-        return row.minutes

@@ -267,4 +267,4 @@ class BookingSerializer(ApiSerializer):
     def get_replaced_by(self, row: Booking) -> str | None:
         if row.replaced_by is None:
             return None
-        return build_url(self, "booking", links.sign(row.replaced_by.public_id, salt=links.BOOKING_SALT))
+        return self.get_url(row.replaced_by)
