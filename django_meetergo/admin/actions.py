@@ -256,6 +256,15 @@ class ActionsMixin(MeetergoAdmin):
             back=self.get_return_url(rows),
         )
 
+    def render_links(
+        self, request: HttpRequest, rows: Sequence[Any], shown: Sequence[Any], *, title: Any, notice: Any
+    ) -> HttpResponse:
+        """Render secret links; ``shown`` has row, label and URL of each. The page is not stored."""
+        back = self.get_return_url(rows)
+        response = self.render_page(request, "links.html", title=title, notice=notice, shown=shown, back=back)
+        response["Cache-Control"] = "no-store"
+        return response
+
     def get_return_url(self, rows: Sequence[Any]) -> str:
         """Return the URL of the row's page for one row, and of the list for several."""
         return (

@@ -15,7 +15,7 @@ from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo import links
-from django_meetergo.admin.actions import MAX_AT_ONCE, ActionResult, AdminAction
+from django_meetergo.admin.actions import MAX_AT_ONCE, ActionResult, ActionsMixin, AdminAction
 from django_meetergo.admin.display import WITHOUT_PAGES, format_age, format_moment
 from django_meetergo.admin.errors import describe_error
 from django_meetergo.admin.handoff import HandoffForm
@@ -254,7 +254,7 @@ class ShowLinks(AppointmentAction):
         return True, gettext("Anyone with the link can reschedule and cancel the appointment")
 
     def execute(
-        self, admin: Any, request: HttpRequest, rows: Sequence[Any], form: forms.Form
+        self, admin: ActionsMixin, request: HttpRequest, rows: Sequence[Any], form: forms.Form
     ) -> HttpResponse:
         shown: list[Any] = []
         for row in rows:
@@ -263,19 +263,10 @@ class ShowLinks(AppointmentAction):
                 for attendee in list_attending(row)
             ]
             admin.log_change(request, row, gettext("Showed the attendees' links"))
-        response: HttpResponse = admin.render_page(
-            request,
-            "links.html",
-            title=_("Attendees' links"),
-            notice=_(
-                "Give a link to its attendee only. Anyone who has it can reschedule and cancel the "
-                "appointment."
-            ),
-            shown=shown,
-            back=admin.get_return_url(rows),
+        notice = _(
+            "Give a link to its attendee only. Anyone who has it can reschedule and cancel the appointment."
         )
-        response["Cache-Control"] = "no-store"
-        return response
+        return admin.render_links(request, rows, shown, title=_("Attendees' links"), notice=notice)
 
 
 def build_manage_url(attendee: Attendee) -> str:

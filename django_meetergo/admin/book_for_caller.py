@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Any, cast
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import messages
@@ -149,7 +148,7 @@ class BookForCallerMixin(MeetergoAdmin):
         today = timezone.localtime(now).date()
         first = day or parse_day(request.GET.get("day")) or today
         first = min(max(first, today), today + timedelta(days=MAX_DAYS_AHEAD))
-        zone = choose_zone(timezone.get_current_timezone_name())
+        zone = timezone.get_current_timezone()
         last = first + timedelta(days=DAYS_PER_PAGE)
         try:
             found = build_slot_reader(meeting_type, length, now)(midnight(first), midnight(last))
@@ -317,7 +316,7 @@ def build_here(request: HttpRequest, meeting_type: MeetingType, length: int) -> 
     return PageUrl("", {**chosen, "lost": request.GET.get("lost", "")})
 
 
-def label_slot(slot: Slot, zone: ZoneInfo) -> str:
+def label_slot(slot: Slot, zone: tzinfo) -> str:
     label = format_time(slot.start.astimezone(zone))
     if slot.seats_left is None:
         return label

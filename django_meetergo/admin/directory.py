@@ -44,7 +44,7 @@ class CreateOneTimeLinks(AdminAction):
         return True, gettext("Anyone with the link can book once at meetergo")
 
     def execute(
-        self, admin: Any, request: HttpRequest, rows: Sequence[Any], form: forms.Form
+        self, admin: ActionsMixin, request: HttpRequest, rows: Sequence[Any], form: forms.Form
     ) -> HttpResponse:
         shown = []
         for row in rows:
@@ -58,16 +58,8 @@ class CreateOneTimeLinks(AdminAction):
             admin.log_change(request, row, gettext("Created a one-time link"))
         if not shown:
             return HttpResponseRedirect(admin.get_return_url(rows))
-        response: HttpResponse = admin.render_page(
-            request,
-            "links.html",
-            title=_("One-time links"),
-            notice=_("One person can book once with each link. An unused link expires after 30 days."),
-            shown=shown,
-            back=admin.get_return_url(rows),
-        )
-        response["Cache-Control"] = "no-store"
-        return response
+        notice = _("One person can book once with each link. An unused link expires after 30 days.")
+        return admin.render_links(request, rows, shown, title=_("One-time links"), notice=notice)
 
 
 class DirectoryAdmin(MeetergoAdmin):

@@ -31,9 +31,11 @@ CHANGE_OUTCOMES: dict[str, Any] = {
 }
 
 #: The most specific class comes first.
-ERRORS: tuple[tuple[type[Exception], Any], ...] = (
-    (exceptions.RateLimitReached, _("Too many requests to meetergo at the moment. Try again in a minute.")),
-    (exceptions.RateLimited, _("Too many requests to meetergo at the moment. Try again in a minute.")),
+ERRORS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], ...] = (
+    (
+        (exceptions.RateLimitReached, exceptions.RateLimited),
+        _("Too many requests to meetergo at the moment. Try again in a minute."),
+    ),
     (exceptions.Unreachable, _("meetergo cannot be reached at the moment. Try again in a few minutes.")),
     (exceptions.OutcomeUnknown, _("meetergo did not answer clearly. The result is being checked.")),
     (
@@ -45,8 +47,7 @@ ERRORS: tuple[tuple[type[Exception], Any], ...] = (
         _("This site's key is not allowed to do this at meetergo. Please inform your administrator."),
     ),
     (exceptions.NotFound, _("It no longer exists at meetergo.")),
-    (exceptions.SlotUnavailable, _("This time is no longer free.")),
-    (exceptions.StartNotOffered, _("This time is no longer free.")),
+    ((exceptions.SlotUnavailable, exceptions.StartNotOffered), _("This time is no longer free.")),
     (exceptions.MeetingTypeUnavailable, _("This meeting type can no longer be booked.")),
 )
 

@@ -49,7 +49,7 @@ class HandoffForm(forms.Form):
         stay = gettext("Appointments for which the colleague is not free stay with their host.")
         if colleagues is None:
             unknown = gettext("It is not known at the moment who is free.")
-            self.set_choices([(key, str(host)) for key, host in self.candidates.items()], f"{unknown} {stay}")
+            self.fields["host"].help_text = f"{unknown} {stay}"
         elif not colleagues:
             self.set_choices([], gettext("meetergo lists no colleague for these appointments."))
         else:

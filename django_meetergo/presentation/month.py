@@ -111,17 +111,13 @@ def get_week_start() -> int:
     return int(formats.get_format("FIRST_DAY_OF_WEEK"))
 
 
-def find_span(first: date, today: date, week_start: int | None = None) -> tuple[date, date]:
+def find_span(first: date, today: date) -> tuple[date, date]:
     """Return the first day that the grid of a month shows, and the day after the last one."""
     start, end = first, next_month(first)
     if first != first_of_month(today):
         return start, end
-    week = today - timedelta(days=(today.isoweekday() - pick_week_start(week_start)) % 7)
+    week = today - timedelta(days=(today.isoweekday() - get_week_start()) % 7)
     return max(start, week), max(end, week + timedelta(weeks=MIN_WEEKS))
-
-
-def pick_week_start(week_start: int | None) -> int:
-    return get_week_start() if week_start is None else week_start
 
 
 def build_month(
@@ -132,11 +128,10 @@ def build_month(
     last: date,
     chosen: date | None,
     here: PageUrl,
-    first_weekday: int | None = None,
 ) -> Month:
     """Build the grid of a month. ``last`` is the first day of the last month that may be shown."""
-    week_start = pick_week_start(first_weekday)
-    start, end = find_span(first, today, week_start)
+    week_start = get_week_start()
+    start, end = find_span(first, today)
     cells: list[Day | None] = [None] * ((start.isoweekday() - week_start) % 7)
     for offset in range((end - start).days):
         day = start + timedelta(days=offset)

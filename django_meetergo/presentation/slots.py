@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import MAXYEAR, MINYEAR, date, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -49,7 +49,7 @@ class NextSlot:
     href: str
 
 
-def group_by_day(times: Iterable[Slot], zone: ZoneInfo) -> dict[date, list[Slot]]:
+def group_by_day(times: Iterable[Slot], zone: tzinfo) -> dict[date, list[Slot]]:
     """Group the times by their date in the zone."""
     days: dict[date, list[Slot]] = {}
     for free in times:

@@ -6,6 +6,7 @@ import io
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
+from wsgiref.util import setup_testing_defaults
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
@@ -101,21 +102,13 @@ def build_environ(request: requests.PreparedRequest) -> dict[str, Any]:
     body = body.encode() if isinstance(body, str) else body
     environ: dict[str, Any] = {
         "REQUEST_METHOD": request.method,
-        "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(parts.path).decode("latin-1"),
         "QUERY_STRING": parts.query,
-        "SERVER_NAME": "127.0.0.1",
         "SERVER_PORT": "8787",
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": "127.0.0.1",
         "CONTENT_LENGTH": str(len(body)),
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(body),
-        "wsgi.errors": io.StringIO(),
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
     }
     for name, value in request.headers.items():
         value = value.decode() if isinstance(value, bytes) else value
@@ -123,4 +116,5 @@ def build_environ(request: requests.PreparedRequest) -> dict[str, Any]:
         environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
     environ.setdefault("CONTENT_TYPE", "")
     environ["HTTP_HOST"] = "127.0.0.1:8787"
+    setup_testing_defaults(environ)
     return environ

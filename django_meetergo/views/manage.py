@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone as clock
 from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from django_meetergo import links, timezones
@@ -45,6 +46,13 @@ Kind, State, Actor = AppointmentChange.Kind, AppointmentChange.State, Appointmen
 
 #: How long the page shows the result of the last change.
 SHOW_RESULT_FOR = timedelta(hours=1)
+#: What failed, by ``AppointmentChange.outcome``.
+OUTCOMES = {
+    "slot_taken": _("The new time has just been taken by someone else."),
+    "unreachable": _("We could not reach the calendar."),
+    "needs_staff": _("We could not tell which place in the group is yours. Our team will take care of it."),
+    "unverified": _("We do not know yet whether your change was made. Our team is checking it."),
+}
 
 
 def find_attendee(token: str) -> Attendee | None:
@@ -258,24 +266,16 @@ def describe_refusal(change: AppointmentChange | None, now: datetime) -> dict[st
     """Describe a refused change for ``SHOW_RESULT_FOR``: what failed, and what is still booked."""
     if change is None or change.state != State.REFUSED or now - change.created_at > SHOW_RESULT_FOR:
         return {}
-    is_move = change.kind == Kind.RESCHEDULE
-    if change.outcome == "slot_taken":
-        text = gettext("The new time has just been taken by someone else.")
-    elif change.outcome == "unreachable":
-        text = gettext("We could not reach the calendar.")
-    elif change.outcome == "needs_staff":
-        text = gettext("We could not tell which place in the group is yours. Our team will take care of it.")
-    elif change.outcome == "unverified":
-        text = gettext("We do not know yet whether your change was made. Our team is checking it.")
-        return {"text": text, "still_booked": ""}
-    elif is_move:
+    if change.kind == Kind.RESCHEDULE:
         text = gettext("The appointment could not be moved.")
+        still_booked = gettext("Your old time is still booked.")
     else:
         text = gettext("The appointment could not be cancelled.")
-    still_booked = (
-        gettext("Your old time is still booked.") if is_move else gettext("Your appointment is still booked.")
-    )
-    return {"text": text, "still_booked": still_booked}
+        still_booked = gettext("Your appointment is still booked.")
+    return {
+        "text": str(OUTCOMES.get(change.outcome, text)),
+        "still_booked": "" if change.outcome == "unverified" else still_booked,
+    }
 
 
 # The calendar file

@@ -149,8 +149,9 @@ def test_tick_boxes_outside_a_group_are_one_group():
 
 
 @pytest.mark.parametrize(("first_weekday", "expected"), [(1, "Monday"), (0, "Sunday"), (6, "Saturday")])
-def test_the_week_begins_on_the_day_of_the_language(first_weekday, expected):
+def test_the_week_begins_on_the_day_of_the_language(first_weekday, expected, monkeypatch):
     """The first of the month is in the column of its weekday."""
+    monkeypatch.setattr("django_meetergo.presentation.month.get_week_start", lambda: first_weekday)
     month = build_month(
         date(2026, 12, 1),
         counts={},
@@ -158,7 +159,6 @@ def test_the_week_begins_on_the_day_of_the_language(first_weekday, expected):
         last=date(2027, 5, 1),
         chosen=None,
         here=PageUrl("/"),
-        first_weekday=first_weekday,
     )
     assert month.weekdays[0][1] == expected
     assert all(len(week) == 7 for week in month.weeks)
