@@ -148,14 +148,14 @@ class ActionsMixin(MeetergoAdmin):
     def admin_actions(self) -> list[AdminAction]:
         return [action for action in self.actions or () if isinstance(action, AdminAction)]
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Return the entries of the list's menu, without those that the user has no permission for."""
-        denied = {
-            action.__name__
-            for action in self.admin_actions
-            if not self.is_permitted(request, action.permission)
-        }
-        return {name: found for name, found in super().get_actions(request).items() if name not in denied}
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
+        """Return the entries of a menu, without those that the user has no permission for."""
+        where = [action_location] if action_location else []  # an argument since Django 6.1
+        entries: dict[str, Any] = super().get_actions(request, *where)
+        for action in self.admin_actions:
+            if not self.is_permitted(request, action.permission):
+                entries.pop(action.__name__, None)
+        return entries
 
     def get_urls(self) -> list[Any]:
         urls = super().get_urls()
