@@ -152,7 +152,6 @@ class CalendarMixin(MeetergoAdmin):
             types=list_choices(request, "type"),
             numbers=count_rows(rows, query, own_user),
             is_cut=len(rows) == MAX_APPOINTMENTS,
-            now=now,
             book_url=book_url,
             has_no_own_host=own_user is not None,
             **context,
@@ -240,7 +239,7 @@ def build_grid(
         )
         for day, host in pairs
     ]
-    return {"columns": columns, "marks": hours.list_marks(), "rows": hours.rows}
+    return {"columns": columns, "marks": hours.list_marks()}
 
 
 def build_week(

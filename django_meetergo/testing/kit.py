@@ -46,12 +46,10 @@ class SandboxKit:
         sandbox: Sandbox,
         *,
         base_url: str,
-        live: bool = False,
         adapter: SandboxAdapter | None = None,
     ) -> None:
         self.sandbox = sandbox
         self.base_url = base_url
-        self.live = live
         self._adapter = adapter
         self._seeded = set(sandbox.state.appointments)
         sandbox.deliveries.transport = self._deliver

@@ -33,7 +33,7 @@ def live_meetergo_sandbox(request: pytest.FixtureRequest) -> Iterator[SandboxKit
 
     with serve_on_socket() as (sandbox, url):
         use_sandbox(settings, url)
-        kit = SandboxKit(sandbox, base_url=url, live=True)
+        kit = SandboxKit(sandbox, base_url=url)
         kit.clear_availability()
         yield kit
 

@@ -209,7 +209,7 @@ def run(*, seed: int = 1, sabotage: str | None = None) -> dict[str, Any]:
         stack.enter_context(record_logs(findings))
         for path, replacement in SABOTAGES.get(sabotage or "", {}).items():
             stack.enter_context(mock.patch(path, replacement))
-        site = Site(findings=findings, zelda=zelda, kit=SandboxKit(sandbox, base_url=running.url, live=True))
+        site = Site(findings=findings, zelda=zelda, kit=SandboxKit(sandbox, base_url=running.url))
         site.tell_story()
         canaries = [
             Canary("API key", sandbox_seed.ADMIN_TOKEN),
