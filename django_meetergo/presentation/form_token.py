@@ -9,13 +9,13 @@ from django.core.signing import BadSignature, SignatureExpired, TimestampSigner
 
 from django_meetergo.conf import get_settings
 
-TOKEN_FIELD = "meetergo.form"  # noqa: S105 - the name of a signature
+FORM_SALT = "meetergo.form"
 TOKEN_AGE = timedelta(days=1)
 
 
 def build_signer() -> TimestampSigner:
     """Return a signer with the site's present keys; it records when a token was made."""
-    return TimestampSigner(salt=TOKEN_FIELD, sep="~")
+    return TimestampSigner(salt=FORM_SALT, sep="~")
 
 
 def make_token() -> str:

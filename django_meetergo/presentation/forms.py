@@ -403,8 +403,6 @@ class TimeZoneForm(forms.Form):
 class LinksForm(forms.Form):
     """The address whose appointments a person wants to see."""
 
-    #: Fields that visitors do not see.
-    HIDDEN = ()
     email = EmailLineField(
         label=_("E-mail address"),
         max_length=254,

@@ -7,7 +7,8 @@ import secrets
 from datetime import timedelta
 
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+
+from django_meetergo.views.rendering import set_cookie
 
 BROWSER_COOKIE = "meetergo_browser"
 #: Longer than a booking can wait for its confirmation.
@@ -23,12 +24,4 @@ def get_browser_key(request: HttpRequest) -> str:
 def set_browser_cookie(request: HttpRequest, response: HttpResponse) -> None:
     """Give the browser a key, unless it has one."""
     if not get_browser_key(request):
-        response.set_cookie(
-            BROWSER_COOKIE,
-            secrets.token_hex(16),
-            max_age=BROWSER_COOKIE_AGE,
-            path=reverse("meetergo:index"),
-            secure=request.is_secure(),
-            httponly=True,
-            samesite="Lax",
-        )
+        set_cookie(request, response, BROWSER_COOKIE, secrets.token_hex(16), age=BROWSER_COOKIE_AGE)

@@ -192,7 +192,7 @@ def store_form(
     """Store what was typed, and the last booking of this browser, in the details cookie."""
     key = booking.public_id.hex if booking else read_details_cookie(request).get(BOOKING_KEY)
     made = {BOOKING_KEY: key} if key else {}
-    set_details_cookie(response, {**form.list_typed(), **made}, secure=request.is_secure())
+    set_details_cookie(request, response, {**form.list_typed(), **made})
 
 
 def find_pending_booking(request: HttpRequest, meeting_type: MeetingType) -> Booking | None:

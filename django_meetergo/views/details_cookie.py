@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from django_meetergo.fields import build_cipher, encrypt, get_encryption_keys
+from django_meetergo.views.rendering import set_cookie
 
 DETAILS_COOKIE = "meetergo_details"
 DETAILS_AGE = timedelta(minutes=30)
@@ -19,7 +20,7 @@ DETAILS_AGE = timedelta(minutes=30)
 MAX_BYTES = 2800
 
 
-def set_details_cookie(response: HttpResponse, details: dict[str, Any], *, secure: bool) -> None:
+def set_details_cookie(request: HttpRequest, response: HttpResponse, details: dict[str, Any]) -> None:
     """Store the details, encrypted, in the visitor's browser for ``DETAILS_AGE``.
 
     The longest values are left out until the rest fits.
@@ -27,15 +28,7 @@ def set_details_cookie(response: HttpResponse, details: dict[str, Any], *, secur
     kept, write = dict(details), partial(json.dumps, default=str)
     while len(content := write(kept)) > MAX_BYTES:
         del kept[max(kept, key=lambda name: len(write(kept[name])))]
-    response.set_cookie(
-        DETAILS_COOKIE,
-        encrypt(content),
-        max_age=DETAILS_AGE,
-        path=reverse("meetergo:index"),
-        secure=secure,
-        httponly=True,
-        samesite="Lax",
-    )
+    set_cookie(request, response, DETAILS_COOKIE, encrypt(content), age=DETAILS_AGE)
 
 
 def delete_details_cookie(response: HttpResponse) -> None:

@@ -57,7 +57,7 @@ def show_outcome(request: HttpRequest, booking: Booking) -> HttpResponse:
         context |= describe_alternatives(request, booking, zone)
     response = render_page(request, "meetergo/outcome.html", context)
     if booking.state == State.CLOSED:
-        set_details_cookie(response, get_details(booking), secure=request.is_secure())
+        set_details_cookie(request, response, get_details(booking))
     elif booking.state == State.CONFIRMED:
         delete_details_cookie(response)
     return response

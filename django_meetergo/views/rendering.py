@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -81,6 +82,21 @@ def build_page_url(request: HttpRequest, path: str, query: Mapping[str, str]) ->
     """Return the page's own URL, relative ("?…") where its links are only used on that page itself."""
     is_same_page = request.path == path and WIDGET_HEADER not in request.headers
     return PageUrl("" if is_same_page else path, query)
+
+
+def set_cookie(
+    request: HttpRequest, response: HttpResponse, name: str, value: str, *, age: timedelta, path: str = ""
+) -> None:
+    """Set a cookie that no script can read; sent to the pages of the package unless ``path`` is given."""
+    response.set_cookie(
+        name,
+        value,
+        max_age=age,
+        path=path or reverse("meetergo:index"),
+        secure=request.is_secure(),
+        httponly=True,
+        samesite="Lax",
+    )
 
 
 def redirect_after_post(path: str) -> HttpResponseRedirect:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from zoneinfo import ZoneInfo
@@ -35,12 +35,13 @@ from django_meetergo.views.rendering import (
     redirect_after_post,
     render_page,
     render_times_page,
+    set_cookie,
 )
 
 logger = logging.getLogger(__name__)
 #: The query parameters of the page that lists times.
 QUERY_PARAMETERS = frozenset({"month", "date", "start", "duration", "tz", "subject", "zones"})
-ZONE_COOKIE_SECONDS = 365 * 24 * 3600
+ZONE_COOKIE_AGE = timedelta(days=365)
 
 
 @page
@@ -206,15 +207,8 @@ def timezone(request: HttpRequest) -> HttpResponse:
     form.is_valid()
     response = redirect_after_post(build_return_path(form.cleaned_data.get("next", "")))
     if zone := form.cleaned_data.get("tz"):
-        response.set_cookie(
-            ZONE_COOKIE,
-            zone,
-            max_age=ZONE_COOKIE_SECONDS,
-            path="/",  # widgets on other pages of the site use it too
-            secure=request.is_secure(),
-            httponly=True,
-            samesite="Lax",
-        )
+        # Widgets on other pages of the site use it too.
+        set_cookie(request, response, ZONE_COOKIE, zone, age=ZONE_COOKIE_AGE, path="/")
     return response
 
 

@@ -127,7 +127,7 @@ def test_widgets_with_several_inputs_are_shown_and_stored(visitor, settings):
 
 def test_a_long_answer_is_left_out_of_the_cookie_first():
     response, request = HttpResponse(), HttpRequest()
-    set_details_cookie(response, fill_in(**{"q-words": "ä" * 1900}).list_typed(), secure=False)
+    set_details_cookie(request, response, fill_in(**{"q-words": "ä" * 1900}).list_typed())
     request.COOKIES = {name: cookie.value for name, cookie in response.cookies.items()}
     typed = read_details_cookie(request)
     assert typed["first_name"] == "Jane"
