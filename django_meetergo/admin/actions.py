@@ -115,11 +115,11 @@ class AdminAction:
         """Return whether the action will change this row, and what it will do in words."""
         raise NotImplementedError
 
-    def perform(self, request: HttpRequest, row: Any, form: forms.Form) -> ActionResult:
+    def perform(self, row: Any, form: forms.Form) -> ActionResult:
         """Carry out the action on one row. The caller reports errors of services."""
         raise NotImplementedError
 
-    def build_form(self, request: HttpRequest, rows: Sequence[Any], data: Any = None) -> forms.Form:
+    def build_form(self, rows: Sequence[Any], data: Any = None) -> forms.Form:
         return self.form_class(data)
 
     def execute(
@@ -127,15 +127,15 @@ class AdminAction:
     ) -> HttpResponse:
         """Carry out the action on all rows one after the other, report and log each, and redirect."""
         for row in rows:
-            result = self.perform_safely(request, row, form)
+            result = self.perform_safely(row, form)
             messages.add_message(request, result.level, f"{self.describe_row(row)}: {result.text}")
             admin.log_change(request, row, f"{self.label}: {result.text}")
         return HttpResponseRedirect(admin.get_return_url(rows))
 
-    def perform_safely(self, request: HttpRequest, row: Any, form: forms.Form) -> ActionResult:
+    def perform_safely(self, row: Any, form: forms.Form) -> ActionResult:
         """Carry out the action on one row and turn the errors of services into a result."""
         try:
-            return self.perform(request, row, form)
+            return self.perform(row, form)
         except (MeetergoError, ImproperlyConfigured) as error:
             text = gettext("not done. %(why)s") % {"why": describe_error(error)}
             return ActionResult(text=text, level=messages.ERROR)
@@ -192,7 +192,7 @@ class ActionsMixin(MeetergoAdmin):
         """Carry out the action on the rows that it can change; ask again when its form has errors."""
         previews = self.list_previews(request, action, rows)
         changed = [preview.row for preview in previews if preview.will_act]
-        form = action.build_form(request, changed, request.POST)
+        form = action.build_form(changed, request.POST)
         if action.needs_confirmation:
             if changed and form.is_valid():
                 return action.execute(self, request, changed, form)
@@ -241,7 +241,7 @@ class ActionsMixin(MeetergoAdmin):
         changed = [preview.row for preview in previews if preview.will_act]
         number = {"number": len(changed)}
         if form is None:
-            form = action.build_form(request, changed)
+            form = action.build_form(changed)
         return self.render_page(
             request,
             "action.html",
@@ -283,7 +283,7 @@ class MakeDueAction(AdminAction):
         """Make the row due; return False when its state has changed since the page was opened."""
         raise NotImplementedError
 
-    def perform(self, request: HttpRequest, row: Any, form: forms.Form) -> ActionResult:
+    def perform(self, row: Any, form: forms.Form) -> ActionResult:
         if self.make_due(row):
             return ActionResult(text=str(self.result_text))
         return ActionResult(text=gettext("no change: its state has changed meanwhile"), level=messages.INFO)

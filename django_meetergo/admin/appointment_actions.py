@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django import forms
 from django.contrib import messages
@@ -94,10 +94,8 @@ class ChangeAction(AppointmentAction):
 
     max_rows = MAX_CHANGES
 
-    def store_changes(
-        self, request: HttpRequest, rows: Sequence[Appointment], form: Any, batch: UUID
-    ) -> batches.BatchResult:
-        """Store one change per row, without sending it."""
+    def store_changes(self, rows: Sequence[Appointment], form: Any, **options: Any) -> batches.BatchResult:
+        """Store one change per row, without sending it; ``options`` are those of every service of batches."""
         raise NotImplementedError
 
     def describe(self, row: Appointment) -> str:
@@ -113,7 +111,7 @@ class ChangeAction(AppointmentAction):
     ) -> HttpResponse:
         """Store the changes, send a small batch at once, and redirect to the batch's page."""
         batch = uuid4()
-        stored = self.store_changes(request, rows, form, batch)
+        stored = self.store_changes(rows, form, batch=batch, user=request.user, now=timezone.now())
         for appointment, error in stored.refused:
             messages.error(request, f"{describe_appointment(appointment)}: {describe_error(error)}")
         # The others were requested before, by a colleague or by the same form, and have a batch already.
@@ -142,16 +140,8 @@ class Cancel(ChangeAction):
             return gettext("Will be cancelled; meetergo notifies %(who)s") % {"who": who}
         return gettext("Will be cancelled")
 
-    def store_changes(
-        self, request: HttpRequest, rows: Sequence[Appointment], form: Any, batch: UUID
-    ) -> batches.BatchResult:
-        return batches.cancel_appointments(
-            appointments=rows,
-            batch=batch,
-            reason=form.cleaned_data["reason"],
-            user=request.user,
-            now=timezone.now(),
-        )
+    def store_changes(self, rows: Sequence[Appointment], form: Any, **options: Any) -> batches.BatchResult:
+        return batches.cancel_appointments(appointments=rows, reason=form.cleaned_data["reason"], **options)
 
 
 class Reschedule(ChangeAction):
@@ -169,17 +159,13 @@ class Reschedule(ChangeAction):
             return gettext("Will be rescheduled; meetergo notifies %(who)s") % {"who": who}
         return gettext("Will be rescheduled")
 
-    def build_form(self, request: HttpRequest, rows: Sequence[Any], data: Any = None) -> forms.Form:
+    def build_form(self, rows: Sequence[Any], data: Any = None) -> forms.Form:
         if len(rows) == 1:
             return RescheduleForm(data, starts=list_free_starts(rows[0]))
         return ShiftForm(data)
 
-    def store_changes(
-        self, request: HttpRequest, rows: Sequence[Appointment], form: Any, batch: UUID
-    ) -> batches.BatchResult:
-        return batches.reschedule_appointments(
-            moves=form.list_targets(rows), batch=batch, user=request.user, now=timezone.now()
-        )
+    def store_changes(self, rows: Sequence[Appointment], form: Any, **options: Any) -> batches.BatchResult:
+        return batches.reschedule_appointments(moves=form.list_targets(rows), **options)
 
 
 class HandOver(ChangeAction):
@@ -197,23 +183,15 @@ class HandOver(ChangeAction):
     def describe(self, row: Appointment) -> str:
         return gettext("Will be handed over if the colleague is free; the time stays")
 
-    def build_form(self, request: HttpRequest, rows: Sequence[Any], data: Any = None) -> forms.Form:
+    def build_form(self, rows: Sequence[Any], data: Any = None) -> forms.Form:
         """Ask meetergo who is free, unless the form is sent complete."""
         form = HandoffForm(data, rows=rows)
         if data is None or not form.is_valid():
             form.describe_availability()
         return form
 
-    def store_changes(
-        self, request: HttpRequest, rows: Sequence[Appointment], form: Any, batch: UUID
-    ) -> batches.BatchResult:
-        return batches.handoff_appointments(
-            appointments=rows,
-            host=form.cleaned_data["host"],
-            batch=batch,
-            user=request.user,
-            now=timezone.now(),
-        )
+    def store_changes(self, rows: Sequence[Appointment], form: Any, **options: Any) -> batches.BatchResult:
+        return batches.handoff_appointments(appointments=rows, host=form.cleaned_data["host"], **options)
 
 
 class ReadAgain(AppointmentAction):
@@ -228,7 +206,7 @@ class ReadAgain(AppointmentAction):
             "age": format_age(row.synced_at)
         }
 
-    def perform(self, request: HttpRequest, row: Appointment, form: forms.Form) -> ActionResult:
+    def perform(self, row: Appointment, form: forms.Form) -> ActionResult:
         digest = row.digest
         client = build_client_of(row, "reread")
         updated = sync_appointment(appointment=row, client=client, now=timezone.now())
@@ -292,7 +270,7 @@ class RecordAttendance(AppointmentAction):
             return False, gettext("No change: already recorded")
         return True, str(self.attendance.label)
 
-    def perform(self, request: HttpRequest, row: Appointment, form: forms.Form) -> ActionResult:
+    def perform(self, row: Appointment, form: forms.Form) -> ActionResult:
         row.attendance = self.attendance
         row.save(update_fields=["attendance"])
         return ActionResult(text=str(self.attendance.label))

@@ -69,7 +69,7 @@ class ReconcileNow(AdminAction):
             return True, gettext("Its appointment will be read again to find the attendee")
         return False, gettext("No change: its state is clear")
 
-    def perform(self, request: HttpRequest, row: Booking, form: forms.Form) -> ActionResult:
+    def perform(self, row: Booking, form: forms.Form) -> ActionResult:
         client, now = build_client_of(row, "reread"), timezone.now()
         if row.state == State.PENDING:
             checked = check_pending(booking=row, client=client, now=now)
@@ -102,7 +102,7 @@ class Decline(AdminAction):
             "who": row.email or row.full_name
         }
 
-    def perform(self, request: HttpRequest, row: Booking, form: forms.Form) -> ActionResult:
+    def perform(self, row: Booking, form: forms.Form) -> ActionResult:
         declined = decline_booking(
             booking=row,
             client=build_client_of(row, "write"),

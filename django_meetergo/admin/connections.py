@@ -58,7 +58,7 @@ class SyncNow(AdminAction):
             return False, gettext("No change: has no credential any more")
         return True, gettext("Appointments from yesterday to 60 days ahead will be read in the background")
 
-    def perform(self, request: HttpRequest, row: Connection, form: forms.Form) -> ActionResult:
+    def perform(self, row: Connection, form: forms.Form) -> ActionResult:
         schedule_sync(connection=row.connection, now=timezone.now())
         return ActionResult(text=gettext("starts in a moment; see “Sync runs” for its progress"))
 
