@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from benchmarks.database import empty_database
 from benchmarks.figures import Goal, measure_cpu, report
 from django_meetergo.models import Appointment, Attendee, Event, Host
-from django_meetergo.remote.payloads import AppointmentDocument, parse_appointment_page
+from django_meetergo.remote.payloads import AppointmentDocument, parse_appointments
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.documents import appointment_document
 from django_meetergo.sandbox.scenarios import add_appointments
@@ -58,7 +58,7 @@ def make_pages(number: int) -> list[dict[str, object]]:
 
 def read(pages: list[dict[str, object]]) -> Iterator[tuple[AppointmentDocument, ...]]:
     for page in pages:
-        yield parse_appointment_page(page).appointments
+        yield parse_appointments(page)
 
 
 def clear() -> None:

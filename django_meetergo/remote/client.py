@@ -34,7 +34,6 @@ from django_meetergo.remote.circuit_breaker import CircuitBreaker, digest_target
 from django_meetergo.remote.errors import is_read
 from django_meetergo.remote.payloads import (
     AppointmentDocument,
-    AppointmentPage,
     Availability,
     BookingConfirmed,
     BookingPayload,
@@ -201,7 +200,7 @@ class MeetergoClient:
         user_id: str = "",
         sort_by: str = "",
         sort_direction: str = "",
-    ) -> AppointmentPage:
+    ) -> ItemList[AppointmentDocument]:
         """``GET /v4/appointment/paginated``: one page, counted from 0. [ref, mcp]"""
         query = {
             "page": page,
@@ -213,7 +212,7 @@ class MeetergoClient:
             "sortBy": sort_by,
             "sortDirection": sort_direction,
         }
-        return _parse(self._get("/v4/appointment/paginated", query=query), payloads.parse_appointment_page)
+        return _parse(self._get("/v4/appointment/paginated", query=query), payloads.parse_appointments)
 
     def list_todays_appointments(self) -> ItemList[AppointmentDocument]:
         """``GET /v4/appointment/today``: a bare list. [ref]"""

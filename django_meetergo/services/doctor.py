@@ -268,7 +268,7 @@ def check_listed(
         except RemoteError as error:
             report.note(_("list"), str(error))
             return
-        if appointment.remote_id in {one.id for one in page.appointments}:
+        if appointment.remote_id in {one.id for one in page}:
             seconds = round(number * LIST_READ_DELAY)
             report.note(_("list"), _("shows it after %(seconds)d s") % {"seconds": seconds})
             return

@@ -164,7 +164,7 @@ def _read_all(client: MeetergoClient, now: datetime) -> Iterator[Step]:
     yield read("appointments_today", "array:Appointment", reader.list_todays_appointments)
     page = read("appointments_paginated", "AppointmentPage", reader.list_appointments, page_size=PAGE_SIZE)
     yield page
-    for appointment in list(page.document.appointments)[:1] if page.document else []:
+    for appointment in list(page.document or [])[:1]:
         yield read("appointment", "Appointment", reader.get_appointment, appointment.id)
     types = read("meeting_types_list", "array:MeetingType", reader.list_meeting_types)
     yield types

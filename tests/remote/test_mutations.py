@@ -167,12 +167,12 @@ def test_appointments_that_can_be_read_are_stored(meetergo_sandbox, record_prope
     @check_all(lists("appointment.json", "appointment_group.json", "appointment_cancelled.json"))
     def check(drawn):
         entries, good = drawn
-        page = payloads.parse_appointment_page(send({"appointments": entries, "total": 6}).read_json())
-        assert good <= {document.id for document in page.appointments}
+        page = payloads.parse_appointments(send({"appointments": entries, "total": 6}).read_json())
+        assert good <= {document.id for document in page}
         Appointment.objects.all().delete()
-        record_appointments(connection="default", documents=page.appointments, now=now)
+        record_appointments(connection="default", documents=page, now=now)
         assert Appointment.objects.filter(remote_id__in=good).count() == len(good)
-        share.note(page.skipped, page.appointments)
+        share.note(page.skipped, page)
 
     check()
     share.check(record_property)

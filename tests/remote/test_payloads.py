@@ -27,7 +27,7 @@ PARSERS = {
     "AvailabilityLegacyFlat": payloads.parse_availability,
     "BookingProvisional": payloads.parse_booking_reply,
     "Appointment": payloads.parse_appointment,
-    "AppointmentPage": payloads.parse_appointment_page,
+    "AppointmentPage": payloads.parse_appointments,
     "array:Appointment": payloads.parse_appointments,
     "RescheduleResult": payloads.parse_reschedule_reply,
     "ProvisionalBookingPage": payloads.parse_provisional_page,
@@ -191,8 +191,8 @@ def test_an_appointment_without_id_or_start_is_unreadable(missing):
     del document[missing]
     with pytest.raises(UnreadableReply):
         payloads.parse_appointment(document)
-    page = payloads.parse_appointment_page({"appointments": [load("appointment.json"), document], "total": 2})
-    assert (len(page.appointments), page.unreadable, page.total) == (1, 1, 2)
+    page = payloads.parse_appointments({"appointments": [load("appointment.json"), document], "total": 2})
+    assert (len(page), len(page.skipped), page.total) == (1, 1, 2)
 
 
 def test_a_missing_end_is_computed_from_the_duration():

@@ -20,7 +20,7 @@ from django_meetergo.models import (
 )
 from django_meetergo.remote import http
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.payloads import AppointmentPage, ItemList
+from django_meetergo.remote.payloads import ItemList
 from django_meetergo.sandbox.seed import ANNA, BEN, QUEUE
 from django_meetergo.services.booking import outcomes, pending, reconciliation, search
 from django_meetergo.services.booking.book import AttendeeData, book_appointment
@@ -837,8 +837,8 @@ def test_a_watch_that_failed_once_is_not_given_up_by_a_failure_days_later(kit, b
 
 def test_a_list_that_repeats_its_page_ends(kit, book):
     booking, client, calls = book(), kit.client("reread"), []
-    first = client.list_appointments(page_size=100).appointments[0]
-    page = AppointmentPage(appointments=ItemList([first] * 100))
+    first = client.list_appointments(page_size=100)[0]
+    page = ItemList([first] * 100)
 
     def repeat(**options):
         calls.append(options)
@@ -904,9 +904,9 @@ def test_a_neighbour_that_cannot_be_read_singly_does_not_hide_a_booking(kit, boo
 
 def test_a_lease_is_renewed_before_each_single_read(kit, book):
     booking, client, steps = book(), kit.client("reread"), []
-    bare = replace(client.list_appointments(page_size=100).appointments[0], attendees=())
+    bare = replace(client.list_appointments(page_size=100)[0], attendees=())
     Connection.objects.update(echoes_references=True)
-    page = AppointmentPage(appointments=ItemList([replace(bare, id=f"a{number}") for number in range(9)]))
+    page = ItemList([replace(bare, id=f"a{number}") for number in range(9)])
     client.list_appointments = lambda **options: page
     client.get_appointment = lambda key: steps.append("read") or bare
 

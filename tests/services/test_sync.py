@@ -9,7 +9,7 @@ from django.db import DataError, IntegrityError
 
 from django_meetergo.exceptions import PermissionRefused, UnreadableReply
 from django_meetergo.models import Appointment, Event, Host, MeetingType, SyncRun
-from django_meetergo.remote.payloads import AppointmentPage, ItemList
+from django_meetergo.remote.payloads import ItemList
 from django_meetergo.remote.payloads.reading import SkippedItem
 from django_meetergo.services.mirror import appointments as mirror
 from django_meetergo.services.sync import appointments, directory
@@ -319,7 +319,7 @@ def test_a_list_that_changes_between_two_pages_is_read_again(meetergo_sandbox, m
     def read_and_lose(run, owner, page, client):
         answer = read_page(run, owner, page, client)
         if not read:
-            lose(kit, answer.appointments[0].id)
+            lose(kit, answer[0].id)
         read.append(page)
         return answer
 
@@ -541,8 +541,8 @@ def test_a_comparison_with_a_list_that_repeats_its_page_ends(kit, book):
     """It proves nothing about the rest."""
     client, calls = kit.client("sync"), []
     book()
-    first = client.list_appointments(page_size=100).appointments[0]
-    page = AppointmentPage(appointments=ItemList([first] * 100), total=1000)
+    first = client.list_appointments(page_size=100)[0]
+    page = ItemList([first] * 100, total=1000)
 
     def repeat(**options):
         calls.append(options)
@@ -558,7 +558,7 @@ def test_a_comparison_names_the_entries_that_cannot_be_read(kit):
     """They are not compared, so it must not look as if they were equal."""
     client = kit.client("sync")
     skipped = SkippedItem(kind="appointment", id="odd-1", reason="no start")
-    client.list_appointments = lambda **_: AppointmentPage(appointments=ItemList([], [skipped]), total=1)
+    client.list_appointments = lambda **_: ItemList([], [skipped], total=1)
 
     drift = find_drift(connection="default", client=client, now=kit.now())
 

@@ -37,9 +37,7 @@ def deliver(kit, **body):
 
 def read_hundred(kit):
     """Return the first hundred appointments of all hosts' lists."""
-    lists = [
-        kit.client("sync").list_appointments(user_id=owner).appointments for owner in list_owners("default")
-    ]
+    lists = [kit.client("sync").list_appointments(user_id=owner) for owner in list_owners("default")]
     return [document for documents in lists for document in documents][:100]
 
 

@@ -6,11 +6,9 @@ an essential field, such as the id or the start of an appointment, raises ``Unre
 
 from django_meetergo.remote.payloads.appointments import (
     AppointmentDocument,
-    AppointmentPage,
     AttendeeDocument,
     RescheduleReply,
     parse_appointment,
-    parse_appointment_page,
     parse_appointments,
     parse_attendee,
     parse_reschedule_reply,
@@ -52,7 +50,6 @@ from django_meetergo.remote.payloads.webhooks import (
 
 __all__ = [
     "AppointmentDocument",
-    "AppointmentPage",
     "AttendeeDocument",
     "AttendeePayload",
     "Availability",
@@ -74,7 +71,6 @@ __all__ = [
     "build_booking",
     "build_instant",
     "parse_appointment",
-    "parse_appointment_page",
     "parse_appointments",
     "parse_attendee",
     "parse_availability",

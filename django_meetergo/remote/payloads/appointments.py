@@ -15,7 +15,7 @@ from django_meetergo.remote.payloads.reading import (
     MAX_EMAIL_LENGTH,
     MAX_MINUTES,
     ItemList,
-    SkippedItem,
+    parse_list,
     read_answers,
     read_code,
     read_id,
@@ -29,7 +29,6 @@ from django_meetergo.remote.payloads.reading import (
     read_secret,
     read_text,
     remove_secrets,
-    require_list,
     require_object,
 )
 
@@ -86,22 +85,6 @@ class AppointmentDocument:
         """A digest of the document that ignores the order of keys and the secret."""
         text = json.dumps(self.raw, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return sha256(text.encode("utf-8")).hexdigest()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AppointmentPage:
-    """One page of a list. ``unreadable`` counts the skipped entries: with any, the page is incomplete."""
-
-    appointments: ItemList[AppointmentDocument]
-    total: int | None = None
-
-    @property
-    def skipped(self) -> tuple[SkippedItem, ...]:
-        return self.appointments.skipped
-
-    @property
-    def unreadable(self) -> int:
-        return len(self.skipped)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,14 +199,7 @@ def _read_reschedule_count(entry: dict[str, Any]) -> int:
 
 def parse_appointments(document: object) -> ItemList[AppointmentDocument]:
     """Parse a list of appointments and skip the entries that cannot be read."""
-    entries = require_list(document, "appointments", key="appointments")
-    return read_items(entries, parse_appointment, "appointment")
-
-
-def parse_appointment_page(document: object) -> AppointmentPage:
-    """Parse one page of a paginated list."""
-    total = read_number(read_object(document).get("total"))
-    return AppointmentPage(appointments=parse_appointments(document), total=total)
+    return parse_list(document, parse_appointment, "appointment", key="appointments")
 
 
 def parse_reschedule_reply(document: object) -> RescheduleReply:

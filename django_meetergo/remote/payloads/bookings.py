@@ -13,18 +13,16 @@ from django_meetergo.remote.payloads.reading import (
     ItemList,
     build_answer,
     build_instant,
+    parse_list,
     read_answers,
     read_awaits,
     read_code,
     read_id,
     read_ids,
     read_instant,
-    read_items,
-    read_number,
     read_object,
     read_objects,
     read_secret,
-    require_list,
     require_object,
 )
 
@@ -157,9 +155,7 @@ def parse_booking_reply(document: object) -> BookingConfirmed | BookingProvision
 
 def parse_provisional_page(document: object) -> ItemList[ProvisionalDocument]:
     """Parse one page of provisional bookings and skip the entries that cannot be read."""
-    entries = require_list(document, "provisional bookings", key="provisionalBookings")
-    found = read_items(entries, _parse_provisional, "provisional booking")
-    return ItemList(found, found.skipped, total=read_number(read_object(document).get("total")))
+    return parse_list(document, _parse_provisional, "provisional booking", key="provisionalBookings")
 
 
 def _parse_provisional(document: object) -> ProvisionalDocument:

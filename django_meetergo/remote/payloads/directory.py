@@ -13,6 +13,7 @@ from django_meetergo.remote.payloads.reading import (
     MAX_MINUTES,
     ItemList,
     build_answer,
+    parse_list,
     read_code,
     read_id,
     read_items,
@@ -151,8 +152,7 @@ def parse_handoff_host(document: object) -> HandoffHost:
 
 def parse_handoff_hosts(document: object) -> ItemList[HandoffHost]:
     """Parse the colleagues of an appointment's hosts and skip the entries that cannot be read."""
-    entries = require_list(document, "hosts", key="users")
-    return read_items(entries, parse_handoff_host, "host", is_unique=True)
+    return parse_list(document, parse_handoff_host, "host", key="users", is_unique=True)
 
 
 def parse_hosts(value: object) -> ItemList[HostDocument]:
@@ -184,8 +184,7 @@ def parse_queue(document: object) -> tuple[HostDocument, ...]:
 
 def parse_meeting_types(document: object) -> ItemList[MeetingTypeDocument]:
     """Parse a list of meeting types and skip the entries that cannot be read."""
-    entries = require_list(document, "meeting types", key="meetingTypes")
-    return read_items(entries, parse_meeting_type, "meeting type", is_unique=True)
+    return parse_list(document, parse_meeting_type, "meeting type", key="meetingTypes", is_unique=True)
 
 
 def parse_meeting_type(document: object) -> MeetingTypeDocument:
@@ -267,8 +266,7 @@ def _read_switch(value: object) -> bool | None:
 
 def parse_data_fields(document: object) -> ItemList[DataFieldDocument]:
     """Parse a list of data fields and skip the entries that cannot be read."""
-    entries = require_list(document, "data fields", key="data")
-    return read_items(entries, parse_data_field, "data field", is_unique=True)
+    return parse_list(document, parse_data_field, "data field", key="data", is_unique=True)
 
 
 def parse_data_field(document: object) -> DataFieldDocument:

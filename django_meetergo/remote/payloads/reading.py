@@ -90,6 +90,17 @@ def read_items(
     return ItemList(items, skipped)
 
 
+def parse_list(
+    document: object, parse: Callable[[object], T], kind: str, *, key: str, is_unique: bool = False
+) -> ItemList[T]:
+    """Parse an answer that is a list or has one under ``key``; see ``read_items``.
+
+    Raises UnreadableReply for any other answer.
+    """
+    items = read_items(require_list(document, f"{kind}s", key=key), parse, kind, is_unique=is_unique)
+    return ItemList(items, items.skipped, total=read_number(read_object(document).get("total")))
+
+
 def read_text(value: object, max_length: int = MAX_TEXT_LENGTH) -> str:
     """Return text of several lines, cut to ``max_length``, without control characters."""
     if not isinstance(value, str):

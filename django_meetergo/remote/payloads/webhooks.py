@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.remote.payloads.reading import (
     ItemList,
+    parse_list,
     read_id,
-    read_items,
     read_line,
     read_lines,
     read_link,
     read_object,
-    require_list,
     require_object,
 )
 
@@ -57,8 +56,7 @@ def parse_webhook(document: object) -> WebhookDocument:
 
 def parse_webhooks(document: object) -> ItemList[WebhookDocument]:
     """Parse a list of webhook endpoints and skip the entries that cannot be read."""
-    entries = require_list(document, "webhooks", key="webhooks")
-    return read_items(entries, parse_webhook, "webhook", is_unique=True)
+    return parse_list(document, parse_webhook, "webhook", key="webhooks", is_unique=True)
 
 
 def parse_delivery(body: object) -> Delivery:

@@ -28,8 +28,6 @@ from django_meetergo.services.matching import (
 
 Document = TypeVar("Document", AppointmentDocument, ProvisionalDocument)
 Listed = AppointmentDocument | ProvisionalDocument
-#: The documents of one page, and how many the whole list has, if it says so.
-ListPage = tuple[ItemList[Document], int | None]
 PAGE_SIZE = 100
 #: Called before each read: renews the lease of the booking that is searched for.
 Renew = Callable[[], object]
@@ -138,8 +136,8 @@ def list_appointments_since(
     sent_at = find_first_sent(booking) or booking.created_at
     earliest = sent_at + get_clock_skew(booking.connection) - CLOCK_TOLERANCE
 
-    def read(page: int) -> ListPage[AppointmentDocument]:
-        found = client.list_appointments(
+    def read(page: int) -> ItemList[AppointmentDocument]:
+        return client.list_appointments(
             page=page,
             page_size=PAGE_SIZE,
             meeting_type_id=booking.meeting_type.remote_id,
@@ -147,7 +145,6 @@ def list_appointments_since(
             sort_by="appointment.createdAt",
             sort_direction="DESC",
         )
-        return found.appointments, found.total
 
     for document in read_pages(read, renew):
         if document.created_at and document.created_at < earliest:
@@ -190,8 +187,8 @@ def list_appointments_at(
     """Yield a host's appointments of this meeting type that start when the booking does."""
     minute = timedelta(minutes=1)
 
-    def read(page: int) -> ListPage[AppointmentDocument]:
-        found = client.list_appointments(
+    def read(page: int) -> ItemList[AppointmentDocument]:
+        return client.list_appointments(
             page=page,
             page_size=PAGE_SIZE,
             start=booking.start - minute,
@@ -199,7 +196,6 @@ def list_appointments_at(
             meeting_type_id=booking.meeting_type.remote_id,
             user_id=host_id,
         )
-        return found.appointments, found.total
 
     return read_pages(read, renew)
 
@@ -209,20 +205,19 @@ def list_provisional(
 ) -> Iterator[ProvisionalDocument]:
     """Yield a host's provisional bookings of this meeting type."""
 
-    def read(page: int) -> ListPage[ProvisionalDocument]:
-        found = client.list_provisional_bookings(
+    def read(page: int) -> ItemList[ProvisionalDocument]:
+        return client.list_provisional_bookings(
             page=page,
             page_size=PAGE_SIZE,
             status=status,
             user_id=host_id,
             meeting_type_id=booking.meeting_type.remote_id,
         )
-        return found, found.total
 
     return read_pages(read, renew)
 
 
-def read_pages(read: Callable[[int], ListPage[Document]], renew: Renew) -> Iterator[Document]:
+def read_pages(read: Callable[[int], ItemList[Document]], renew: Renew) -> Iterator[Document]:
     """Yield the documents of every page of a list.
 
     Raises UnreadableReply when an entry could not be parsed, which may be the one that is searched for, when
@@ -233,13 +228,13 @@ def read_pages(read: Callable[[int], ListPage[Document]], renew: Renew) -> Itera
     last_total: int | None = None
     for page in count():
         renew()
-        found, total = read(page)
+        found = read(page)
         yield from found
         ids = [document.id for document in found]
         if found.skipped or (ids and ids == last_ids):
             raise UnreadableReply("an entry of the list could not be parsed, or a page came twice")
-        if total is not None and last_total is not None and total < last_total:
+        if found.total is not None and last_total is not None and found.total < last_total:
             raise UnreadableReply("the list has become shorter while its pages were read")
         if len(found) < PAGE_SIZE:
             return
-        last_ids, last_total = ids, total
+        last_ids, last_total = ids, found.total

@@ -25,7 +25,7 @@ from django_meetergo.exceptions import (
 from django_meetergo.models import Appointment, Connection, Host, Lease, SyncRun
 from django_meetergo.models.mirrored import is_read_by
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.payloads import AppointmentDocument, AppointmentPage
+from django_meetergo.remote.payloads import AppointmentDocument, ItemList
 from django_meetergo.services.booking.outcomes import adopt_documents
 from django_meetergo.services.companies import find_mirror, select_offered
 from django_meetergo.services.mirror.appointments import (
@@ -47,6 +47,8 @@ from django_meetergo.services.sync.runs import (
 from django_meetergo.transactions import run_with_retries
 
 Kind, State = SyncRun.Kind, SyncRun.State
+#: One page of a list of appointments.
+Page = ItemList[AppointmentDocument]
 PAGE_SIZE = 100
 #: How often a list that changed while it was read is read again from its start.
 MAX_ROUNDS = 3
@@ -187,24 +189,24 @@ class AppointmentSync:
             answer = read_page(self.run, owner, page, self.client)
             self.has_read = True
             self.mark_missing_hosts()
-            ids = frozenset(document.id for document in answer.appointments)
+            ids = frozenset(document.id for document in answer)
             shrunk = last_total is not None and answer.total is not None and answer.total < last_total
             if shrunk or (ids and ids == last_ids):
                 return False
             self.store_page(owner, page, answer)
-            read += len(ids - last_ids) + answer.unreadable
+            read += len(ids - last_ids) + len(answer.skipped)
             last_ids, last_total = ids, answer.total
-            is_short = len(answer.appointments) + answer.unreadable < PAGE_SIZE
+            is_short = len(answer) + len(answer.skipped) < PAGE_SIZE
             if is_short or (answer.total is not None and read >= answer.total):
                 return answer.total is None or read >= answer.total
         return True
 
-    def store_page(self, owner: str, page: int, answer: AppointmentPage) -> None:
+    def store_page(self, owner: str, page: int, answer: Page) -> None:
         """Store a page and the checkpoint together. An appointment that cannot be stored is skipped."""
-        if answer.unreadable:
+        if answer.skipped:
             self.is_whole = False
             note_skipped_items(self.run, answer.skipped)
-        offered = select_offered(self.run.connection, answer.appointments)
+        offered = select_offered(self.run.connection, answer)
 
         def store(documents: Sequence[AppointmentDocument]) -> None:
             # A page that is stored one by one is complete when the last one is.
@@ -222,7 +224,11 @@ class AppointmentSync:
             self.on_page(self.run)
 
     def store_documents(
-        self, documents: Sequence[AppointmentDocument], owner: str, next_page: int, answer: AppointmentPage
+        self,
+        documents: Sequence[AppointmentDocument],
+        owner: str,
+        next_page: int,
+        answer: Page,
     ) -> None:
         now = self.stopwatch.now()
         # Before the rows are locked, each in a transaction of its own.
@@ -243,9 +249,7 @@ class AppointmentSync:
 
         self.seen.extend(run_with_retries(store))
 
-    def save_checkpoint(
-        self, owner: str, next_page: int, answer: AppointmentPage, *, seen: int, written: int
-    ) -> None:
+    def save_checkpoint(self, owner: str, next_page: int, answer: Page, *, seen: int, written: int) -> None:
         """Write what is stored. Progress also ends a series of failures, and renews the lease."""
         held = SyncRun.objects.held(self.lease).update(
             owner=owner,
@@ -354,7 +358,7 @@ def list_unseen(run: SyncRun, seen: Iterable[int], owner: str = "") -> list[Appo
     return [found[pk] for pk in unseen if pk in found]
 
 
-def read_page(run: SyncRun, owner: str, page: int, client: MeetergoClient) -> AppointmentPage:
+def read_page(run: SyncRun, owner: str, page: int, client: MeetergoClient) -> Page:
     """Return one page, oldest appointments first, so that new ones land at the end.
 
     There is no filter by status: the values it takes are not published.

@@ -16,7 +16,7 @@ from django_meetergo.exceptions import (
 )
 from django_meetergo.models import Connection, SyncRun
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.remote.payloads import AppointmentDocument, AppointmentPage
+from django_meetergo.remote.payloads import AppointmentDocument, ItemList
 from django_meetergo.services.companies import find_mirror, select_offered
 from django_meetergo.services.matching import list_orphans
 from django_meetergo.services.mirror.appointments import find_appointments, list_differences
@@ -75,7 +75,7 @@ def find_drift(*, connection: str, client: MeetergoClient, now: datetime, kind: 
     for owner in list_owners(connection):
         try:
             for page in read_list(run, owner, client):
-                offered = select_offered(connection, page.appointments)
+                offered = select_offered(connection, page)
                 seen |= compare_page(find_mirror(connection), offered, drift)
                 unread = (one.id for one in page.skipped)
                 drift.not_compared += [one for one in unread if one not in drift.not_compared]
@@ -91,16 +91,16 @@ def find_drift(*, connection: str, client: MeetergoClient, now: datetime, kind: 
     return drift
 
 
-def read_list(run: SyncRun, owner: str, client: MeetergoClient) -> Iterator[AppointmentPage]:
+def read_list(run: SyncRun, owner: str, client: MeetergoClient) -> Iterator[ItemList[AppointmentDocument]]:
     """Yield the pages of a list. Raises UnreadableReply when one repeats the page before: it has no end."""
     last_ids: list[str] = []
     for page in count():
         answer = read_page(run, owner, page, client)
-        ids = [document.id for document in answer.appointments]
+        ids = [document.id for document in answer]
         if ids and ids == last_ids:
             raise UnreadableReply("a page of the list of appointments came twice")
         yield answer
-        if len(answer.appointments) + answer.unreadable < PAGE_SIZE:
+        if len(answer) + len(answer.skipped) < PAGE_SIZE:
             return
         last_ids = ids
 
