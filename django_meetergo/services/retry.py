@@ -214,9 +214,10 @@ DELIVERY_NOT_FOUND = RetryPolicy(
 #: An event that not all of its receivers have handled. Each receiver is given up by itself.
 EVENT = RetryPolicy(delays=(5, 30, 2 * MINUTE, 10 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR), give_up_after=3 * DAY)
 
-#: A sync that was stopped. It keeps its place, and goes on from there.
+#: A sync that was stopped. It keeps its place, and goes on from there. Ten minutes after an outage of any
+#: length the mirror is to be right again.
 SYNC = RetryPolicy(
-    delays=(MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE),
+    delays=(MINUTE, 2 * MINUTE, 5 * MINUTE),
     give_up_after=DAY,
     then={"state": SyncRun.State.FAILED, "open_run_key": None},
 )

@@ -2,7 +2,7 @@
 
 ``--scale`` divides the length of the outage and the app's long durations: the age of a copy, the time a
 deferred booking waits, the time a lost answer is reconciled. The circuit breaker keeps its durations, and
-so does the requirement that it closes within fifteen seconds.
+so does the requirement that it closes within fifteen seconds. ``--hours`` is another run: ``long_outage``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from django_meetergo.services.availability.store import FRESH, STALE, SlotList
 from django_meetergo.services.booking.sending import DEFER_FOR
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.retry import BOOKING_DEFERRED, BOOKING_OUTCOME, HOUR
-from tests.harness import workers
+from tests.harness import long_outage, workers
 
 OUTAGE = 600.0
 RECOVERY = 15.0  # seconds, not scaled
@@ -45,6 +45,8 @@ SLUGS = ("intro-call", "next-therapist")
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
+    if "--hours" in arguments:
+        return long_outage.main(arguments)
     parser = argparse.ArgumentParser(prog="python -m tests.harness outage")
     parser.add_argument("--scale", type=float, default=10.0)
     parser.add_argument("--visitors", type=int, default=4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
-from tests.harness import outage, rate_limit, rebook, stampede, webhooks
+from tests.harness import long_outage, outage, rate_limit, rebook, stampede, webhooks
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +39,11 @@ def test_every_page_answers_during_an_outage():
     figures = outage.run(scale=25, visitors=3)
 
     assert violations(figures) == []
+
+
+def test_after_hours_without_the_service_the_mirror_is_right_within_minutes():
+    """Whatever was booked, moved, cancelled, handed over or deleted meanwhile, without any webhook."""
+    assert violations(long_outage.run(hours=3)) == []
 
 
 def test_lost_slots_are_rebooked_within_the_agreement():
