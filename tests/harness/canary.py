@@ -63,6 +63,8 @@ EVERYWHERE = frozenset(
 #: Where Django prints what people have typed.
 OF_DJANGO = frozenset({CRASHES, VARIABLES, STATEMENTS})
 
+#: The mails of this site, so that sending one can crash.
+MAILS = ("confirmed", "rescheduled", "cancelled")
 #: Where the code is made to crash. Their arguments and the locals of their callers are in the report.
 CRASH_POINTS = (
     "django_meetergo.remote.client.MeetergoClient.create_booking",
@@ -197,6 +199,7 @@ def run(*, seed: int = 1, sabotage: str | None = None) -> dict[str, Any]:
                 STATIC_URL="/static/",
                 MEETERGO={
                     **settings.MEETERGO, "API_KEY": sandbox_seed.ADMIN_TOKEN, "BASE_URL": running.url,
+                    "SITE_URL": "https://clinic.example", "SEND_MAIL": list(MAILS),
                     "ENCRYPTION_KEYS": [key], "WEBHOOK_TOKENS": [webhook_token], "MAX_BOOKINGS_PER_HOUR": 0,
                     "REQUESTS_PER_MINUTE": 6000, "OUTCOME_DEADLINE": 2, "LEASE": 2, "TIMEOUT": 1,
                     "TIMEOUT_BACKGROUND": 1,
