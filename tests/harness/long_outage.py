@@ -44,6 +44,9 @@ ROUND_AWAY, ROUND = 60, 5
 RECOVERY = 600
 #: Rounds of an outage between two events: somebody's change at the service, a visitor's try to book.
 CHANGE_EVERY, VISIT_EVERY = 7, 45
+#: What happens at the service, and how often. A sync confirms at most fifty appointments that no list shows
+#: any more, so more than that, deleted in one outage, take another run.
+CHANGES = {"book": 8, "move": 4, "cancel": 4, "hand over": 3, "delete": 1}
 SLUGS = ("intro-call", "next-therapist")
 
 
@@ -162,7 +165,7 @@ class Outage:
             if not each.is_cancelled and each.start > now + timedelta(hours=1)
         ]
         later = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=self.dice.randrange(30, 900))
-        do = self.dice.choice(("book", "book", "move", "cancel", "hand over", "delete"))
+        [do] = self.dice.choices(list(CHANGES), list(CHANGES.values()))
         try:
             if do == "book":
                 self.kit.book_elsewhere(later, self.dice.choice(SLUGS))
