@@ -295,25 +295,27 @@ def test_a_refused_key_is_mailed_once(meetergo_sandbox, alerts):
     assert "API key" in alerts[0].subject
 
 
+def fail_for(kit, *, rounds, seconds):
+    """Keep the service away for so many rounds of the workers; then it answers again."""
+    kit.fail_next("*", "status_before", status=503, times=-1)
+    for _ in range(rounds):
+        kit.clear_availability()
+        kit.run_due(after=seconds, periodic=True)
+    kit.sandbox.faults.clear()
+    for _ in range(3):
+        kit.clear_availability()
+        kit.run_due(after=1000, periodic=True)
+
+
 def test_an_outage_is_mailed_once_when_it_has_lasted_long(meetergo_sandbox, alerts):
     """A short one is not worth a mail; the next long one is."""
     kit = meetergo_sandbox
 
-    def fail_for(minutes):
-        kit.fail_next("*", "status_before", status=503, times=-1)
-        for _ in range(minutes // 10):
-            kit.clear_availability()
-            kit.run_due(after=600, periodic=True)
-        kit.sandbox.faults.clear()
-        for _ in range(3):
-            kit.clear_availability()
-            kit.run_due(after=1000, periodic=True)
-
-    fail_for(20)
+    fail_for(kit, rounds=2, seconds=600)
     assert alerts == []
-    fail_for(90)
+    fail_for(kit, rounds=9, seconds=600)
     assert len(alerts) == 1
-    fail_for(90)
+    fail_for(kit, rounds=9, seconds=600)
     assert len(alerts) == 2
 
 
@@ -322,17 +324,7 @@ def test_an_outage_of_days_is_mailed_once(meetergo_sandbox, alerts):
     kit = meetergo_sandbox
     kit.run_due(periodic=True)
 
-    def fail_for(hours):
-        kit.fail_next("*", "status_before", status=503, times=-1)
-        for _ in range(hours // 2):
-            kit.clear_availability()
-            kit.run_due(after=7200, periodic=True)
-        kit.sandbox.faults.clear()
-        for _ in range(3):
-            kit.clear_availability()
-            kit.run_due(after=1000, periodic=True)
-
-    fail_for(80)
+    fail_for(kit, rounds=40, seconds=7200)
     assert len(alerts) == 1
-    fail_for(4)
+    fail_for(kit, rounds=2, seconds=7200)
     assert len(alerts) == 2

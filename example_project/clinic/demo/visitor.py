@@ -84,7 +84,7 @@ class Visitor:
         # The site treats a form that is filled in faster than this as sent by a program.
         time.sleep(get_settings().MIN_FILL_SECONDS)
         self.send(self.find_form("first_name", "email"), **DETAILS, email=self.email)
-        self.expect("Your appointment is booked")
+        self.wait_for_heading("Your appointment is booked")
         booking = Booking.objects.select_related("attendee__appointment").get(email=self.email)
         if booking.attendee is None:
             raise UnexpectedPage("The booking has no attendee.")
@@ -95,7 +95,7 @@ class Visitor:
 
     def open_manage_page(self) -> str:
         self.open(self.find_link("/manage/", end="/"))
-        self.expect("Your appointment")
+        self.wait_for_heading("Your appointment")
         return f"{self.page.heading}: {self.describe()}"
 
     def choose_other_time(self) -> str:
@@ -107,13 +107,13 @@ class Visitor:
 
     def move(self) -> str:
         self.send(self.find_form("csrfmiddlewaretoken", "start"))
-        self.expect("Your appointment has been moved")
+        self.wait_for_heading("Your appointment has been moved")
         return f"Moved: {self.describe()}"
 
     def cancel(self) -> str:
         self.open(self.find_link("/cancel/"))
         self.send(self.find_form("csrfmiddlewaretoken", "reason"), reason="I feel well again")
-        self.expect("This appointment was cancelled")
+        self.wait_for_heading("This appointment was cancelled", is_whole=False)
         return f"Cancelled: {self.describe()}"
 
     def wait_for(self, event: str) -> str:
@@ -175,10 +175,10 @@ class Visitor:
             raise UnexpectedPage(f"{self.address} has no link with “{part}”.")
         return link
 
-    def expect(self, heading: str) -> None:
-        """Reload the page until its heading begins like this: a busy machine shows the result later."""
+    def wait_for_heading(self, heading: str, *, is_whole: bool = True) -> None:
+        """Reload the page until it has this heading, or one that begins so: a busy machine shows it later."""
         until = time.monotonic() + PATIENCE
-        while not self.page.heading.startswith(heading):
+        while not (self.page.heading == heading if is_whole else self.page.heading.startswith(heading)):
             if time.monotonic() > until:
                 raise UnexpectedPage(f"{self.address} says “{self.page.heading}” instead of “{heading}”.")
             time.sleep(RELOAD_INTERVAL)
