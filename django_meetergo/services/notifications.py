@@ -79,24 +79,20 @@ def list_mails(event: Event, now: datetime) -> list[Receiver]:
     if event.kind not in APPOINTMENT_TEMPLATES:
         return [Receiver(name, partial(send_notification, event, now))]
     return [
-        Receiver(f"{name}:{attendee.pk}", partial(send_notification, event, now, attendee))
+        Receiver(f"{name}:{attendee.pk}", partial(send_to_attendee, attendee, event))
         for attendee in list_addressees(event, now)
     ]
 
 
-def send_notification(event: Event, now: datetime | None = None, only: Attendee | None = None) -> None:
-    """Send the mails an event calls for, if any. Raises what the mail server raises.
+def send_notification(event: Event, now: datetime) -> None:
+    """Send the mail that an event calls for, if any, but about an appointment.
 
-    ``only`` is the one attendee to mail about an appointment, by default all whom the event concerns.
+    Raises what the mail server raises.
     """
-    now = now or event.created_at
     if event.kind in ALERT_TEMPLATES:
         send_alert(event)
     elif event.kind == Kind.LINKS_REQUESTED:
         send_links(event, now)
-    elif event.kind in APPOINTMENT_TEMPLATES:
-        for attendee in [only] if only else list_addressees(event, now):
-            send_to_attendee(attendee, event)
     elif (name := choose_template(event, now)) and event.booking is not None:
         send_to_booker(name, event.booking)
 

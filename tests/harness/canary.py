@@ -79,7 +79,7 @@ CRASH_POINTS = (
     "django_meetergo.services.mirror.appointments.save_rows",
     "django_meetergo.services.webhooks.receive.read_body",
     "django_meetergo.services.webhooks.receive.hash_text",
-    "django_meetergo.services.notifications.send_notification",
+    "django_meetergo.services.notifications.send_to_attendee",
     "django_meetergo.fields.encrypt",
     "django_meetergo.fields.decrypt",
     "django_meetergo.links.unsign",

@@ -13,8 +13,8 @@ from django.utils import translation
 
 from django_meetergo.formatting import format_full_day
 from django_meetergo.models import Event
-from django_meetergo.services.notifications import send_notification
 from django_meetergo.testing.factories import BookingFactory
+from tests.mails import send_mails
 from tests.tags.conftest import Page
 
 pytestmark = pytest.mark.django_db
@@ -92,7 +92,7 @@ def test_a_mail_is_in_one_language(site_language, settings):
         kind="booking_closed", key="1", booking=booking, created_at=booking.created_at
     )
 
-    send_notification(event)
+    send_mails(event)
 
     (sent,) = mail.outbox
     assert not SPANISH.search(sent.subject + sent.body)

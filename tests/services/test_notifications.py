@@ -17,8 +17,9 @@ from django_meetergo import links
 from django_meetergo.conf import list_problems
 from django_meetergo.models import Appointment, Attendee, Event, MeetingType
 from django_meetergo.services import notifications
-from django_meetergo.services.notifications import link_addresses, request_links, send_notification
+from django_meetergo.services.notifications import link_addresses, request_links
 from django_meetergo.testing.factories import BookingFactory
+from tests.mails import send_mails
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +63,7 @@ def make_event(attendee: Attendee, kind: str, **options: Any) -> Event:
 def test_a_site_can_send_its_own_mails_about_appointments(attendee, settings, kind, subject):
     """Each has a text and an HTML part, the site's name, and a link to the site's own page."""
     data = {"previous_start": "2026-01-02T09:00:00+00:00"} if "moved" in subject else {}
-    send_notification(make_event(attendee, kind, data=data))
+    send_mails(make_event(attendee, kind, data=data))
     [message] = mail.outbox
     html = message.alternatives[0].content
     assert (message.subject, message.to) == (subject, ["jane@example.com"])
@@ -74,19 +75,19 @@ def test_a_site_can_send_its_own_mails_about_appointments(attendee, settings, ki
     assert re.search(rf'<a href="https://clinic\.example/[^"]*{re.escape(link.strip("/"))}', unescape(html))
     assert ("Friday 2 January 2026, 10:00" in message.body) == bool(data)
     settings.MEETERGO = {**settings.MEETERGO, "SEND_MAIL": []}
-    send_notification(make_event(attendee, kind))
+    send_mails(make_event(attendee, kind))
     assert len(mail.outbox) == 1
 
 
 def test_nobody_is_mailed_about_an_appointment_that_is_over(attendee):
-    send_notification(make_event(make_attendee(days=-3), Kind.APPOINTMENT_CANCELLED))
+    send_mails(make_event(make_attendee(days=-3), Kind.APPOINTMENT_CANCELLED))
     assert mail.outbox == []
 
 
 def test_a_name_that_looks_like_a_link_is_not_printed(attendee):
     attendee.first_name, attendee.last_name = "Pay at", "evil.example"
     attendee.save()
-    send_notification(make_event(attendee, Kind.APPOINTMENT_BOOKED))
+    send_mails(make_event(attendee, Kind.APPOINTMENT_BOOKED))
     [message] = mail.outbox
     assert message.body.startswith("Hello,\n")
     assert "evil" not in message.body + message.alternatives[0].content
@@ -94,7 +95,7 @@ def test_a_name_that_looks_like_a_link_is_not_printed(attendee):
 
 def test_the_mail_is_in_the_attendees_language(attendee):
     Attendee.objects.update(language="de")
-    send_notification(make_event(attendee, Kind.APPOINTMENT_BOOKED))
+    send_mails(make_event(attendee, Kind.APPOINTMENT_BOOKED))
     assert mail.outbox[0].subject == "Ihr Termin ist gebucht: Intro <call>"
     assert " Uhr (CE" in mail.outbox[0].body
 
@@ -105,7 +106,7 @@ def test_a_time_zone_that_nobody_knows_keeps_no_mail_back(attendee, zone):
     Attendee.objects.update(timezone=zone)
     event = make_event(Attendee.objects.get(), Kind.APPOINTMENT_BOOKED)
 
-    send_notification(event)
+    send_mails(event)
 
     [message] = mail.outbox
     assert f"{timezone.localtime(event.appointment.start):%H:%M}" in message.body
@@ -124,8 +125,8 @@ def test_each_mail_can_be_overridden_alone(attendee, settings):
     templates[0]["OPTIONS"] = {**templates[0]["OPTIONS"], "loaders": loaders}
     with override_settings(TEMPLATES=templates):
         engines._templates = None
-        send_notification(make_event(attendee, Kind.APPOINTMENT_BOOKED))
-        send_notification(make_event(attendee, Kind.APPOINTMENT_CANCELLED))
+        send_mails(make_event(attendee, Kind.APPOINTMENT_BOOKED))
+        send_mails(make_event(attendee, Kind.APPOINTMENT_CANCELLED))
     first, second = mail.outbox
     assert first.body.startswith("See https://clinic.example/")
     assert first.alternatives[0].content == "<p>Own HTML for Jane Doe</p>"
@@ -142,7 +143,7 @@ def test_a_person_gets_the_links_of_their_coming_appointments(attendee):
     request_links(email="jane@example.com", now=timezone.now())
     [event] = Event.objects.filter(kind=Kind.LINKS_REQUESTED)
     assert mail.outbox == []
-    send_notification(event)
+    send_mails(event)
     [message] = mail.outbox
     found = re.findall(r"https://clinic\.example\S+/manage/(\S+)/", message.body)
     expected = [links.sign(one.public_id, salt=links.MANAGE_SALT) for one in (sooner, attendee)]
@@ -185,7 +186,7 @@ def test_an_attendee_whose_time_zone_is_unknown_is_mailed_in_the_zone_of_the_sit
     """The time zone of a person who booked at meetergo is what their browser said."""
     attendee = make_attendee("ann@example.com", days=4, timezone=name)
 
-    send_notification(make_event(attendee, Kind.APPOINTMENT_BOOKED))
+    send_mails(make_event(attendee, Kind.APPOINTMENT_BOOKED))
 
     [message] = mail.outbox
     assert notifications.describe_moment(attendee.appointment.start) in message.body
@@ -208,6 +209,6 @@ def test_a_mail_has_no_link_where_the_site_has_no_pages(settings, kind):
 def test_a_mail_about_an_appointment_has_no_link_where_the_site_has_no_pages(attendee, settings, kind):
     settings.ROOT_URLCONF = "tests.api.bare_urls"
 
-    send_notification(make_event(attendee, kind))
+    send_mails(make_event(attendee, kind))
 
     assert "https://" not in mail.outbox[0].body
