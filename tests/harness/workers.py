@@ -148,18 +148,37 @@ def wait_until(condition: Any, seconds: float) -> float | None:
 
 def read_directory(url: str) -> None:
     """Sync the directory with another key, which has a rate limit of its own."""
-    from django.conf import settings
-    from django.test import override_settings
     from django.utils import timezone
 
     from django_meetergo.sandbox import seed
-    from django_meetergo.services.clients import build_client
     from django_meetergo.services.sync import directory
 
-    given = {**settings.MEETERGO, "BASE_URL": url, "API_KEY": seed.PLATFORM_KEY, "USER_ID": seed.OWNER}
-    with override_settings(MEETERGO=given):
-        client = build_client("default", "sync")
+    with use_service(url, API_KEY=seed.PLATFORM_KEY, USER_ID=seed.OWNER) as client:
         directory.sync_directory(connection="default", client=client, now=timezone.now())
+
+
+def read_appointments(url: str) -> None:
+    """Run a full sync of the appointments with the site's key."""
+    from django.utils import timezone
+
+    from django_meetergo.models import SyncRun
+    from django_meetergo.sandbox import seed
+    from django_meetergo.services.sync.appointments import sync_appointments
+
+    with use_service(url, API_KEY=seed.ADMIN_TOKEN) as client:
+        sync_appointments(connection="default", client=client, now=timezone.now(), kind=SyncRun.Kind.FULL)
+
+
+@contextmanager
+def use_service(url: str, **meetergo: str) -> Iterator[Any]:
+    """Yield a client of the service at ``url`` for this process, with other settings than the tests'."""
+    from django.conf import settings
+    from django.test import override_settings
+
+    from django_meetergo.services.clients import build_client
+
+    with override_settings(MEETERGO={**settings.MEETERGO, "BASE_URL": url, **meetergo}):
+        yield build_client("default", "sync")
 
 
 @contextmanager
