@@ -28,7 +28,7 @@ from benchmarks.service import recorded_service
 from django_meetergo.exceptions import StartNotOffered
 from django_meetergo.models import Appointment, Booking, Event, MeetingType
 from django_meetergo.remote import transport
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.booking.book import AttendeeData, BookingRequest, submit_request
 from django_meetergo.testing.kit import SandboxKit
 from django_meetergo.visitors import Visitor
 
@@ -112,13 +112,17 @@ def book_at_once(kit: SandboxKit, starts: Sequence[datetime]) -> list[Result]:
 
     def book(number: int, start: datetime) -> str:
         try:
-            return book_appointment(
-                meeting_type=meeting_type,
-                start=start,
-                attendee=AttendeeData(email=f"jane{number}@example.com", first_name="Jane", last_name="Doe"),
+            return submit_request(
+                BookingRequest(
+                    meeting_type=meeting_type,
+                    start=start,
+                    attendee=AttendeeData(
+                        email=f"jane{number}@example.com", first_name="Jane", last_name="Doe"
+                    ),
+                    visitor=Visitor(person=f"browser {number}"),
+                ),
                 client=kit.client(),
                 now=clock.now(),
-                visitor=Visitor(person=f"browser {number}"),
             ).state
         except StartNotOffered:
             return "closed"

@@ -17,7 +17,7 @@ from benchmarks.figures import Most, report
 from django_meetergo.models import SyncRun
 from django_meetergo.remote import transport
 from django_meetergo.sandbox.scenarios import add_appointments
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.services.sync.appointments import list_owners, sync_appointments
 from django_meetergo.testing.kit import SandboxKit
 from django_meetergo.testing.sandboxes import run_sandbox

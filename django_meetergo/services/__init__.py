@@ -128,18 +128,20 @@ def book_appointment(
     meeting_type = _get_meeting_type(meeting_type)
     if not meeting_type.is_connected:
         raise MeetingTypeUnavailable(f"The settings no longer have the connection of {meeting_type.name}.")
-    return book.book_appointment(
-        meeting_type=meeting_type,
-        start=start,
-        attendee=attendee,
-        duration=duration,
-        channel=channel,
-        location=location,
-        custom_fields=custom_fields,
-        skip_notifications=skip_notifications,
-        user=get_account(user),
-        subject=subject,
-        idempotency_key=idempotency_key,
+    return book.submit_request(
+        book.BookingRequest(
+            meeting_type=meeting_type,
+            start=start,
+            attendee=attendee,
+            duration=duration,
+            channel=channel,
+            location=location,
+            custom_fields=custom_fields,
+            skip_notifications=skip_notifications,
+            user=get_account(user),
+            subject=subject,
+            idempotency_key=idempotency_key,
+        ),
         send=send,
         client=_choose_client(client, meeting_type.reader, "write"),
         now=now or timezone.now(),

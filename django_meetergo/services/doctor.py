@@ -22,7 +22,7 @@ from django_meetergo.exceptions import (
 from django_meetergo.models import Appointment, Booking, Connection, MeetingType
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability.slots import list_slots
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.booking.book import AttendeeData, BookingRequest, submit_request
 from django_meetergo.services.changes.policy import is_group
 from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.services.clients import record_contact
@@ -207,11 +207,13 @@ def probe(
         return report
     person = AttendeeData(email=email, first_name="Test", last_name="meetergo_doctor")
     try:
-        booking = book_appointment(
-            meeting_type=meeting_type,
-            start=found.times[-1].start,
-            attendee=person,
-            skip_notifications=True,
+        booking = submit_request(
+            BookingRequest(
+                meeting_type=meeting_type,
+                start=found.times[-1].start,
+                attendee=person,
+                skip_notifications=True,
+            ),
             client=client,
             now=now,
         )

@@ -34,7 +34,7 @@ from django_meetergo.presentation.forms import BookingForm
 from django_meetergo.presentation.page_urls import PageUrl
 from django_meetergo.presentation.slots import build_slots, label_time, parse_start
 from django_meetergo.services.availability.alternatives import list_alternatives
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.booking.book import AttendeeData, BookingRequest, submit_request
 from django_meetergo.services.clients import build_client_of
 from django_meetergo.views.browser_cookie import get_browser_key, set_browser_cookie
 from django_meetergo.views.common import (
@@ -293,31 +293,33 @@ def submit(request: HttpRequest, chosen: ChosenTime, csrf_error: str) -> HttpRes
 
 def book_from_form(request: HttpRequest, chosen: ChosenTime, form: BookingForm) -> Booking:
     data = form.cleaned_data
-    return book_appointment(
-        meeting_type=chosen.meeting_type,
-        start=chosen.start,
-        duration=chosen.duration,
-        channel=data.get("channel", ""),
-        location=form.chosen_location,
-        attendee=AttendeeData(
-            email=data["email"],
-            first_name=data["first_name"],
-            last_name=data["last_name"],
-            phone=data["phone"],
-            timezone=find_zone(request).key,
-            language=get_language() or "",
-            receive_reminders=data["receive_reminders"],
-            other_emails=data.get("other_emails", ()),
+    return submit_request(
+        BookingRequest(
+            meeting_type=chosen.meeting_type,
+            start=chosen.start,
+            duration=chosen.duration,
+            channel=data.get("channel", ""),
+            location=form.chosen_location,
+            attendee=AttendeeData(
+                email=data["email"],
+                first_name=data["first_name"],
+                last_name=data["last_name"],
+                phone=data["phone"],
+                timezone=find_zone(request).key,
+                language=get_language() or "",
+                receive_reminders=data["receive_reminders"],
+                other_emails=data.get("other_emails", ()),
+            ),
+            custom_fields=form.answers,
+            user=get_user(request),
+            subject=find_subject(request),
+            defer_consent="defer" in request.POST,
+            rebook=form.rebook_consent,
+            replaces=find_pending_booking(request, chosen.meeting_type),
+            idempotency_key=data["token"],
+            content_digest=hash_content(request.POST, chosen.meeting_type),
+            visitor=identify_visitor(get_user(request), request.META, browser=get_browser_key(request)),
         ),
-        custom_fields=form.answers,
-        user=get_user(request),
-        subject=find_subject(request),
-        defer_consent="defer" in request.POST,
-        rebook=form.rebook_consent,
-        replaces=find_pending_booking(request, chosen.meeting_type),
-        idempotency_key=data["token"],
-        content_digest=hash_content(request.POST, chosen.meeting_type),
-        visitor=identify_visitor(get_user(request), request.META, browser=get_browser_key(request)),
         client=build_client_of(chosen.meeting_type, "write"),
         now=clock.now(),
     )

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_meetergo import links
 from django_meetergo.admin.reschedule import shift
 from django_meetergo.models import Appointment, AppointmentChange
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.services.changes import batches
 from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory
 from tests.admin.conftest import get_text

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from django_meetergo.exceptions import InvalidRequest
 from django_meetergo.models import Appointment, Booking, Host, MeetingType
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.testing.factories import (
     AppointmentFactory,
     AttendeeFactory,

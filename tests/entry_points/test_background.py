@@ -13,8 +13,7 @@ from django.core.management import call_command
 
 from django_meetergo import background, clock, framework_tasks, tasks
 from django_meetergo.models import Booking
-from django_meetergo.services import scheduler
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services import AttendeeData, book_appointment, scheduler
 from django_meetergo.testing.factories import BookingFactory
 from django_meetergo.wakeup import wake_workers, work_due
 

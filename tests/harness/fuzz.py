@@ -41,8 +41,7 @@ from django_meetergo.models import (
     WebhookDelivery,
 )
 from django_meetergo.remote.rate_limit import RateLimiter
-from django_meetergo.services import scheduler
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services import AttendeeData, book_appointment, scheduler
 from django_meetergo.services.sync.appointments import sync_appointments
 from django_meetergo.testing.kit import SandboxKit
 from django_meetergo.testing.sandboxes import BASE_URL, build_settings, serve_in_process

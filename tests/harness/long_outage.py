@@ -30,7 +30,7 @@ from django_meetergo.sandbox.clock import parse_instant
 from django_meetergo.sandbox.errors import Refused
 from django_meetergo.sandbox.scenarios import add_appointments
 from django_meetergo.services import scheduler
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.booking.book import AttendeeData, BookingRequest, submit_request
 from django_meetergo.services.retry import HOUR, RetryPolicy
 from django_meetergo.testing.kit import SandboxKit
 from django_meetergo.testing.sandboxes import BASE_URL, build_settings, serve_in_process
@@ -191,13 +191,15 @@ class Outage:
             days=self.dice.randrange(2, 14)
         )
         with suppress(MeetergoError):  # refused before anything was stored
-            book_appointment(
-                meeting_type=meeting_type,
-                start=start,
-                attendee=AttendeeData(email=f"v{number}@example.com", first_name="Jane", last_name="Doe"),
+            submit_request(
+                BookingRequest(
+                    meeting_type=meeting_type,
+                    start=start,
+                    attendee=AttendeeData(email=f"v{number}@example.com", first_name="Jane", last_name="Doe"),
+                    defer_consent=self.dice.random() < 0.5,
+                ),
                 client=self.kit.client(),
                 now=self.kit.now(),
-                defer_consent=self.dice.random() < 0.5,
             )
 
     # What is compared

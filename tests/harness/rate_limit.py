@@ -23,9 +23,9 @@ from django_meetergo.remote.rate_limit import RateLimiter
 from django_meetergo.sandbox import limits, server
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.sandbox.scenarios import add_appointments
+from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.availability.store import WINDOW
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.retry import RetryPolicy
 from tests.harness import workers

@@ -28,7 +28,7 @@ from django_meetergo.sandbox import server
 from django_meetergo.sandbox.app import Sandbox
 from django_meetergo.services import retry
 from django_meetergo.services.availability.slots import list_slots
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.booking.book import AttendeeData, BookingRequest, submit_request
 from django_meetergo.services.booking.rebooking import read_agreement
 from django_meetergo.services.booking.sending import mark_slot_taken
 from django_meetergo.services.clients import build_client
@@ -172,15 +172,17 @@ def visit(number: int, share: int, seed: int) -> int:
         if not free.times:
             continue
         try:
-            book_appointment(
-                meeting_type=kind,
-                start=chance.choice(free.times).start,
-                attendee=AttendeeData(
-                    email=f"{number}.{stored}@example.com", first_name="Jane", timezone="Europe/Berlin"
+            submit_request(
+                BookingRequest(
+                    meeting_type=kind,
+                    start=chance.choice(free.times).start,
+                    attendee=AttendeeData(
+                        email=f"{number}.{stored}@example.com", first_name="Jane", timezone="Europe/Berlin"
+                    ),
+                    rebook=build_agreement(chance),
                 ),
                 client=client,
                 now=now,
-                rebook=build_agreement(chance),
                 send=chance.random() < 0.5,
             )
         except MeetergoError:

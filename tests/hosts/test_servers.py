@@ -38,7 +38,7 @@ from django.core.management import call_command
 from django.utils import timezone
 from django_meetergo.models import MeetingType
 from django_meetergo.services import list_slots
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.services.clients import build_client
 call_command("migrate", verbosity=0)
 call_command("meetergo_sync", verbosity=0)

@@ -14,7 +14,7 @@ from django.test import Client
 
 from django_meetergo import links
 from django_meetergo.models import Booking
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services import AttendeeData, book_appointment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

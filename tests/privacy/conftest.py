@@ -14,7 +14,7 @@ TRACES = ("zelda", "quark", "0815-4711", "zeta ltd", "sore knee")
 @pytest.fixture
 def zelda(meetergo_sandbox: Any, db: Any) -> Any:
     """Her booking: confirmed, re-read, and with a note of staff."""
-    from django_meetergo.services.booking.book import AttendeeData, book_appointment
+    from django_meetergo.services import AttendeeData, book_appointment
 
     booking = book_appointment(
         meeting_type=meetergo_sandbox.meeting_type(),

@@ -17,7 +17,7 @@ from django.db import connection
 
 from django_meetergo import links
 from django_meetergo.models import Appointment, Attendee, Booking, ErasedPerson, Event
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.mirror import appointments

@@ -13,7 +13,7 @@ from django.core.mail.backends.locmem import EmailBackend
 from django.core.management import CommandError, call_command
 
 from django_meetergo.models import Appointment, Attendee, Booking, Event
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.services.privacy.export import export_person
 from django_meetergo.testing.factories import AttendeeFactory, BookingFactory

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.booking.book import AttendeeData, BookingRequest, submit_request
 from django_meetergo.services.sync.appointments import sync_appointments
 from tests.free_times import list_starts_of_a_full_week
 
@@ -18,16 +18,15 @@ def jane():
 def book(meetergo_sandbox, jane, db):
     """Book a free slot of a meeting type a week ahead; every argument may be overridden."""
 
-    def book(slug="intro-call", *, start=None, attendee=jane, **options):
+    def book(slug="intro-call", *, start=None, attendee=jane, send=True, **options):
         kit = meetergo_sandbox
-        return book_appointment(
+        request = BookingRequest(
             meeting_type=kit.meeting_type(slug),
             start=start or list_starts_of_a_full_week(kit, slug)[0],
             attendee=attendee,
-            client=kit.client(),
-            now=kit.now(),
             **options,
         )
+        return submit_request(request, client=kit.client(), now=kit.now(), send=send)
 
     return book
 

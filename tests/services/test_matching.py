@@ -21,8 +21,8 @@ from django_meetergo.models import (
     Event,
 )
 from django_meetergo.remote.payloads import AttendeePayload, BookingPayload
+from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.services.booking import reconciliation
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.matching import list_claimed_ids

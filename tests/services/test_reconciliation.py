@@ -22,8 +22,8 @@ from django_meetergo.remote import http
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import ItemList
 from django_meetergo.sandbox.seed import ANNA, BEN, QUEUE
+from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.services.booking import outcomes, pending, reconciliation, search
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.booking.outcomes import adopt
 from django_meetergo.services.booking.pending import check_pending
 from django_meetergo.services.booking.reconciliation import reconcile_booking

@@ -13,7 +13,7 @@ from django_meetergo.models import Booking
 from django_meetergo.presentation.form_token import make_token
 from django_meetergo.sandbox.changes import set_note
 from django_meetergo.sandbox.scenarios import add_appointments
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.services.mirror.appointments import record_appointments
 from django_meetergo.services.sync.appointments import list_owners
 from django_meetergo.services.webhooks.apply import apply_deliveries

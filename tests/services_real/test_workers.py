@@ -19,8 +19,7 @@ from django_tasks_db.models import DBTaskResult
 from django_meetergo import background, framework_tasks, tasks
 from django_meetergo.models import Booking, Event
 from django_meetergo.publishing import PUBLISH_SECONDS, publisher
-from django_meetergo.services import scheduler
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services import AttendeeData, book_appointment, scheduler
 from django_meetergo.wakeup import wake_workers
 from tests.celery_app import make_app
 from tests.services_real.conftest import wait_for

@@ -55,7 +55,7 @@ from django_meetergo.exceptions import (
 from django_meetergo.models import Booking, MeetingType
 from django_meetergo.presentation.forms import FIELDS_BY_REMOTE_NAME, NOT_ACCEPTED, REFUSALS
 from django_meetergo.services import polling
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.booking.book import AttendeeData, BookingRequest, submit_request
 from django_meetergo.services.clients import build_client_of
 from django_meetergo.visitors import get_user, identify_visitor
 
@@ -242,30 +242,32 @@ class Submission:
 
     def book(self, form: ApiBookingForm, replaces: Booking | None) -> Booking:
         details = form.cleaned_data
-        return book_appointment(
-            meeting_type=self.meeting_type,
-            start=self.data["start"],
-            duration=self.duration,
-            channel=details.get("channel") or self.data.get("channel", ""),
-            location=form.chosen_location or self.data.get("location", ""),
-            attendee=AttendeeData(
-                email=details["email"],
-                first_name=details["first_name"],
-                last_name=details["last_name"],
-                phone=details["phone"],
-                timezone=self.zone.key,
-                language=self.data.get("language") or get_language() or "",
-                receive_reminders=details["receive_reminders"],
-                other_emails=details.get("other_emails", ()),
+        return submit_request(
+            BookingRequest(
+                meeting_type=self.meeting_type,
+                start=self.data["start"],
+                duration=self.duration,
+                channel=details.get("channel") or self.data.get("channel", ""),
+                location=form.chosen_location or self.data.get("location", ""),
+                attendee=AttendeeData(
+                    email=details["email"],
+                    first_name=details["first_name"],
+                    last_name=details["last_name"],
+                    phone=details["phone"],
+                    timezone=self.zone.key,
+                    language=self.data.get("language") or get_language() or "",
+                    receive_reminders=details["receive_reminders"],
+                    other_emails=details.get("other_emails", ()),
+                ),
+                custom_fields=form.answers,
+                user=self.user,
+                subject=self.find_subject(),
+                defer_consent=self.data.get("defer_consent", False),
+                replaces=replaces if replaces and replaces.state == State.PENDING else None,
+                idempotency_key=hash_idempotency_key(self.key),
+                content_digest=hash_content(self.data),
+                visitor=identify_visitor(self.user, self.view.request.META),
             ),
-            custom_fields=form.answers,
-            user=self.user,
-            subject=self.find_subject(),
-            defer_consent=self.data.get("defer_consent", False),
-            replaces=replaces if replaces and replaces.state == State.PENDING else None,
-            idempotency_key=hash_idempotency_key(self.key),
-            content_digest=hash_content(self.data),
-            visitor=identify_visitor(self.user, self.view.request.META),
             client=build_client_of(self.meeting_type, "write"),
             now=self.now,
         )

@@ -59,80 +59,60 @@ class AttendeeData:
     other_emails: Sequence[str] = field(default_factory=tuple)
 
 
-def book_appointment(
-    *,
-    meeting_type: MeetingType,
-    start: datetime,
-    attendee: AttendeeData,
-    client: MeetergoClient,
-    now: datetime,
-    duration: int | None = None,
-    channel: str = "",
-    location: str = "",
-    custom_fields: Mapping[str, Any] | None = None,
-    skip_notifications: bool = False,
-    user: Any = None,
-    subject: models.Model | None = None,
-    idempotency_key: str = "",
-    defer_consent: bool = False,
-    rebook: Mapping[str, Any] | None = None,
-    replaces: Booking | None = None,
-    send: bool = True,
-    visitor: Visitor | None = None,
-    content_digest: str = "",
-) -> Booking:
-    """Book a slot and return the stored booking, whose state and reason say how it went.
+@dataclass(frozen=True, kw_only=True)
+class BookingRequest:
+    """What somebody wants to book.
 
     - ``start``: an aware datetime that meetergo offers. ``duration``: minutes, by default the type's own.
     - ``custom_fields``: answers by the name of the question. ``subject``: an object of the site to link.
-    - ``idempotency_key``: a repeated call with the same key returns the first booking.
+    - ``idempotency_key``: a repeated request with the same key returns the first booking.
+    - ``content_digest``: identifies the content of the caller's own request, where it is compared instead of
+      these values when an ``idempotency_key`` is used again.
     - ``defer_consent``: the attendee agrees that the request waits while meetergo cannot be reached.
     - ``rebook``: the attendee's consent to another slot, ``{"weekdays": [0, 1], "hours": [9, 12],
       "words": "the text they agreed to"}``; every key is optional.
-    - ``content_digest``: identifies the content of the caller's own request, where it is compared instead of
-      the arguments when an ``idempotency_key`` is used again.
     - ``replaces``: a pending booking of the same person that this one replaces.
-    - ``send=False``: store the booking only; a worker sends it. Inside a transaction the booking is stored
-      with it and sent after its commit, and its slot is not compared with the free times.
     - ``visitor``: who sends the request on a page or by REST. Limits count and bind visitors only. A visitor
       cannot book a type again while their first request for the same person is open.
+    """
+
+    meeting_type: MeetingType
+    start: datetime
+    attendee: AttendeeData
+    duration: int | None = None
+    channel: str = ""
+    location: str = ""
+    custom_fields: Mapping[str, Any] | None = None
+    skip_notifications: bool = False
+    user: Any = None
+    subject: models.Model | None = None
+    idempotency_key: str = ""
+    content_digest: str = ""
+    defer_consent: bool = False
+    rebook: Mapping[str, Any] | None = None
+    replaces: Booking | None = None
+    visitor: Visitor | None = None
+
+
+def submit_request(
+    request: BookingRequest, *, client: MeetergoClient, now: datetime, send: bool = True
+) -> Booking:
+    """Book a slot and return the stored booking, whose state and reason say how it went.
+
+    ``send=False``: store the booking only; a worker sends it. Inside a transaction the booking is stored with
+    it and sent after its commit, and its slot is not compared with the free times.
 
     Raises, before anything is stored or sent: InvalidRequest, MeetingTypeUnavailable, StartNotOffered,
     BookingAlreadyOpen (the person has another open booking of this type), IdempotencyKeyReused,
     TooManyBookings.
     """
-    validate_instant("start", start)
-    booking = Booking(
-        connection=meeting_type.connection,
-        meeting_type=meeting_type,
-        # In the hour that clocks repeat, equal instants of two time zones do not compare as equal.
-        start=start.astimezone(UTC),
-        duration=duration or meeting_type.duration,
-        channel=channel or get_default_channel(meeting_type),
-        location=location,
-        first_name=attendee.first_name.strip(),
-        last_name=attendee.last_name.strip(),
-        email=attendee.email.strip(),
-        phone=attendee.phone.strip(),
-        company=attendee.company.strip(),
-        timezone=attendee.timezone,
-        language=attendee.language,
-        receive_reminders=attendee.receive_reminders,
-        other_emails=validation.list_guests(attendee.other_emails, attendee.email),
-        custom_fields={str(name): answer for name, answer in (custom_fields or {}).items()},
-        skip_notifications=skip_notifications,
-        user=user,
-        defer_consent=defer_consent and get_settings().DEFER_WHEN_DOWN,
-        rebook_consent=build_agreement(rebook, start=start, zone=attendee.timezone),
-        idempotency_key=idempotency_key or make_idempotency_key(),
-        created_at=now,
-        next_at=now + WORKER_DELAY if send else now,
-    )
-    if subject is not None:
-        booking.subject = subject
+    validate_instant("start", request.start)
+    replaces, visitor = request.replaces, request.visitor
+    booking = build_booking(request, now)
+    booking.next_at = now + WORKER_DELAY if send else now
     validation.validate_call(booking, client, is_sent=send)
     validation.validate_content(booking)
-    booking.content_digest = content_digest or digest_content(booking)
+    booking.content_digest = request.content_digest or digest_content(booking)
     # Staff and the site's own code know the attendee, so they all share one key for each.
     booked_by = visitor.person if visitor is not None else "site"
     booking.open_booking_key = booking.hash_open_booking_key(booked_by)
@@ -157,6 +137,39 @@ def book_appointment(
         return send_now(booking, client, stopwatch.now())
     elif lease is not None and booking.lease_token == lease:
         return send_now(booking, client, stopwatch.now(), Lease(booking.pk, lease))
+    return booking
+
+
+def build_booking(request: BookingRequest, now: datetime) -> Booking:
+    """Return an unsaved booking of what is requested, with the defaults of its meeting type."""
+    meeting_type, attendee = request.meeting_type, request.attendee
+    booking = Booking(
+        connection=meeting_type.connection,
+        meeting_type=meeting_type,
+        # In the hour that clocks repeat, equal instants of two time zones do not compare as equal.
+        start=request.start.astimezone(UTC),
+        duration=request.duration or meeting_type.duration,
+        channel=request.channel or get_default_channel(meeting_type),
+        location=request.location,
+        first_name=attendee.first_name.strip(),
+        last_name=attendee.last_name.strip(),
+        email=attendee.email.strip(),
+        phone=attendee.phone.strip(),
+        company=attendee.company.strip(),
+        timezone=attendee.timezone,
+        language=attendee.language,
+        receive_reminders=attendee.receive_reminders,
+        other_emails=validation.list_guests(attendee.other_emails, attendee.email),
+        custom_fields={str(name): answer for name, answer in (request.custom_fields or {}).items()},
+        skip_notifications=request.skip_notifications,
+        user=request.user,
+        defer_consent=request.defer_consent and get_settings().DEFER_WHEN_DOWN,
+        rebook_consent=build_agreement(request.rebook, start=request.start, zone=attendee.timezone),
+        idempotency_key=request.idempotency_key or make_idempotency_key(),
+        created_at=now,
+    )
+    if request.subject is not None:
+        booking.subject = request.subject
     return booking
 
 

@@ -22,7 +22,7 @@ from django_meetergo.contrib.rest_framework import permissions
 from django_meetergo.contrib.rest_framework.throttling import RATES
 from django_meetergo.contrib.rest_framework.urls import urlpatterns as rest_patterns
 from django_meetergo.models import Appointment, Booking, CalendarFeed, Host
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.urls import urlpatterns
 from django_meetergo.views import decorators
 

@@ -9,8 +9,7 @@ import pytest
 
 from django_meetergo.exceptions import ChangeNotAllowed
 from django_meetergo.models import Appointment, AppointmentChange, Event, WebhookDelivery
-from django_meetergo.services import scheduler
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services import AttendeeData, book_appointment, scheduler
 from django_meetergo.services.booking.reconciliation import reconcile_booking
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
 from django_meetergo.services.sync.appointments import sync_appointments

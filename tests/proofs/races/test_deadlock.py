@@ -9,8 +9,7 @@ import pytest
 from django.db import connection, connections, transaction
 
 from django_meetergo.models import Appointment, Booking, Event
-from django_meetergo.services import scheduler
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services import AttendeeData, book_appointment, scheduler
 from django_meetergo.services.booking.outcomes import adopt
 from django_meetergo.services.sync.appointments import sync_appointment
 from django_meetergo.transactions import can_be_repeated

@@ -6,9 +6,8 @@ from collections import Counter
 
 from django_meetergo.exceptions import StartNotOffered
 from django_meetergo.models import Appointment, Booking, WebhookDelivery
-from django_meetergo.services import scheduler
+from django_meetergo.services import AttendeeData, book_appointment, scheduler
 from django_meetergo.services.availability.alternatives import list_alternatives
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
 from django_meetergo.services.changes.requests import cancel_appointment
 
 VISITORS = 16
