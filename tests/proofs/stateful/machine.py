@@ -15,7 +15,7 @@ from django_meetergo.sandbox import changes
 from django_meetergo.sandbox.control import PROVISIONAL_ACTIONS
 from django_meetergo.sandbox.scenarios import occupy_slot
 from django_meetergo.services import scheduler
-from django_meetergo.services.booking.book import AttendeeData, book_appointment
+from django_meetergo.services.booking.book import AttendeeData, BookingRequest, submit_request
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
 from django_meetergo.services.sync.appointments import sync_appointments
 from django_meetergo.services.webhooks.events import REREAD_EVENTS
@@ -92,7 +92,7 @@ class Clinic(RuleBasedStateMachine):
         super().__init__()
         self.world.begin()
         self.oracle = Oracle(self.world)
-        self.forms: list[dict[str, Any]] = []
+        self.forms: list[tuple[BookingRequest, bool]] = []
         self.steps_since_rest = 0
 
     @property
@@ -112,25 +112,26 @@ class Clinic(RuleBasedStateMachine):
             self.submit(self.fill_in(person, slug, start))
         self.world.act(scheduler.run_due, now=self.now, periodic=False)
 
-    def fill_in(self, person, slug, start, **more):
+    def fill_in(self, person, slug, start, *, send=True, **more):
         attendee = AttendeeData(
             email=f"{person}@example.com", first_name=person.title(), timezone="Europe/Berlin"
         )
-        form = {
-            "meeting_type": self.world.kit.meeting_type(slug),
-            "start": start,
-            "attendee": attendee,
-            "idempotency_key": uuid4().hex,
+        request = BookingRequest(
+            meeting_type=self.world.kit.meeting_type(slug),
+            start=start,
+            attendee=attendee,
+            idempotency_key=uuid4().hex,
             **more,
-        }
-        self.forms.append(form)
-        return form
+        )
+        self.forms.append((request, send))
+        return request, send
 
-    def submit(self, form, fault=None, accident=None, **more):
+    def submit(self, form, fault=None, accident=None):
         if fault:
             self.world.arm(BOOK, fault[0], **fault[1])
+        request, send = form
         client = self.world.kit.client()
-        self.world.act(book_appointment, accident, **form, **more, client=client, now=self.now)
+        self.world.act(submit_request, accident, request=request, client=client, now=self.now, send=send)
 
     @rule(person=people, slug=slugs, start=starts, send=st.integers(0, 5).map(bool), accident=accidents())
     def book(self, person, slug, start, send, accident):
@@ -162,7 +163,7 @@ class Clinic(RuleBasedStateMachine):
         """The attendee of a pending booking chooses another slot."""
         first = choose(Booking.objects.filter(state="pending"), number)
         slug, person = first.meeting_type.slug, first.email.partition("@")[0]
-        self.submit(self.fill_in(person, slug, start), fault, accident, replaces=first)
+        self.submit(self.fill_in(person, slug, start, replaces=first), fault, accident)
 
     @precondition(lambda self: Appointment.objects.exists())
     @rule(
