@@ -29,7 +29,11 @@ OUTCOME_SECONDS = 4.0
 LEASE_SECONDS = 6.0
 TIMEOUT_SECONDS = 1.5
 QUIET_SECONDS = 180.0
-DAYS = 900  # the bookings are spread over so many days, so that there is something left to book
+DAYS = 180  # the bookings are spread over as many days as the pages can be turned to
+#: In minutes of each day, so that the last visitor finds a free time, too.
+OPENING_HOURS = ((6 * 60, 22 * 60),)
+#: A run in which more visitors find none shows less than it says.
+MIN_SHARE_SENT = 0.8
 VARIATIONS = ("plain", "late", "replay", "no-references", "skewed")
 SKEW_SECONDS = 420.0  # more than the outcome deadline and the time of a search
 
@@ -71,6 +75,7 @@ def run(
         untrue += judge.list_untrue_pages(sandbox, visits)
         found = judge.find_violations(sandbox)
         faults = dict(site.service.counts)
+    states = judge.describe_bookings()
     errors = [page for visit in visits for page in visit.pages if page[1] >= 500]
     return {
         "part": "storm",
@@ -81,7 +86,7 @@ def run(
         "seconds": round(seconds, 1),
         "quiet": quiet_after is not None,
         "faults": faults,
-        "states": judge.describe_bookings(),
+        "states": states,
         "screens": first_screens,
         "slowest_page_seconds": round(max((visit.slowest for visit in visits), default=0), 1),
         "violations": [
@@ -90,6 +95,7 @@ def run(
             *(f"{status} at {path}" for path, status in sorted(set(errors))[:10]),
             *([] if quiet_after else ["not quiet in time"]),
             *([] if judge.list_active_seats(sandbox) else ["nobody was booked: nothing was shown"]),
+            *([] if sum(states.values()) >= MIN_SHARE_SENT * bookings else ["too few found a free time"]),
         ],
     }
 
@@ -111,6 +117,8 @@ def build_sandbox(variation: str) -> Sandbox:
     sandbox = Sandbox(rate_limit=False)
     for meeting_type in sandbox.state.meeting_types.values():
         meeting_type.horizon = None
+    for user in sandbox.state.users.values():
+        user.hours = dict.fromkeys(range(7), OPENING_HOURS) if user.hours else {}
     if variation == "no-references":
         sandbox.settings.hide_answers = True
     if variation == "skewed":

@@ -67,7 +67,9 @@ class Visitor:
 
     def choose_start(self, days_ahead: int) -> str:
         day = date.today() + timedelta(days=days_ahead)  # noqa: DTZ011 - a rough day is enough
-        page = self.request("GET", f"/book/{self.visit.slug}/", params={"month": f"{day:%Y-%m}"})
+        # Half of them take the first day of the month that has times, where many meet.
+        shown = {"month": f"{day:%Y-%m}"} if self.dice.random() < 0.5 else {"date": day.isoformat()}
+        page = self.request("GET", f"/book/{self.visit.slug}/", params=shown)
         starts = START.findall(page.text) if page is not None else []
         return html.unescape(self.dice.choice(starts)) if starts else ""
 
