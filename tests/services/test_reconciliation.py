@@ -1,8 +1,7 @@
-"""Reconciliation: what becomes of bookings whose answer was lost, late or doubled."""
+"""Reconciliation: what becomes of bookings whose answer was lost or late."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,7 +10,6 @@ from django.core import mail
 
 from django_meetergo.models import (
     Appointment,
-    AppointmentChange,
     Booking,
     BookingAttempt,
     Connection,
@@ -21,60 +19,20 @@ from django_meetergo.models import (
 from django_meetergo.remote import http
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import ItemList
-from django_meetergo.sandbox.seed import ANNA, BEN, QUEUE
+from django_meetergo.sandbox.seed import ANNA, BEN
 from django_meetergo.services import AttendeeData, book_appointment
-from django_meetergo.services.booking import outcomes, pending, reconciliation, search
+from django_meetergo.services.booking import outcomes, reconciliation, search
 from django_meetergo.services.booking.outcomes import adopt
 from django_meetergo.services.booking.pending import check_pending
 from django_meetergo.services.booking.reconciliation import reconcile_booking
 from django_meetergo.services.booking.sending import begin_attempt, build_payload, mark_slot_taken
 from django_meetergo.services.booking.watching import watch_closed_booking
-from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.services.clients import record_contact
 from django_meetergo.services.mirror.appointments import record_appointment
-from django_meetergo.visitors import Visitor
 from tests.free_times import list_starts_of_a_full_week
+from tests.services.lost_answers import LIST, find_shared_start, run_due_after, set_queue
 
 pytestmark = pytest.mark.django_db
-
-BROWSER = Visitor(person="a browser")
-
-LIST = "GET /v4/appointment/paginated"
-
-
-def run_due_after(kit, *seconds):
-    for moment in seconds or (3, 20, 60, 60, 60):
-        kit.run_due(after=moment)
-
-
-def copy_at_service(kit, remote):
-    """Make the same appointment a second time, as after a request that was duplicated on its way."""
-    bookings = kit.sandbox.state
-    return bookings.add_appointment(
-        bookings.meeting_types[remote.meeting_type_id],
-        host_ids=list(remote.host_ids),
-        start=remote.start,
-        minutes=30,
-        attendees=[replace(attendee, id=f"{attendee.id}-2") for attendee in remote.attendees],
-    )
-
-
-@contextmanager
-def renamed_at_service(kit, remote):
-    """Let the service call an appointment, or the one that is made now, by a wrong id."""
-    adapter = kit._get_adapter()
-    sound = adapter.wsgi
-
-    def rename(environ, start_response):
-        body = b"".join(sound(environ, start_response))
-        for one in kit.appointments():
-            if remote is None or one is remote:
-                body = body.replace(one.id.encode(), b"wrong" + one.id[5:].encode())
-        return [body]
-
-    adapter.wsgi = rename
-    yield
-    adapter.wsgi = sound
 
 
 def test_a_request_that_is_carried_out_late_confirms_the_closed_booking(meetergo_sandbox, book):
@@ -126,169 +84,6 @@ def test_an_older_appointment_of_the_same_person_is_not_matched(meetergo_sandbox
     assert (second.state, second.reason) == ("closed", "not_booked")
 
 
-def test_a_surplus_appointment_of_one_booking_is_cancelled(meetergo_sandbox, book):
-    """With the exact reference on both, the announced one stays and the other is cancelled."""
-    kit = meetergo_sandbox
-    booking = book()
-    kit.run_due()
-    [remote] = kit.appointments()
-    copy_at_service(kit, remote)
-
-    kit.reread_all()
-    run_due_after(kit, 3, 3)
-
-    [active] = kit.appointments()
-    assert active.id == remote.id
-    booking.refresh_from_db()
-    assert booking.attendee.appointment.remote_id == remote.id
-    assert AppointmentChange.objects.get().state == "done"
-
-
-def test_nobody_is_mailed_about_a_surplus_appointment(meetergo_sandbox, book, settings):
-    """A mail that the appointment is cancelled would be read as if the kept one were."""
-    kit = meetergo_sandbox
-    settings.MEETERGO = {**settings.MEETERGO, "SEND_MAIL": ["confirmed", "cancelled"]}
-    book()
-    kit.run_due()
-    [remote] = kit.appointments()
-    assert len(mail.outbox) == 1
-    copy_at_service(kit, remote)
-
-    kit.reread_all()
-    run_due_after(kit, 3, 3, 3)
-
-    assert AppointmentChange.objects.get().state == "done"
-    assert Event.objects.filter(kind="appointment_cancelled").exclude(dispatched_at=None).count() == 1
-    assert [message.subject.partition(":")[0] for message in mail.outbox] == ["Your appointment is booked"]
-
-
-@pytest.mark.parametrize("slug", ["intro-call", "group-class"])
-@pytest.mark.parametrize("landed", ["after the cancel", "while the cancel is unknown"])
-def test_a_request_that_arrives_once_more_after_a_cancel_leaves_no_seat(meetergo_sandbox, book, slug, landed):
-    """The network repeats the booking's request when its seat is free again."""
-    kit = meetergo_sandbox
-    kit.fail_next(kind="replay", seconds=60)
-    booking = book(slug, start=kit.list_free_starts(slug)[-1])
-    kit.run_due(after=8)
-    booking.refresh_from_db()
-    if landed == "while the cancel is unknown":
-        kit.fail_next("POST *cancel*", kind="drop_after")
-    cancel_appointment(
-        appointment=booking.attendee.appointment,
-        attendee=booking.attendee,
-        now=kit.now(),
-        client=kit.client(),
-    )
-    assert kit.appointments_of(booking) == []
-
-    kit.travel(seconds=61)
-    kit.sandbox.apply_due()
-    assert len(kit.appointments_of(booking)) == 1
-    kit.reread_all()
-    run_due_after(kit)
-
-    assert kit.appointments_of(booking) == []
-
-
-@pytest.mark.parametrize("where", ["the answer", "a list"])
-def test_an_appointment_that_was_once_read_under_a_wrong_id_is_kept(meetergo_sandbox, book, where):
-    """What looks like a second one is the only one: the booking and its links lead to it."""
-    kit = meetergo_sandbox
-    if where == "a list":
-        kit.fail_next(kind="drop_after")
-        booking = book()
-        [remote] = kit.appointments()
-        with renamed_at_service(kit, remote):
-            run_due_after(kit, 3)
-    else:
-        with renamed_at_service(kit, None):
-            booking = book()
-        [remote] = kit.appointments()
-    booking.refresh_from_db()
-    attendee = booking.attendee
-    assert attendee.appointment.remote_id.startswith("wrong")
-
-    kit.reread_all()
-    run_due_after(kit, 3, 60, 60)
-
-    assert [one.id for one in kit.appointments()] == [remote.id]
-    attendee.refresh_from_db()
-    assert (attendee.appointment.remote_id, attendee.remote_id) == (remote.id, remote.attendees[0].id)
-    assert AppointmentChange.objects.get().outcome == "not_surplus"
-    assert Appointment.objects.active().get().attendees.get() == attendee
-
-
-def test_while_what_is_kept_cannot_be_read_nothing_is_cancelled_as_surplus(meetergo_sandbox, book):
-    """The cancel waits until the other appointment has been read."""
-    kit = meetergo_sandbox
-    booking = book()
-    kit.run_due()
-    [remote] = kit.appointments()
-    copy_at_service(kit, remote)
-    kit.reread_all()
-    kit.run_due(after=0)
-    kit.fail_next("GET /v4/appointment/{id}", "status_before", times=-1, status=502)
-
-    run_due_after(kit, 3, 3)
-    assert len(kit.appointments()) == 2
-
-    kit.recover()
-    run_due_after(kit, 60, 60)
-    assert [one.id for one in kit.appointments()] == [remote.id]
-    assert Booking.objects.get() == booking
-
-
-def test_a_surplus_of_a_cancelled_appointment_is_cancelled(meetergo_sandbox, book):
-    """Somebody who cancelled keeps nothing, also when meetergo has deleted the appointment since."""
-    kit = meetergo_sandbox
-    booking = book()
-    kit.run_due()
-    [remote] = kit.appointments()
-    attendee = booking.attendee
-    cancel_appointment(
-        appointment=attendee.appointment, attendee=attendee, client=kit.client(), now=kit.now(), by="attendee"
-    )
-    copy_at_service(kit, remote)
-    kit.delete_elsewhere(remote)
-
-    kit.reread_all()
-    run_due_after(kit, 3, 60)
-
-    assert kit.appointments() == []
-
-
-def test_of_two_appointments_of_a_lost_answer_the_older_one_stays(meetergo_sandbox, book):
-    """Nothing was announced yet: the first that was made is adopted."""
-    kit = meetergo_sandbox
-    kit.fail_next(kind="drop_after")
-    booking = book()
-    [remote] = kit.appointments()
-    kit.travel(seconds=1)
-    copy_at_service(kit, remote)
-
-    run_due_after(kit, 3, 3)
-
-    assert [one.id for one in kit.appointments()] == [remote.id]
-    booking.refresh_from_db()
-    assert booking.state == "confirmed"
-
-
-def test_two_lookalikes_are_left_to_staff(meetergo_sandbox, book):
-    """Without the reference nothing is cancelled automatically."""
-    kit = meetergo_sandbox
-    kit.sandbox.configure(hide_answers=True)
-    kit.fail_next(kind="drop_after")
-    booking = book()
-    copy_at_service(kit, kit.appointments()[0])
-
-    run_due_after(kit)
-
-    booking.refresh_from_db()
-    assert (booking.state, booking.reason) == ("unknown", "needs_staff")
-    assert len(kit.appointments()) == 2
-    assert not AppointmentChange.objects.exists()
-
-
 def test_our_own_bookings_show_whether_references_are_returned(meetergo_sandbox, book):
     """The first re-read records it; nothing is assumed."""
     assert not Connection.objects.filter(echoes_references=True).exists()
@@ -309,102 +104,6 @@ def test_adopting_the_same_appointment_twice_changes_nothing(meetergo_sandbox, b
 
     assert again.attendee_id == booking.attendee_id
     assert Appointment.objects.count() == 1
-
-
-@pytest.mark.parametrize(
-    ("slug", "ending", "words"),
-    [("checkup", "expire", "expired"), ("second-opinion", "decline", "declined")],
-)
-def test_the_end_of_a_pending_booking_is_mailed(meetergo_sandbox, book, slug, ending, words):
-    """The mail says how it ended and links to the page."""
-    booking = book(slug)
-    getattr(meetergo_sandbox, ending)(booking)
-    run_due_after(meetergo_sandbox, 90)
-
-    [message] = mail.outbox
-    assert words in message.subject
-    assert message.to == ["jane.doe@example.com"]
-    assert "https://" in message.body
-
-
-def test_a_mail_that_could_not_be_sent_is_sent_later(meetergo_sandbox, book, monkeypatch):
-    """The event stays due until the mail is out; nothing else is undone."""
-    booking = book("checkup")
-    meetergo_sandbox.expire(booking)
-    with monkeypatch.context() as away:
-        away.setattr(mail.EmailMessage, "send", refuse)
-        run_due_after(meetergo_sandbox, 90)
-    booking.refresh_from_db()
-    assert booking.reason == "lapsed"
-
-    run_due_after(meetergo_sandbox, 10)
-
-    assert len(mail.outbox) == 1
-
-
-def refuse(*args, **kwargs):
-    raise ConnectionRefusedError
-
-
-def test_a_confirmation_after_the_booking_lapsed_still_counts(meetergo_sandbox, book):
-    """Closed here and confirmed at meetergo: the booking is confirmed."""
-    kit = meetergo_sandbox
-    booking = book("checkup")
-    Booking.objects.filter(pk=booking.pk).update(
-        state="closed", reason="lapsed", open_booking_key=None, slot_hold_key=None, next_at=None
-    )
-    kit.confirm(booking)
-
-    kit.reread_all()
-    kit.run_due(after=3)
-
-    booking.refresh_from_db()
-    assert booking.state == "confirmed"
-
-
-def test_choosing_again_replaces_a_pending_booking(meetergo_sandbox, book):
-    """The first booking is closed as replaced and is still watched."""
-    kit = meetergo_sandbox
-    first = book("checkup")
-    second = book("checkup", start=kit.list_free_starts("checkup")[3], replaces=first)
-
-    first.refresh_from_db()
-    assert (first.state, first.reason, first.replaced_by) == ("closed", "replaced", second)
-    assert second.state == "pending"
-
-    kit.confirm(first)
-    kit.reread_all()
-    kit.run_due(after=3)
-    first.refresh_from_db()
-    assert first.state == "confirmed"
-
-
-def test_a_signed_in_person_may_choose_again_without_naming_the_first(
-    meetergo_sandbox, book, django_user_model
-):
-    """Their own pending booking is replaced."""
-    user = django_user_model.objects.create_user("jane")
-    first = book("checkup", user=user, visitor=BROWSER)
-    second = book(
-        "checkup", start=meetergo_sandbox.list_free_starts("checkup")[3], user=user, visitor=BROWSER
-    )
-
-    first.refresh_from_db()
-    assert (first.reason, second.state) == ("replaced", "pending")
-
-
-def test_an_unknown_booking_is_never_replaced(meetergo_sandbox, book):
-    """Its appointment may exist already."""
-    from django_meetergo.exceptions import BookingAlreadyOpen
-
-    meetergo_sandbox.fail_next(kind="drop_after")
-    first = book(visitor=BROWSER)
-
-    with pytest.raises(BookingAlreadyOpen):
-        book(start=meetergo_sandbox.list_free_starts()[4], replaces=first, visitor=BROWSER)
-
-    first.refresh_from_db()
-    assert first.state == "unknown"
 
 
 def test_a_worker_that_lost_its_lease_closes_nothing(meetergo_sandbox, book, jane):
@@ -476,23 +175,6 @@ def test_an_appointment_cancelled_before_it_was_found_is_not_announced_as_booked
     assert booking.state == "confirmed"
     kinds = list(Event.objects.filter(kind__startswith="appointment").values_list("kind", flat=True))
     assert kinds == ["appointment_cancelled"]
-
-
-def test_a_booking_that_is_pending_for_days_is_still_polled(meetergo_sandbox, book):
-    """However late it ends, the attendee can choose again then."""
-    kit = meetergo_sandbox
-    kit.sandbox.configure(provisional_hours=1000)
-    booking = book("second-opinion")
-    for _ in range(70):
-        kit.run_due(after=3600)
-    booking.refresh_from_db()
-    assert (booking.state, booking.next_at is None) == ("pending", False)
-
-    kit.expire(booking)
-    run_due_after(kit, 6 * 3600 + 1)
-
-    booking.refresh_from_db()
-    assert (booking.reason, booking.open_booking_key) == ("lapsed", None)
 
 
 def test_an_appointment_rescheduled_before_it_was_found_is_found(meetergo_sandbox, book):
@@ -577,31 +259,6 @@ def test_a_booking_that_was_not_sent_in_time_is_closed(meetergo_sandbox, jane, a
     assert kit.count_requests() == 0
 
 
-def test_a_closed_booking_becomes_pending_only_if_its_attendee_has_no_other(meetergo_sandbox, book):
-    """A provisional booking that turns up late does not make two open bookings of one person."""
-    from django_meetergo.remote.payloads import BookingProvisional
-
-    kit = meetergo_sandbox
-    first = book("checkup")
-    Booking.objects.filter(pk=first.pk).update(
-        state="closed", reason="not_booked", open_booking_key=None, slot_hold_key=None, provisional_id=""
-    )
-    again = adopt(
-        booking=first, document=BookingProvisional(provisional_id="p-1", awaits="attendee"), now=kit.now()
-    )
-    assert again.state == "pending"
-
-    Booking.objects.filter(pk=first.pk).update(state="closed", reason="not_booked", open_booking_key=None)
-    second = book("checkup", start=kit.list_free_starts("checkup")[4])
-    again = adopt(
-        booking=first, document=BookingProvisional(provisional_id="p-1", awaits="attendee"), now=kit.now()
-    )
-
-    assert (again.state, again.reason, again.provisional_id) == ("closed", "replaced", "p-1")
-    second.refresh_from_db()
-    assert second.state == "pending"
-
-
 def test_many_lost_answers_do_not_stop_their_reconciliation(meetergo_sandbox, book):
     """A row of lost answers opens the circuit for writes; reads still reconcile the bookings."""
     kit = meetergo_sandbox
@@ -655,31 +312,6 @@ def test_a_lookalike_that_only_the_clock_excludes_is_left_to_staff(meetergo_sand
     assert (booking.state, booking.reason) == ("unknown", "needs_staff")
 
 
-@pytest.mark.parametrize("chooses_again", [False, True])
-def test_a_provisional_booking_that_lands_late_is_adopted_or_declined(
-    meetergo_sandbox, book, chooses_again, django_user_model
-):
-    """It keeps no slot for an attendee who has another open booking."""
-    kit = meetergo_sandbox
-    user = django_user_model.objects.create_user("jane")
-    kit.fail_next(kind="drop_before")
-    booking = book("second-opinion", user=user)
-    run_due_after(kit)
-    booking.refresh_from_db()
-    assert booking.reason == "not_booked"
-    kit.client().create_booking(build_payload(booking))
-    [late] = kit.sandbox.state.pending
-    if chooses_again:
-        again = book("second-opinion", start=kit.list_free_starts("second-opinion")[5], user=user)
-        assert again.state == "pending"
-
-    run_due_after(kit, 400)
-
-    booking.refresh_from_db()
-    assert (booking.state, booking.provisional_id) == ("closed" if chooses_again else "pending", late)
-    assert (late in kit.sandbox.state.pending) is not chooses_again
-
-
 def test_an_appointment_that_cannot_be_parsed_is_read_a_limited_number_of_times(meetergo_sandbox, book):
     """The re-reads are counted and end; the next sync brings the appointment."""
     kit = meetergo_sandbox
@@ -691,9 +323,6 @@ def test_an_appointment_that_cannot_be_parsed_is_read_a_limited_number_of_times(
 
     booking.refresh_from_db()
     assert (booking.state, booking.next_at) == ("confirmed", None)
-
-
-# Leases
 
 
 class SlowClock:
@@ -751,32 +380,6 @@ def test_a_booking_is_not_called_not_booked_because_lists_leave_answers_out(kit,
     booking.refresh_from_db()
     assert len(kit.appointments_of(booking)) == 1
     assert booking.state == "confirmed"
-
-
-def test_a_confirmed_request_whose_appointment_was_moved_is_not_called_lapsed(kit, book):
-    kit.sandbox.configure(hide_answers=True)
-    booking = book("checkup")
-    kit.confirm(booking)
-    kit.move_elsewhere(kit.appointments()[0], kit.list_free_starts("checkup")[9])
-
-    kit.travel(days=(booking.start - kit.now()).days + 9)
-    kit.run_due()
-
-    booking.refresh_from_db()
-    assert (booking.state, booking.reason) == ("unknown", "needs_staff")
-
-
-def test_a_request_that_is_gone_beside_a_lookalike_is_not_called_lapsed(kit, book, monkeypatch):
-    kit.sandbox.configure(hide_answers=True)
-    booking = book("checkup")
-    kit.confirm(booking)
-    kit.appointments()[0].created_at -= timedelta(minutes=10)  # clocks differ
-    monkeypatch.setattr(pending, "find_provisional_status", lambda *args: "")
-
-    kit.run_due(after=100)
-
-    booking.refresh_from_db()
-    assert (booking.state, booking.reason) == ("unknown", "needs_staff")
 
 
 def test_a_booking_that_is_closed_twice_has_two_events(kit, book):
@@ -915,17 +518,6 @@ def test_a_lease_is_renewed_before_each_single_read(kit, book):
     assert "read read" not in " ".join(steps)
 
 
-def find_shared_start(kit, *slugs):
-    """Return a start at which the hosts of all these types are free."""
-    free = [set(kit.list_free_starts(slug)) for slug in slugs]
-    return max(set.intersection(*free))
-
-
-def set_queue(kit, *user_ids, last):
-    [queue] = [one for one in kit.sandbox.state.queues.values() if one.id == QUEUE]
-    queue.user_ids, queue.last_user_id = list(user_ids), last
-
-
 @pytest.mark.parametrize("known", [[ANNA], [ANNA, BEN]], ids=["joined", "left"])
 def test_a_booking_is_found_at_a_host_who_joined_or_left_the_queue_meanwhile(kit, book, known):
     """The site knew of other members when the answer was lost, or knows of others when it looks."""
@@ -954,29 +546,6 @@ def test_a_booking_is_found_at_a_host_who_joined_or_left_the_queue_meanwhile(kit
     assert booking.state == "confirmed"
 
 
-def test_a_request_at_a_host_who_left_the_queue_meanwhile_is_not_called_lapsed(kit, book):
-    """Who requested it confirms it days later."""
-    start = find_shared_start(kit, "intro-call", "consultation")
-    earlier = min(set(kit.list_free_starts("consultation")) & set(kit.list_free_starts("intro-call")))
-    kind = next(one for one in kit.sandbox.state.meeting_types.values() if one.slug == "next-therapist")
-    set_queue(kit, ANNA, BEN, last=ANNA)
-    kit.sync_directory()
-    assert book("next-therapist", start=earlier).state == "confirmed"
-    kit.run_due(after=5)
-    kind.double_opt_in = "enabled"
-    kit.sync_directory()
-    set_queue(kit, ANNA, BEN, last=ANNA)
-    booking = book("next-therapist", start=start)
-    assert booking.state == "pending"
-    set_queue(kit, ANNA, last=ANNA)
-    kit.sync_directory()
-
-    run_due_after(kit, 61, 600)
-
-    booking.refresh_from_db()
-    assert booking.state == "pending"
-
-
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_while_the_members_of_a_queue_cannot_be_read_nothing_is_called_not_booked(kit, book, status):
     """Nobody knows then in whose list the booking is."""
@@ -988,25 +557,3 @@ def test_while_the_members_of_a_queue_cannot_be_read_nothing_is_called_not_booke
 
     booking.refresh_from_db()
     assert (booking.state, booking.reason) == ("unknown", "needs_staff")
-
-
-def test_a_request_that_a_list_showed_on_neither_of_two_pages_is_not_called_lapsed(kit, book, monkeypatch):
-    """Others were confirmed between the reads of two pages, and the rest moved up."""
-    booking = book("checkup")
-    assert booking.state == "pending"
-    read, pages = MeetergoClient.list_provisional_bookings, []
-
-    def shift(client, *, page, status="pending", **options):
-        found = read(client, page=0, status=status, **options)
-        if status != "pending" or len(pages) == 2:
-            return found
-        pages.append(page)
-        others = [replace(found[0], id=f"other-{number}") for number in range(100)]
-        return ItemList(others if page == 0 else others[:30], total=131 - page)
-
-    monkeypatch.setattr(MeetergoClient, "list_provisional_bookings", shift)
-    kit.run_due(after=61)
-
-    booking.refresh_from_db()
-    assert pages == [0, 1]
-    assert booking.state == "pending"
