@@ -127,8 +127,9 @@ def find_first_submission(data: QueryDict) -> Booking | None:
     booked, whatever has changed since.
     """
     key = find_key(data.get("token", ""))
-    first = Booking.objects.filter(idempotency_key=key).first() if key else None
-    return first if first is not None and first.state != State.CLOSED else None
+    submitted = Booking.objects.filter(idempotency_key=key).exclude(state=State.CLOSED)
+    # Nearly always there is none, and to ask for one with all its columns costs five times as much.
+    return submitted.first() if key and submitted.exists() else None
 
 
 def show_first_submission(request: HttpRequest, meeting_type: MeetingType, first: Booking) -> HttpResponse:

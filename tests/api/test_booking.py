@@ -345,11 +345,11 @@ def test_a_booking_is_deferred_with_consent_where_the_site_allows_it(front_end, 
 def test_a_lost_database_is_503_without_details(front_end, monkeypatch):
     from django.db import OperationalError
 
-    def raise_error(**_):
+    def raise_error(*_, **__):
         raise OperationalError("the database is away at 10.0.0.1")
 
     start = front_end.list_starts()[0]
-    monkeypatch.setattr("django_meetergo.contrib.rest_framework.booking.book_appointment", raise_error)
+    monkeypatch.setattr("django_meetergo.contrib.rest_framework.booking.submit_request", raise_error)
     answer = front_end.book(start=start)
     assert (answer.status_code, get_problem_type(answer)) == (503, "database-unavailable")
     assert b"10.0.0.1" not in answer.content

@@ -1,4 +1,4 @@
-"""Booking: what a caller of ``book_appointment`` gets in each case."""
+"""Booking: what a caller of ``submit_request`` gets in each case."""
 
 from __future__ import annotations
 

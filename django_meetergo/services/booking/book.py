@@ -124,7 +124,7 @@ def submit_request(
     if visitor is not None:
         validation.check_visitor_limits(booking, visitor)
     stopwatch, lease = Stopwatch(now), None
-    if rivals.holder is not None and rivals.holder != replaces:
+    if rivals.holder_id not in {None, replaces and replaces.pk}:
         booking = resolve_conflict(booking, rivals, now, replaces)
     else:
         check_offered(booking, client, now)
@@ -246,33 +246,39 @@ class Rivals:
     """The stored bookings that have a unique key of a new one.
 
     ``first`` is the same submission, ``other`` the open booking of the same visitor for the same person and
-    meeting type, ``holder`` the open booking that holds the slot.
+    meeting type, ``holder_id`` the key of the open booking that holds the slot.
     """
 
     first: Booking | None
     other: Booking | None
-    holder: Booking | None
+    holder_id: int | None
 
 
 def find_rivals(booking: Booking) -> Rivals:
-    """Look all keys of a booking up in one statement. Raises IdempotencyKeyReused."""
+    """Look all keys of a booking up in one statement. Raises IdempotencyKeyReused.
+
+    Most bookings have no rivals, so only the keys are read at first: a row has more than fifty columns.
+    """
     is_rival = models.Q(idempotency_key=booking.idempotency_key, connection=booking.connection)
     for name in ("open_booking_key", "slot_hold_key"):
         if key := getattr(booking, name):
             is_rival |= models.Q(**{name: key})
-    rows = list(Booking.objects.select_related("meeting_type").filter(is_rival).order_by())
+    names = ("idempotency_key", "open_booking_key", "slot_hold_key")
+    keys = list(Booking.objects.filter(is_rival).order_by().values_list("pk", *names))
 
-    def find(name: str) -> Booking | None:
-        key = getattr(booking, name)
-        return next((row for row in rows if key and getattr(row, name) == key), None)
+    def find(name: str) -> int | None:
+        wanted, place = getattr(booking, name), 1 + names.index(name)
+        return next((row[0] for row in keys if wanted and row[place] == wanted), None)
 
-    first = find("idempotency_key")
+    first_id, other_id, holder_id = map(find, names)
+    rows = Booking.objects.select_related("meeting_type").in_bulk([pk for pk in (first_id, other_id) if pk])
+    first, other = rows.get(first_id), rows.get(other_id)
     if first is not None and first.content_digest != booking.content_digest:
         raise IdempotencyKeyReused(
             "This idempotency key has been used for another booking; use a new key for a new booking.",
             booking=first,
         )
-    return Rivals(first=first, other=find("open_booking_key"), holder=find("slot_hold_key"))
+    return Rivals(first=first, other=other, holder_id=holder_id)
 
 
 def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = None) -> Booking:
