@@ -17,6 +17,8 @@ DEFAULT_CONNECTION = "default"
 SETTING_NAME = "MEETERGO"
 #: What the API keys of the two kinds begin with.
 PERSONAL, PLATFORM = "rgo-", "ak_live:"
+#: What visitors read may depend on their language: ``gettext_lazy()``, ``reverse_lazy()``.
+Text = str | Promise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +59,8 @@ class Settings:
     FORMS: Mapping[str, str] = field(default_factory=dict)
     TRANSLATIONS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     BASE_TEMPLATE: str = "meetergo/base.html"
-    CONTACT: str = ""
-    PRIVACY_URL: str = ""
+    CONTACT: Text = ""
+    PRIVACY_URL: Text = ""
     SHOW_INDEX: bool = True
     MAX_FUTURE_APPOINTMENTS: int = 20
     MAX_BOOKINGS_PER_HOUR: int = 10
@@ -66,7 +68,7 @@ class Settings:
     MIN_FILL_SECONDS: float = 2
     CALENDAR_ALARM_MINUTES: int = 60  # before the appointment, in calendar files; 0: no alarm
     SEND_MAIL: Sequence[str] = ("not_booked", "lapsed", "declined", "rebooked", "found_late")
-    SITE_NAME: str = ""  # in mails; without it the host of SITE_URL
+    SITE_NAME: Text = ""  # in mails; without it the host of SITE_URL
     ALERT_EMAILS: Sequence[str] = ()  # mailed when a booking needs staff or a connection stops working
     COLOR_SCHEME: Literal["inherit", "light", "dark", "auto"] = "inherit"  # auto: the visitor's system
     BOOK_AT_MEETERGO: Sequence[str] = ()  # slugs, or "*"
@@ -100,8 +102,8 @@ class ConnectionKeys(TypedDict, total=False):
 class TranslationKeys(TypedDict, total=False):
     """The keys of an entry in ``TRANSLATIONS``: texts that are shown instead of meetergo's."""
 
-    name: str
-    description: str
+    name: Text
+    description: Text
 
 
 class RebookKeys(TypedDict, total=False):
@@ -171,8 +173,7 @@ def has_type(value: Any, hint: Any) -> bool:
         return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
     if hint is date:
         return isinstance(value, date) and not isinstance(value, datetime)
-    # A text may be translated: gettext_lazy().
-    return isinstance(value, str | Promise) if hint is str else isinstance(value, hint)
+    return isinstance(value, hint)
 
 
 def find_misfit(value: Any, hint: Any, place: str) -> tuple[str, str]:
@@ -199,7 +200,7 @@ def describe_type(hint: Any) -> str:
     """Return the name of a type for an error message: “a list of texts”, “a number or None”."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is UnionType:
-        return " or ".join(describe_type(each) for each in args)
+        return " or ".join(describe_type(each) for each in args if each is not Promise)
     if origin is Literal:
         return " or ".join(f'"{each}"' for each in args)
     if origin is Sequence:
@@ -283,6 +284,8 @@ def list_duration_problems(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def describe_value(value: Any) -> str:
     """Return the type of a value for an error message."""
+    if isinstance(value, Promise):
+        return "a lazy text"
     return "None" if value is None else f"a {type(value).__name__}"
 
 

@@ -247,8 +247,13 @@ def test_every_key_accepts_its_default_and_refuses_an_object(settings):
         )
 
 
-def test_a_text_may_be_translated(settings):
-    assert check(settings, CONTACT=gettext_lazy("Anna")) == {}
+def test_a_text_that_visitors_read_may_be_translated_and_no_other(settings):
+    for name in ("CONTACT", "SITE_NAME"):
+        assert check(settings, **{name: gettext_lazy("Anna")}) == {}
+
+    for name in ("SITE_URL", "BASE_URL", "API_KEY", "CLIENT_IP_HEADER", "CACHE"):
+        found = check(settings, **{name: gettext_lazy("https://clinic.example")})
+        assert "not a lazy text" in str(found["meetergo.E018"]), name
 
 
 @pytest.mark.parametrize(
