@@ -53,6 +53,12 @@ ENDING_TEMPLATES = {
     Reason.DECLINED: "declined",
 }
 
+#: The templates of the mails that somebody is booked after all, or at another time.
+SUCCESS_TEMPLATES: dict[str, str] = {
+    Kind.BOOKING_FOUND: "found_late",
+    Kind.BOOKING_REBOOKED: "rebooked",
+}
+
 #: The templates of the mails to ``ALERT_EMAILS``.
 ALERT_TEMPLATES: dict[str, str] = {
     Kind.BOOKING_NEEDS_STAFF: "needs_staff",
@@ -107,12 +113,12 @@ def choose_template(event: Event, now: datetime) -> str:
 
 
 def choose_ending(event: Event, booking: Booking, now: datetime) -> str:
-    if event.kind in {Kind.BOOKING_FOUND, Kind.BOOKING_REBOOKED}:
+    if event.kind in SUCCESS_TEMPLATES:
         # The mail may have waited for the mail server, and the appointment been cancelled meanwhile.
         attendee = booking.attendee
         if attendee is None or not is_expected(attendee, attendee.appointment, now):
             return ""
-        return "found_late" if event.kind == Kind.BOOKING_FOUND else "rebooked"
+        return SUCCESS_TEMPLATES[event.kind]
     if event.kind == Kind.BOOKING_CLOSED and booking.state == Booking.State.CLOSED:
         reason = booking.reason
         # An attendee who agreed to wait has left the page by the time the booking ends.
@@ -144,8 +150,10 @@ def list_addressees(event: Event, now: datetime) -> list[Attendee]:
     rows = [event.attendee] if event.attendee else appointment.attendees.filter(status=ATTENDING)
     if name != "cancelled":
         rows = [attendee for attendee in rows if is_expected(attendee, appointment, now)]
-    surplus = list_surplus_attendees(appointment)
-    return [attendee for attendee in rows if attendee.email and attendee.pk not in surplus]
+    others = list_surplus_attendees(appointment)
+    if name == "confirmed":
+        others |= list_attendees_told(appointment)
+    return [attendee for attendee in rows if attendee.email and attendee.pk not in others]
 
 
 def list_surplus_attendees(appointment: Appointment) -> set[int | None]:
@@ -158,6 +166,13 @@ def list_surplus_attendees(appointment: Appointment) -> set[int | None]:
     )
     counted = cancels.exclude(state=AppointmentChange.State.REFUSED)
     return set(counted.values_list("attendee_id", flat=True))
+
+
+def list_attendees_told(appointment: Appointment) -> set[int | None]:
+    """Return the keys of attendees who get one of ``SUCCESS_TEMPLATES``, which says that they are booked."""
+    kinds = [kind for kind, name in SUCCESS_TEMPLATES.items() if name in get_settings().SEND_MAIL]
+    events = Event.objects.filter(kind__in=kinds, booking__attendee__appointment=appointment)
+    return set(events.values_list("booking__attendee", flat=True))
 
 
 def is_expected(attendee: Attendee, appointment: Appointment, now: datetime) -> bool:

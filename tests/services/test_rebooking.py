@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.core import mail
 
+from django_meetergo.conf import Settings
 from django_meetergo.exceptions import InvalidRequest
 from django_meetergo.models import Booking
 from django_meetergo.services.booking import sending
@@ -32,8 +33,10 @@ def finish(kit, booking):
     return booking
 
 
-def test_the_nearest_free_time_is_booked_and_named(kit, book):
-    """The mail names the time that was booked."""
+@pytest.mark.parametrize("also_mailed", [[], ["confirmed"]])
+def test_the_nearest_free_time_is_booked_and_named(kit, book, settings, also_mailed):
+    """The one mail names the time that was booked."""
+    settings.MEETERGO = {**settings.MEETERGO, "SEND_MAIL": [*Settings.SEND_MAIL, *also_mailed]}
     start = kit.list_free_starts()[4]
     kit.fail_next(kind="occupy_slot")
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 
+from django_meetergo.conf import Settings
 from django_meetergo.models import (
     Appointment,
     Booking,
@@ -35,9 +36,13 @@ from tests.services.lost_answers import LIST, find_shared_start, run_due_after, 
 pytestmark = pytest.mark.django_db
 
 
-def test_a_request_that_is_carried_out_late_confirms_the_closed_booking(meetergo_sandbox, book):
-    """Closed as not booked, then carried out: the booking is confirmed and a mail says so."""
+@pytest.mark.parametrize("also_mailed", [[], ["confirmed"]])
+def test_a_request_that_is_carried_out_late_confirms_the_closed_booking(
+    meetergo_sandbox, book, settings, also_mailed
+):
+    """Closed as not booked, then carried out: the booking is confirmed and one mail says so."""
     kit = meetergo_sandbox
+    settings.MEETERGO = {**settings.MEETERGO, "SEND_MAIL": [*Settings.SEND_MAIL, *also_mailed]}
     kit.fail_next(kind="drop_after")
     kit.fail_next(LIST, "list_lag", times=-1, seconds=100_000)
     booking = book()
