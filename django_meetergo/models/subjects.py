@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib.contenttypes.fields import GenericForeignKey
@@ -57,16 +58,43 @@ class SubjectAttribute:
             return None
         if known is not None and type_id == field.get_content_type(known).pk and str(known.pk) == str(key):
             return known
-        found = None if type_id is None else self.find_object(type_id, key)
+        found = None if type_id is None else next(iter(self.find_objects(type_id, [key])), None)
         field.set_cached_value(instance, found)
         return found
 
-    def find_object(self, type_id: int, key: Any) -> models.Model | None:
+    def get_prefetch_querysets(self, instances: Sequence[Any], querysets: Any = None) -> tuple[Any, ...]:
+        """Read the objects of many rows, with a statement for each model: ``prefetch_related("subject")``."""
+        if querysets is not None:
+            found: tuple[Any, ...] = self.original.get_prefetch_querysets(instances, querysets)
+            return found
+        field = self.field
+        type_attribute = field.model._meta.get_field(field.ct_field).attname
+        keys: dict[int, set[Any]] = {}
+        for row in instances:
+            if (type_id := getattr(row, type_attribute)) is not None:
+                keys.setdefault(type_id, set()).add(getattr(row, field.fk_field))
+        objects = [one for type_id, wanted in keys.items() for one in self.find_objects(type_id, wanted)]
+
+        def name_object(one: models.Model) -> tuple[int, str]:
+            return field.get_content_type(one).pk, str(one.pk)
+
+        def name_key(row: Any) -> tuple[int | None, str]:
+            return getattr(row, type_attribute), str(getattr(row, field.fk_field))
+
+        return objects, name_object, name_key, True, field.name, False
+
+    def find_objects(self, type_id: int, keys: Iterable[Any]) -> list[models.Model]:
         model: Any = self.field.get_content_type(id=type_id).model_class()
         if model is None:
-            return None
-        try:
-            found: models.Model | None = model._base_manager.filter(pk=key).first()
-        except (TypeError, ValueError, ValidationError):
-            return None
-        return found
+            return []
+        return list(model._base_manager.filter(pk__in=[key for key in keys if is_key_of(model, key)]))
+
+
+def is_key_of(model: type[models.Model], value: Any) -> bool:
+    """Whether a value can be a primary key of the model."""
+    try:
+        key = model._meta.pk.to_python(value)
+    except (TypeError, ValueError, ValidationError):
+        return False
+    # SQLite raises OverflowError for a larger number.
+    return not isinstance(key, int) or key.bit_length() < 64

@@ -13,7 +13,7 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from django_meetergo.exceptions import InvalidRequest
-from django_meetergo.models import Appointment, Booking, Host, MeetingType
+from django_meetergo.models import Appointment, Attendee, Booking, Host, MeetingType
 from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.testing.factories import (
     AppointmentFactory,
@@ -80,6 +80,32 @@ def book(kit, **options):
         now=kit.now(),
         **options,
     )
+
+
+def test_the_subjects_of_many_rows_are_read_together_whatever_has_become_of_some(
+    django_assert_num_queries,
+):
+    """Of a model that was removed, with a key of another kind, deleted; one is the same for two rows."""
+    ann, session = User.objects.create(username="ann"), Session(pk="k" * 40, expire_date=timezone.now())
+    session.save()
+    removed = ContentType.objects.create(app_label="shop", model="course")
+    users = ContentType.objects.get_for_model(User)
+    for number, (kind, key) in enumerate(
+        [
+            *[(users, key) for key in (ann.pk, ann.pk, "no-number", ann.pk + 1, "9" * 30)],
+            (ContentType.objects.get_for_model(Session), session.pk),
+            (removed, "3"),
+            (None, ""),
+        ]
+    ):
+        AttendeeFactory(subject_type=kind, subject_id=str(key), first_name=str(number))
+
+    expected = [ann, ann, None, None, None, session, None, None]
+
+    assert [row.subject for row in Attendee.objects.order_by("pk")] == expected
+    with django_assert_num_queries(3):
+        rows = list(Attendee.objects.order_by("pk").prefetch_related("subject"))
+        assert [row.subject for row in rows] == expected
 
 
 def test_the_key_of_a_subject_may_be_long_but_must_fit(meetergo_sandbox):
