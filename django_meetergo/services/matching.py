@@ -45,6 +45,8 @@ from django_meetergo.remote.payloads import (
 
 State, Outcome = Booking.State, BookingAttempt.Outcome
 Document = AppointmentDocument | ProvisionalDocument
+#: The ids of an appointment and of one of its attendees at meetergo; of the latter "" where it has none.
+Seat = tuple[str, str]
 #: The name of the answer that carries a booking's reference.
 REFERENCE_KEY = "Booking reference"
 #: How much the clocks may still differ after the measured skew has been subtracted.
@@ -94,6 +96,16 @@ def list_references(document: Document) -> set[str]:
     else:
         references = {get_reference(attendee) for attendee in document.attendees}
     return references - {""}
+
+
+def list_seats(documents: Iterable[AppointmentDocument]) -> dict[str, set[Seat]]:
+    """Return, by the booking references that the documents carry, the seats that carry them."""
+    seats: dict[str, set[Seat]] = {}
+    for document in documents:
+        for attendee in document.attendees:
+            if reference := get_reference(attendee):
+                seats.setdefault(reference, set()).add((document.id, attendee.id))
+    return seats
 
 
 def get_reference(attendee: AttendeeDocument) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from django.db import DataError, IntegrityError
+from django.db import DataError, IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
 
 from django_meetergo.exceptions import PermissionRefused, UnreadableReply
 from django_meetergo.models import Appointment, Event, Host, MeetingType, SyncRun
@@ -432,6 +433,27 @@ def test_a_sync_costs_a_request_a_hundred_rows(meetergo_sandbox, rows, most):
 
     assert run.seen == rows
     assert kit.count_requests(LIST) <= most
+
+
+def test_what_this_site_booked_costs_an_unchanged_sync_a_statement_a_list(meetergo_sandbox, book, jane):
+    """As most of a site's appointments are its own, they must cost no more than those of others."""
+    kit = meetergo_sandbox
+    starts = kit.list_free_starts()
+    kit.occupy_slot(starts[0])
+
+    def count_statements():
+        sync(kit)
+        with CaptureQueriesContext(connection) as captured:
+            run = sync(kit)
+        assert (run.seen, run.written) == (Appointment.objects.count(), 0)
+        return len(captured)
+
+    without = count_statements()
+    for number, start in enumerate(starts[1:13]):
+        book(start=start, attendee=replace(jane, email=f"{number}@example.com"))
+    book("group-class")
+
+    assert count_statements() <= without + 2
 
 
 def add_appointments(kit, number):

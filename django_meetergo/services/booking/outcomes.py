@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError
@@ -26,7 +27,8 @@ from django_meetergo.services.matching import (
     CLOCK_TOLERANCE,
     Document,
     Matches,
-    list_references,
+    Seat,
+    list_seats,
     list_surplus_seats,
     match_documents,
     was_known_before,
@@ -255,12 +257,14 @@ def adopt_documents(*, connection: str, documents: Sequence[AppointmentDocument]
     Closed bookings are watched until their slot is over: an appointment that turns up late confirms them. A
     document that cannot be stored is left out; whoever stores the documents reports it.
     """
-    references = {reference for document in documents for reference in list_references(document)}
+    seats = list_seats(documents)
     starts = {document.start for document in documents if document.end > now}
     bookings = Booking.objects.filter(connection=connection).select_related("meeting_type")
-    waiting = bookings.filter(attendee=None)
-    found = {row.pk: row for row in bookings.filter(reference__in=references)} if references else {}
-    found |= {row.pk: row for row in waiting.filter(start__in=starts)} if starts else {}
+    named = bookings.filter(reference__in=seats).select_related("attendee__appointment")
+    named = named.defer("attendee__appointment__raw")
+    # Nearly every appointment of a sync has been adopted long ago.
+    found = {row.pk: row for row in named if not has_only(row, seats[row.reference])} if seats else {}
+    found |= {row.pk: row for row in bookings.filter(attendee=None, start__in=starts)} if starts else {}
     # Open bookings come before closed ones, newer before older.
     order = sorted(found.values(), key=lambda row: (row.is_open, row.created_at), reverse=True)
     for booking in order:
@@ -268,6 +272,12 @@ def adopt_documents(*, connection: str, documents: Sequence[AppointmentDocument]
             adopt_best(booking=booking, documents=documents, now=now)
         except UnreadableReply as error:
             logger.warning("Booking %s could not adopt its appointment: %s", booking.reference, error)
+
+
+def has_only(booking: Booking, seats: AbstractSet[Seat]) -> bool:
+    """Whether a booking has an attendee, and no other seat carries its reference."""
+    attendee = booking.attendee
+    return attendee is not None and seats == {(attendee.appointment.remote_id, attendee.remote_id or "")}
 
 
 def adopt_best(*, booking: Booking, documents: Sequence[Document], now: datetime) -> Booking | None:
