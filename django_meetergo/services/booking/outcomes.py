@@ -28,6 +28,7 @@ from django_meetergo.services.matching import (
     Document,
     Matches,
     Seat,
+    echoes_references,
     list_seats,
     list_surplus_seats,
     match_documents,
@@ -264,7 +265,8 @@ def adopt_documents(*, connection: str, documents: Sequence[AppointmentDocument]
     named = named.defer("attendee__appointment__raw")
     # Nearly every appointment of a sync has been adopted long ago.
     found = {row.pk: row for row in named if not has_only(row, seats[row.reference])} if seats else {}
-    found |= {row.pk: row for row in bookings.filter(attendee=None, start__in=starts)} if starts else {}
+    if starts and not echoes_references(connection):
+        found |= {row.pk: row for row in bookings.filter(attendee=None, start__in=starts)}
     # Open bookings come before closed ones, newer before older.
     order = sorted(found.values(), key=lambda row: (row.is_open, row.created_at), reverse=True)
     for booking in order:
