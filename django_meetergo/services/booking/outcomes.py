@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
@@ -261,10 +261,7 @@ def adopt_documents(*, connection: str, documents: Sequence[AppointmentDocument]
     seats = list_seats(documents)
     starts = {document.start for document in documents if document.end > now}
     bookings = Booking.objects.filter(connection=connection).select_related("meeting_type")
-    named = bookings.filter(reference__in=seats).select_related("attendee__appointment")
-    named = named.defer("attendee__appointment__raw")
-    # Nearly every appointment of a sync has been adopted long ago.
-    found = {row.pk: row for row in named if not has_only(row, seats[row.reference])} if seats else {}
+    found = bookings.in_bulk(list_unsettled(connection, seats)) if seats else {}
     if starts and not echoes_references(connection):
         found |= {row.pk: row for row in bookings.filter(attendee=None, start__in=starts)}
     # Open bookings come before closed ones, newer before older.
@@ -276,10 +273,18 @@ def adopt_documents(*, connection: str, documents: Sequence[AppointmentDocument]
             logger.warning("Booking %s could not adopt its appointment: %s", booking.reference, error)
 
 
-def has_only(booking: Booking, seats: AbstractSet[Seat]) -> bool:
-    """Whether a booking has an attendee, and no other seat carries its reference."""
-    attendee = booking.attendee
-    return attendee is not None and seats == {(attendee.appointment.remote_id, attendee.remote_id or "")}
+def list_unsettled(connection: str, seats: Mapping[str, AbstractSet[Seat]]) -> list[int]:
+    """Return the keys of the bookings with these references, unless only its own seat carries a reference.
+
+    Nearly every appointment of a sync has been adopted long ago.
+    """
+    rows = Booking.objects.filter(connection=connection, reference__in=seats)
+    columns = ("pk", "reference", "attendee__appointment__remote_id", "attendee__remote_id")
+    return [
+        pk
+        for pk, reference, appointment_id, attendee_id in rows.values_list(*columns)
+        if seats[reference] != {(appointment_id, attendee_id or "")}
+    ]
 
 
 def adopt_best(*, booking: Booking, documents: Sequence[Document], now: datetime) -> Booking | None:
