@@ -117,13 +117,16 @@ class OutcomeSchedule:
     """When a booking whose answer was lost is looked for: early, at its deadline, and once more after it.
 
     All values are seconds. ``gap`` lies between two searches that prove that nothing was booked; it also
-    separates the searches after the deadline. ``patience`` after the deadline an incomplete search is left to
-    staff.
+    separates the searches after the deadline. ``patience`` after the deadline a booking is left to staff if
+    its searches were incomplete, ``min_searches`` at least: the workers may have been stopped meanwhile.
+    ``slow`` lies between the searches that follow.
     """
 
     early: tuple[float, ...] = (2, 20)
     gap: float = 30
     patience: float = 5 * MINUTE
+    min_searches: int = 3
+    slow: float = 15 * MINUTE
 
     def get_gap(self) -> timedelta:
         """Return the gap, shortened where the site has shortened the deadline."""
@@ -141,9 +144,14 @@ class OutcomeSchedule:
             plan.append(first_absent_at + self.get_gap())
         return min((moment for moment in plan if moment > now), default=now + self.get_gap())
 
-    def is_over(self, now: datetime, deadline: datetime | None) -> bool:
-        """Whether an incomplete search is left to staff from now on."""
-        return now >= (deadline or now) + timedelta(seconds=self.patience)
+    def find_slow(self, now: datetime) -> datetime:
+        """Return when a booking is searched for that is left to staff."""
+        return now + timedelta(seconds=self.slow)
+
+    def is_over(self, now: datetime, deadline: datetime | None, *, searches: int) -> bool:
+        """Whether a booking is left to staff whose last search was incomplete, after so many before it."""
+        is_late = now >= (deadline or now) + timedelta(seconds=self.patience)
+        return is_late and searches + 1 >= self.min_searches
 
 
 #: Nothing was sent because calls are suspended: the row waits without being counted.
@@ -157,8 +165,8 @@ BOOKING_DEFERRED = RetryPolicy(delays=(2, 10, 30, 60, 120), give_up_after=15 * M
 BOOKING_NEXT_SLOT = RetryPolicy(delays=(15,))
 #: A booking whose answer was lost.
 BOOKING_OUTCOME = OutcomeSchedule()
-#: An open booking that cannot be looked for at all, for example because its connection was removed.
-BOOKING_SEARCH = RetryPolicy(delays=(30, 60, 120), give_up_after=15 * MINUTE, counter="polls")
+#: An open booking that cannot be looked for at all: calls are suspended, or its connection was removed.
+BOOKING_SEARCH = RetryPolicy(delays=(30, 60, 120), give_up_after=5 * MINUTE, counter="polls")
 #: A booking that waits for a confirmation: after 1, 5, 15 minutes, hourly for two days, then every 6 hours.
 BOOKING_PENDING = RetryPolicy(
     delays=(MINUTE, 4 * MINUTE, 10 * MINUTE, *[HOUR] * 48, 6 * HOUR),

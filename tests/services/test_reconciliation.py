@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import pytest
 from django.core import mail
+from django.core.cache import cache
 
 from django_meetergo.conf import Settings
+from django_meetergo.exceptions import CircuitOpen
 from django_meetergo.models import (
     Appointment,
     Booking,
@@ -17,7 +19,7 @@ from django_meetergo.models import (
     Event,
     MeetingType,
 )
-from django_meetergo.remote import http
+from django_meetergo.remote import circuit_breaker, http
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import ItemList
 from django_meetergo.sandbox.seed import ANNA, BEN
@@ -403,6 +405,68 @@ def test_a_booking_that_is_closed_twice_has_two_events(kit, book):
     booking.refresh_from_db()
     assert (booking.state, booking.reason) == ("closed", "lapsed")
     assert Event.objects.filter(kind="booking_closed").count() == 2
+
+
+@pytest.mark.parametrize("landed", [True, False], ids=["made", "not made"])
+def test_what_was_left_to_staff_during_an_outage_is_settled_after_it(kit, book, settings, landed):
+    """Staff are mailed once, and nobody has to do anything when the lists can be read again."""
+    settings.MEETERGO = {**settings.MEETERGO, "ALERT_EMAILS": ["desk@clinic.example"]}
+    kit.fail_next(kind="drop_after" if landed else "hang_before")
+    booking = book()
+    kit.fail_next(LIST, kind="status_before", status=500, times=-1)
+    for _ in range(60):
+        kit.run_due(after=60)
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("unknown", "needs_staff")
+
+    kit.sandbox.faults.clear()
+    # The circuit breaker's clock is not the sandbox's.
+    cache.clear()
+    circuit_breaker.reset_local_state()
+    for _ in range(20):
+        kit.run_due(after=60)
+
+    booking.refresh_from_db()
+    expected = ("confirmed", "") if landed else ("closed", "not_booked")
+    assert (booking.state, booking.reason) == expected
+    assert [booking.reference in message.subject for message in mail.outbox].count(True) == 1
+    assert Event.objects.filter(kind="booking_needs_staff").count() == 1
+
+
+def test_a_search_that_no_call_was_made_for_leaves_nothing_to_staff(kit, book, monkeypatch):
+    """Calls are suspended for minutes after others have failed; that says nothing about this booking."""
+    kit.fail_next(kind="drop_after")
+    booking = book()
+
+    def suspend(*_):
+        raise CircuitOpen("meetergo has been failing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("django_meetergo.remote.circuit_breaker.CircuitBreaker.check", suspend)
+        kit.run_due(after=8 * 60)
+        kit.run_due(after=11)
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason, booking.polls) == ("unknown", "", 0)
+
+    kit.run_due(after=11)
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+
+
+def test_workers_that_come_late_search_more_than_once(kit, book):
+    """They were stopped for an hour, and the first search fails."""
+    kit.fail_next(kind="hang_before")
+    booking = book()
+    kit.fail_next(LIST, kind="status_before", status=500)
+
+    kit.run_due(after=3600)
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("unknown", "")
+
+    run_due_after(kit, 60, 60, 60)
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("closed", "not_booked")
 
 
 def test_leaving_a_booking_to_staff_and_its_event_are_stored_together(kit, book, monkeypatch):

@@ -36,7 +36,7 @@ from django_meetergo.services.matching import (
 )
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.confirmations import record_attendee_of_booking, record_confirmation
-from django_meetergo.services.retry import BOOKING_PENDING
+from django_meetergo.services.retry import BOOKING_OUTCOME, BOOKING_PENDING
 from django_meetergo.transactions import run_with_retries, write_transaction
 
 logger = logging.getLogger(__name__)
@@ -229,17 +229,20 @@ def give_up_search(booking: Booking, now: datetime) -> None:
         rows = Booking.objects.select_for_update()
         stored = rows.filter(pk=booking.pk, state__in=[State.SENDING, State.UNKNOWN, State.PENDING]).first()
         if stored is not None:
-            leave_to_staff(stored, now)
+            leave_to_staff(stored, now, search_again=True)
 
 
-def leave_to_staff(booking: Booking, now: datetime) -> Booking:
-    """Stop searching for a booking and leave it to staff. The caller holds the row locked.
+def leave_to_staff(booking: Booking, now: datetime, *, search_again: bool = False) -> Booking:
+    """Leave a booking to staff. The caller holds the row locked.
 
-    A confirmed booking stays confirmed: staff find out which attendee of a group it is.
+    A confirmed booking stays confirmed: staff find out which attendee of a group it is. ``search_again``: the
+    searches have failed and shown nothing, so they go on slowly until the start, and may settle it.
     """
     if booking.state != State.CONFIRMED:
         booking.state = State.UNKNOWN
-    booking.reason, booking.next_at = Reason.NEEDS_STAFF, None
+    booking.reason = Reason.NEEDS_STAFF
+    is_searched = search_again and booking.state == State.UNKNOWN and now < booking.start
+    booking.next_at = BOOKING_OUTCOME.find_slow(now) if is_searched else None
     booking.lease_token = booking.lease_until = None
     booking.save()
     record_booking_event(booking, Event.Kind.BOOKING_NEEDS_STAFF, now=now)

@@ -10,7 +10,13 @@ from django_meetergo.models import Booking, BookingAttempt
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AppointmentDocument
 from django_meetergo.services.booking.outcomes import adopt_best, close_booking, leave_to_staff
-from django_meetergo.services.booking.search import Renew, list_host_ids, list_provisional, search_lists
+from django_meetergo.services.booking.search import (
+    Renew,
+    list_host_ids,
+    list_provisional,
+    release_when_suspended,
+    search_lists,
+)
 from django_meetergo.services.matching import match_documents
 from django_meetergo.services.retry import BOOKING_PENDING, LeaseRenewal
 from django_meetergo.transactions import write_transaction
@@ -32,7 +38,8 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
     renew = LeaseRenewal(Booking.objects.held(lease), Stopwatch(now)).renew_if_due
     status = find_provisional_status(booking, client, renew)
     if status != "pending":
-        found = search_lists(booking, client, renew)
+        with release_when_suspended(lease):
+            found = search_lists(booking, client, renew)
         appointments = [one for one in found.documents if isinstance(one, AppointmentDocument)]
         adopted = adopt_best(booking=booking, documents=appointments, now=now)
         if adopted is not None:

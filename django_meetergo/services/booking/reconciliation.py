@@ -16,7 +16,11 @@ from django_meetergo.services.booking.outcomes import (
     end_last_attempt,
     leave_to_staff,
 )
-from django_meetergo.services.booking.search import search_lists, search_moved_appointments
+from django_meetergo.services.booking.search import (
+    release_when_suspended,
+    search_lists,
+    search_moved_appointments,
+)
 from django_meetergo.services.booking.watching import needs_watching
 from django_meetergo.services.clients import CALLS_SUSPENDED
 from django_meetergo.services.events import record_booking_event
@@ -33,17 +37,20 @@ State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
 def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
     """Search meetergo for a booking whose answer was lost; confirm or close it when the result is clear.
 
-    Returns the booking as stored. It stays unknown, and due again, while nothing is proven.
+    Returns the booking as stored. It stays unknown, and due again, while nothing is proven. Raises the errors
+    of ``CALLS_SUSPENDED``.
     """
     mark_interrupted(booking, now)
-    lease = (
-        Booking.objects.filter(state=State.UNKNOWN)
-        .exclude(reason=Reason.NEEDS_STAFF)
-        .claim(booking.pk, now=now)
-    )
+    unknown = Booking.objects.filter(state=State.UNKNOWN)
+    lease = unknown.exclude(reason=Reason.NEEDS_STAFF, next_at=None).claim(booking.pk, now=now)
     booking = Booking.objects.select_related("meeting_type").get(pk=booking.pk)
     if lease is None:
         return booking
+    with release_when_suspended(lease):
+        return search_and_record(booking, lease, client, now)
+
+
+def search_and_record(booking: Booking, lease: Lease, client: MeetergoClient, now: datetime) -> Booking:
     renew = LeaseRenewal(Booking.objects.held(lease), Stopwatch(now)).renew_if_due
     found = search_lists(booking, client, renew)
     adopted = adopt_best(booking=booking, documents=found.documents, now=now)
@@ -80,8 +87,10 @@ def mark_interrupted(booking: Booking, now: datetime) -> None:
 def record_no_match(booking: Booking, *, is_ambiguous: bool, is_complete: bool, now: datetime) -> Booking:
     """Store the result of a search that adopted nothing: wait, close, or leave to staff when ambiguous."""
     booking.lease_token = booking.lease_until = None
-    if is_ambiguous or (not is_complete and BOOKING_OUTCOME.is_over(now, booking.outcome_deadline)):
+    if is_ambiguous:
         return leave_to_staff(booking, now)
+    if not is_complete and BOOKING_OUTCOME.is_over(now, booking.outcome_deadline, searches=booking.polls):
+        return leave_to_staff(booking, now, search_again=True)
     if is_complete and is_proven_absent(booking, now):
         end_last_attempt(booking, Outcome.ABSENT, now)
         close_booking(booking, Reason.NOT_BOOKED, now=now)
@@ -123,9 +132,9 @@ def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -
     document = parse_stored(appointment) if booking.attendee.remote_id else None
     if document is None:
         try:
-            document = client.get_appointment(appointment.remote_id)
+            with release_when_suspended(lease):
+                document = client.get_appointment(appointment.remote_id)
         except CALLS_SUSPENDED:
-            Booking.objects.finish(lease)
             raise
         except RemoteError as error:
             return postpone_reread(booking, lease, error, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
@@ -15,9 +16,10 @@ from django_meetergo.exceptions import (
     RemoteError,
     UnreadableReply,
 )
-from django_meetergo.models import Attendee, Booking, Host
+from django_meetergo.models import Attendee, Booking, Host, Lease
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AppointmentDocument, ItemList, ProvisionalDocument
+from django_meetergo.services.clients import CALLS_SUSPENDED
 from django_meetergo.services.matching import (
     CLOCK_TOLERANCE,
     echoes_references,
@@ -45,8 +47,21 @@ class SearchResult:
     is_complete: bool
 
 
+@contextmanager
+def release_when_suspended(lease: Lease) -> Iterator[None]:
+    """Release a booking that was not searched for because no call would succeed, and raise the error."""
+    try:
+        yield
+    except CALLS_SUSPENDED:
+        Booking.objects.finish(lease)
+        raise
+
+
 def search_lists(booking: Booking, client: MeetergoClient, renew: Renew) -> SearchResult:
-    """Read every list that could hold the booking: appointments at its start, provisional bookings."""
+    """Read every list that could hold the booking: appointments at its start, provisional bookings.
+
+    Raises the errors of ``CALLS_SUSPENDED``: they say nothing about the booking.
+    """
 
     def read() -> Iterator[Listed]:
         for host_id in list_host_ids(booking, client):
@@ -76,13 +91,18 @@ def collect_documents(documents: Iterator[Listed], complete: Callable[[Any], Lis
                 found[document.id] = complete(document)
             except (NotFound, PermissionRefused):
                 is_complete = False
+    except CALLS_SUSPENDED:
+        raise
     except RemoteError:
         is_complete = False
     return SearchResult(tuple(found.values()), is_complete)
 
 
 def search_moved_appointments(booking: Booking, client: MeetergoClient, renew: Renew) -> SearchResult:
-    """Read the appointments made since the booking's first request, for those rescheduled meanwhile."""
+    """Read the appointments made since the booking's first request, for those rescheduled meanwhile.
+
+    Raises the errors of ``CALLS_SUSPENDED``.
+    """
 
     def read() -> Iterator[AppointmentDocument]:
         for host_id in list_host_ids(booking, client):
