@@ -10,13 +10,7 @@ from django_meetergo.models import Booking, BookingAttempt
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AppointmentDocument
 from django_meetergo.services.booking.outcomes import adopt_best, close_booking, leave_to_staff
-from django_meetergo.services.booking.search import (
-    Renew,
-    list_host_ids,
-    list_provisional,
-    release_when_suspended,
-    search_lists,
-)
+from django_meetergo.services.booking.search import Renew, list_host_ids, list_provisional, search_lists
 from django_meetergo.services.matching import match_documents
 from django_meetergo.services.retry import BOOKING_PENDING, LeaseRenewal
 from django_meetergo.transactions import write_transaction
@@ -38,13 +32,11 @@ def check_pending(*, booking: Booking, client: MeetergoClient, now: datetime) ->
     renew = LeaseRenewal(Booking.objects.held(lease), Stopwatch(now)).renew_if_due
     status = find_provisional_status(booking, client, renew)
     if status != "pending":
-        with release_when_suspended(lease):
-            found = search_lists(booking, client, renew)
-        appointments = [one for one in found.documents if isinstance(one, AppointmentDocument)]
+        appointments, is_complete = read_appointments(booking, client, renew)
         adopted = adopt_best(booking=booking, documents=appointments, now=now)
         if adopted is not None:
             return adopted
-        if not found.is_complete:
+        if not is_complete:
             status = None
         elif status in {"confirmed", ""} and match_documents(booking, appointments).count:
             status = "ambiguous"
@@ -75,6 +67,17 @@ def record_pending_status(booking: Booking, status: str | None, now: datetime) -
     booking.next_at = BOOKING_PENDING.find_next(booking.polls, now, since=booking.pending_since)
     booking.save()
     return booking
+
+
+def read_appointments(
+    booking: Booking, client: MeetergoClient, renew: Renew
+) -> tuple[list[AppointmentDocument], bool]:
+    """Return the appointments at the booking's start, and whether every list could be read."""
+    try:
+        found = search_lists(booking, client, renew)
+    except RemoteError:
+        return [], False
+    return [one for one in found.documents if isinstance(one, AppointmentDocument)], found.is_complete
 
 
 def find_provisional_status(booking: Booking, client: MeetergoClient, renew: Renew) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from django_meetergo.clock import Stopwatch
@@ -16,11 +18,7 @@ from django_meetergo.services.booking.outcomes import (
     end_last_attempt,
     leave_to_staff,
 )
-from django_meetergo.services.booking.search import (
-    release_when_suspended,
-    search_lists,
-    search_moved_appointments,
-)
+from django_meetergo.services.booking.search import search_lists, search_moved_appointments
 from django_meetergo.services.booking.watching import needs_watching
 from django_meetergo.services.clients import CALLS_SUSPENDED
 from django_meetergo.services.events import record_booking_event
@@ -48,6 +46,16 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
         return booking
     with release_when_suspended(lease):
         return search_and_record(booking, lease, client, now)
+
+
+@contextmanager
+def release_when_suspended(lease: Lease) -> Iterator[None]:
+    """Release a booking that was not searched for because no call would succeed, and raise the error."""
+    try:
+        yield
+    except CALLS_SUSPENDED:
+        Booking.objects.finish(lease)
+        raise
 
 
 def search_and_record(booking: Booking, lease: Lease, client: MeetergoClient, now: datetime) -> Booking:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
@@ -16,7 +15,7 @@ from django_meetergo.exceptions import (
     RemoteError,
     UnreadableReply,
 )
-from django_meetergo.models import Attendee, Booking, Host, Lease
+from django_meetergo.models import Attendee, Booking, Host
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AppointmentDocument, ItemList, ProvisionalDocument
 from django_meetergo.services.clients import CALLS_SUSPENDED
@@ -45,16 +44,6 @@ class SearchResult:
 
     documents: tuple[Listed, ...]
     is_complete: bool
-
-
-@contextmanager
-def release_when_suspended(lease: Lease) -> Iterator[None]:
-    """Release a booking that was not searched for because no call would succeed, and raise the error."""
-    try:
-        yield
-    except CALLS_SUSPENDED:
-        Booking.objects.finish(lease)
-        raise
 
 
 def search_lists(booking: Booking, client: MeetergoClient, renew: Renew) -> SearchResult:
