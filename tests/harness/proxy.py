@@ -27,6 +27,7 @@ FAULTS: Mapping[str, bool] = {
     "reset_before": False,
     "hang_before": False,  # read, not forwarded, held open
     "cut_request": False,  # half of the request reaches the service
+    "bad_gateway": False,  # answered for the service with 502 and a page
     "drop_after": True,  # forwarded, closed without an answer
     "reset_after": True,
     "hang_after": True,  # forwarded, the answer is held back
@@ -35,11 +36,28 @@ FAULTS: Mapping[str, bool] = {
     "cut_body": True,
     "garbage": True,  # forwarded, answered with bytes that are not HTTP
     "empty_body": True,  # the status line and headers only
+    "gateway_timeout": True,  # forwarded, answered with 504 and a page
+    "login_page": True,  # forwarded, answered with 200 and a page, as a hotel's network does
+    "oversized": True,  # forwarded, answered with 200 and more bytes than any document has
     "late": True,  # closed at once; forwarded some time later
     "replay": True,  # forwarded twice; the first answer is passed on
     "drip": True,  # the answer arrives byte by byte, slower than any deadline
     "slice": True,  # the answer arrives in small pieces; harmless
     "slow": True,  # the answer arrives later; harmless
+}
+
+
+def build_answer(status: str, body: bytes) -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+#: What is answered in place of the service.
+ANSWERS: Mapping[str, bytes] = {
+    "bad_gateway": build_answer("502 Bad Gateway", b"<h1>Bad Gateway</h1>"),
+    "gateway_timeout": build_answer("504 Gateway Timeout", b"<h1>Gateway Timeout</h1>"),
+    "login_page": build_answer("200 OK", b"<h1>Welcome</h1><form>Room <input></form>"),
+    "oversized": build_answer("200 OK", b" " * (2 << 20)),
 }
 
 
@@ -199,6 +217,8 @@ class Proxy:
             case "late":
                 self._forward_later(request, self.random.uniform(*self.plan.late_seconds))
                 return None
+            case "bad_gateway":
+                return ANSWERS[fault]
         answer = await self._forward(request)
         if fault == "replay":
             self._forward_later(request, self.random.uniform(*self.plan.late_seconds))
@@ -212,6 +232,8 @@ class Proxy:
         if fault == "hang_after":
             await asyncio.sleep(self.plan.hang_seconds)
             return None
+        if fault in ANSWERS:
+            return ANSWERS[fault]
         if fault in {"drip", "slice"}:
             return await self._write_slowly(answer, fault, writer)
         if fault == "slow":
