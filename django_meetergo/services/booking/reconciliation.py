@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 
 from django_meetergo.clock import Stopwatch
@@ -25,7 +23,13 @@ from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.matching import list_references, match_documents, parse_stored
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.attendees import record_remote_ids
-from django_meetergo.services.retry import BOOKING_OUTCOME, BOOKING_REREAD, BOOKING_WATCH, LeaseRenewal
+from django_meetergo.services.retry import (
+    BOOKING_OUTCOME,
+    BOOKING_REREAD,
+    BOOKING_SEARCH,
+    BOOKING_WATCH,
+    LeaseRenewal,
+)
 from django_meetergo.transactions import run_with_retries, write_transaction
 
 logger = logging.getLogger(__name__)
@@ -35,8 +39,7 @@ State, Reason, Outcome = Booking.State, Booking.Reason, BookingAttempt.Outcome
 def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -> Booking:
     """Search meetergo for a booking whose answer was lost; confirm or close it when the result is clear.
 
-    Returns the booking as stored. It stays unknown, and due again, while nothing is proven. Raises the errors
-    of ``CALLS_SUSPENDED``.
+    Returns the booking as stored. It stays unknown, and due again, while nothing is proven.
     """
     mark_interrupted(booking, now)
     unknown = Booking.objects.filter(state=State.UNKNOWN)
@@ -44,18 +47,23 @@ def reconcile_booking(*, booking: Booking, client: MeetergoClient, now: datetime
     booking = Booking.objects.select_related("meeting_type").get(pk=booking.pk)
     if lease is None:
         return booking
-    with release_when_suspended(lease):
-        return search_and_record(booking, lease, client, now)
-
-
-@contextmanager
-def release_when_suspended(lease: Lease) -> Iterator[None]:
-    """Release a booking that was not searched for because no call would succeed, and raise the error."""
     try:
-        yield
-    except CALLS_SUSPENDED:
-        Booking.objects.finish(lease)
-        raise
+        return search_and_record(booking, lease, client, now)
+    except CALLS_SUSPENDED as error:
+        return postpone_search(booking, lease, error, now)
+
+
+def postpone_search(booking: Booking, lease: Lease, error: Exception, now: datetime) -> Booking:
+    """Search later: that no call would succeed says nothing about the booking. Staff learn of it in time."""
+    planned = BOOKING_SEARCH.plan(booking, now, error, is_held_back=True)
+    if planned is not None:
+        Booking.objects.finish(lease, **planned)
+        return Booking.objects.get(pk=booking.pk)
+    with write_transaction():
+        stored = Booking.objects.lock_held(lease)
+        if stored is None:
+            return Booking.objects.get(pk=booking.pk)
+        return leave_to_staff(stored, now, search_again=True)
 
 
 def search_and_record(booking: Booking, lease: Lease, client: MeetergoClient, now: datetime) -> Booking:
@@ -140,9 +148,9 @@ def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -
     document = parse_stored(appointment) if booking.attendee.remote_id else None
     if document is None:
         try:
-            with release_when_suspended(lease):
-                document = client.get_appointment(appointment.remote_id)
+            document = client.get_appointment(appointment.remote_id)
         except CALLS_SUSPENDED:
+            Booking.objects.finish(lease)
             raise
         except RemoteError as error:
             return postpone_reread(booking, lease, error, now)

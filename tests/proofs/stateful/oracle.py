@@ -205,6 +205,8 @@ class Oracle:
             now = getattr(row, "state", row.next_at)
             if now == state or (model is Booking and now in RESULT_STATES):
                 continue
+            if getattr(row, "reason", "") == "replaced":
+                continue  # by its attendee, who has chosen another time: no worker did that
             yield f"I12: {model.__name__} {pk} was {state} when its lease was lost and is now {now}"
         self.world.lost_leases = {}
 
