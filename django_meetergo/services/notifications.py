@@ -91,9 +91,9 @@ def list_mails(event: Event, now: datetime) -> list[Receiver]:
 
 
 def send_notification(event: Event, now: datetime) -> None:
-    """Send the mail that an event calls for, if any, but about an appointment.
+    """Send the mail that an event calls for, if any, unless the event is about an appointment.
 
-    Raises what the mail server raises.
+    ``send_to_attendee`` sends those. Raises what the mail server raises.
     """
     if event.kind in ALERT_TEMPLATES:
         send_alert(event)
@@ -150,10 +150,10 @@ def list_addressees(event: Event, now: datetime) -> list[Attendee]:
     rows = [event.attendee] if event.attendee else appointment.attendees.filter(status=ATTENDING)
     if name != "cancelled":
         rows = [attendee for attendee in rows if is_expected(attendee, appointment, now)]
-    others = list_surplus_attendees(appointment)
+    left_out = list_surplus_attendees(appointment)
     if name == "confirmed":
-        others |= list_attendees_told(appointment)
-    return [attendee for attendee in rows if attendee.email and attendee.pk not in others]
+        left_out |= list_attendees_told(appointment)
+    return [attendee for attendee in rows if attendee.email and attendee.pk not in left_out]
 
 
 def list_surplus_attendees(appointment: Appointment) -> set[int | None]:

@@ -264,11 +264,11 @@ def find_rivals(booking: Booking) -> Rivals:
         if key := getattr(booking, name):
             is_rival |= models.Q(**{name: key})
     names = ("idempotency_key", "open_booking_key", "slot_hold_key")
-    keys = list(Booking.objects.filter(is_rival).order_by().values_list("pk", *names))
+    stored = list(Booking.objects.filter(is_rival).order_by().values("pk", *names))
 
     def find(name: str) -> int | None:
-        wanted, place = getattr(booking, name), 1 + names.index(name)
-        return next((row[0] for row in keys if wanted and row[place] == wanted), None)
+        key = getattr(booking, name)
+        return next((row["pk"] for row in stored if key and row[name] == key), None)
 
     first_id, other_id, holder_id = map(find, names)
     rows = Booking.objects.select_related("meeting_type").in_bulk([pk for pk in (first_id, other_id) if pk])

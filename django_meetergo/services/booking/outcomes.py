@@ -277,7 +277,7 @@ def adopt_documents(*, connection: str, documents: Sequence[AppointmentDocument]
 
 
 def list_unsettled(connection: str, seats: Mapping[str, AbstractSet[Seat]]) -> list[int]:
-    """Return the keys of the bookings with these references, unless only its own seat carries a reference.
+    """Return the keys of the bookings whose reference is carried by a seat that is not known as theirs.
 
     Nearly every appointment of a sync has been adopted long ago.
     """
