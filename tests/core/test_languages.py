@@ -21,6 +21,9 @@ MARKS_IN_CONTEXT = {"pgettext": 1, "pgettext_lazy": 1, "npgettext": 1, "npgettex
 TEXT = r"""(?:u?'(?:[^'\\]|\\.)*'|u?"(?:[^"\\]|\\.)*")"""
 TEMPLATE_CALL = re.compile(rf"\b(_|n?p?gettext)\(({TEXT})(?:, ?({TEXT}))?")
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w*\}")
+#: What a text quotes is the label of something to press or to open.
+LABEL = re.compile("“([^”%{]+)”")
+WIRE_NAMES = {"account"}  # a scope of meetergo's tokens, the same in every language
 
 
 def get_catalog(language: str, ending: str) -> Path:
@@ -95,6 +98,16 @@ def test_a_translation_has_the_placeholders_of_its_text(language):
                 "%(limit)s",
                 "{limit}",
             }, text
+
+
+@pytest.mark.parametrize("language", ["de", "en", "fr"])
+def test_a_label_that_a_text_names_is_one_that_people_see(language):
+    entries = read_entries(language)
+    labels = {text.lower(): translations[0].lower() for (_, text), translations in entries.items()}
+    for (_, text), translations in entries.items():
+        for named in set(LABEL.findall(text)) - WIRE_NAMES:
+            assert named.lower() in labels, text
+            assert labels[named.lower()] in translations[0].lower(), text
 
 
 @pytest.mark.parametrize("language", ["de", "en", "fr"])
