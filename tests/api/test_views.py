@@ -207,7 +207,8 @@ def test_an_answer_is_in_one_language_where_the_clients_has_no_catalogue(front_e
 def test_messages_come_in_the_language_of_the_client(front_end, settings):
     """Also where the site has no LocaleMiddleware, and for what only the services refuse."""
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "LocaleMiddleware" not in name]
-    settings.MEETERGO = {**settings.MEETERGO, "MAX_FUTURE_APPOINTMENTS": 0}
+    settings.MEETERGO = {**settings.MEETERGO, "MAX_FUTURE_APPOINTMENTS": 1}
+    assert front_end.book().status_code == 201
     start = front_end.list_starts()[0]
     answer = front_end.post(
         "/bookings/", {"meeting_type": "intro-call", "start": start, **DETAILS}, **{"Accept-Language": "de"}

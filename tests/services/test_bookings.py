@@ -390,6 +390,12 @@ def test_one_address_has_a_limited_number_of_future_appointments(meetergo_sandbo
     assert first.state == "confirmed"
 
 
+def test_zero_switches_the_limit_of_future_appointments_off(book, settings):
+    settings.MEETERGO = {**settings.MEETERGO, "MAX_FUTURE_APPOINTMENTS": 0}
+
+    assert book().state == "confirmed"
+
+
 def test_a_booking_inside_a_transaction_is_refused_in_one_sentence(meetergo_sandbox, book):
     """It would send a request while rows are locked; the error names both ways out."""
     start = meetergo_sandbox.list_free_starts()[0]

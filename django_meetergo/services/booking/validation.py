@@ -153,15 +153,17 @@ def list_guests(emails: Iterable[str], attendee_email: str) -> list[str]:
 
 
 def validate_future_appointments(booking: Booking, now: datetime) -> None:
-    """Limit the future appointments of one e-mail address (setting ``MAX_FUTURE_APPOINTMENTS``)."""
+    """Limit the future appointments of one e-mail address (setting ``MAX_FUTURE_APPOINTMENTS``; 0: no limit)."""
     limit = get_settings().MAX_FUTURE_APPOINTMENTS
+    if not limit or not booking.email:
+        return
     future = Attendee.objects.filter(
         connection=booking.connection,
         email_folded=fold_email(booking.email),
         status=Attendee.Status.ATTENDING,
         appointment__in=Appointment.objects.upcoming(now),
     )
-    if booking.email and future.count() >= limit:
+    if future.count() >= limit:
         raise InvalidRequest(
             f"This e-mail address already has {limit} future appointments, which is the limit. "
             "Cancel one of them first.",
