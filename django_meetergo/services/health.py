@@ -297,7 +297,8 @@ def describe_unknown_bookings(connection: str) -> Fact:
             "number": for_people
         }
         advice = _(
-            "Open the bookings that need attention, compare with meetergo, and choose “Check at meetergo now”."
+            "Open the bookings that need attention, compare with meetergo, "
+            "and choose “Check at meetergo now”."
         )
         return fact(level=BAD, text=text, advice=advice)
     number = bookings.filter(state=Booking.State.UNKNOWN).count()

@@ -153,7 +153,7 @@ def list_guests(emails: Iterable[str], attendee_email: str) -> list[str]:
 
 
 def validate_future_appointments(booking: Booking, now: datetime) -> None:
-    """Limit the future appointments of one e-mail address (setting ``MAX_FUTURE_APPOINTMENTS``; 0: no limit)."""
+    """Limit the future appointments of one e-mail address (``MAX_FUTURE_APPOINTMENTS``; 0: no limit)."""
     limit = get_settings().MAX_FUTURE_APPOINTMENTS
     if not limit or not booking.email:
         return
