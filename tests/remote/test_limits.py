@@ -115,6 +115,23 @@ def test_permits_come_back_after_a_minute_and_belong_to_one_credential(cache, cl
     assert acquire_all(limiter, "write") == 5
 
 
+def test_a_request_reads_a_few_permits_while_many_are_free(clock):
+    """Reading all of them cost a busy site more than its pages."""
+    asked = []
+
+    class CountingCache(LocMemCache):
+        def get_many(self, keys):
+            asked.append(len(keys))
+            return super().get_many(keys)
+
+    backend = CountingCache("few", {})
+    backend.clear()
+    limiter = RateLimiter("f", 600, SafeCache(lambda: backend), now=clock)
+    limiter.acquire("write")
+    limiter.acquire("view")
+    assert asked == [9, 43]
+
+
 def test_two_who_see_one_expired_permit_do_not_both_win_it(clock):
     """A database cache lets several callers add a row that has expired, but only one a row that is new."""
 
