@@ -20,6 +20,7 @@ from django_meetergo import links
 from django_meetergo.cache import cache
 from django_meetergo.conf import DEFAULT_CONNECTION
 from django_meetergo.models import Booking, Host, MeetingType
+from django_meetergo.remote import circuit_breaker, rate_limit
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.sandbox import bookings, changes, handoffs, provisional
 from django_meetergo.sandbox.app import Sandbox
@@ -161,7 +162,8 @@ class SandboxKit:
         cache.forget_entries()
         cache.reset()
         recent_views.clear()
-        self.reset_rate_limit()
+        rate_limit.reset_local_state()
+        circuit_breaker.reset_local_state()
 
     def reset_rate_limit(self) -> None:
         """Free all permits of the rate limit and close the circuit."""
