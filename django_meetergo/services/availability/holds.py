@@ -49,7 +49,9 @@ def remove_held_slots(meeting_type: MeetingType, slots: Sequence[Slot], duration
             slot_hold_key__isnull=False,
             start__gt=first - MAX_DURATION,
             start__lt=last,
-        ).values_list("start", "duration", "meeting_type__host_ids")
+        )
+        .order_by()
+        .values_list("start", "duration", "meeting_type__host_ids")
         if host_ids == [host_id]
     ]
     return [
