@@ -22,6 +22,7 @@ from django.urls.converters import StringConverter
 from django.utils.translation import get_supported_language_variant
 
 from django_meetergo.conf import get_settings
+from django_meetergo.lookups import find_one
 from django_meetergo.texts import Secret
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def unsign(token: str, *, salt: str) -> UUID | None:
 def find_by_token(rows: models.QuerySet[T], token: str, *, salt: str) -> T | None:
     """Return the row that a signed token names. A token with a wrong signature costs no query."""
     public_id = unsign(token, salt=salt)
-    return rows.filter(public_id=public_id).first() if public_id else None
+    return find_one(rows.filter(public_id=public_id)) if public_id else None
 
 
 def get_booking_path(booking: Booking) -> str:

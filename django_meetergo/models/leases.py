@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.conf import get_settings
+from django_meetergo.lookups import find_one
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class LeasedQuerySet(models.QuerySet[Row]):
 
     def lock_held(self, lease: Lease) -> Row | None:
         """Return the row of a lease, locked, to write its result; None if the lease was lost."""
-        return self.select_for_update().held(lease).first()
+        return find_one(self.select_for_update().held(lease))
 
     def finish(self, lease: Lease, **changes: Any) -> bool:
         """Store a result and release the row; return False, and store nothing, if the lease was lost."""

@@ -15,6 +15,7 @@ from django.dispatch import Signal
 
 from django_meetergo import signals
 from django_meetergo.clock import Stopwatch
+from django_meetergo.lookups import find_one
 from django_meetergo.models import Appointment, Attendee, Booking, Event, Host, Lease
 from django_meetergo.services.retry import EVENT, LeaseRenewal
 from django_meetergo.texts import describe_exception
@@ -160,8 +161,8 @@ def store_results(
     columns = plan_results(event, results, names, now)
     if not Event.objects.finish(lease, **columns):
         with write_transaction():
-            waiting = Event.objects.select_for_update().filter(pk=event.pk, dispatched_at=None)
-            stored = waiting.first()
+            waiting = Event.objects.select_for_update()
+            stored = find_one(waiting.filter(pk=event.pk, dispatched_at=None))
             if stored is None:
                 return False
             succeeded = {name for name, known in stored.receivers.items() if known["state"] == DONE}

@@ -26,6 +26,7 @@ from enum import Enum
 from django.db.models import Q, QuerySet
 
 from django_meetergo.exceptions import UnreadableReply
+from django_meetergo.lookups import find_one
 from django_meetergo.models import (
     Appointment,
     AppointmentChange,
@@ -302,7 +303,7 @@ def match_attendees(document: AppointmentDocument, rows: Sequence[Attendee]) -> 
 
     ``rows`` are attendees of this appointment that were stored from the answer to a booking.
     """
-    bookings = Booking.objects.filter(attendee__in=rows).select_related("meeting_type")
+    bookings = Booking.objects.filter(attendee__in=rows).select_related("meeting_type").order_by()
     found = {}
     for booking in bookings:
         if attendee_id := find_attendee_id(booking, document):
@@ -435,7 +436,8 @@ def list_surplus_seats(booking: Booking, document: AppointmentDocument) -> list[
 def find_booking_of(document: AppointmentDocument, attendee_id: str) -> Booking | None:
     """Return the booking whose reference one attendee of a document carries."""
     references = {get_reference(one) for one in document.attendees if one.id == attendee_id} - {""}
-    return Booking.objects.select_related("attendee__appointment").filter(reference__in=references).first()
+    rows = Booking.objects.select_related("attendee__appointment")
+    return find_one(rows.filter(reference__in=references))
 
 
 def was_cancelled_here(attendee: Attendee) -> bool:

@@ -27,6 +27,7 @@ from django_meetergo.exceptions import (
     StartNotOffered,
     TooManyBookings,
 )
+from django_meetergo.lookups import find_one
 from django_meetergo.models import Booking, MeetingType
 from django_meetergo.presentation.context import describe_type
 from django_meetergo.presentation.form_token import find_key, make_token
@@ -129,7 +130,7 @@ def find_first_submission(data: QueryDict) -> Booking | None:
     key = find_key(data.get("token", ""))
     submitted = Booking.objects.filter(idempotency_key=key).exclude(state=State.CLOSED)
     # Nearly always there is none, and to ask for one with all its columns costs five times as much.
-    return submitted.first() if key and submitted.exists() else None
+    return find_one(submitted) if key and submitted.exists() else None
 
 
 def show_first_submission(request: HttpRequest, meeting_type: MeetingType, first: Booking) -> HttpResponse:
@@ -203,7 +204,7 @@ def find_pending_booking(request: HttpRequest, meeting_type: MeetingType) -> Boo
     except ValueError:
         return None
     pending = Booking.objects.filter(state=State.PENDING, meeting_type=meeting_type)
-    return pending.filter(public_id=public_id).first()
+    return find_one(pending.filter(public_id=public_id))
 
 
 # The form

@@ -11,6 +11,7 @@ from django.db import IntegrityError
 from django.db.models import Exists, OuterRef
 
 from django_meetergo.exceptions import UnreadableReply
+from django_meetergo.lookups import find_one
 from django_meetergo.models import Appointment, Booking, BookingAttempt, Connection, Event
 from django_meetergo.remote.payloads import (
     AppointmentDocument,
@@ -227,7 +228,7 @@ def give_up_search(booking: Booking, now: datetime) -> None:
     """Leave an open booking to staff that cannot be looked for."""
     with write_transaction():
         rows = Booking.objects.select_for_update()
-        stored = rows.filter(pk=booking.pk, state__in=[State.SENDING, State.UNKNOWN, State.PENDING]).first()
+        stored = find_one(rows.filter(pk=booking.pk, state__in=[State.SENDING, State.UNKNOWN, State.PENDING]))
         if stored is not None:
             leave_to_staff(stored, now, search_again=True)
 
@@ -263,7 +264,7 @@ def adopt_documents(*, connection: str, documents: Sequence[AppointmentDocument]
     """
     seats = list_seats(documents)
     starts = {document.start for document in documents if document.end > now}
-    bookings = Booking.objects.filter(connection=connection).select_related("meeting_type")
+    bookings = Booking.objects.filter(connection=connection).select_related("meeting_type").order_by()
     found = bookings.in_bulk(list_unsettled(connection, seats)) if seats else {}
     if starts and not echoes_references(connection):
         found |= {row.pk: row for row in bookings.filter(attendee=None, start__in=starts)}

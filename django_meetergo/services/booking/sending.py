@@ -18,6 +18,7 @@ from django_meetergo.exceptions import (
     RemoteError,
     SlotUnavailable,
 )
+from django_meetergo.lookups import find_one
 from django_meetergo.models import Appointment, Booking, BookingAttempt, Event, Lease
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AttendeePayload, BookingPayload
@@ -93,7 +94,7 @@ def close_unsent(booking: Booking, now: datetime) -> bool:
     """Close a booking as unreachable that has not been sent. Return whether that was done."""
     with write_transaction():
         rows = Booking.objects.select_for_update()
-        stored = rows.filter(pk=booking.pk, state=State.RECEIVED).first()
+        stored = find_one(rows.filter(pk=booking.pk, state=State.RECEIVED))
         if stored is not None:
             close_booking(stored, Reason.UNREACHABLE, now=now)
     return stored is not None
@@ -259,7 +260,7 @@ def reserve_other_slot(booking: Booking, client: MeetergoClient, now: datetime) 
     next_starts = list_next_starts(booking, client=client, now=now)
     with write_transaction():
         rows = Booking.objects.select_for_update()
-        stored = rows.filter(pk=booking.pk, state=State.RECEIVED, slot_hold_key=None).first()
+        stored = find_one(rows.filter(pk=booking.pk, state=State.RECEIVED, slot_hold_key=None))
         if stored is not None and not any(try_next_slot(stored, start, now) for start in next_starts):
             close_booking(stored, Reason.SLOT_TAKEN, now=now)
     wake_workers()

@@ -12,6 +12,7 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from django_meetergo.exceptions import ChangeNotAllowed
+from django_meetergo.lookups import find_one
 from django_meetergo.models import AppointmentChange, Attendee
 from django_meetergo.services.changes.policy import is_group
 from django_meetergo.services.retry import CHANGE_QUEUED
@@ -28,7 +29,7 @@ def hash_open_change_key(change: AppointmentChange) -> str:
 
 def find_open_change(change: AppointmentChange) -> AppointmentChange | None:
     """Return the change of this kind that is open already for the same people."""
-    return AppointmentChange.objects.filter(open_change_key=hash_open_change_key(change)).first()
+    return find_one(AppointmentChange.objects.filter(open_change_key=hash_open_change_key(change)))
 
 
 def is_for_one_attendee(change: AppointmentChange) -> bool:

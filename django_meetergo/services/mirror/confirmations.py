@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django_meetergo.lookups import find_one
 from django_meetergo.models import Appointment, Attendee, Booking
 from django_meetergo.remote.payloads import AppointmentDocument, BookingConfirmed
 from django_meetergo.services.events import record_events
@@ -67,7 +68,7 @@ def record_attendee_of_booking(
     document = document or parse_stored(appointment)
     attendee_id = find_attendee_id(booking, document) if document else ""
     rows = appointment.attendees.filter(remote_id=attendee_id, booking=None)
-    attendee = rows.first() if attendee_id else None
+    attendee = find_one(rows) if attendee_id else None
     if attendee is None:
         attendee = Attendee.objects.create(
             appointment=appointment,

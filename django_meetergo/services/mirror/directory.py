@@ -118,7 +118,7 @@ def link_appointments(connection: str, types: Iterable[MeetingType]) -> None:
     """Link the appointments that were stored before their meeting type was known."""
     by_id = {row.remote_id: row for row in types}
     unlinked = Appointment.objects.filter(connection=connection, meeting_type=None)
-    ids = unlinked.values_list("pk", "raw__meetingTypeId", "raw__meetingType__id")
+    ids = unlinked.order_by().values_list("pk", "raw__meetingTypeId", "raw__meetingType__id")
     found: dict[str, list[int]] = {}
     for pk, top_id, nested_id in ids.iterator():
         type_id = read_id(top_id) or read_id(nested_id)  # as parsed: the stored document is meetergo's

@@ -18,5 +18,5 @@ def save_rows(model: type[Any], rows: list[Any], columns: Sequence[str]) -> None
 
 def find_by_remote_id(model: type[Any], connection: str, ids: set[str]) -> dict[str, Any]:
     """Return the rows of a connection by meetergo's id; "" is ignored."""
-    rows = model.objects.filter(connection=connection, remote_id__in=ids - {""})
+    rows = model.objects.filter(connection=connection, remote_id__in=ids - {""}).order_by()
     return {row.remote_id: row for row in rows}

@@ -1,0 +1,72 @@
+"""Which rows a round handles, and in which order."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_meetergo.clock import Stopwatch
+from django_meetergo.links import BOOKING_SALT, find_by_token, sign
+from django_meetergo.models import Booking
+from django_meetergo.services import retry
+from django_meetergo.services.scheduler import DueRows, run_due, run_due_rows
+from django_meetergo.testing.factories import BookingFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def make_work(handled, rows=Booking.objects.all):
+    return DueRows(
+        name="test",
+        rows=rows,
+        handler=lambda booking, now: handled.append(booking.pk),
+        policy=retry.BOOKING_DEFERRED,
+        give_up=lambda booking, now, error: None,
+    )
+
+
+def count_columns(query) -> int:
+    return query["sql"].partition(" FROM ")[0].count(",") + 1
+
+
+def test_due_rows_are_handled_the_longest_waiting_first():
+    now = timezone.now()
+    seconds = (5, 60, -5, 30)
+    pks = [BookingFactory(next_at=now - timedelta(seconds=each)).pk for each in seconds]
+    handled = []
+
+    assert run_due_rows(make_work(handled), Stopwatch(now)) == 3
+    assert handled == [pks[1], pks[3], pks[0]]
+
+
+def test_rows_that_leave_their_state_before_they_are_read_are_left_alone():
+    now = timezone.now()
+    first, second = (BookingFactory(next_at=now - timedelta(seconds=each)) for each in (2, 1))
+    handled, querysets = [], iter([Booking.objects.all(), Booking.objects.exclude(pk=first.pk)])
+
+    assert run_due_rows(make_work(handled, lambda: next(querysets)), Stopwatch(now)) == 1
+    assert handled == [second.pk]
+
+
+def test_a_round_in_which_nothing_is_due_reads_keys_only():
+    """Django hashes each column of a query that is ordered: with all of them that was most of a round."""
+    BookingFactory(next_at=timezone.now() + timedelta(hours=1))
+    with CaptureQueriesContext(connection) as captured:
+        run_due(timezone.now(), periodic=False)
+
+    assert [count_columns(query) for query in captured.captured_queries] == [1] * 9
+
+
+def test_a_row_of_a_unique_key_is_read_without_an_order():
+    booking = BookingFactory()
+    with CaptureQueriesContext(connection) as captured:
+        found = find_by_token(
+            Booking.objects.all(), sign(booking.public_id, salt=BOOKING_SALT), salt=BOOKING_SALT
+        )
+
+    assert found == booking
+    assert "ORDER BY" not in captured.captured_queries[0]["sql"]
