@@ -10,9 +10,8 @@ from celery import shared_task
 from django_meetergo.publishing import publisher
 from django_meetergo.services import scheduler
 
-#: A task begins nothing after so many seconds. What it has begun ends within its limits.
-RUN_SECONDS = 150.0
-#: A task whose worker dies is run again by another one. Every task may be run twice.
+#: The limits are longer than ``RUN_SECONDS``, so that what a run has begun can end. A task whose worker dies
+#: is run again by another one. Every task may be run twice.
 TASK_OPTIONS: dict[str, Any] = {
     "acks_late": True,
     "reject_on_worker_lost": True,
@@ -25,7 +24,7 @@ TASK_OPTIONS: dict[str, Any] = {
 @shared_task(name="meetergo.run_due", **TASK_OPTIONS)
 def run_due() -> None:
     """Run everything that is due."""
-    scheduler.run_due(datetime.now(UTC), seconds=RUN_SECONDS)
+    scheduler.run_due(datetime.now(UTC))
 
 
 @shared_task(name="meetergo.poll_availability", **TASK_OPTIONS)

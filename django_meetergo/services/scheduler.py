@@ -7,11 +7,11 @@ row is claimed before it is worked on.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from math import inf
 from operator import attrgetter
 from typing import Any
 
@@ -38,6 +38,8 @@ from django_meetergo.services.webhooks import apply
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 50
+#: A run begins nothing after so many seconds. What it has begun ends within its limits.
+RUN_SECONDS = 150.0
 
 POLL_NAME = "refresh free times"
 
@@ -170,27 +172,28 @@ DUE_TABLE = (
 )
 
 
-def run_due(now: datetime, *, periodic: bool = True, seconds: float = inf) -> dict[str, int]:
+def run_due(now: datetime, *, periodic: bool = True, seconds: float = RUN_SECONDS) -> dict[str, int]:
     """Do everything that is due at ``now``. Return how many rows of each kind were worked on.
 
     ``periodic`` also brings the directory and the mirror up to date when their interval is over. After
     ``seconds`` nothing more is begun: a worker that ends its tasks by force leaves no call half done then.
     """
-    stopwatch = Stopwatch(now)
-    until = now + timedelta(seconds=seconds) if seconds < inf else None
-    done = {work.name: run_due_rows(work, stopwatch, until) for work in DUE_TABLE}
-    if periodic and not is_past(until, stopwatch):
-        done |= run_periodic(stopwatch, until)
+    stopwatch, until = Stopwatch(now), now + timedelta(seconds=seconds)
+    done: Counter[str] = Counter()
+    is_more = True
+    # A backlog is handled in rounds: what becomes urgent meanwhile waits for a batch of each kind only.
+    while is_more and stopwatch.now() < until:
+        handled = {work.name: run_due_rows(work, stopwatch, until) for work in DUE_TABLE}
+        done.update(handled)
+        if periodic:
+            done.update(run_periodic(stopwatch, until))
+        is_more = max(handled.values()) >= BATCH_SIZE
     return {name: number for name, number in done.items() if number}
 
 
-def is_past(until: datetime | None, stopwatch: Stopwatch) -> bool:
-    return until is not None and stopwatch.now() >= until
-
-
-def run_due_rows(work: DueRows, stopwatch: Stopwatch, until: datetime | None = None) -> int:
-    """Handle the due rows of one kind, the oldest first. Return how many calls of the handler that took."""
-    if is_past(until, stopwatch):
+def run_due_rows(work: DueRows, stopwatch: Stopwatch, until: datetime) -> int:
+    """Handle a batch of due rows of one kind, the oldest first. Return how many."""
+    if stopwatch.now() >= until:
         return 0
     # Keys only: most of the time nothing is due, and ordering rows with all their columns is most of a round.
     due = work.rows().due(stopwatch.now()).order_by("next_at", "pk").values_list("pk", flat=True)
@@ -201,10 +204,10 @@ def run_due_rows(work: DueRows, stopwatch: Stopwatch, until: datetime | None = N
         groups.setdefault(work.group_by(row), []).append(row)
     handled = 0
     for group in groups.values():
-        if is_past(until, stopwatch):
+        if stopwatch.now() >= until:
             break
         run_rows(work, group, stopwatch.now())
-        handled += 1
+        handled += len(group)
     return handled
 
 
@@ -248,12 +251,12 @@ def find_next_due(now: datetime) -> datetime | None:
 # Periodic work
 
 
-def run_periodic(stopwatch: Stopwatch, until: datetime | None = None) -> dict[str, int]:
+def run_periodic(stopwatch: Stopwatch, until: datetime) -> dict[str, int]:
     """Do what is due for each connection because an interval is over."""
     done: dict[str, int] = {}
     for connection in list_connection_names():
         for name, run in list_periodic(connection, stopwatch):
-            if is_past(until, stopwatch):
+            if stopwatch.now() >= until:
                 return done
             run_one(connection, name, run)
             done[name] = done.get(name, 0) + 1

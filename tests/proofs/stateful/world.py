@@ -170,7 +170,7 @@ class World:
         """Skip kinds of work without due rows cheaply: reading none would take half of the time."""
         run_rows = scheduler.run_due_rows
 
-        def run_rows_if_any(kind: scheduler.DueRows, watch: Any, until: Any = None) -> int:
+        def run_rows_if_any(kind: scheduler.DueRows, watch: Any, until: Any) -> int:
             with self.unobserved():
                 is_idle = not kind.rows().due(watch.now()).exists()
             return 0 if is_idle else run_rows(kind, watch, until)
