@@ -10,8 +10,8 @@ from celery import shared_task
 from django_meetergo.publishing import publisher
 from django_meetergo.services import scheduler
 
-#: The limits are longer than ``RUN_SECONDS``, so that what a run has begun can end. A task whose worker dies
-#: is run again by another one. Every task may be run twice.
+#: The limits are longer than ``scheduler.RUN_SECONDS``, so that what a run has begun can end. A task whose
+#: worker dies is run again by another one. Every task may be run twice.
 TASK_OPTIONS: dict[str, Any] = {
     "acks_late": True,
     "reject_on_worker_lost": True,

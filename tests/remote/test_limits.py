@@ -116,7 +116,7 @@ def test_permits_come_back_after_a_minute_and_belong_to_one_credential(cache, cl
 
 
 def test_a_request_reads_a_few_permits_while_many_are_free(clock):
-    """Reading all of them cost a busy site more than its pages."""
+    """Reading all of them took a quarter of the time of a busy site."""
     asked = []
 
     class CountingCache(LocMemCache):

@@ -41,6 +41,7 @@ from django_meetergo.contrib.rest_framework.serializers.appointments import (
 )
 from django_meetergo.contrib.rest_framework.serializers.base import ApiSerializer
 from django_meetergo.contrib.rest_framework.serializers.bookings import POLL_SOON
+from django_meetergo.lookups import find_one
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Host
 from django_meetergo.services.changes.requests import cancel_appointment, find_same_reschedule
 from django_meetergo.services.clients import build_client_of
@@ -111,7 +112,7 @@ class AppointmentView(MeetergoView):
         """
         user = self.request.user
         try:
-            row = self.get_rows().filter(public_id=UUID(text)).first()
+            row = find_one(self.get_rows().filter(public_id=UUID(text)))
         except ValueError:
             row = None
         if row is None or not permissions.has_any_permission(user, permissions.VIEW, row):
@@ -207,7 +208,7 @@ class AppointmentCancel(AppointmentAction):
     def find_attendee(self, row: Appointment, public_id: UUID | None) -> Attendee | None:
         if public_id is None:
             return None
-        attendee = row.attendees.filter(public_id=public_id).first()
+        attendee = find_one(row.attendees.filter(public_id=public_id))
         if attendee is None:
             raise build_invalid("attendee", _("This appointment has no such attendee."), "unknown")
         return attendee

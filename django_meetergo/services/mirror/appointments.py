@@ -116,9 +116,8 @@ def describe_failure(error: Exception) -> str:
 
 def find_appointments(connection: str, ids: Iterable[str]) -> dict[str, Appointment]:
     """Return the rows of these appointments by meetergo's id, without their raw documents."""
-    rows = Appointment.objects.filter(connection=connection, remote_id__in=list(ids)).order_by()
-    rows = rows.defer("raw")
-    return {row.remote_id: row for row in rows}
+    rows = Appointment.objects.filter(connection=connection, remote_id__in=list(ids))
+    return {row.remote_id: row for row in rows.order_by().defer("raw")}
 
 
 def is_changed(row: Appointment | None, document: AppointmentDocument) -> bool:
