@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -119,6 +120,9 @@ def _send_and_read(call: PreparedCall, adapter: BaseAdapter, deadline: Deadline)
     if deadline.is_over:
         # A socket that was shut down looks like the end of a body without a length.
         raise TimeoutError("the answer came too late")
+    if not body and _has_no_framing(response):
+        # For http.client headers end where the connection does, and a 400 without its text is no refusal.
+        raise EOFError("the answer ended within its headers")
     return _read_answer(call, response, body)
 
 
@@ -130,6 +134,12 @@ def _read_body(response: requests.Response, max_bytes: int) -> bytes | None:
         if len(body) > max_bytes:
             return None
     return bytes(body)
+
+
+def _has_no_framing(response: requests.Response) -> bool:
+    """Whether nothing in the headers says where the body ends, as something does in a whole answer."""
+    is_framed = "Content-Length" in response.headers or response.raw.chunked
+    return response.status_code != HTTPStatus.NO_CONTENT and not is_framed
 
 
 def _read_answer(call: PreparedCall, response: requests.Response, body: bytes) -> Answer | RemoteError:
