@@ -135,7 +135,7 @@ POSITIVE = frozenset({
 #: days, minutes or a count. A time that is further away than this cannot be computed.
 MAX_NUMBER, MAX_NESTED_NUMBER = 1_000_000_000, 100_000
 LARGEST = {
-    "REQUESTS_PER_MINUTE": 10_000,  # each is an entry of the cache, and all are read before a request
+    "REQUESTS_PER_MINUTE": 10_000,  # each is an entry of the cache
     "MIN_FILL_SECONDS": 3600,  # a form is valid for a day only
 }
 
