@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from django.core.checks import CheckMessage
 
 from django_meetergo.checks.messages import make_warning
-from django_meetergo.conf import SETTING_NAME, Settings, get_settings, list_connection_names
+from django_meetergo.conf import SETTING_NAME, Settings, get_settings
 
 
 def check_slugs() -> Iterator[CheckMessage]:
@@ -42,14 +42,12 @@ def list_limits(settings: Settings) -> set[str]:
 
 def check_removed_connections() -> Iterator[CheckMessage]:
     """Warn about connections that were removed from the settings and still have rows that matter."""
-    from django_meetergo.services.health import list_reported_connections
+    from django_meetergo.services.health import list_removed_connections
 
-    configured = list_connection_names()
-    for name in list_reported_connections():
-        if name not in configured:
-            yield make_warning(
-                "W019",
-                f'{SETTING_NAME}["CONNECTIONS"] has no connection {name!r}, and this site has rows of it.',
-                "Its meeting types are not offered and its appointments cannot be changed. Add it again "
-                "under this name; if it was removed on purpose, silence this check.",
-            )
+    for name in list_removed_connections():
+        yield make_warning(
+            "W019",
+            f'{SETTING_NAME}["CONNECTIONS"] has no connection {name!r}, and this site has rows of it.',
+            "Its meeting types are not offered and its appointments cannot be changed. Add it again "
+            "under this name; if it was removed on purpose, silence this check.",
+        )

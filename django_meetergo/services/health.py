@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -99,21 +100,26 @@ def get_verdict(facts: list[Fact]) -> str:
 
 
 def list_reported_connections() -> list[str]:
-    """Return the configured connections, then those that were removed from the settings but still matter.
-
-    A removed connection matters while rows of it wait, or its meeting types or coming appointments are shown.
-    """
+    """Return the configured connections, then the removed ones that somebody still waits for."""
     configured = list_connection_names()
-    rows: list[QuerySet[Any]] = [
+    waiting: list[QuerySet[Any]] = [
         Booking.objects.open().exclude(meeting_type__read_by__in=configured),
         WebhookDelivery.objects.filter(state=WebhookDelivery.State.PENDING),
-        MeetingType.objects.filter(missing_since=None).exclude(read_by__in=configured),
         Appointment.objects.active().filter(start__gt=timezone.now()).exclude(read_by__in=configured),
     ]
-    used = {
-        name for found in rows for name in found.order_by().values_list("connection", flat=True).distinct()
-    }
-    return configured + sorted(used - set(configured))
+    return configured + list_others(waiting, configured)
+
+
+def list_removed_connections() -> list[str]:
+    """Return the connections that are not configured, and that were offered or still matter."""
+    configured = list_connection_names()
+    offered = MeetingType.objects.filter(missing_since=None).exclude(read_by__in=configured)
+    return sorted({*list_others([offered], configured), *list_reported_connections()} - set(configured))
+
+
+def list_others(rows: Iterable[QuerySet[Any]], configured: Collection[str]) -> list[str]:
+    names = (found.order_by().values_list("connection", flat=True).distinct() for found in rows)
+    return sorted(set(chain.from_iterable(names)) - set(configured))
 
 
 def collect_facts(*, connection: str, now: datetime) -> list[Fact]:

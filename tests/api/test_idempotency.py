@@ -116,7 +116,7 @@ def test_a_reason_of_the_sites_policy_is_shown_beside_a_known_one(front_end, man
 
 
 def test_staff_can_repeat_a_reschedule(front_end, managed, make_user):
-    staff = make_user("staff", "view_appointment", "change_appointment")
+    staff = make_user("staff", "view_appointment", "reschedule_appointment")
     start = front_end.get(managed + "/availability/").json()["times"][5]["start"]
     path = f"/appointments/{Appointment.objects.get().public_id}/reschedule/"
     assert [staff.post(path, {"start": start}).status_code for _ in range(2)] == [200, 200]

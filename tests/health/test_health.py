@@ -28,6 +28,8 @@ from django_meetergo.services.health import (
     SKIPPED_KINDS,
     UNKNOWN,
     collect_facts,
+    list_removed_connections,
+    list_reported_connections,
 )
 from django_meetergo.services.privacy.retention import prune
 from django_meetergo.testing.factories import AppointmentFactory, BookingFactory
@@ -300,6 +302,18 @@ def test_a_day_is_asked_for_as_the_pages_do(meetergo_sandbox, capsys):
 
     blocked = next(line for line in capsys.readouterr().out.splitlines() if "Ben Okafor" in line)
     assert f"{timezone.localtime(start):%H:%M}" in blocked
+
+
+def test_a_removed_connection_is_reported_until_nobody_waits_for_it(settings):
+    """A deployment that ends with the doctor does not fail for ever."""
+    coming = AppointmentFactory(connection="gone", read_by="gone", start=timezone.now() + timedelta(days=1))
+    assert "gone" in list_reported_connections()
+
+    type(coming).objects.update(start=timezone.now() - timedelta(days=1))
+
+    assert "gone" not in list_reported_connections()
+    assert MeetingType.objects.filter(connection="gone", missing_since=None).exists()
+    assert list_removed_connections() == ["gone"]
 
 
 def test_a_question_about_a_removed_connection_is_explained(meetergo_sandbox):

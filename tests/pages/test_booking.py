@@ -206,6 +206,18 @@ def test_the_pages_extend_the_sites_base_template(visitor, settings, tmp_path):
     assert '<div class="meetergo" lang="en-gb" dir="ltr">' in page
 
 
+def test_one_template_decides_how_every_page_loads_its_styles(visitor, settings, tmp_path):
+    folder = tmp_path / "meetergo" / "includes"
+    folder.mkdir(parents=True)
+    text = "{% load meetergo %}{% meetergo_assets whole=whole layered=True %}"
+    (folder / "assets.html").write_text(text)
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+
+    for page in (visitor.text("/book/intro-call/"), read(visitor.book(first_name=""))):
+        assert "layered" in page
+        assert "meetergo/meetergo.css" not in page
+
+
 # The details
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 from django.db import DataError, IntegrityError, connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
+from django_meetergo import signals
 from django_meetergo.exceptions import PermissionRefused, UnreadableReply
 from django_meetergo.models import Appointment, Event, Host, MeetingType, SyncRun
 from django_meetergo.remote.payloads import ItemList
@@ -418,6 +421,38 @@ def test_history_can_be_imported_without_signals(meetergo_sandbox):
 
     assert Event.objects.exists()
     assert not Event.objects.filter(dispatched_at=None).exists()
+
+
+def test_what_was_there_before_the_first_full_sync_is_no_news(meetergo_sandbox):
+    """The background work begins by itself after an installation: nobody is mailed about last year."""
+    meetergo_sandbox.sync_directory()
+    add_appointments(meetergo_sandbox, 20)
+
+    meetergo_sandbox.run_due(periodic=True)
+
+    history = Event.objects.filter(kind=Event.Kind.APPOINTMENT_BOOKED)
+    assert history.count() >= 20
+    assert not Event.objects.exclude(next_at=None).exists()
+    assert not Event.objects.filter(dispatched_at__gt=F("created_at")).exists()
+    add_appointments(meetergo_sandbox, 1)
+    with capture(signals.appointment_booked) as announced:
+        meetergo_sandbox.run_due(after=600, periodic=True)
+    assert len(announced) == 1
+
+
+@contextmanager
+def capture(signal):
+    """Collect what receivers of a signal are called with."""
+    called = []
+
+    def receive(**arguments):
+        called.append(arguments)
+
+    signal.connect(receive)
+    try:
+        yield called
+    finally:
+        signal.disconnect(receive)
 
 
 @pytest.mark.parametrize(("rows", "most"), [(0, 3), (600, 9), (900, 12)])

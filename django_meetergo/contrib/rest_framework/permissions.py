@@ -12,10 +12,10 @@ from django.db.models import Q
 #: Shows the appointments of the user's own hosts only.
 VIEW_OWN = "meetergo.view_own_appointment"
 VIEW = ("meetergo.view_appointment", VIEW_OWN)
-#: ``change_appointment`` covers every action; a site may grant the narrower ones instead.
-CANCEL = ("meetergo.change_appointment", "meetergo.cancel_appointment")
-RESCHEDULE = ("meetergo.change_appointment", "meetergo.reschedule_appointment")
-SYNC = ("meetergo.change_appointment", "meetergo.sync_appointment")
+#: Those of the admin's actions: ``change_appointment`` allows to record who came, and nothing of these.
+CANCEL = ("meetergo.cancel_appointment",)
+RESCHEDULE = ("meetergo.reschedule_appointment",)
+SYNC = ("meetergo.sync_appointment",)
 
 
 def has_any_permission(user: Any, names: tuple[str, ...], row: Any = None) -> bool:
