@@ -32,7 +32,7 @@ from django_meetergo.services.changes import sending as change_sending
 from django_meetergo.services.clients import build_client, build_client_of, record_contact
 from django_meetergo.services.privacy import retention
 from django_meetergo.services.retry import RetryPolicy
-from django_meetergo.services.sync import appointments, directory
+from django_meetergo.services.sync import appointments, directory, runs
 from django_meetergo.services.webhooks import apply
 
 logger = logging.getLogger(__name__)
@@ -302,7 +302,7 @@ def list_periodic(connection: str, stopwatch: Stopwatch) -> Iterator[tuple[str, 
         if is_sync_due(connection, kind, every, now):
             if kind == SyncRun.Kind.FULL:
                 yield "delete old data", partial(retention.prune, now=now)
-            run = partial(appointments.sync_appointments, kind=kind, silent=not is_imported(connection))
+            run = partial(appointments.sync_appointments, kind=kind, silent=not runs.is_imported(connection))
             yield f"sync {kind}", with_contact(run, connection, "sync", stopwatch)
 
 
@@ -312,12 +312,6 @@ def is_sync_due(connection: str, kind: str, every: float, now: datetime) -> bool
     if last is not None and last.state == SyncRun.State.OPEN:
         return is_free(last, now)
     return last is None or is_over(last.started_at, every, now)
-
-
-def is_imported(connection: str) -> bool:
-    """Whether a full sync has read everything once. What is there until then is history, and no news."""
-    whole = SyncRun.objects.filter(connection=connection, kind=SyncRun.Kind.FULL, state=SyncRun.State.DONE)
-    return whole.exists()
 
 
 def find_last_run(connection: str, kind: str) -> SyncRun | None:

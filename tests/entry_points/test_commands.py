@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError
 from django.db.migrations.recorder import MigrationRecorder
 
-from django_meetergo.models import Appointment, Booking, Connection, MeetingType
+from django_meetergo.models import Appointment, Booking, Connection, Event, MeetingType
 from django_meetergo.services import scheduler
 
 pytestmark = pytest.mark.django_db
@@ -22,6 +22,21 @@ def test_sync_mirrors_everything_and_prints_the_counts(meetergo_sandbox, capsys)
     out = capsys.readouterr().out
     assert MeetingType.objects.count() == 6
     assert f"{Appointment.objects.count()} written" in out
+
+
+def test_the_first_full_sync_imports_history_and_later_ones_bring_news(meetergo_sandbox):
+    meetergo_sandbox.sync_directory()
+    first, second = meetergo_sandbox.list_free_starts()[:2]
+    meetergo_sandbox.book_elsewhere(first)
+    call_command("meetergo_sync", "--kind", "full")
+    assert Appointment.objects.filter(start=first).exists()
+    assert not Event.objects.filter(dispatched_at=None).exists()
+
+    meetergo_sandbox.book_elsewhere(second)
+    call_command("meetergo_sync")
+
+    [news] = Event.objects.filter(dispatched_at=None)
+    assert news.appointment.start == second
 
 
 def test_sync_prints_nothing_with_verbosity_0(meetergo_sandbox, capsys):

@@ -434,9 +434,10 @@ def test_what_was_there_before_the_first_full_sync_is_no_news(meetergo_sandbox):
     assert history.count() >= 20
     assert not Event.objects.exclude(next_at=None).exists()
     assert not Event.objects.filter(dispatched_at__gt=F("created_at")).exists()
-    add_appointments(meetergo_sandbox, 1)
+    meetergo_sandbox.book_elsewhere(meetergo_sandbox.list_free_starts()[0])
     with capture(signals.appointment_booked) as announced:
         meetergo_sandbox.run_due(after=600, periodic=True)
+        meetergo_sandbox.run_due(after=5)
     assert len(announced) == 1
 
 

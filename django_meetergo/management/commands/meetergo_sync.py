@@ -15,6 +15,7 @@ from django_meetergo.services.clients import build_client
 from django_meetergo.services.sync import directory
 from django_meetergo.services.sync.appointments import sync_appointments
 from django_meetergo.services.sync.drift import find_drift
+from django_meetergo.services.sync.runs import is_imported
 
 
 class Command(DatabaseCommand):
@@ -33,7 +34,7 @@ class Command(DatabaseCommand):
         parser.add_argument(
             "--silent",
             action="store_true",
-            help="import history: send no signals and no mails for what is found",
+            help="send no signals and no mails for what is found, as for all syncs up to the first full one",
         )
         parser.add_argument("--connection", help="only this connection (default: all)")
 
@@ -80,7 +81,7 @@ class Command(DatabaseCommand):
             client=build_client(connection, "sync"),
             now=timezone.now(),
             kind=kind,
-            silent=silent,
+            silent=silent or not is_imported(connection),
             on_page=self.show_progress if verbose and self.stdout.isatty() else None,
         )
         if run.state != SyncRun.State.DONE:

@@ -63,6 +63,11 @@ def build_run(connection: str, kind: str, now: datetime) -> SyncRun:
     return run
 
 
+def is_imported(connection: str) -> bool:
+    """Whether a full sync has read everything once. What is there until then is history, and no news."""
+    return SyncRun.objects.filter(connection=connection, kind=Kind.FULL, state=State.DONE).exists()
+
+
 def schedule_sync(*, connection: str, now: datetime) -> None:
     """Have the workers sync the near appointments as soon as they can."""
     run = find_open_run(connection, Kind.NEAR, now)
