@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
@@ -105,3 +105,13 @@ class Limit:
         """Return the key of the present period. It contains a digest, not the address itself."""
         digest = hashlib.sha256(who.encode()).hexdigest()[:32]
         return f"meetergo:{self.name}:{digest}:{int(time.time()) // self.seconds}"
+
+
+def count_all(counted: Iterable[tuple[Limit, str]]) -> int:
+    """Count once for each, leaving out unknown ones; where a limit is reached, return the seconds to wait."""
+    known = [(limit, who) for limit, who in counted if who]
+    if wait := max((limit.get_wait(who) for limit, who in known), default=0):
+        return wait
+    for limit, who in known:
+        limit.count(who)
+    return 0

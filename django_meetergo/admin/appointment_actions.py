@@ -23,7 +23,7 @@ from django_meetergo.admin.reschedule import RescheduleForm, ShiftForm, list_fre
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
 from django_meetergo.services.changes import batches
 from django_meetergo.services.changes.requests import MAX_REASON
-from django_meetergo.services.clients import build_client_of
+from django_meetergo.services.clients import build_client
 from django_meetergo.services.sync.appointments import sync_appointment
 
 #: Appointments that one request may cancel or reschedule. Beyond ``MAX_AT_ONCE`` the workers send them.
@@ -208,7 +208,7 @@ class ReadAgain(AppointmentAction):
 
     def perform(self, row: Appointment, form: forms.Form) -> ActionResult:
         digest = row.digest
-        client = build_client_of(row, "reread")
+        client = build_client(row.reader, "reread")
         updated = sync_appointment(appointment=row, client=client, now=timezone.now())
         if updated.missing_since:
             return ActionResult(text=gettext("no longer exists at meetergo"), level=messages.WARNING)

@@ -38,7 +38,7 @@ from django_meetergo.presentation.page_urls import PageUrl
 from django_meetergo.presentation.slots import group_by_day, parse_start
 from django_meetergo.services.availability.store import Slot
 from django_meetergo.services.booking.book import AttendeeData, BookingRequest, submit_request
-from django_meetergo.services.clients import build_client_of
+from django_meetergo.services.clients import build_client
 from django_meetergo.timezones import choose_zone, list_zones
 
 #: Days on one page of times.
@@ -240,7 +240,7 @@ class BookForCallerMixin(MeetergoAdmin):
                     custom_fields=form.answers,
                     idempotency_key=data["token"],
                 ),
-                client=build_client_of(meeting_type, "write"),
+                client=build_client(meeting_type.reader, "write"),
                 now=timezone.now(),
             )
         except BookingAlreadyOpen as error:

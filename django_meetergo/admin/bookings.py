@@ -31,7 +31,7 @@ from django_meetergo.formatting import name_channel
 from django_meetergo.models import Appointment, Booking, MeetingType
 from django_meetergo.services.booking.pending import check_pending, decline_booking
 from django_meetergo.services.booking.reconciliation import reconcile_booking, reread_booking
-from django_meetergo.services.clients import build_client_of
+from django_meetergo.services.clients import build_client
 
 State, Reason = Booking.State, Booking.Reason
 #: Colours of states; see ``display.render_status``. All others are "wait".
@@ -70,7 +70,7 @@ class ReconcileNow(AdminAction):
         return False, gettext("No change: its state is clear")
 
     def perform(self, row: Booking, form: forms.Form) -> ActionResult:
-        client, now = build_client_of(row, "reread"), timezone.now()
+        client, now = build_client(row.reader, "reread"), timezone.now()
         if row.state == State.PENDING:
             checked = check_pending(booking=row, client=client, now=now)
         else:
@@ -105,7 +105,7 @@ class Decline(AdminAction):
     def perform(self, row: Booking, form: forms.Form) -> ActionResult:
         declined = decline_booking(
             booking=row,
-            client=build_client_of(row, "write"),
+            client=build_client(row.reader, "write"),
             reason=form.cleaned_data["reason"],
             now=timezone.now(),
         )

@@ -17,7 +17,7 @@ from django_meetergo.models import Appointment, MeetingType
 from django_meetergo.presentation.time_choice import SlotReader
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.availability.store import SlotList
-from django_meetergo.services.clients import build_client_of
+from django_meetergo.services.clients import build_client
 from django_meetergo.timezones import find_zone
 
 #: The cookie with the visitor's time zone.
@@ -50,7 +50,7 @@ def build_slot_reader(
 
     An appointment that is ``moving`` does not block itself, and its present time is left out.
     """
-    client = build_client_of(meeting_type, "view")
+    client = build_client(meeting_type.reader, "view")
 
     def read_slots(start: datetime, end: datetime) -> SlotList:
         found = list_slots(

@@ -229,5 +229,4 @@ def describe_upcoming(attendee: Attendee, zone: ZoneInfo) -> dict[str, Any]:
         "when": describe_when(appointment.start, appointment.end, zone),
         "host_name": name_hosts(list(appointment.hosts.all())),
         "link": links.get_manage_path(attendee),
-        "attendee": attendee,
     }

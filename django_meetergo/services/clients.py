@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -53,18 +53,6 @@ def build_client(connection: str, priority: str) -> MeetergoClient:
         circuit=CircuitBreaker(transport.fingerprint, cache),
         priority=priority,
     )
-
-
-class HasReader(Protocol):
-    """A row for which requests are sent."""
-
-    @property
-    def reader(self) -> str: ...
-
-
-def build_client_of(row: HasReader, priority: str) -> MeetergoClient:
-    """Return a client for requests about a row, with the credential of the connection that reads it."""
-    return build_client(row.reader, priority)
 
 
 def find_client(connection: str, priority: str) -> MeetergoClient | None:

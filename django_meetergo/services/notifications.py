@@ -314,7 +314,7 @@ def build_attendee_context(attendee: Attendee, appointment: Appointment, event: 
         "when": describe_moment(appointment.start),
         "previous": describe_moment(datetime.fromisoformat(previous)) if previous else "",
         "manage_url": build_link(links.get_manage_path, attendee),
-        "book_url": build_link(get_book_path, meeting_type) if meeting_type else "",
+        "book_url": build_link(MeetingType.get_absolute_url, meeting_type) if meeting_type else "",
     }
 
 
@@ -327,10 +327,6 @@ def build_link(get_path: Callable[[Any], str], row: Any) -> str:
         return links.build_absolute_url(get_path(row)) if get_settings().SITE_URL else ""
     except NoReverseMatch:
         return ""
-
-
-def get_book_path(meeting_type: MeetingType) -> str:
-    return reverse("meetergo:book", args=[meeting_type.slug])
 
 
 def get_admin_path(booking: Booking) -> str:

@@ -14,7 +14,7 @@ from django_meetergo.services.booking.reconciliation import reconcile_booking
 from django_meetergo.services.booking.sending import send_booking
 from django_meetergo.services.changes.queue import find_blocking_change
 from django_meetergo.services.changes.sending import reconcile_change, send_change
-from django_meetergo.services.clients import build_client_of
+from django_meetergo.services.clients import build_client
 
 #: Seconds between two polls of one row, whoever requests them.
 MIN_POLL_SECONDS = 5
@@ -32,7 +32,7 @@ def refresh_booking_status(*, booking: Booking, now: datetime) -> None:
         return
     priority = "write" if booking.state == Booking.State.RECEIVED else "reread"
     try:
-        client = build_client_of(booking, priority)
+        client = build_client(booking.reader, priority)
         if booking.state == Booking.State.RECEIVED:
             send_booking(booking=booking, client=client, now=now)
         elif booking.state == Booking.State.PENDING:
@@ -52,7 +52,7 @@ def refresh_change_status(*, change: AppointmentChange | None, now: datetime) ->
     if not may_poll("change", change.pk):
         return
     try:
-        client = build_client_of(change, "reread")
+        client = build_client(change.reader, "reread")
         if change.state == AppointmentChange.State.RECEIVED:
             send_change(change=change, client=client, now=now)
         else:

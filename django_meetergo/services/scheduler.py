@@ -29,7 +29,7 @@ from django_meetergo.services.availability import refresh
 from django_meetergo.services.booking import outcomes, pending, reconciliation, watching
 from django_meetergo.services.booking import sending as booking_sending
 from django_meetergo.services.changes import sending as change_sending
-from django_meetergo.services.clients import build_client, build_client_of, record_contact
+from django_meetergo.services.clients import build_client, record_contact
 from django_meetergo.services.privacy import retention
 from django_meetergo.services.retry import RetryPolicy
 from django_meetergo.services.sync import appointments, directory, runs
@@ -65,7 +65,7 @@ class DueRows:
 def send_booking(booking: Booking, now: datetime) -> None:
     # Before a client is built: a booking ends in time also when its connection has been removed.
     if not booking_sending.close_if_expired(booking, now):
-        client = build_client_of(booking, "write")
+        client = build_client(booking.reader, "write")
         booking_sending.send_booking(booking=booking, client=client, now=now)
 
 
@@ -73,7 +73,7 @@ def with_client(do: Callable[..., object], row_name: str, priority: str) -> Call
     """Return a handler that calls a service with the row, a client for it, and the time."""
 
     def handle(row: Any, now: datetime) -> object:
-        return do(**{row_name: row}, client=build_client_of(row, priority), now=now)
+        return do(**{row_name: row}, client=build_client(row.reader, priority), now=now)
 
     return handle
 

@@ -98,15 +98,3 @@ def limit_wrong_links(view: View, request: HttpRequest, *args: Any, **kwargs: An
         return response
     WRONG_LINK_LIMIT.count(address)
     return response
-
-
-def deny_framing(view: View) -> View:
-    """Forbid frames, so that no other page can trick a visitor into a click that changes an appointment."""
-
-    @wraps(view)
-    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response = view(request, *args, **kwargs)
-        response["X-Frame-Options"] = "DENY"
-        return response
-
-    return wrapper

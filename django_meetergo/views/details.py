@@ -36,7 +36,7 @@ from django_meetergo.presentation.page_urls import PageUrl
 from django_meetergo.presentation.slots import build_slots, label_time, parse_start
 from django_meetergo.services.availability.alternatives import list_alternatives
 from django_meetergo.services.booking.book import AttendeeData, BookingRequest, submit_request
-from django_meetergo.services.clients import build_client_of
+from django_meetergo.services.clients import build_client
 from django_meetergo.views.browser_cookie import get_browser_key, set_browser_cookie
 from django_meetergo.views.common import (
     describe_time,
@@ -243,7 +243,7 @@ def describe_form(request: HttpRequest, chosen: ChosenTime, form: BookingForm) -
     end = chosen.start + timedelta(minutes=chosen.duration)
     subject = get_subject_token(request)
     carried = {"duration": str(chosen.duration), "tz": get_zone_parameter(request), "subject": subject}
-    back = PageUrl(reverse("meetergo:book", args=[meeting_type.slug]), carried)
+    back = PageUrl(meeting_type.get_absolute_url(), carried)
     start = chosen.start.astimezone(zone).isoformat()
     return {
         **describe_type(meeting_type),
@@ -322,7 +322,7 @@ def book_from_form(request: HttpRequest, chosen: ChosenTime, form: BookingForm) 
             content_digest=hash_content(request.POST, chosen.meeting_type),
             visitor=identify_visitor(get_user(request), request.META, browser=get_browser_key(request)),
         ),
-        client=build_client_of(chosen.meeting_type, "write"),
+        client=build_client(chosen.meeting_type.reader, "write"),
         now=clock.now(),
     )
 
@@ -396,7 +396,7 @@ def show_slot_taken(request: HttpRequest, chosen: ChosenTime, form: BookingForm)
         start=chosen.start,
         duration=chosen.duration,
         zone=zone,
-        client=build_client_of(meeting_type, "view"),
+        client=build_client(meeting_type.reader, "view"),
         now=clock.now(),
     )
     context = {

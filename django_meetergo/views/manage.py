@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone as clock
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.http import require_http_methods, require_safe
 
 from django_meetergo import links, timezones
@@ -22,7 +23,6 @@ from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest, NotAcce
 from django_meetergo.formatting import (
     format_moment,
     format_short_day,
-    format_weekday,
     name_channel,
     name_hosts,
 )
@@ -38,7 +38,7 @@ from django_meetergo.views.common import (
     find_zone,
 )
 from django_meetergo.views.csrf import handle_csrf_failure
-from django_meetergo.views.decorators import METHODS, deny_framing, page, token_page
+from django_meetergo.views.decorators import METHODS, page, token_page
 from django_meetergo.views.rendering import redirect_after_post, render_not_found, render_page
 from django_meetergo.visitors import get_user
 
@@ -64,7 +64,7 @@ def attendee_page(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
     """Give the view the attendee whose secret link was opened, and ``csrf_error``; 404 for a wrong link."""
 
     @page
-    @deny_framing
+    @xframe_options_deny  # no other page can trick a visitor into a click that changes an appointment
     @token_page
     @require_http_methods(METHODS)
     @handle_csrf_failure
@@ -164,16 +164,14 @@ def describe_appointment(attendee: Attendee, zone: ZoneInfo) -> dict[str, Any]:
     appointment, meeting_type = attendee.appointment, attendee.appointment.meeting_type
     hosts = appointment.list_hosts()
     token = links.sign(attendee.public_id, salt=links.MANAGE_SALT)
-    local = appointment.start.astimezone(zone)
+    done = find_cancellation(attendee)
     return {
-        "attendee": attendee,
         "appointment": appointment,
         "meeting_type": meeting_type,
         "name": meeting_type.display_name if meeting_type else gettext("Your appointment"),
         "zone": zone,
         "when": describe_time(appointment.start, appointment.end, zone, hosts),
         "moment": format_moment(appointment.start, zone),
-        "weekday": format_weekday(local.date()),
         "duration": appointment.minutes,
         "host_name": name_hosts(hosts),
         "channel": name_channel(appointment.channel),
@@ -182,8 +180,8 @@ def describe_appointment(attendee: Attendee, zone: ZoneInfo) -> dict[str, Any]:
         "is_group": is_group(appointment),
         "moved_from": describe_move(attendee, zone),
         "cancelled_on": format_date(appointment.cancelled_at, zone),
-        "cancel_reason": get_cancel_reason(attendee),
-        "has_given_up_place": has_given_up_place(attendee),
+        "cancel_reason": done.reason if done else "",
+        "has_given_up_place": done is not None and has_given_up_place(attendee, done),
         "book_again": get_booking_url(meeting_type),
         **describe_calendar_links(attendee, attendee.appointment.display_name),
         "manage": reverse("meetergo:manage", args=[token]),
@@ -207,12 +205,6 @@ def format_date(moment: datetime | None, zone: ZoneInfo) -> str:
     return format_short_day(moment.astimezone(zone).date()) if moment else ""
 
 
-def get_cancel_reason(attendee: Attendee) -> str:
-    """Return the reason given on this site; empty if it was cancelled elsewhere or without one."""
-    done = find_cancellation(attendee)
-    return done.reason if done else ""
-
-
 def find_cancellation(attendee: Attendee) -> AppointmentChange | None:
     """Return the cancellation made on this site; in a group, not that of another attendee's place."""
     rows = attendee.appointment.changes.filter(kind=Kind.CANCEL, state=State.DONE)
@@ -221,16 +213,15 @@ def find_cancellation(attendee: Attendee) -> AppointmentChange | None:
     return rows.first()
 
 
-def has_given_up_place(attendee: Attendee) -> bool:
+def has_given_up_place(attendee: Attendee, done: AppointmentChange) -> bool:
     """Return whether the attendee has left the group; False where somebody else has removed them."""
-    done = find_cancellation(attendee)
-    return done is not None and done.attendee_id == attendee.pk and done.requested_by == Actor.ATTENDEE
+    return done.attendee_id == attendee.pk and done.requested_by == Actor.ATTENDEE
 
 
 def get_booking_url(meeting_type: MeetingType | None) -> str:
     if meeting_type is None or not meeting_type.is_bookable:
         return ""
-    return reverse("meetergo:book", args=[meeting_type.slug])
+    return meeting_type.get_absolute_url()
 
 
 def describe_permissions(attendee: Attendee, now: datetime, zone: ZoneInfo) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from django_meetergo.services.notifications import request_links
 from django_meetergo.views.csrf import handle_csrf_failure
 from django_meetergo.views.decorators import METHODS, page
 from django_meetergo.views.rendering import redirect_after_post, render_page
-from django_meetergo.visitors import Limit, get_client_address
+from django_meetergo.visitors import Limit, count_all, get_client_address
 
 #: Requests of one network address, and of the whole site.
 NETWORK_LIMIT = Limit(name="links-network", times=10, seconds=3600)
@@ -42,21 +42,10 @@ def send_links(request: HttpRequest, *, csrf_error: str) -> HttpResponse:
         form.add_error(None, csrf_error)
     if not form.is_valid():
         return show_form(request, form, status=403 if csrf_error else 422)
-    if wait := count_request(request):
+    if wait := count_all([(SITE_LIMIT, "site"), (NETWORK_LIMIT, get_client_address(request.META))]):
         return show_too_many(request, form, wait)
     request_links(email=form.cleaned_data["email"], now=clock.now())
     return redirect_after_post(f"{reverse('meetergo:send_links')}?sent=1")
-
-
-def count_request(request: HttpRequest) -> int:
-    """Count the request; return the seconds to wait if there have been too many."""
-    counted = [(SITE_LIMIT, "site"), (NETWORK_LIMIT, get_client_address(request.META))]
-    counted = [(limit, who) for limit, who in counted if who]
-    if wait := max(limit.get_wait(who) for limit, who in counted):
-        return wait
-    for limit, who in counted:
-        limit.count(who)
-    return 0
 
 
 def show_too_many(request: HttpRequest, form: LinksForm, wait: int) -> HttpResponse:

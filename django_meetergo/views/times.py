@@ -143,7 +143,7 @@ def show_times(
         "tz": get_zone_parameter(request),
         "subject": get_subject_token(request),
     }
-    here = build_page_url(request, reverse("meetergo:book", args=[meeting_type.slug]), carried)
+    here = build_page_url(request, meeting_type.get_absolute_url(), carried)
     details = PageUrl(reverse("meetergo:details", args=[meeting_type.slug]), carried)
     choice = choose_time(
         read_slots=build_slot_reader(meeting_type, duration, now),

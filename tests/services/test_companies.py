@@ -28,7 +28,7 @@ from django_meetergo.services import (
     reschedule_appointment,
     sync_appointments,
 )
-from django_meetergo.services.clients import build_client, build_client_of
+from django_meetergo.services.clients import build_client
 from django_meetergo.services.companies import find_covering
 from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory, MeetingTypeFactory
 from tests.tags.conftest import Page
@@ -132,7 +132,7 @@ def test_credentials_that_see_different_things_fill_one_mirror(connect, booked_s
     assert count_twins() == 0
     readers = dict(MeetingType.objects.values_list("name", "read_by"))
     assert set(readers.values()) == {"default", "clara"}
-    assert {build_client_of(row, "view").get_current_user().id for row in MeetingType.objects.all()} == {
+    assert {build_client(row.reader, "view").get_current_user().id for row in MeetingType.objects.all()} == {
         ANNA,
         BEN,
     }

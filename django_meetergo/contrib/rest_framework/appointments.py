@@ -44,7 +44,7 @@ from django_meetergo.contrib.rest_framework.serializers.bookings import POLL_SOO
 from django_meetergo.lookups import find_one
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Host
 from django_meetergo.services.changes.requests import cancel_appointment, find_same_reschedule
-from django_meetergo.services.clients import build_client_of
+from django_meetergo.services.clients import build_client
 from django_meetergo.services.sync.appointments import sync_appointment
 from django_meetergo.visitors import get_user
 
@@ -249,6 +249,6 @@ class AppointmentResync(AppointmentAction):
     def post(self, request: Any, id: str) -> Response:  # noqa: A002
         """Read the appointment from meetergo now, and show it."""
         row = self.get_appointment(id, permissions.SYNC)
-        client = build_client_of(row, "reread")
+        client = build_client(row.reader, "reread")
         sync_appointment(appointment=row, client=client, now=clock.now())
         return self.show_changed(row)

@@ -29,7 +29,7 @@ from django_meetergo.presentation.month import midnight, parse_day
 from django_meetergo.presentation.time_choice import WINDOW
 from django_meetergo.services.availability.alternatives import list_alternatives
 from django_meetergo.services.availability.slots import list_slots
-from django_meetergo.services.clients import build_client_of
+from django_meetergo.services.clients import build_client
 from django_meetergo.timezones import choose_zone, find_zone
 
 MAX_DAYS = 62
@@ -130,7 +130,7 @@ def describe_availability(
         end=min(days.end, now + HORIZON),
         duration=duration,
         moving=moving,
-        client=build_client_of(meeting_type, "view"),
+        client=build_client(meeting_type.reader, "view"),
         now=now,
     )
     if found.failed and not found.times:
@@ -167,7 +167,7 @@ def list_alternative_slots(
         start=start,
         duration=duration,
         zone=zone,
-        client=build_client_of(meeting_type, "view"),
+        client=build_client(meeting_type.reader, "view"),
         now=now,
         **options,
     )

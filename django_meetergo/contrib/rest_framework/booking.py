@@ -56,7 +56,7 @@ from django_meetergo.models import Booking, MeetingType
 from django_meetergo.presentation.forms import FIELDS_BY_REMOTE_NAME, NOT_ACCEPTED, REFUSALS
 from django_meetergo.services import polling
 from django_meetergo.services.booking.book import AttendeeData, BookingRequest, submit_request
-from django_meetergo.services.clients import build_client_of
+from django_meetergo.services.clients import build_client
 from django_meetergo.visitors import get_user, identify_visitor
 
 State, Reason = Booking.State, Booking.Reason
@@ -268,7 +268,7 @@ class Submission:
                 content_digest=hash_content(self.data),
                 visitor=identify_visitor(self.user, self.view.request.META),
             ),
-            client=build_client_of(self.meeting_type, "write"),
+            client=build_client(self.meeting_type.reader, "write"),
             now=self.now,
         )
 

@@ -48,7 +48,7 @@ from django_meetergo.services.availability.slots import is_offered
 from django_meetergo.services.changes.policy import apply_policy
 from django_meetergo.services.changes.queue import find_last_change
 from django_meetergo.services.changes.requests import cancel_appointment, find_same_reschedule
-from django_meetergo.services.clients import build_client_of
+from django_meetergo.services.clients import build_client
 from django_meetergo.visitors import get_user
 
 Kind, Actor = AppointmentChange.Kind, AppointmentChange.Actor
@@ -250,7 +250,7 @@ def ensure_can_reschedule(attendee: Attendee, start: datetime, now: datetime) ->
         start=start,
         duration=appointment.minutes,
         moving=appointment.remote_id,
-        client=build_client_of(appointment, "view"),
+        client=build_client(appointment.reader, "view"),
         now=now,
     )
     if offered is False:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_meetergo.management.base import DatabaseCommand
 from django_meetergo.management.connections import choose_connections
 from django_meetergo.models import Connection, MeetingType
-from django_meetergo.services.clients import build_client, build_client_of, find_client
+from django_meetergo.services.clients import build_client, find_client
 from django_meetergo.services.doctor import check_service, explain_day, probe
 from django_meetergo.services.health import (
     BAD,
@@ -119,7 +119,7 @@ class Command(DatabaseCommand):
             meeting_type=meeting_type,
             day=asked,
             zone=zone,
-            client=build_client_of(meeting_type, "view"),
+            client=build_client(meeting_type.reader, "view"),
             now=timezone.now(),
         )
         if as_json:
@@ -145,7 +145,7 @@ class Command(DatabaseCommand):
         report = probe(
             meeting_type=meeting_type,
             email=email,
-            client=build_client_of(meeting_type, "write"),
+            client=build_client(meeting_type.reader, "write"),
             now=timezone.now(),
         )
         if as_json:

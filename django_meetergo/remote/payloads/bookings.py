@@ -18,10 +18,8 @@ from django_meetergo.remote.payloads.reading import (
     read_awaits,
     read_code,
     read_id,
-    read_ids,
     read_instant,
     read_object,
-    read_objects,
     read_secret,
     require_object,
 )
@@ -89,7 +87,6 @@ class ProvisionalDocument:
     email: str
     answers: dict[str, str]
     created_at: datetime | None
-    host_ids: tuple[str, ...]
 
 
 def build_booking(payload: BookingPayload) -> dict[str, Any]:
@@ -172,13 +169,4 @@ def _parse_provisional(document: object) -> ProvisionalDocument:
         email=read_code(attendee.get("email"), MAX_EMAIL_LENGTH),
         answers=read_answers(attendee.get("notes"), attendee.get("customFields")),
         created_at=read_instant(entry.get("createdAt")),
-        host_ids=_read_host_ids(entry, request),
-    )
-
-
-def _read_host_ids(entry: dict[str, Any], request: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        read_ids([host.get("id") for host in read_objects(entry.get("hosts"))])
-        or read_ids(request.get("hostIds"))
-        or read_ids(read_object(entry.get("queueBookingInfo")).get("userIds"))
     )

@@ -20,7 +20,7 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.clients import ensure_client_of
 from django_meetergo.texts import is_nested_deeper, is_storable
 from django_meetergo.transactions import is_in_transaction
-from django_meetergo.visitors import Limit, Visitor
+from django_meetergo.visitors import Limit, Visitor, count_all
 
 HOUR_SECONDS = 3600
 #: Many visitors may share one network address: an office, a school, a mobile carrier.
@@ -184,14 +184,11 @@ def check_visitor_limits(booking: Booking, visitor: Visitor) -> None:
     to_address = Limit(name="bookings-invited", times=times, seconds=HOUR_SECONDS)
     counted = [(by_person, visitor.person), (by_network, visitor.address), (SITE_LIMIT, "site")]
     counted += [(to_address, fold_email(email)) for email in [booking.email, *booking.other_emails]]
-    counted = [(limit, who) for limit, who in counted if who]
-    if wait := max(limit.get_wait(who) for limit, who in counted):
+    if wait := count_all(counted):
         raise TooManyBookings(
             f"Too many bookings by or for one person, or on the whole site; try again in {wait} seconds.",
             retry_after=wait,
         )
-    for limit, who in counted:
-        limit.count(who)
 
 
 def validate_subject(booking: Booking) -> None:

@@ -20,7 +20,7 @@ from django_meetergo.services.changes.requests import (
     reschedule_appointment,
 )
 from django_meetergo.services.changes.sending import send_change
-from django_meetergo.services.clients import build_client_of
+from django_meetergo.services.clients import build_client
 from django_meetergo.transactions import write_transaction
 
 State = AppointmentChange.State
@@ -158,7 +158,7 @@ def send_batch(*, batch: UUID, now: datetime) -> Progress:
     for change in waiting.select_related("appointment__meeting_type").order_by("pk"):
         if (stopwatch.now() - now).total_seconds() > SEND_SECONDS:
             break
-        client = build_client_of(change, "write")
+        client = build_client(change.reader, "write")
         client.transport.timeout = min(client.transport.timeout, CALL_SECONDS)
         send_change(change=change, client=client, now=stopwatch.now())
     return count_batch(batch=batch)

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_meetergo.clock import Stopwatch
 from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import Appointment, Host
-from django_meetergo.services.clients import build_client_of
+from django_meetergo.services.clients import build_client
 
 #: Appointments whose colleagues are asked for: each costs a call.
 MAX_ASKED = 20
@@ -41,7 +41,7 @@ def find_colleagues(*, appointments: Sequence[Appointment], now: datetime) -> li
         if (stopwatch.now() - now).total_seconds() > ASK_SECONDS:
             return None
         try:
-            client = build_client_of(appointment, "view")
+            client = build_client(appointment.reader, "view")
             client.transport.timeout = min(client.transport.timeout, ASK_SECONDS)
             found = client.list_handoff_hosts(appointment.remote_id)
         except (RemoteError, ImproperlyConfigured):
