@@ -43,7 +43,6 @@ from django_meetergo.admin.filters import (
 from django_meetergo.admin.search import filter_by_phone, match_person
 from django_meetergo.admin.timeline import list_appointment_entries, render_timeline
 from django_meetergo.conf import list_connection_names
-from django_meetergo.formatting import name_channel
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking, CalendarFeed, Host
 from django_meetergo.timezones import format_offset
 
@@ -242,14 +241,6 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin, Ter
             for attendee in list_attending(row)
         )
         return format_html_join("", "{}<br>", ((line,) for line in lines)) or "–"
-
-    @admin.display(description=_("hosts"))
-    def host_names(self, row: Appointment) -> str:
-        return ", ".join(str(host) for host in row.hosts.all()) or "–"
-
-    @admin.display(description=_("channel"))
-    def channel_name(self, row: Appointment) -> str:
-        return name_channel(row.channel) or "–"
 
     @admin.display(description=_("link to join"))
     def join(self, row: Appointment) -> SafeString | str:

@@ -238,7 +238,3 @@ class AttendeeAdmin(AttendeeColumns, TermSearch):
     @admin.display(description=_("appointment"), ordering="appointment__start")
     def appointment_link(self, row: Attendee) -> SafeString | str:
         return self.render_link(row.appointment)
-
-    @admin.display(description=_("time zone and language"))
-    def zone(self, row: Attendee) -> str:
-        return ", ".join(filter(None, [row.timezone, row.language])) or "–"

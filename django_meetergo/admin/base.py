@@ -26,6 +26,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo.formatting import name_channel
 from django_meetergo.models import sees_own_only
 from django_meetergo.transactions import DATABASE_ERRORS, is_database_away, outside_transactions
 
@@ -239,6 +240,24 @@ class MeetergoAdmin(ModelAdmin):
             return "–"
         url = self.find_url(type(obj), "change", obj.pk)
         return format_html('<a href="{}">{}</a>', url, obj) if url else str(obj)
+
+    # Columns of several lists
+
+    @admin.display(description=_("hosts"))
+    def host_names(self, row: Any) -> str:
+        return ", ".join(str(host) for host in row.hosts.all()) or "–"
+
+    @admin.display(description=_("channel"))
+    def channel_name(self, row: Any) -> str:
+        return name_channel(row.channel) or "–"
+
+    @admin.display(description=_("time zone and language"))
+    def zone(self, row: Any) -> str:
+        return ", ".join(filter(None, [row.timezone, row.language])) or "–"
+
+    @admin.display(description=_("appointment"))
+    def appointment_link(self, row: Any) -> SafeString | str:
+        return self.render_link(row.appointment)
 
     def render_page(
         self, request: HttpRequest, template: str, *, title: Any, status: int = 200, **context: Any

@@ -27,7 +27,6 @@ from django_meetergo.admin.display import (
 from django_meetergo.admin.filters import BookingAttention, ConnectionFilter, TypeFilter, WhenFilter
 from django_meetergo.admin.search import filter_by_phone, match_person
 from django_meetergo.admin.timeline import list_booking_entries, render_timeline
-from django_meetergo.formatting import name_channel
 from django_meetergo.models import Appointment, Booking, MeetingType
 from django_meetergo.services.booking.pending import check_pending, decline_booking
 from django_meetergo.services.booking.reconciliation import reconcile_booking, reread_booking
@@ -250,14 +249,6 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin, TermSearch):
     @admin.display(description=_("related record"))
     def related_record(self, row: Booking) -> str:
         return str(row.subject or "–")
-
-    @admin.display(description=_("time zone and language"))
-    def zone(self, row: Booking) -> str:
-        return ", ".join(filter(None, [row.timezone, row.language])) or "–"
-
-    @admin.display(description=_("channel"))
-    def channel_name(self, row: Booking) -> str:
-        return name_channel(row.channel) or "–"
 
     @admin.display(description=_("what happened"))
     def timeline(self, row: Booking) -> SafeString:

@@ -8,7 +8,6 @@ from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -92,10 +91,6 @@ class AppointmentChangeAdmin(ActionsMixin):
     @admin.display(description=_("requested"), ordering="pk")
     def requested(self, row: AppointmentChange) -> str:
         return format_moment(row.created_at)
-
-    @admin.display(description=_("appointment"))
-    def appointment_link(self, row: AppointmentChange) -> SafeString | str:
-        return self.render_link(row.appointment)
 
     @admin.display(description=_("why it was refused"))
     def result(self, row: AppointmentChange) -> str:

@@ -155,14 +155,6 @@ class MeetingTypeAdmin(DirectoryAdmin, ActionsMixin):
     def host_count(self, row: Any) -> int:
         return int(row.number_of_hosts)
 
-    @admin.display(description=_("hosts"))
-    def host_names(self, row: MeetingType) -> str:
-        return ", ".join(str(host) for host in row.hosts.all()) or "–"
-
-    @admin.display(description=_("channel"))
-    def channel_name(self, row: MeetingType) -> str:
-        return name_channel(row.channel) or "–"
-
     @admin.display(description=_("allowed durations"))
     def durations(self, row: MeetingType) -> str:
         return ", ".join(str(minutes) for minutes in row.allowed_durations) or "–"

@@ -94,10 +94,6 @@ class EventAdmin(ActionsMixin):
     def when(self, row: Event) -> str:
         return format_moment(row.created_at)
 
-    @admin.display(description=_("appointment"))
-    def appointment_link(self, row: Event) -> SafeString | str:
-        return self.render_link(row.appointment)
-
     @admin.display(description=_("booking"))
     def booking_link(self, row: Event) -> SafeString | str:
         return self.render_link(row.booking)

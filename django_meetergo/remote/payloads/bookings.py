@@ -40,7 +40,7 @@ class AttendeePayload:
     timezone: str = ""
     language: str = ""
     receive_reminders: bool = True
-    answers: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, Any] = field(default_factory=dict)
     other_emails: tuple[str, ...] = ()
 
 

@@ -28,7 +28,6 @@ from django_meetergo.services.booking.rebooking import list_next_starts
 from django_meetergo.services.booking.search import read_attendee_ids
 from django_meetergo.services.events import record_booking_event
 from django_meetergo.services.matching import REFERENCE_KEY, echoes_references
-from django_meetergo.services.mirror.attendees import format_answer
 from django_meetergo.services.retry import BOOKING_DEFERRED, BOOKING_NEXT_SLOT, BOOKING_OUTCOME, BOOKING_SEND
 from django_meetergo.transactions import write_transaction
 from django_meetergo.wakeup import wake_workers
@@ -202,10 +201,7 @@ def build_payload(booking: Booking) -> BookingPayload:
             timezone=booking.timezone,
             language=booking.language,
             receive_reminders=booking.receive_reminders,
-            answers={
-                **{key: format_answer(answer) for key, answer in booking.custom_fields.items()},
-                REFERENCE_KEY: booking.reference,
-            },
+            answers={**booking.custom_fields, REFERENCE_KEY: booking.reference},
             other_emails=tuple(booking.other_emails),
         ),
     )

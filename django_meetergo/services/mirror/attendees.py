@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking, fold_email
 from django_meetergo.remote.payloads import AppointmentDocument, AttendeeDocument
+from django_meetergo.remote.payloads.reading import build_answer
 from django_meetergo.services.matching import REFERENCE_KEY, match_attendees
 from django_meetergo.services.mirror.rows import save_rows
 
@@ -119,20 +120,13 @@ def copy_attendee(attendee: Attendee, document: AttendeeDocument, now: datetime)
     attendee.synced_at = now
 
 
-def format_answer(answer: Any) -> str:
-    """Return an answer as meetergo stores it: text, several choices separated by commas."""
-    if isinstance(answer, bool):
-        return "true" if answer else "false"
-    return ", ".join(format_answer(one) for one in answer) if isinstance(answer, list) else str(answer)
-
-
 def merge_answers(stored: dict[str, Any], received: dict[str, str]) -> dict[str, Any]:
     """Return meetergo's answers, which are text, with our own typed values where both are equal.
 
     A list may leave the answers out; the stored ones stay then.
     """
     answers = {
-        key: stored[key] if key in stored and format_answer(stored[key]) == text else text
+        key: stored[key] if key in stored and build_answer(stored[key]) == text else text
         for key, text in received.items()
         if key != REFERENCE_KEY
     }
