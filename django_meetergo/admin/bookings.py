@@ -27,9 +27,14 @@ from django_meetergo.admin.display import (
 from django_meetergo.admin.filters import BookingAttention, ConnectionFilter, TypeFilter, WhenFilter
 from django_meetergo.admin.search import filter_by_phone, match_person
 from django_meetergo.admin.timeline import list_booking_entries, render_timeline
+from django_meetergo.conf import get_settings
 from django_meetergo.models import Appointment, Booking, MeetingType
 from django_meetergo.services.booking.pending import check_pending, decline_booking
-from django_meetergo.services.booking.reconciliation import reconcile_booking, reread_booking
+from django_meetergo.services.booking.reconciliation import (
+    close_left_to_staff,
+    reconcile_booking,
+    reread_booking,
+)
 from django_meetergo.services.clients import build_client
 
 State, Reason = Booking.State, Booking.Reason
@@ -85,6 +90,32 @@ class ReconcileNow(AdminAction):
         return ActionResult(text=describe_state(checked), level=level)
 
 
+class CloseNotBooked(AdminAction):
+    """Closes bookings left to staff for which staff have found no appointment."""
+
+    name = "not_booked"
+    permission = "reconcile"
+    label = _("Close as not booked…")
+    question = ngettext_lazy(
+        "Close %(number)d booking as not booked?", "Close %(number)d bookings as not booked?", "number"
+    )
+    button = ngettext_lazy("Yes, close %(number)d booking", "Yes, close %(number)d bookings", "number")
+
+    def preview(self, row: Booking) -> tuple[bool, str]:
+        if row.state != State.UNKNOWN or row.reason != Reason.NEEDS_STAFF:
+            return False, gettext("No change: not left to staff")
+        if row.email and "not_booked" in get_settings().SEND_MAIL:
+            return True, gettext("Will be closed; %(who)s is mailed that nothing was booked") % {
+                "who": row.email
+            }
+        return True, gettext("Will be closed; nobody is mailed")
+
+    def perform(self, row: Booking, form: forms.Form) -> ActionResult:
+        closed = close_left_to_staff(booking=row, now=timezone.now())
+        level = messages.SUCCESS if closed.state == State.CLOSED else messages.WARNING
+        return ActionResult(text=describe_state(closed), level=level)
+
+
 class Decline(AdminAction):
     name = permission = "decline"
     label = _("Decline…")
@@ -130,7 +161,7 @@ def describe_state(row: Booking) -> str:
 
 @admin.register(Booking)
 class BookingAdmin(BookForCallerMixin, ActionsMixin, TermSearch):
-    actions = (Retry(), ReconcileNow(), Decline())
+    actions = (Retry(), ReconcileNow(), CloseNotBooked(), Decline())
     readonly_notice = _(
         "A booking is kept as it was requested, so it cannot be edited or deleted. "
         "Cancel or reschedule the appointment that it led to."

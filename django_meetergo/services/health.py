@@ -304,7 +304,7 @@ def describe_unknown_bookings(connection: str) -> Fact:
         }
         advice = _(
             "Open the bookings that need attention, compare with meetergo, "
-            "and choose “Check at meetergo now”."
+            "and choose “Check at meetergo now” or “Close as not booked…”."
         )
         return fact(level=BAD, text=text, advice=advice)
     number = bookings.filter(state=Booking.State.UNKNOWN).count()

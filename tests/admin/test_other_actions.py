@@ -17,6 +17,7 @@ from django_meetergo.models import (
     SyncRun,
     WebhookDelivery,
 )
+from django_meetergo.services.booking.reconciliation import close_left_to_staff
 from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.testing.factories import BookingFactory
 from tests.admin.conftest import get_text
@@ -93,6 +94,36 @@ def test_a_request_is_declined_with_a_reason(superuser, sandbox, book):
     booking.refresh_from_db()
     assert "declined" in get_text(result)
     assert (booking.state, booking.reason) == ("closed", "declined")
+
+
+def test_staff_close_a_booking_that_was_left_to_them(superuser, sandbox, book, mailoutbox):
+    """Its time is free again, the attendee is mailed, and what turns up all the same still counts."""
+    sandbox.fail_next(kind="drop_before")
+    booking = book(1)
+    assert booking.state == "unknown"
+    Booking.objects.filter(pk=booking.pk).update(reason="needs_staff", next_at=None)
+
+    page = get_text(superuser.choose_action("booking", "not_booked", [booking]))
+    assert f"{booking.email} is mailed" in page
+    superuser.run_action("booking", "not_booked", [booking])
+    sandbox.run_due(after=5)
+
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("closed", "not_booked")
+    assert booking.slot_hold_key is booking.open_booking_key is None
+    assert [message.to for message in mailoutbox] == [[booking.email]]
+    assert booking.attempts.get().outcome == "absent"
+
+
+def test_only_what_was_left_to_staff_is_closed_by_them(superuser, sandbox, book):
+    booked = book(1)
+
+    page = get_text(superuser.choose_action("booking", "not_booked", [booked]))
+    close_left_to_staff(booking=booked, now=sandbox.now())
+
+    assert "No change: not left to staff" in page
+    booked.refresh_from_db()
+    assert booked.state == "confirmed"
 
 
 def test_a_sync_is_requested_and_done_in_the_background(superuser, sandbox):

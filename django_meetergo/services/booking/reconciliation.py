@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django_meetergo.clock import Stopwatch
 from django_meetergo.exceptions import RemoteError
+from django_meetergo.lookups import find_one
 from django_meetergo.models import Booking, BookingAttempt, Connection, Event, Lease
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import AppointmentDocument
@@ -108,13 +109,7 @@ def record_no_match(booking: Booking, *, is_ambiguous: bool, is_complete: bool, 
     if not is_complete and BOOKING_OUTCOME.is_over(now, booking.outcome_deadline, searches=booking.polls):
         return leave_to_staff(booking, now, search_again=True)
     if is_complete and is_proven_absent(booking, now):
-        end_last_attempt(booking, Outcome.ABSENT, now)
-        close_booking(booking, Reason.NOT_BOOKED, now=now)
-        if needs_watching(booking):
-            booking.polls, booking.failing_since = 0, None
-            booking.next_at = BOOKING_WATCH.find_next(0, now)
-            booking.save()
-        return booking
+        return close_not_booked(booking, now)
     if is_complete and booking.first_absent_at is None:
         booking.first_absent_at = now
     booking.polls, booking.failing_since = booking.polls + 1, None
@@ -123,6 +118,30 @@ def record_no_match(booking: Booking, *, is_ambiguous: bool, is_complete: bool, 
     )
     booking.save()
     return booking
+
+
+def close_not_booked(booking: Booking, now: datetime) -> Booking:
+    """Close a booking that made nothing. What turns up all the same confirms it, or makes it pending."""
+    end_last_attempt(booking, Outcome.ABSENT, now)
+    close_booking(booking, Reason.NOT_BOOKED, now=now)
+    if needs_watching(booking):
+        booking.polls, booking.failing_since = 0, None
+        booking.next_at = BOOKING_WATCH.find_next(0, now)
+        booking.save()
+    return booking
+
+
+def close_left_to_staff(*, booking: Booking, now: datetime) -> Booking:
+    """Close a booking as not booked that was left to staff, who found no appointment of it at meetergo.
+
+    Returns the booking as stored. One that is not left to staff any more stays as it is.
+    """
+    with write_transaction():
+        left = Booking.objects.select_for_update().filter(state=State.UNKNOWN, reason=Reason.NEEDS_STAFF)
+        stored = find_one(left.filter(pk=booking.pk))
+        if stored is not None:
+            return close_not_booked(stored, now)
+    return Booking.objects.get(pk=booking.pk)
 
 
 def is_proven_absent(booking: Booking, now: datetime) -> bool:

@@ -54,6 +54,7 @@ ACTIONS = {
     "booking_retry": "retry_booking",
     "booking_reconcile": "reconcile_booking",
     "booking_decline": "decline_booking",
+    "booking_not_booked": "reconcile_booking",
     "appointmentchange_retry": "retry_appointmentchange",
     "event_retry": "retry_event",
     "webhookdelivery_replay": "replay_webhookdelivery",
