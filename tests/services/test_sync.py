@@ -16,7 +16,7 @@ from django_meetergo.models import Appointment, Event, Host, MeetingType, SyncRu
 from django_meetergo.remote.payloads import ItemList
 from django_meetergo.remote.payloads.reading import SkippedItem
 from django_meetergo.services.mirror import appointments as mirror
-from django_meetergo.services.sync import appointments, directory
+from django_meetergo.services.sync import appointments, directory, runs
 from django_meetergo.services.sync.appointments import sync_appointments
 from django_meetergo.services.sync.drift import find_drift
 
@@ -439,6 +439,19 @@ def test_what_was_there_before_the_first_full_sync_is_no_news(meetergo_sandbox):
         meetergo_sandbox.run_due(after=600, periodic=True)
         meetergo_sandbox.run_due(after=5)
     assert len(announced) == 1
+
+
+def test_what_happens_to_a_known_appointment_is_news_before_the_first_full_sync_too(meetergo_sandbox, book):
+    booked = book()
+    meetergo_sandbox.run_due(after=5)
+    assert not runs.is_imported("default")
+    meetergo_sandbox.cancel_elsewhere(booked.attendee.appointment)
+
+    with capture(signals.appointment_cancelled) as announced:
+        meetergo_sandbox.run_due(after=5, periodic=True)
+        meetergo_sandbox.run_due(after=5)
+
+    assert [one["appointment"] for one in announced] == [booked.attendee.appointment]
 
 
 @contextmanager

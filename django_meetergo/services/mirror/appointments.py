@@ -78,7 +78,8 @@ def record_appointments(
 
     ``read_by`` is the connection that has read them, where that is not known from the rows.
 
-    ``silent`` imports history: events are stored for the timeline, but not sent as signals or mails.
+    ``silent`` imports history: of appointments that the site does not know yet, events are stored for the
+    timeline, but not sent as signals or mails.
     ``known`` are the rows of these appointments, where the caller has just read them. A document that cannot
     be stored is skipped and does not keep the others from being stored.
     """
@@ -159,7 +160,10 @@ def write_appointments(
     write_host_links(drafts, hosts)
     changes = write_attendees(drafts, now)
     record_events(
-        event for draft in drafts for event in draft.build_events(changes[draft.document.id], silent=silent)
+        event
+        for draft in drafts
+        # What happens to an appointment that the site knows is news, also during an import.
+        for event in draft.build_events(changes[draft.document.id], silent=silent and draft.is_new)
     )
     # Rows that another process has inserted meanwhile are known, too.
     return RecordedAppointments(known | {draft.document.id: draft.row for draft in drafts}, len(drafts))

@@ -24,7 +24,7 @@ from django.dispatch import Signal
 
 from django_meetergo import clock as site_clock
 from django_meetergo.exceptions import MeetergoError, RemoteError
-from django_meetergo.models import AppointmentChange, Booking, Connection, Event, WebhookDelivery
+from django_meetergo.models import AppointmentChange, Booking, Connection, Event, SyncRun, WebhookDelivery
 from django_meetergo.models.leases import Lease, Leased, LeasedQuerySet
 from django_meetergo.remote import circuit_breaker, http, rate_limit, transport
 from django_meetergo.remote.circuit_breaker import CircuitBreaker
@@ -216,6 +216,9 @@ class World:
                     "directory_synced_at": self.kit.now(),
                 },
             )  # fmt: skip
+            # Everything that is seen from here on is news.
+            imported_at = self.kit.now() - timedelta(days=2)
+            SyncRun.objects.create(connection=CONNECTION, kind="full", state="done", started_at=imported_at)
 
     def reset(self) -> None:
         self.ids = 0
