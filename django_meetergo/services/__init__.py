@@ -279,8 +279,8 @@ def sync_appointments(
     """Bring the mirror of one connection up to date and return the run: done, failed, or still open.
 
     ``kind`` is ``near`` (from yesterday to 60 days ahead) or ``full`` (everything). An interrupted run
-    resumes where it stopped; it stays open while another process works on it. ``silent=True`` imports
-    history without sending signals.
+    resumes where it stopped; it stays open while another process works on it. With ``silent=True`` nothing
+    is signalled of appointments that the site does not know yet.
 
     ::
 

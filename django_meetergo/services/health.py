@@ -118,6 +118,7 @@ def list_removed_connections() -> list[str]:
 
 
 def list_others(rows: Iterable[QuerySet[Any]], configured: Collection[str]) -> list[str]:
+    """Return the connections of these rows that are not among the configured ones."""
     names = (found.order_by().values_list("connection", flat=True).distinct() for found in rows)
     return sorted(set(chain.from_iterable(names)) - set(configured))
 

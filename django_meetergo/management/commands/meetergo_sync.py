@@ -34,7 +34,7 @@ class Command(DatabaseCommand):
         parser.add_argument(
             "--silent",
             action="store_true",
-            help="send no signals and no mails for what is found, as for all syncs up to the first full one",
+            help="send no signals or mails about appointments new to the site, as until the first full sync",
         )
         parser.add_argument("--connection", help="only this connection (default: all)")
 

@@ -70,8 +70,9 @@ def sync_appointments(
     """Bring the mirror up to date: ``near`` from yesterday to 60 days ahead, ``full`` every appointment.
 
     A run that was stopped goes on where it was, whatever stopped it. Return the run: done, failed, or open
-    when it was stopped by the service (``message`` says why) or another worker holds it. ``silent`` imports
-    history: no signals and no mails. ``on_page`` is called after each page.
+    when it was stopped by the service (``message`` says why) or another worker holds it. ``silent``: no
+    signals and mails about appointments that the site does not know yet. ``on_page`` is called after each
+    page.
     """
     stopwatch = Stopwatch(now)
     run, lease = open_run(connection, kind, now)
