@@ -107,10 +107,6 @@ class AdminAction:
             return HttpResponseRedirect(request.get_full_path())
         return response
 
-    def describe_row(self, row: Any) -> str:
-        """Return what a row is called in previews and results."""
-        return str(row)
-
     def preview(self, row: Any) -> tuple[bool, str]:
         """Return whether the action will change this row, and what it will do in words."""
         raise NotImplementedError
@@ -128,7 +124,7 @@ class AdminAction:
         """Carry out the action on all rows one after the other, report and log each, and redirect."""
         for row in rows:
             result = self.perform_safely(row, form)
-            messages.add_message(request, result.level, f"{self.describe_row(row)}: {result.text}")
+            messages.add_message(request, result.level, f"{admin.describe_row(row)}: {result.text}")
             admin.log_change(request, row, f"{self.label}: {result.text}")
         return HttpResponseRedirect(admin.get_return_url(rows))
 
@@ -168,6 +164,10 @@ class ActionsMixin(MeetergoAdmin):
             for action in self.admin_actions
         ]
         return [*own, *urls]
+
+    def describe_row(self, row: Any) -> str:
+        """Return what a row is called in previews and results."""
+        return str(row)
 
     def list_row_buttons(self, request: HttpRequest, obj: Any) -> list[RowButton]:
         return [
@@ -224,7 +224,7 @@ class ActionsMixin(MeetergoAdmin):
             else:
                 will_act, text = False, gettext("No change: you are not allowed to do this")
             previews.append(
-                ActionPreview(row=row, name=action.describe_row(row), will_act=will_act, text=str(text))
+                ActionPreview(row=row, name=self.describe_row(row), will_act=will_act, text=str(text))
             )
         return previews
 

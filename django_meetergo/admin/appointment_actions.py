@@ -74,11 +74,6 @@ def describe_appointment(row: Appointment, start: datetime | None = None) -> str
     return " · ".join(filter(None, [who, what]))
 
 
-class AppointmentAction(AdminAction):
-    def describe_row(self, row: Appointment) -> str:
-        return describe_appointment(row)
-
-
 class ReasonForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason (optional)"),
@@ -89,7 +84,7 @@ class ReasonForm(forms.Form):
     )
 
 
-class ChangeAction(AppointmentAction):
+class ChangeAction(AdminAction):
     """A cancel, a reschedule or a handoff: stores one change per appointment and tracks them as a batch."""
 
     max_rows = MAX_CHANGES
@@ -194,7 +189,7 @@ class HandOver(ChangeAction):
         return batches.handoff_appointments(appointments=rows, host=form.cleaned_data["host"], **options)
 
 
-class ReadAgain(AppointmentAction):
+class ReadAgain(AdminAction):
     """Reads appointments from meetergo now."""
 
     name, permission = "fetch", "sync"
@@ -217,7 +212,7 @@ class ReadAgain(AppointmentAction):
         return ActionResult(text=gettext("updated"))
 
 
-class ShowLinks(AppointmentAction):
+class ShowLinks(AdminAction):
     """Shows the attendees' links. Whoever has one may reschedule and cancel, so each use is logged."""
 
     name = permission = "link"
@@ -253,7 +248,7 @@ def build_manage_url(attendee: Attendee) -> str:
         return links.build_absolute_url(links.get_manage_path(attendee))
 
 
-class RecordAttendance(AppointmentAction):
+class RecordAttendance(AdminAction):
     """Records on this site whether the attendees came. meetergo does not receive it."""
 
     permission = "change"

@@ -16,7 +16,7 @@ from django.utils.translation import gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionsMixin
-from django_meetergo.admin.appointment_actions import ADMIN_ACTIONS, list_attending
+from django_meetergo.admin.appointment_actions import ADMIN_ACTIONS, describe_appointment, list_attending
 from django_meetergo.admin.attendees import AttendeeInline, may_see_appointments
 from django_meetergo.admin.base import TermSearch
 from django_meetergo.admin.batches import BatchMixin
@@ -133,6 +133,9 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin, Ter
         if user.has_perm("meetergo.add_booking"):
             tools.append((self.find_url(Booking, "call"), _("Book for somebody")))
         return [(url, label) for url, label in tools if url]
+
+    def describe_row(self, row: Appointment) -> str:
+        return describe_appointment(row)
 
     # Permissions
 

@@ -37,7 +37,7 @@ from django_meetergo.presentation.month import parse_day
 from django_meetergo.presentation.page_urls import PageUrl
 from django_meetergo.presentation.slots import group_by_day, parse_start
 from django_meetergo.services.availability.store import Slot
-from django_meetergo.services.booking.book import AttendeeData, BookingRequest, submit_request
+from django_meetergo.services.booking.book import BookingRequest, submit_request
 from django_meetergo.services.clients import build_client
 from django_meetergo.timezones import choose_zone, list_zones
 
@@ -224,15 +224,9 @@ class BookForCallerMixin(MeetergoAdmin):
                     meeting_type=meeting_type,
                     start=start,
                     duration=length,
-                    attendee=AttendeeData(
-                        email=data["email"],
-                        first_name=data["first_name"],
-                        last_name=data["last_name"],
-                        phone=data["phone"],
+                    attendee=form.build_attendee(
                         timezone=data["timezone"] or timezone.get_current_timezone_name(),
                         language=(get_language() or "")[:2],
-                        receive_reminders=data["receive_reminders"],
-                        other_emails=data.get("other_emails") or (),
                     ),
                     channel=data.get("channel", ""),
                     location=form.chosen_location,

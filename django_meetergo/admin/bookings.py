@@ -153,6 +153,12 @@ def filter_own_bookings(rows: QuerySet[Any], user: Any) -> QuerySet[Any]:
     )
 
 
+def describe_booking(row: Booking) -> str:
+    """Return attendee, meeting type, start in the current time zone, and reference."""
+    what = f"{row.meeting_type}, {format_moment(row.start)}"
+    return " · ".join(filter(None, [row.full_name or row.email, what, row.reference]))
+
+
 def describe_state(row: Booking) -> str:
     """Return the state of a booking in words, with its reason."""
     state = str(row.get_state_display())
@@ -224,6 +230,9 @@ class BookingAdmin(BookForCallerMixin, ActionsMixin, TermSearch):
 
     def filter_own(self, rows: QuerySet[Any], user: Any) -> QuerySet[Any]:
         return filter_own_bookings(rows, user)
+
+    def describe_row(self, row: Booking) -> str:
+        return describe_booking(row)
 
     def search(self, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         by_phone = filter_by_phone(Booking.objects.order_by(), term)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionsMixin, MakeDueAction
+from django_meetergo.admin.appointment_actions import describe_appointment
 from django_meetergo.admin.display import format_moment
 from django_meetergo.admin.errors import describe_outcome
 from django_meetergo.admin.filters import AttentionFilter
@@ -87,6 +88,9 @@ class AppointmentChangeAdmin(ActionsMixin):
 
     def filter_own(self, rows: Any, user: Any) -> Any:
         return rows.filter(appointment__in=Appointment.objects.of_host_user(user))
+
+    def describe_row(self, row: AppointmentChange) -> str:
+        return f"{row.get_kind_display()} · {describe_appointment(row.appointment)}"
 
     @admin.display(description=_("requested"), ordering="pk")
     def requested(self, row: AppointmentChange) -> str:

@@ -14,7 +14,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionsMixin, MakeDueAction
-from django_meetergo.admin.bookings import filter_own_bookings
+from django_meetergo.admin.appointment_actions import describe_appointment
+from django_meetergo.admin.bookings import describe_booking, filter_own_bookings
 from django_meetergo.admin.display import format_moment
 from django_meetergo.admin.filters import AttentionFilter, ConnectionFilter
 from django_meetergo.models import Appointment, Booking, Event
@@ -89,6 +90,11 @@ class EventAdmin(ActionsMixin):
     def filter_own(self, rows: Any, user: Any) -> Any:
         own = Q(appointment__in=Appointment.objects.of_host_user(user))
         return rows.filter(own | Q(booking__in=filter_own_bookings(Booking.objects.order_by(), user)))
+
+    def describe_row(self, row: Event) -> str:
+        if row.appointment:
+            return f"{row} · {describe_appointment(row.appointment)}"
+        return f"{row} · {describe_booking(row.booking)}" if row.booking else str(row)
 
     @admin.display(description=_("when"), ordering="pk")
     def when(self, row: Event) -> str:

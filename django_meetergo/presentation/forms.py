@@ -22,6 +22,7 @@ from django_meetergo.presentation.form_fields import AddressesField, EmailLineFi
 from django_meetergo.presentation.form_token import is_too_quick, make_token, read_token
 from django_meetergo.presentation.questions import build_questions, name_question, validate_answers
 from django_meetergo.services.booking import rebooking
+from django_meetergo.services.booking.book import AttendeeData
 from django_meetergo.services.changes.requests import MAX_REASON
 from django_meetergo.timezones import find_zone
 
@@ -326,6 +327,20 @@ class BookingForm(forms.Form):
             "hours": hours if all(isinstance(hour, int) for hour in hours) else None,
             "words": str(self.fields["rebook"].label),
         }
+
+    def build_attendee(self, *, timezone: str, language: str) -> AttendeeData:
+        """Return the person to book for, who uses this time zone and language."""
+        data = self.cleaned_data
+        return AttendeeData(
+            email=data["email"],
+            first_name=data["first_name"],
+            last_name=data["last_name"],
+            phone=data["phone"],
+            timezone=timezone,
+            language=language,
+            receive_reminders=data["receive_reminders"],
+            other_emails=data.get("other_emails") or (),
+        )
 
     @property
     def answers(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, date, datetime, timedelta, tzinfo
@@ -57,47 +56,36 @@ def group_by_day(times: Iterable[Slot], zone: tzinfo) -> dict[date, list[Slot]]:
     return days
 
 
-def find_repeated_times(times: Iterable[Slot], zone: ZoneInfo) -> set[datetime]:
-    """Return the local times that occur twice, because the clocks are set back in between."""
-    counts = Counter(free.start.astimezone(zone).replace(tzinfo=None, fold=0) for free in times)
-    return {local_time for local_time, count in counts.items() if count > 1}
-
-
-def label_time(start: datetime, zone: ZoneInfo, repeated: Iterable[datetime] = ()) -> str:
-    """Return “02:30”, or “02:30 (GMT+2)” for a local time that occurs twice."""
+def label_time(start: datetime, zone: ZoneInfo) -> str:
+    """Return “02:30”, or “02:30 (GMT+2)” for a local time that occurs twice because clocks are set back."""
     local = start.astimezone(zone)
     label = format_time(local)
-    if local.replace(tzinfo=None, fold=0) in repeated:
+    if local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset():
         return gettext("%(time)s (%(offset)s)") % {"time": label, "offset": format_offset(local)}
     return label
 
 
-def label_moment(start: datetime, zone: ZoneInfo, repeated: Iterable[datetime] = ()) -> str:
+def label_moment(start: datetime, zone: ZoneInfo) -> str:
     """Return “Thursday 3 December, 02:30”, with the offset for a local time that occurs twice."""
     day = format_day(start.astimezone(zone).date())
-    return gettext("%(day)s, %(time)s") % {"day": day, "time": label_time(start, zone, repeated)}
+    return gettext("%(day)s, %(time)s") % {"day": day, "time": label_time(start, zone)}
 
 
 def build_slots(
     times: Sequence[Slot], zone: ZoneInfo, *, duration: int, chosen: str = "", with_day: bool = False
 ) -> tuple[SlotChoice, ...]:
-    repeated = find_repeated_times(times, zone)
     return tuple(
-        build_slot(free, zone, repeated, duration=duration, chosen=chosen, with_day=with_day)
-        for free in times
+        build_slot(free, zone, duration=duration, chosen=chosen, with_day=with_day) for free in times
     )
 
 
-def build_slot(
-    free: Slot, zone: ZoneInfo, repeated: set[datetime], *, duration: int, chosen: str, with_day: bool
-) -> SlotChoice:
+def build_slot(free: Slot, zone: ZoneInfo, *, duration: int, chosen: str, with_day: bool) -> SlotChoice:
     local = free.start.astimezone(zone)
-    label = label_time(free.start, zone, repeated)
     end = format_time((free.start + timedelta(minutes=duration)).astimezone(zone))
     value = local.isoformat()
     return SlotChoice(
         value=value,
-        label=label_moment(free.start, zone, repeated) if with_day else label,
+        label=label_moment(free.start, zone) if with_day else label_time(free.start, zone),
         spoken=gettext("to %(end)s") % {"end": end},
         seats_left=free.seats_left,
         is_chosen=value == chosen,
@@ -135,10 +123,9 @@ def list_next_slots(
     times: Sequence[Slot], zone: ZoneInfo, details: PageUrl, count: int = MAX_NEXT_SLOTS
 ) -> tuple[NextSlot, ...]:
     """Return the first ``count`` times with links to the booking form."""
-    repeated = find_repeated_times(times, zone)
     return tuple(
         NextSlot(
-            label=label_moment(free.start, zone, repeated),
+            label=label_moment(free.start, zone),
             href=details.to(start=free.start.astimezone(zone).isoformat()),
         )
         for free in times[:count]

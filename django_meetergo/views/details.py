@@ -35,7 +35,7 @@ from django_meetergo.presentation.forms import BookingForm
 from django_meetergo.presentation.page_urls import PageUrl
 from django_meetergo.presentation.slots import build_slots, label_time, parse_start
 from django_meetergo.services.availability.alternatives import list_alternatives
-from django_meetergo.services.booking.book import AttendeeData, BookingRequest, submit_request
+from django_meetergo.services.booking.book import BookingRequest, submit_request
 from django_meetergo.services.clients import build_client
 from django_meetergo.views.browser_cookie import get_browser_key, set_browser_cookie
 from django_meetergo.views.common import (
@@ -302,16 +302,7 @@ def book_from_form(request: HttpRequest, chosen: ChosenTime, form: BookingForm) 
             duration=chosen.duration,
             channel=data.get("channel", ""),
             location=form.chosen_location,
-            attendee=AttendeeData(
-                email=data["email"],
-                first_name=data["first_name"],
-                last_name=data["last_name"],
-                phone=data["phone"],
-                timezone=find_zone(request).key,
-                language=get_language() or "",
-                receive_reminders=data["receive_reminders"],
-                other_emails=data.get("other_emails", ()),
-            ),
+            attendee=form.build_attendee(timezone=find_zone(request).key, language=get_language() or ""),
             custom_fields=form.answers,
             user=get_user(request),
             subject=find_subject(request),

@@ -7,12 +7,14 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from django_meetergo.admin.display import format_moment
 from django_meetergo.models import (
     Appointment,
     AppointmentChange,
     Attendee,
     Booking,
     Connection,
+    Event,
     MeetingType,
     SyncRun,
     WebhookDelivery,
@@ -124,6 +126,36 @@ def test_only_what_was_left_to_staff_is_closed_by_them(superuser, sandbox, book)
     assert "No change: not left to staff" in page
     booked.refresh_from_db()
     assert booked.state == "confirmed"
+
+
+def test_an_action_says_whom_and_which_time_it_is_about(superuser, sandbox, book):
+    """Staff choose rows by people and times; a reference or a state alone tells them nothing."""
+    booking = book()
+    appointment = booking.attendee.appointment
+    change = cancel_appointment(
+        appointment=appointment, client=sandbox.client(), now=sandbox.now(), send=False
+    )
+    events = [
+        Event.objects.create(
+            kind="booking_confirmed", connection="default", key=str(about), created_at=timezone.now(), **about
+        )
+        for about in ({"appointment": appointment}, {"booking": booking})
+    ]
+
+    reported = [
+        str(message)
+        for name, action, row in (
+            ("booking", "reconcile", booking),
+            ("appointmentchange", "retry", change),
+            *(("event", "retry", event) for event in events),
+        )
+        for message in superuser.run_action(name, action, [row]).context["messages"]
+    ]
+
+    person_and_time = f"Jane Doe0 · Intro call, {format_moment(booking.start)}"
+    assert len(reported) == 4
+    assert [message for message in reported if person_and_time not in message] == []
+    assert f"{person_and_time} · {booking.reference}: No change" in reported[0]
 
 
 def test_a_sync_is_requested_and_done_in_the_background(superuser, sandbox):

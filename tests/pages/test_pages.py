@@ -114,6 +114,12 @@ def test_a_local_time_that_occurs_twice_gets_its_offset():
     assert len({slot.value for slot in slots}) == 3
 
 
+def test_a_local_time_that_occurs_twice_gets_its_offset_even_if_one_of_them_is_taken():
+    """The visitor cannot see which of the two is left."""
+    times = build_times("2026-10-25T01:30:00+00:00", "2026-10-25T02:30:00+00:00")
+    assert [slot.label for slot in build_slots(times, BERLIN, duration=30)] == ["02:30 (GMT+1)", "03:30"]
+
+
 def test_seven_times_or_more_are_divided_into_parts_of_the_day():
     def divide(hours):
         times = build_times(*(f"2026-12-03T{hour:02}:00:00+01:00" for hour in hours))

@@ -55,7 +55,7 @@ from django_meetergo.exceptions import (
 from django_meetergo.models import Booking, MeetingType
 from django_meetergo.presentation.forms import FIELDS_BY_REMOTE_NAME, NOT_ACCEPTED, REFUSALS
 from django_meetergo.services import polling
-from django_meetergo.services.booking.book import AttendeeData, BookingRequest, submit_request
+from django_meetergo.services.booking.book import BookingRequest, submit_request
 from django_meetergo.services.clients import build_client
 from django_meetergo.visitors import get_user, identify_visitor
 
@@ -249,15 +249,8 @@ class Submission:
                 duration=self.duration,
                 channel=details.get("channel") or self.data.get("channel", ""),
                 location=form.chosen_location or self.data.get("location", ""),
-                attendee=AttendeeData(
-                    email=details["email"],
-                    first_name=details["first_name"],
-                    last_name=details["last_name"],
-                    phone=details["phone"],
-                    timezone=self.zone.key,
-                    language=self.data.get("language") or get_language() or "",
-                    receive_reminders=details["receive_reminders"],
-                    other_emails=details.get("other_emails", ()),
+                attendee=form.build_attendee(
+                    timezone=self.zone.key, language=self.data.get("language") or get_language() or ""
                 ),
                 custom_fields=form.answers,
                 user=self.user,
