@@ -267,7 +267,7 @@ def _send_forged(deliveries: Deliveries, body: dict[str, Any]) -> None:
 DELIVERY_ACTIONS: dict[str, Callable[[Deliveries, dict[str, Any]], object]] = {
     "hold": lambda deliveries, _: deliveries.hold(),
     "release": lambda deliveries, _: deliveries.release(),
-    "shuffle": lambda deliveries, body: deliveries.shuffle(body.get("seed")),
+    "shuffle": lambda deliveries, body: deliveries.shuffle(body.get("seed") or 0),
     "duplicate": _duplicate,
     "delay": _delay,
     "drop": _drop,

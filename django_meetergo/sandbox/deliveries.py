@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -51,8 +51,12 @@ class DeliverySettings:
     hold: bool = False
     legacy: bool = False
     manual: bool = False  # nothing is sent until send_pending() is called
-    seed: int = 0
-    random: random.Random = field(default_factory=random.Random, repr=False)
+
+
+def reorder(deliveries: list[Delivery], seed: int = 0) -> list[Delivery]:
+    """Return the deliveries in another order, which is the same for the same seed."""
+    shuffled = random.Random(seed).sample(deliveries, len(deliveries))  # noqa: S311 - not secret
+    return shuffled if shuffled != deliveries else shuffled[::-1]
 
 
 class OutsideError(Exception):
@@ -187,14 +191,10 @@ class Deliveries:
             self._start_thread()
             self._condition.notify_all()
 
-    def shuffle(self, seed: int | None = None) -> None:
+    def shuffle(self, seed: int = 0) -> None:
         """Put what is pending in another order than the one it came in."""
         with self._condition:
-            before = list(self._pending)
-            self.settings.random.seed(self.settings.seed if seed is None else seed)
-            self.settings.random.shuffle(self._pending)
-            if self._pending == before:
-                self._pending.reverse()
+            self._pending = reorder(self._pending, seed)
 
     def drop_pending(self) -> int:
         """Drop what is pending and return how many deliveries that were."""
@@ -216,11 +216,7 @@ class Deliveries:
     def replay(self, *, shuffled: bool = False) -> int:
         """Send again what was sent, and return how many deliveries that are."""
         with self._condition:
-            again = list(self._sent)
-            if shuffled:
-                self.settings.random.shuffle(again)
-                if again == self._sent:
-                    again.reverse()
+            again = reorder(self._sent) if shuffled else list(self._sent)
             self.send_again(again)
         return len(again)
 

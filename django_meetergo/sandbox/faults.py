@@ -89,7 +89,6 @@ class Fault:
     chance: float = 1.0  # probability that it applies
     seed: int | None = None  # of the random numbers behind ``chance``
     number: int = field(default=0, init=False)  # set when it is armed
-    applied_count: int = field(default=0, init=False)
     _random: random.Random = field(default_factory=random.Random, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -118,7 +117,6 @@ class Fault:
             return False
         if self.times > 0:
             self.times -= 1
-        self.applied_count += 1
         return True
 
     def _covers(self, route: str) -> bool:
