@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -17,7 +17,7 @@ from django_meetergo.formatting import (
     format_short_month,
     name_weekday,
 )
-from django_meetergo.presentation.page_urls import PageUrl
+from django_meetergo.presentation.page_urls import Link, PageUrl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,6 @@ class Day:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MonthLink:
-    label: str
-    href: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Month:
     """A month as weeks of seven cells; cells before and after its days are None.
 
@@ -55,8 +49,8 @@ class Month:
     label: str
     weekdays: tuple[tuple[str, str], ...]
     weeks: tuple[tuple[Day | None, ...], ...]
-    previous: MonthLink | None
-    following: MonthLink | None
+    previous: Link | None
+    following: Link | None
     earliest: date
     latest: date
 
@@ -135,9 +129,7 @@ def build_month(
     cells: list[Day | None] = [None] * ((start.isoweekday() - week_start) % 7)
     for offset in range((end - start).days):
         day = start + timedelta(days=offset)
-        cell = build_day(day, counts.get(day, 0), today=today, chosen=chosen, here=here, first=first)
-        is_other = first_of_month(day) != first and day.day == 1
-        cells.append(replace(cell, month=format_short_month(day)) if is_other else cell)
+        cells.append(build_day(day, counts.get(day, 0), today=today, chosen=chosen, here=here, first=first))
     cells += [None] * (-len(cells) % 7)
     before, after = previous_month(first), next_month(first)
     return Month(
@@ -153,30 +145,32 @@ def build_month(
 
 
 def build_day(day: date, count: int, *, today: date, chosen: date | None, here: PageUrl, first: date) -> Day:
-    cell = Day(
+    is_today, is_chosen = day == today, bool(count) and day == chosen
+    # A day of the next month stays in the grid of the present one.
+    is_other = first_of_month(day) != first
+    month = f"{first:%Y-%m}" if is_other else ""
+    return Day(
         date=day,
         number=str(day.day),
+        month=format_short_month(day) if is_other and day.day == 1 else "",
         count=count,
-        is_today=day == today,
-        is_chosen=bool(count) and day == chosen,
+        label=label_day(day, count, is_today=is_today, is_chosen=is_chosen) if count else "",
+        href=here.to(date=day.isoformat(), month=month) if count else "",
+        is_today=is_today,
+        is_chosen=is_chosen,
     )
-    if not count:
-        return cell
-    # A day of the next month stays in the grid of the present one.
-    month = "" if first_of_month(day) == first else f"{first:%Y-%m}"
-    return replace(cell, label=label_day(cell), href=here.to(date=day.isoformat(), month=month))
 
 
-def label_day(day: Day) -> str:
+def label_day(day: date, count: int, *, is_today: bool, is_chosen: bool) -> str:
     """Return, for example, “today, Tuesday 1 December 2026, 6 times free”."""
-    free = ngettext("%(label)s, %(count)s time free", "%(label)s, %(count)s times free", day.count)
+    free = ngettext("%(label)s, %(count)s time free", "%(label)s, %(count)s times free", count)
     parts = [
-        gettext("today,") if day.is_today else "",
-        gettext("chosen,") if day.is_chosen else "",
-        free % {"label": format_full_day(day.date), "count": day.count},
+        gettext("today,") if is_today else "",
+        gettext("chosen,") if is_chosen else "",
+        free % {"label": format_full_day(day), "count": count},
     ]
     return " ".join(filter(None, parts))
 
 
-def link_month(first: date, here: PageUrl) -> MonthLink:
-    return MonthLink(label=format_month(first), href=here.to(month=f"{first:%Y-%m}", date=""))
+def link_month(first: date, here: PageUrl) -> Link:
+    return Link(label=format_month(first), href=here.to(month=f"{first:%Y-%m}", date=""))

@@ -26,6 +26,14 @@ class PageUrl:
         return f"{self.path}?{urlencode(query)}" if query or not self.path else self.path
 
 
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """A link to one of the pages, and its text."""
+
+    label: str
+    href: str
+
+
 # Widgets in the pages of the site
 
 

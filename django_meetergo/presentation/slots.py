@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.utils.translation import gettext
 
 from django_meetergo.formatting import format_day, format_time
-from django_meetergo.presentation.page_urls import PageUrl
+from django_meetergo.presentation.page_urls import Link, PageUrl
 from django_meetergo.timezones import format_offset
 
 if TYPE_CHECKING:
@@ -40,12 +40,6 @@ class DayPart:
 
     label: str
     slots: tuple[SlotChoice, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class NextSlot:
-    label: str
-    href: str
 
 
 def group_by_day(times: Iterable[Slot], zone: tzinfo) -> dict[date, list[Slot]]:
@@ -121,10 +115,10 @@ def parse_start(text: str) -> datetime | None:
 
 def list_next_slots(
     times: Sequence[Slot], zone: ZoneInfo, details: PageUrl, count: int = MAX_NEXT_SLOTS
-) -> tuple[NextSlot, ...]:
+) -> tuple[Link, ...]:
     """Return the first ``count`` times with links to the booking form."""
     return tuple(
-        NextSlot(
+        Link(
             label=label_moment(free.start, zone),
             href=details.to(start=free.start.astimezone(zone).isoformat()),
         )

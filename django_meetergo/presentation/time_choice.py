@@ -17,10 +17,9 @@ from django_meetergo.presentation.month import (
     midnight,
     next_month,
 )
-from django_meetergo.presentation.page_urls import PageUrl
+from django_meetergo.presentation.page_urls import Link, PageUrl
 from django_meetergo.presentation.slots import (
     DayPart,
-    NextSlot,
     build_parts,
     build_slots,
     group_by_day,
@@ -51,7 +50,7 @@ class TimeChoice:
     day: date | None
     parts: tuple[DayPart, ...]
     count: int
-    soonest: tuple[NextSlot, ...]
+    soonest: tuple[Link, ...]
     free_days: int
     zone_label: str
     zone_place: str
@@ -61,7 +60,7 @@ class TimeChoice:
     is_empty: bool = False
     skipped_month: str = ""
     requested_day: date | None = None
-    next_free: NextSlot | None = None
+    next_free: Link | None = None
     sources: tuple[Source, ...] = ()
 
 
@@ -206,7 +205,7 @@ def find_next_free(
     ahead: date | None,
     requested: date | None,
     here: PageUrl,
-) -> NextSlot | None:
+) -> Link | None:
     """Return the link from an empty day or month to the next day with free times."""
     if requested is not None and requested in days:
         return None
@@ -215,4 +214,4 @@ def find_next_free(
     if later is None:
         return None
     label = format_full_day(later)
-    return NextSlot(label=label, href=here.to(month=f"{later:%Y-%m}", date=later.isoformat()))
+    return Link(label=label, href=here.to(month=f"{later:%Y-%m}", date=later.isoformat()))
