@@ -6,9 +6,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone as clock
 
 from django_meetergo.formatting import name_hosts
-from django_meetergo.models import AppointmentChange, Attendee
+from django_meetergo.models import Attendee
 from django_meetergo.presentation.forms import CancelForm
-from django_meetergo.services.changes.policy import apply_policy
+from django_meetergo.services.changes.policy import find_allowed_changes
 from django_meetergo.services.changes.queue import find_last_change
 from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.views.manage import (
@@ -30,10 +30,8 @@ def cancel(request: HttpRequest, attendee: Attendee, *, csrf_error: str) -> Http
         if not form.is_valid():
             return show_form(request, attendee, form, status=422)
         return change_appointment(request, attendee, cancel_appointment, reason=form.cleaned_data["reason"])
-    if not apply_policy(AppointmentChange.Kind.CANCEL, attendee, clock.now()).allowed:
-        return refuse_change(request, attendee)
     change = find_last_change(attendee)
-    if change is not None and change.is_open and change.kind == AppointmentChange.Kind.CANCEL:
+    if not find_allowed_changes(attendee, change, clock.now()).may_cancel:
         return refuse_change(request, attendee)
     form = CancelForm(request.POST if csrf_error else None, host_name=host)
     if csrf_error:

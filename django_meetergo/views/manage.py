@@ -29,7 +29,7 @@ from django_meetergo.formatting import (
 from django_meetergo.models import AppointmentChange, Attendee, MeetingType
 from django_meetergo.presentation.page_urls import parse_link
 from django_meetergo.services import calendar_files, polling
-from django_meetergo.services.changes.policy import apply_policy, is_group
+from django_meetergo.services.changes.policy import AllowedChanges, find_allowed_changes, is_group
 from django_meetergo.services.changes.queue import find_last_change
 from django_meetergo.services.clients import find_client
 from django_meetergo.views.common import (
@@ -96,7 +96,7 @@ def show_appointment(
     change = find_last_change(attendee)
     context = {
         **describe_appointment(attendee, zone),
-        **describe_permissions(attendee, now, zone),
+        **describe_permissions(find_allowed_changes(attendee, change, now), zone),
         "screen": attendee.get_state(now, is_changing=change is not None and change.is_open),
         "change": change,
         "move": describe_finished_move(change, attendee, zone, now),
@@ -224,17 +224,14 @@ def get_booking_url(meeting_type: MeetingType | None) -> str:
     return meeting_type.get_absolute_url()
 
 
-def describe_permissions(attendee: Attendee, now: datetime, zone: ZoneInfo) -> dict[str, Any]:
+def describe_permissions(allowed: AllowedChanges, zone: ZoneInfo) -> dict[str, Any]:
     """Return whether the attendee may move and cancel, until when, and whether it is too late."""
-    move = apply_policy(Kind.RESCHEDULE, attendee, now)
-    cancel = apply_policy(Kind.CANCEL, attendee, now)
-    deadlines = [decision.until for decision in (move, cancel) if decision.allowed and decision.until]
     return {
-        "may_move": move.allowed and bool(get_booking_url(attendee.appointment.meeting_type)),
-        "may_cancel": cancel.allowed,
-        "is_late": "too_late" in {move.reason, cancel.reason} or attendee.appointment.start <= now,
-        "until": format_moment(min(deadlines), zone) if deadlines else "",
-        "policy_messages": list(dict.fromkeys(filter(None, (move.message, cancel.message)))),
+        "may_move": allowed.may_reschedule,
+        "may_cancel": allowed.may_cancel,
+        "is_late": allowed.is_late,
+        "until": format_moment(allowed.until, zone) if allowed.until else "",
+        "policy_messages": allowed.messages,
     }
 
 

@@ -10,13 +10,13 @@ from django.utils.translation import gettext
 
 from django_meetergo import links
 from django_meetergo.formatting import format_moment
-from django_meetergo.models import AppointmentChange, Attendee, MeetingType
+from django_meetergo.models import Attendee, MeetingType
 from django_meetergo.presentation.context import build_slot_reader
 from django_meetergo.presentation.month import first_of_month
 from django_meetergo.presentation.slots import label_time, parse_start
 from django_meetergo.presentation.time_choice import TimeQuery, choose_time, describe_viewed
 from django_meetergo.presentation.zone_options import render_zone_options
-from django_meetergo.services.changes.policy import apply_policy
+from django_meetergo.services.changes.policy import find_allowed_changes
 from django_meetergo.services.changes.queue import find_last_change
 from django_meetergo.services.changes.requests import find_same_reschedule, reschedule_appointment
 from django_meetergo.views.common import (
@@ -31,7 +31,6 @@ from django_meetergo.views.manage import (
     change_appointment,
     choose_zone,
     describe_appointment,
-    get_booking_url,
     refuse_change,
 )
 from django_meetergo.views.rendering import (
@@ -50,7 +49,8 @@ def reschedule(request: HttpRequest, attendee: Attendee, *, csrf_error: str) -> 
     if request.method == "POST" and start and find_same_reschedule(attendee.appointment, start):
         return redirect_after_post(links.get_manage_path(attendee))
     meeting_type = attendee.appointment.meeting_type
-    if meeting_type is None or not may_move(attendee, clock.now()):
+    allowed = find_allowed_changes(attendee, find_last_change(attendee), clock.now())
+    if meeting_type is None or not allowed.may_reschedule:
         return refuse_change(request, attendee)
     if "start" not in data and "chosen" not in data:
         return show_times(request, attendee, meeting_type)
@@ -60,15 +60,6 @@ def reschedule(request: HttpRequest, attendee: Attendee, *, csrf_error: str) -> 
     if request.method == "POST" and not csrf_error:
         return change_appointment(request, attendee, reschedule_appointment, start=start)
     return ask_to_confirm(request, attendee, start, csrf_error)
-
-
-def may_move(attendee: Attendee, now: datetime) -> bool:
-    """Return whether the policy allows a move, no change is open, and the type can still be booked."""
-    change = find_last_change(attendee)
-    if change is not None and change.is_open:
-        return False
-    allowed = apply_policy(AppointmentChange.Kind.RESCHEDULE, attendee, now).allowed
-    return allowed and bool(get_booking_url(attendee.appointment.meeting_type))
 
 
 def validate_start(

@@ -45,7 +45,7 @@ from django_meetergo.contrib.rest_framework.serializers.meeting_types import Ava
 from django_meetergo.models import AppointmentChange, Attendee, MeetingType
 from django_meetergo.services import polling
 from django_meetergo.services.availability.slots import is_offered
-from django_meetergo.services.changes.policy import apply_policy
+from django_meetergo.services.changes.policy import apply_policy, find_allowed_changes
 from django_meetergo.services.changes.queue import find_last_change
 from django_meetergo.services.changes.requests import cancel_appointment, find_same_reschedule
 from django_meetergo.services.clients import build_client
@@ -70,10 +70,7 @@ def find_bookable_type(attendee: Attendee) -> MeetingType | None:
 def describe_managed(attendee: Attendee, change: AppointmentChange | None, now: datetime) -> dict[str, Any]:
     """Return what ``ManagedSerializer`` shows, without ``page``."""
     appointment, meeting_type = attendee.appointment, attendee.appointment.meeting_type
-    reschedule = apply_policy(Kind.RESCHEDULE, attendee, now)
-    cancel = apply_policy(Kind.CANCEL, attendee, now)
-    is_idle = change is None or not change.is_open
-    deadlines = [decision.until for decision in (reschedule, cancel) if decision.allowed and decision.until]
+    allowed = find_allowed_changes(attendee, change, now)
     return {
         **describe_booked(attendee),
         "state": attendee.get_state(now, is_changing=change is not None and change.is_open),
@@ -85,10 +82,9 @@ def describe_managed(attendee: Attendee, change: AppointmentChange | None, now: 
         "last_name": attendee.last_name,
         "email": attendee.email,
         "previous_start": appointment.previous_start,
-        "may_reschedule": is_idle and reschedule.allowed and find_bookable_type(attendee) is not None,
-        # While a reschedule is open a cancel is accepted, and sent after it.
-        "may_cancel": cancel.allowed and (is_idle or change is None or change.kind != Kind.CANCEL),
-        "may_until": min(deadlines, default=None),
+        "may_reschedule": allowed.may_reschedule,
+        "may_cancel": allowed.may_cancel,
+        "may_until": allowed.until,
         "change": change,
     }
 

@@ -63,6 +63,40 @@ def apply_policy(action: str, attendee: Attendee, now: datetime) -> Decision:
     return call_policy(action, attendee, now)
 
 
+@dataclass(frozen=True, kw_only=True)
+class AllowedChanges:
+    """What an attendee may do now, until when, and what the policy says about what they may not do.
+
+    ``until`` is the earlier deadline of what is allowed. ``is_late``: it was allowed, and no longer is.
+    """
+
+    may_reschedule: bool
+    may_cancel: bool
+    until: datetime | None
+    is_late: bool
+    messages: tuple[str, ...]
+
+
+def find_allowed_changes(
+    attendee: Attendee, last_change: AppointmentChange | None, now: datetime
+) -> AllowedChanges:
+    """Return what the attendee may request. A cancel waits behind an open reschedule, nothing else does."""
+    reschedule, cancel = (apply_policy(kind, attendee, now) for kind in (Kind.RESCHEDULE, Kind.CANCEL))
+    meeting_type = attendee.appointment.meeting_type
+    is_bookable = meeting_type is not None and meeting_type.is_bookable
+    open_kind = last_change.kind if last_change is not None and last_change.is_open else ""
+    may_reschedule = reschedule.allowed and is_bookable and not open_kind
+    may_cancel = cancel.allowed and open_kind != Kind.CANCEL
+    decisions = ((reschedule, may_reschedule), (cancel, may_cancel))
+    return AllowedChanges(
+        may_reschedule=may_reschedule,
+        may_cancel=may_cancel,
+        until=min((one.until for one, is_allowed in decisions if is_allowed and one.until), default=None),
+        is_late="too_late" in {reschedule.reason, cancel.reason} or attendee.appointment.start <= now,
+        messages=tuple(dict.fromkeys(filter(None, (reschedule.message, cancel.message)))),
+    )
+
+
 def call_policy(action: str, attendee: Attendee, now: datetime) -> Decision:
     """Return the decision of the site's policy. A policy that fails forbids, and the log says why."""
     path = get_settings().POLICY
