@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.actions import ActionsMixin
 from django_meetergo.admin.appointment_actions import ADMIN_ACTIONS, describe_appointment, list_attending
-from django_meetergo.admin.attendees import AttendeeInline, may_see_appointments
+from django_meetergo.admin.attendees import AttendeeInline
 from django_meetergo.admin.base import TermSearch
 from django_meetergo.admin.batches import BatchMixin
 from django_meetergo.admin.calendar import CalendarMixin
@@ -43,7 +43,15 @@ from django_meetergo.admin.filters import (
 from django_meetergo.admin.search import filter_by_phone, match_person
 from django_meetergo.admin.timeline import list_appointment_entries, render_timeline
 from django_meetergo.conf import list_connection_names
-from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking, CalendarFeed, Host
+from django_meetergo.models import (
+    Appointment,
+    AppointmentChange,
+    Attendee,
+    Booking,
+    CalendarFeed,
+    Host,
+    may_see_appointments,
+)
 from django_meetergo.timezones import format_offset
 
 
@@ -140,7 +148,7 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin, Ter
     # Permissions
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_view_permission(request, obj) or may_see_appointments(request)
+        return super().has_view_permission(request, obj) or may_see_appointments(request.user)
 
     # Rows
 

@@ -22,7 +22,7 @@ from django_meetergo.admin.base import StackedInline, TermSearch, keep_initial
 from django_meetergo.admin.display import format_moment_in_zone, render_contact
 from django_meetergo.admin.filters import ConnectionFilter
 from django_meetergo.admin.search import filter_by_phone, match_person
-from django_meetergo.models import Appointment, Attendee, sees_own_only
+from django_meetergo.models import Appointment, Attendee, may_see_appointments, sees_own_only
 
 
 class AttendeeForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -115,13 +115,6 @@ def list_related_types(user: Any) -> list[ContentType]:
     ]
 
 
-def may_see_appointments(request: HttpRequest) -> bool:
-    """Return whether the user may see appointments, and so their attendees."""
-    user: Any = request.user
-    names = ("view_appointment", "view_own_appointment", "change_appointment")
-    return any(user.has_perm(f"meetergo.{name}") for name in names)
-
-
 class AttendeeColumns:
     """What the page of an appointment and that of an attendee show of an attendee alike."""
 
@@ -170,7 +163,7 @@ class AttendeeInline(AttendeeColumns, StackedInline):
         return False
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return may_see_appointments(request)
+        return may_see_appointments(request.user)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         user: Any = request.user
@@ -214,7 +207,7 @@ class AttendeeAdmin(AttendeeColumns, TermSearch):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whoever may see appointments may see their attendees."""
-        return super().has_view_permission(request, obj) or may_see_appointments(request)
+        return super().has_view_permission(request, obj) or may_see_appointments(request.user)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("appointment__meeting_type")

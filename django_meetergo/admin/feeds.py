@@ -12,10 +12,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo import links
-from django_meetergo.admin.attendees import may_see_appointments
 from django_meetergo.admin.base import MeetergoAdmin, ModelAdmin
 from django_meetergo.admin.display import WITHOUT_PAGES, format_age
-from django_meetergo.models import CalendarFeed, Host, sees_own_only
+from django_meetergo.models import CalendarFeed, Host, may_see_appointments, sees_own_only
 
 
 @admin.register(CalendarFeed)
@@ -35,7 +34,7 @@ class CalendarFeedAdmin(MeetergoAdmin):
     # Permissions
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return ModelAdmin.has_add_permission(self, request) and may_see_appointments(request)
+        return ModelAdmin.has_add_permission(self, request) and may_see_appointments(request.user)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(ModelAdmin.has_delete_permission(self, request, obj))

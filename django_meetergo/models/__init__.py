@@ -1,6 +1,6 @@
 """The database records, one file per subject. Models never call meetergo."""
 
-from django_meetergo.models.appointments import Appointment, Attendee, sees_own_only
+from django_meetergo.models.appointments import Appointment, Attendee, may_see_appointments, sees_own_only
 from django_meetergo.models.bookings import Booking, BookingAttempt
 from django_meetergo.models.changes import AppointmentChange
 from django_meetergo.models.connections import Connection, ErasedPerson
@@ -30,5 +30,6 @@ __all__ = [
     "SyncRun",
     "WebhookDelivery",
     "fold_email",
+    "may_see_appointments",
     "sees_own_only",
 ]

@@ -19,6 +19,12 @@ from django_meetergo.models.mirrored import Mirrored, ReadByConnection
 from django_meetergo.models.people import Person, index_names
 
 
+def may_see_appointments(user: Any) -> bool:
+    """Whether a staff user may see appointments, all or those of their own hosts, and so their attendees."""
+    names = ("view_appointment", "view_own_appointment", "change_appointment")
+    return any(user.has_perm(f"meetergo.{name}") for name in names)
+
+
 def sees_own_only(user: Any) -> bool:
     """Whether a staff user may see the appointments of their own hosts, and no others.
 

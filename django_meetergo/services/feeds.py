@@ -9,7 +9,14 @@ from typing import Any
 from django.db.models import Prefetch, Q
 from icalendar import Calendar, Event, vDuration, vText
 
-from django_meetergo.models import Appointment, Attendee, CalendarFeed, Host, sees_own_only
+from django_meetergo.models import (
+    Appointment,
+    Attendee,
+    CalendarFeed,
+    Host,
+    may_see_appointments,
+    sees_own_only,
+)
 from django_meetergo.services.calendar_files import PRODUCT_ID
 from django_meetergo.transactions import DATABASE_ERRORS, is_database_away
 
@@ -30,9 +37,8 @@ def is_readable(feed: CalendarFeed) -> bool:
     A user model of the site may have no column ``is_staff``.
     """
     user: Any = feed.user
-    names = ("view_appointment", "view_own_appointment", "change_appointment")
     may_enter = user.is_active and getattr(user, "is_staff", True)
-    return bool(may_enter) and any(user.has_perm(f"meetergo.{name}") for name in names)
+    return bool(may_enter) and may_see_appointments(user)
 
 
 def build_feed(*, feed: CalendarFeed, site: str, now: datetime) -> bytes:
