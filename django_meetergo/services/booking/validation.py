@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
@@ -19,6 +18,7 @@ from django_meetergo.models import Appointment, Attendee, Booking, fold_email
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.clients import ensure_client_of
 from django_meetergo.texts import is_nested_deeper, is_storable
+from django_meetergo.timezones import find_zone
 from django_meetergo.transactions import is_in_transaction
 from django_meetergo.visitors import Limit, Visitor, count_all
 
@@ -97,12 +97,8 @@ def validate_choice(name: str, value: str, offered: Sequence[str]) -> None:
 
 
 def validate_timezone(name: str) -> None:
-    try:
-        ZoneInfo(name or "UTC")
-    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
-        raise InvalidRequest(
-            f"{name!r} is not a time zone; use a name like Europe/Berlin.", field="timezone"
-        ) from error
+    if name and find_zone(name) is None:
+        raise InvalidRequest(f"{name!r} is not a time zone; use a name like Europe/Berlin.", field="timezone")
 
 
 def validate_attendee(booking: Booking) -> None:
