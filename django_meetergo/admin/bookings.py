@@ -34,6 +34,7 @@ from django_meetergo.services.booking.reconciliation import (
     close_left_to_staff,
     reconcile_booking,
     reread_booking,
+    settle_left_to_staff,
 )
 from django_meetergo.services.clients import build_client
 
@@ -116,6 +117,23 @@ class CloseNotBooked(AdminAction):
         return ActionResult(text=describe_state(closed), level=level)
 
 
+class MarkSettled(AdminAction):
+    """Takes confirmed bookings from the list of staff, who have found out whose place in the group it is."""
+
+    name = "settled"
+    permission = "reconcile"
+    label = _("Mark as settled")
+    needs_confirmation = False
+
+    def preview(self, row: Booking) -> tuple[bool, str]:
+        if row.state != State.CONFIRMED or row.reason != Reason.NEEDS_STAFF:
+            return False, gettext("No change: no confirmed booking that was left to staff")
+        return True, gettext("Stays booked and no longer needs staff")
+
+    def perform(self, row: Booking, form: forms.Form) -> ActionResult:
+        return ActionResult(text=describe_state(settle_left_to_staff(booking=row)))
+
+
 class Decline(AdminAction):
     name = permission = "decline"
     label = _("Decline…")
@@ -167,7 +185,7 @@ def describe_state(row: Booking) -> str:
 
 @admin.register(Booking)
 class BookingAdmin(BookForCallerMixin, ActionsMixin, TermSearch):
-    actions = (Retry(), ReconcileNow(), CloseNotBooked(), Decline())
+    actions = (Retry(), ReconcileNow(), CloseNotBooked(), MarkSettled(), Decline())
     readonly_notice = _(
         "A booking is kept as it was requested, so it cannot be edited or deleted. "
         "Cancel or reschedule the appointment that it led to."

@@ -305,7 +305,7 @@ def describe_unknown_bookings(connection: str) -> Fact:
         }
         advice = _(
             "Open the bookings that need attention, compare with meetergo, "
-            "and choose “Check at meetergo now” or “Close as not booked…”."
+            "and choose one of the actions there."
         )
         return fact(level=BAD, text=text, advice=advice)
     number = bookings.filter(state=Booking.State.UNKNOWN).count()

@@ -346,6 +346,7 @@ def build_alert_context(event: Event) -> dict[str, object]:
         "connection": event.connection,
         "since": format_full_moment(since, timezone.get_current_timezone()),
         "reference": booking.reference if booking else "",
+        "is_booked": booking is not None and booking.state == Booking.State.CONFIRMED,
         "meeting_type": booking.meeting_type if booking else None,
         "when": describe_moment(booking.start) if booking else "",
         "admin_url": build_link(get_admin_path, booking) if booking else "",

@@ -151,8 +151,9 @@ def test_phone_only_bookings_never_match_on_an_empty_address(kit, hides_answers)
     assert left.firstname == "Sue"
 
 
-def test_a_seat_that_two_may_own_is_left_to_staff(kit):
+def test_a_seat_that_two_may_own_is_left_to_staff(kit, settings, mailoutbox):
     """Without references, an equal person who booked elsewhere meanwhile makes the seat uncertain."""
+    settings.MEETERGO = {**settings.MEETERGO, "ALERT_EMAILS": ["desk@clinic.example"]}
     kit.sandbox.configure(hide_answers=True)
     booking = book_seat(kit, VERA)
     book_elsewhere(kit, VERA)
@@ -163,6 +164,9 @@ def test_a_seat_that_two_may_own_is_left_to_staff(kit):
     assert (booking.state, booking.reason) == ("confirmed", "needs_staff")
     assert booking.attendee.remote_id is None
     assert Event.objects.filter(kind="booking_needs_staff", booking=booking).count() == 1
+    kit.run_due(after=5)
+    [alert] = [message.body for message in mailoutbox if message.to == ["desk@clinic.example"]]
+    assert "is booked, but meetergo does not show which place" in alert
 
     attendee = booking.attendee
     change = cancel_seat(kit, attendee)

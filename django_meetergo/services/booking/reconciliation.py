@@ -144,6 +144,16 @@ def close_left_to_staff(*, booking: Booking, now: datetime) -> Booking:
     return Booking.objects.get(pk=booking.pk)
 
 
+def settle_left_to_staff(*, booking: Booking) -> Booking:
+    """Take a confirmed booking from the list of staff, who have cleared up its place in the group.
+
+    Returns the booking as stored. One that is not left to staff any more stays as it is.
+    """
+    left = Booking.objects.filter(pk=booking.pk, state=State.CONFIRMED, reason=Reason.NEEDS_STAFF)
+    left.update(reason=Reason.NONE, next_at=None)
+    return Booking.objects.get(pk=booking.pk)
+
+
 def is_proven_absent(booking: Booking, now: datetime) -> bool:
     """Whether two complete searches found nothing: ``MIN_GAP`` apart, the second after the deadline."""
     first, outcome_deadline = booking.first_absent_at, booking.outcome_deadline
