@@ -362,4 +362,10 @@ def list_connection_names() -> list[str]:
     """Return the names of all connections with a credential, the default one first."""
     settings = get_settings()
     default = [DEFAULT_CONNECTION] if settings.API_KEY else []
-    return default + [name for name in settings.CONNECTIONS if name != DEFAULT_CONNECTION]
+    others = settings.CONNECTIONS.items()
+    return default + [name for name, given in others if name != DEFAULT_CONNECTION and given.get("API_KEY")]
+
+
+def list_configured_connections() -> list[str]:
+    """Return the names of all connections in the settings, also of those without a credential."""
+    return list(dict.fromkeys([*list_connection_names(), *get_settings().CONNECTIONS]))

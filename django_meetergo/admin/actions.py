@@ -249,7 +249,8 @@ class ActionsMixin(MeetergoAdmin):
             previews=previews[:MAX_LISTED],
             more=max(len(previews) - MAX_LISTED, 0),
             form=form,
-            ids=join_ids(rows),
+            # Nothing but what the page announces is done, even if another row can be changed by then.
+            ids=join_ids(changed),
             action_url=self.get_admin_url(action.name),
             button=action.button % number if action.button else action.label,
             can_confirm=bool(changed),

@@ -9,6 +9,7 @@ from django import forms
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 
 from django_meetergo.models import DataField, MeetingType
 from django_meetergo.presentation.data_fields import build_fields
@@ -53,7 +54,11 @@ def name_question(key: str, field: forms.Field | None) -> str:
 
 
 def describe_answer(value: Any, field: forms.Field | None) -> str:
-    """Return the labels of chosen options, and other answers as text."""
+    """Return the labels of chosen options, yes or no for a box, and other answers as text."""
+    if isinstance(field, forms.BooleanField) and value in ("true", "false"):
+        value = value == "true"  # as meetergo stores it
+    if isinstance(value, bool):
+        return gettext("Yes") if value else gettext("No")
     labels = dict(list_options(field)) if isinstance(field, forms.ChoiceField) else {}
     values = value if isinstance(value, list) else [value]
     return ", ".join(labels.get(str(each), str(each)) for each in values)

@@ -21,6 +21,7 @@ from django_meetergo.admin.errors import describe_error
 from django_meetergo.admin.handoff import HandoffForm
 from django_meetergo.admin.reschedule import RescheduleForm, ShiftForm, list_free_starts
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
+from django_meetergo.presentation.form_fields import TextField
 from django_meetergo.services.changes import batches
 from django_meetergo.services.changes.requests import MAX_REASON
 from django_meetergo.services.clients import build_client
@@ -75,7 +76,7 @@ def describe_appointment(row: Appointment, start: datetime | None = None) -> str
 
 
 class ReasonForm(forms.Form):
-    reason = forms.CharField(
+    reason = TextField(
         label=_("Reason (optional)"),
         required=False,
         max_length=MAX_REASON,

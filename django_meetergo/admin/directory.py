@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_meetergo import links
 from django_meetergo.admin.actions import ActionsMixin, AdminAction
 from django_meetergo.admin.base import MeetergoAdmin
 from django_meetergo.admin.display import format_age, render_outside_link
@@ -150,6 +151,9 @@ class MeetingTypeAdmin(DirectoryAdmin, ActionsMixin):
         rows = super().get_queryset(request)
         counted: QuerySet[Any] = rows.annotate(number_of_hosts=Count("hosts"))
         return counted
+
+    def get_view_on_site_url(self, obj: Any = None) -> str | None:
+        return super().get_view_on_site_url(obj) if links.has_pages() else None
 
     @admin.display(description=_("hosts"))
     def host_count(self, row: Any) -> int:

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
-from django_meetergo.conf import list_connection_names
+from django_meetergo.conf import list_configured_connections, list_connection_names
 from django_meetergo.exceptions import MeetergoError
 from django_meetergo.texts import describe_exception
 
@@ -19,8 +19,8 @@ MAX_MESSAGE = 200
 
 def choose_connections(name: str | None) -> list[str]:
     """Return the connection of that name, or all. Raises CommandError when there is none."""
-    known = list_connection_names()
-    if not known:
+    known = list_configured_connections()
+    if not list_connection_names():
         raise CommandError("No connection has a credential. Set MEETERGO['API_KEY'].")
     if name is None:
         return known

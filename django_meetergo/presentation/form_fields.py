@@ -21,6 +21,15 @@ LINE_BREAKS = re.compile(r"[\r\n\u2028\u2029]")
 ADDRESS_SEPARATORS = re.compile(r"[\s,;]+")
 
 
+class TextField(forms.CharField):
+    """Text of several lines. A line break counts as one character, as it does in the browser."""
+
+    widget = forms.Textarea
+
+    def to_python(self, value: Any) -> str:
+        return str(super().to_python(value)).replace("\r\n", "\n")
+
+
 class LineField(forms.CharField):
     """Text of one line. It ends up in mail headers, so line breaks are refused."""
 

@@ -18,7 +18,13 @@ from django_meetergo.formatting import NEEDS_PHONE, ON_SITE, format_hour, name_c
 from django_meetergo.models import Booking, MeetingType
 from django_meetergo.presentation.answers import build_answers
 from django_meetergo.presentation.field_layout import render_hidden
-from django_meetergo.presentation.form_fields import AddressesField, EmailLineField, LineField, NameField
+from django_meetergo.presentation.form_fields import (
+    AddressesField,
+    EmailLineField,
+    LineField,
+    NameField,
+    TextField,
+)
 from django_meetergo.presentation.form_token import is_too_quick, make_token, read_token
 from django_meetergo.presentation.questions import build_questions, name_question, validate_answers
 from django_meetergo.services.booking import rebooking
@@ -434,7 +440,7 @@ class LinksForm(forms.Form):
 class CancelForm(forms.Form):
     """An optional reason for a cancellation."""
 
-    reason = forms.CharField(
+    reason = TextField(
         label=_("Reason (optional)"),
         max_length=MAX_REASON,
         required=False,

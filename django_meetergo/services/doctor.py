@@ -19,11 +19,10 @@ from django_meetergo.exceptions import (
     PermissionRefused,
     RemoteError,
 )
-from django_meetergo.models import Appointment, Booking, Connection, MeetingType
+from django_meetergo.models import Appointment, Attendee, Booking, Connection, MeetingType
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.booking.book import AttendeeData, BookingRequest, submit_request
-from django_meetergo.services.changes.policy import is_group
 from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.services.clients import record_contact
 from django_meetergo.services.companies import find_covering
@@ -228,7 +227,7 @@ def probe(
     appointment = booking.attendee.appointment
     check_reference_echo(report, booking, appointment, client, now)
     check_listed(report, booking, appointment, client, wait)
-    cancel_probe(report, appointment, client, now)
+    cancel_probe(report, booking.attendee, client, now)
     return report
 
 
@@ -278,14 +277,15 @@ def check_listed(
     report.note(_("list"), _("does not show it yet"))
 
 
-def cancel_probe(report: Probe, appointment: Appointment, client: MeetergoClient, now: datetime) -> None:
+def cancel_probe(report: Probe, attendee: Attendee, client: MeetergoClient, now: datetime) -> None:
+    """Cancel the test: in a group its own place only, since other people may have booked the same time."""
     try:
         change = cancel_appointment(
-            appointment=appointment,
+            appointment=attendee.appointment,
+            attendee=attendee,
             client=client,
             now=now,
             reason="meetergo_doctor --probe",
-            cancel_all=is_group(appointment),
         )
     except MeetergoError as error:
         report.note(_("cancel"), str(error), failed=True)

@@ -17,7 +17,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from django_meetergo.conf import get_connection_settings, get_settings, list_connection_names
+from django_meetergo.conf import get_connection_settings, get_settings, list_configured_connections
 from django_meetergo.fields import UnreadableText
 from django_meetergo.models import (
     Appointment,
@@ -100,8 +100,8 @@ def get_verdict(facts: list[Fact]) -> str:
 
 
 def list_reported_connections() -> list[str]:
-    """Return the configured connections, then the removed ones that somebody still waits for."""
-    configured = list_connection_names()
+    """Return the connections in the settings, then the removed ones that somebody still waits for."""
+    configured = list_configured_connections()
     waiting: list[QuerySet[Any]] = [
         Booking.objects.open().exclude(meeting_type__read_by__in=configured),
         WebhookDelivery.objects.filter(state=WebhookDelivery.State.PENDING),
@@ -111,8 +111,8 @@ def list_reported_connections() -> list[str]:
 
 
 def list_removed_connections() -> list[str]:
-    """Return the connections that are not configured, and that were offered or still matter."""
-    configured = list_connection_names()
+    """Return the connections that are not in the settings, and that were offered or still matter."""
+    configured = list_configured_connections()
     offered = MeetingType.objects.filter(missing_since=None).exclude(read_by__in=configured)
     return sorted({*list_others([offered], configured), *list_reported_connections()} - set(configured))
 

@@ -82,6 +82,6 @@ def describe_alternatives(request: HttpRequest, booking: Booking, zone: ZoneInfo
         "token": make_token(),
         "action": PageUrl(
             reverse("meetergo:details", args=[meeting_type.slug]),
-            {"subject": outcome_screens.sign_subject(booking)},
+            {"tz": zone.key, "subject": outcome_screens.sign_subject(booking)},
         ).to(),
     }

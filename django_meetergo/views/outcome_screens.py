@@ -175,6 +175,7 @@ def list_next_steps(booking: Booking, zone: ZoneInfo) -> dict[str, str]:
     slug, duration = booking.meeting_type.slug, booking.duration
     carried = {
         "duration": str(duration) if duration != booking.meeting_type.duration else "",
+        "tz": zone.key,
         "subject": sign_subject(booking),
     }
     start = booking.start.astimezone(zone)

@@ -24,7 +24,7 @@ from django_meetergo.presentation.context import ZONE_COOKIE, build_slot_reader,
 from django_meetergo.presentation.forms import TimeZoneForm
 from django_meetergo.presentation.page_cache import CacheEntry, PagePart, build_cache_entry, render_page_part
 from django_meetergo.presentation.page_urls import PageUrl, parse_link
-from django_meetergo.presentation.time_choice import TimeChoice, choose_time, describe_viewed
+from django_meetergo.presentation.time_choice import choose_time, describe_viewed
 from django_meetergo.presentation.zone_options import render_zone_options
 from django_meetergo.views.common import find_zone, get_zone_parameter, is_zone_unknown, read_time_query
 from django_meetergo.views.decorators import page
@@ -145,18 +145,21 @@ def show_times(
     }
     here = build_page_url(request, meeting_type.get_absolute_url(), carried)
     details = PageUrl(reverse("meetergo:details", args=[meeting_type.slug]), carried)
+    asked = read_time_query(query if query is not None else request.GET, zone)
     choice = choose_time(
         read_slots=build_slot_reader(meeting_type, duration, now),
         now=now,
         zone=zone,
         duration=duration,
-        query=read_time_query(query if query is not None else request.GET, zone),
+        query=asked,
         here=here,
         next_step=details,
     )
+    # The first day with times may be another one in another zone, so only a chosen one is kept.
+    viewed = describe_viewed(choice) if asked.month or asked.day else {}
     context = {
         **describe_type(meeting_type),
-        **describe_zones(request, zone, now, here, choice),
+        **describe_zones(request, zone, now, here.to(**viewed, zones="all")),
         "choice": choice,
         "duration": duration,
         "carried": carried,
@@ -186,16 +189,14 @@ def build_title(meeting_type: MeetingType, error: str) -> str:
     return gettext("Choose a date and time – %(name)s") % name
 
 
-def describe_zones(
-    request: HttpRequest, zone: ZoneInfo, now: datetime, here: PageUrl, choice: TimeChoice
-) -> dict[str, Any]:
+def describe_zones(request: HttpRequest, zone: ZoneInfo, now: datetime, list_url: str) -> dict[str, Any]:
     """Describe the time zone of the page and, if the request asks for it, the list of all zones."""
     return {
         "zone": zone,
         "is_zone_unknown": is_zone_unknown(request),
         "zones": render_zone_options(zone, now) if "zones" in request.GET else "",
         "zone_next": request.get_full_path() if "zones" in request.GET else "",
-        "zone_all": here.to(**describe_viewed(choice), zones="all"),
+        "zone_all": list_url,
     }
 
 

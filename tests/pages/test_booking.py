@@ -523,16 +523,29 @@ def test_only_the_first_page_may_be_indexed(visitor):
     assert visitor.get("/book/intro-call/", month="2026-12")["X-Robots-Tag"] == "noindex, nofollow"
 
 
-def test_all_zones_are_listed_on_request(visitor):
-    """Choosing one leads back to the month and the day that were shown."""
-    page = visitor.text("/book/intro-call/")
-    assert "<select" not in page
+def list_zones(visitor, page):
+    """Follow the link to all zones; return the list, and where choosing one leads to."""
     link = re.search(r'href="([^"]+zones=all[^"]*)"', page)[1].replace("&amp;", "&").partition("#")[0]
     listed = visitor.text(f"/book/intro-call/{link}")
-    assert listed.count("<optgroup") > 5
     way_back = re.search(r'name="next" value="([^"]+)"', listed)[1].replace("&amp;", "&")
-    answer = visitor.post("/book/timezone/", tz="Asia/Kolkata", next=way_back)
-    assert answer["Location"] == f"/book/intro-call/{link.replace('&zones=all', '')}"
+    return listed, visitor.post("/book/timezone/", tz="Asia/Kolkata", next=way_back)["Location"]
+
+
+def test_all_zones_are_listed_on_request(visitor):
+    """Choosing one leads back to the month and the day that were chosen."""
+    first = visitor.text("/book/intro-call/")
+    assert "<select" not in first
+    day = re.search(r'class="mg-day-chosen" href="\?date=([\d-]+)', first)[1]
+
+    listed, way_back = list_zones(visitor, visitor.text("/book/intro-call/", date=day))
+
+    assert listed.count("<optgroup") > 5
+    assert way_back == f"/book/intro-call/?month={day[:7]}&date={day}"
+
+
+def test_a_zone_is_chosen_for_whatever_day_is_free_there_first(visitor):
+    """Nobody has chosen the first day with times: in another zone, it may have none."""
+    assert list_zones(visitor, visitor.text("/book/intro-call/"))[1] == "/book/intro-call/"
 
 
 def test_the_stylesheet_carries_a_nonce_that_the_request_has():

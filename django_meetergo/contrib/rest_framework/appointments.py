@@ -17,7 +17,11 @@ from rest_framework.response import Response
 
 from django_meetergo.contrib.rest_framework import permissions
 from django_meetergo.contrib.rest_framework.base import MeetergoView
-from django_meetergo.contrib.rest_framework.changes import request_change, request_reschedule
+from django_meetergo.contrib.rest_framework.changes import (
+    build_not_allowed,
+    request_change,
+    request_reschedule,
+)
 from django_meetergo.contrib.rest_framework.filters import (
     ORDERING,
     AppointmentFilter,
@@ -31,7 +35,13 @@ from django_meetergo.contrib.rest_framework.operations import (
     describe_operation,
 )
 from django_meetergo.contrib.rest_framework.pagination import PARAMETERS, AppointmentPagination
-from django_meetergo.contrib.rest_framework.problems import INVALID, NOT_FOUND, SLOT_TAKEN, build_invalid
+from django_meetergo.contrib.rest_framework.problems import (
+    CHANGE_NOT_ALLOWED,
+    INVALID,
+    NOT_FOUND,
+    SLOT_TAKEN,
+    build_invalid,
+)
 from django_meetergo.contrib.rest_framework.serializers.appointments import (
     AppointmentSerializer,
     AttendeeSerializer,
@@ -243,12 +253,15 @@ class AppointmentResync(AppointmentAction):
         {200: AppointmentSerializer},
         *FOR_STAFF,
         NOT_FOUND,
+        CHANGE_NOT_ALLOWED,
         parameters=[ID],
         request=None,
     )
     def post(self, request: Any, id: str) -> Response:  # noqa: A002
         """Read the appointment from meetergo now, and show it."""
         row = self.get_appointment(id, permissions.SYNC)
+        if not row.is_connected:
+            raise build_not_allowed("not_connected")
         client = build_client(row.reader, "reread")
         sync_appointment(appointment=row, client=client, now=clock.now())
         return self.show_changed(row)

@@ -63,20 +63,18 @@ def record_attendee_of_booking(
 
     The caller holds the appointment locked, so that a re-read of it cannot add the same attendee at the same
     time. ``document`` is the appointment as it was just stored, by default the stored one. When it does not
-    show which attendee made the booking, a new row without a remote id is added.
+    show which attendee made the booking, a new row without a remote id is added. Nothing of the booking is
+    written for a person who was erased meanwhile.
     """
     document = document or parse_stored(appointment)
     attendee_id = find_attendee_id(booking, document) if document else ""
     rows = appointment.attendees.filter(remote_id=attendee_id, booking=None)
     attendee = find_one(rows) if attendee_id else None
+    is_erased = bool(find_erased([booking.email]))
     if attendee is None:
-        attendee = Attendee.objects.create(
-            appointment=appointment,
-            connection=booking.connection,
-            **build_owner(booking),
-            **build_person(booking),
-        )
-    else:
+        columns = BLANK_PERSON if is_erased else {**build_owner(booking), **build_person(booking)}
+        attendee = Attendee.objects.create(appointment=appointment, connection=booking.connection, **columns)
+    elif not is_erased:
         answers = {"custom_fields": booking.custom_fields} if booking.custom_fields else {}
         Attendee.objects.filter(pk=attendee.pk).update(**build_owner(booking), **answers)
     if not appointment.is_cancelled:
@@ -90,9 +88,7 @@ def build_owner(booking: Booking) -> dict[str, Any]:
 
 
 def build_person(booking: Booking) -> dict[str, Any]:
-    """Return the attendee's columns from the booking; blank when the person was erased meanwhile."""
-    if find_erased([booking.email]):
-        return dict(BLANK_PERSON)
+    """Return the attendee's columns from the booking."""
     return {name: getattr(booking, name) for name in PERSON_COLUMNS}
 
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from django.utils.crypto import salted_hmac
@@ -15,8 +16,9 @@ from django_meetergo.models import Connection, ErasedPerson, fold_email
 from django_meetergo.remote.payloads import AppointmentDocument, AttendeeDocument
 from django_meetergo.services.matching import REFERENCE_KEY
 
-#: An address within a text.
-ADDRESS = re.compile(r"""[^\s<>(),;:"']+@[^\s<>(),;:"']+""")
+#: An address within a text, perhaps with ``PUNCTUATION`` around it.
+ADDRESS = re.compile(r"""[^\s<>()\[\]{},;:"“”„«»/|&=?!@]+@[^\s<>()\[\]{},;:"“”„«»/|&=?!@]+""")
+PUNCTUATION = ".…'‘’*`"
 #: Digests are looked up in batches of this size.
 MAX_DIGESTS = 500
 
@@ -76,11 +78,17 @@ def list_texts(document: Any) -> Iterator[str]:
             yield from list_texts(item)
 
 
+def find_addresses(text: str) -> Iterator[str]:
+    """Yield every address in a text, folded; also a text that is one, whatever letters it has."""
+    if "@" in text:
+        yield fold_email(text)
+        yield from (fold_email(found.strip(PUNCTUATION)) for found in ADDRESS.findall(text))
+
+
 def list_addresses(document: AppointmentDocument) -> Iterator[str]:
-    """Yield the addresses of the attendees, of their guests, and of anybody else in the document."""
-    yield from (attendee.email for attendee in document.attendees)
-    for text in list_texts(document.raw):
-        yield from ADDRESS.findall(text)
+    """Yield the folded addresses of the attendees, of their guests, and of anybody else in the document."""
+    texts = chain((attendee.email for attendee in document.attendees), list_texts(document.raw))
+    yield from chain.from_iterable(map(find_addresses, texts))
 
 
 def remove_erased_people(documents: Sequence[AppointmentDocument]) -> list[AppointmentDocument]:
@@ -93,7 +101,7 @@ def remove_erased_people(documents: Sequence[AppointmentDocument]) -> list[Appoi
 def remove_people(document: AppointmentDocument, erased: set[str]) -> AppointmentDocument:
     """Blank erased attendees and the texts that may be about them; drop a raw document that names them."""
     blanked = [attendee for attendee in document.attendees if fold_email(attendee.email) in erased]
-    if not blanked and erased.isdisjoint(map(fold_email, list_addresses(document))):
+    if not blanked and erased.isdisjoint(list_addresses(document)):
         return document
     attendees = tuple(blank_attendee(one) if one in blanked else one for one in document.attendees)
     location = "" if len(blanked) == len(document.attendees) else document.location

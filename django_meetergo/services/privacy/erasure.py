@@ -26,10 +26,10 @@ from django_meetergo.models import (
     fold_email,
 )
 from django_meetergo.services.mirror.erasure import (
-    ADDRESS,
     BLANK_PERSON,
     build_erasure_digest,
     digest_person,
+    find_addresses,
     find_erased,
     hash_erasure_digest,
     list_texts,
@@ -236,7 +236,7 @@ def erase_stored_meanwhile(erased_at: datetime) -> int:
             for attendee in named:
                 with write_transaction():
                     erase_attendee(attendee)
-            if not named and not addresses.isdisjoint(map(fold_email, list_stored_addresses(row))):
+            if not named and not addresses.isdisjoint(list_stored_addresses(row)):
                 erase_mentions(row, addresses)
                 blanked += 1
             blanked += len(named)
@@ -244,6 +244,6 @@ def erase_stored_meanwhile(erased_at: datetime) -> int:
 
 
 def list_stored_addresses(appointment: Appointment) -> list[str]:
-    """Return the addresses of the attendees, and those that the last document names."""
+    """Return the folded addresses of the attendees, and those that the last document names."""
     texts = [attendee.email for attendee in appointment.attendees.all()] + list(list_texts(appointment.raw))
-    return [address for text in texts for address in ADDRESS.findall(text)]
+    return [address for text in texts for address in find_addresses(text)]

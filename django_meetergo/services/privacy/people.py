@@ -15,7 +15,7 @@ from django.db.models.functions import Cast, Lower
 
 from django_meetergo.models import Appointment, Attendee, Booking, fold_email
 from django_meetergo.services.matching import is_linked_person
-from django_meetergo.services.mirror.erasure import list_texts
+from django_meetergo.services.mirror.erasure import find_addresses, list_texts
 
 LABEL = re.compile(r"[a-z0-9-]+")
 
@@ -79,9 +79,8 @@ def find_rows_of_person(email: str) -> tuple[set[str], list[Attendee], list[Book
 
 
 def mentions_any(document: Any, addresses: set[str]) -> bool:
-    """Return whether a text in a JSON document contains one of the addresses."""
-    texts = [fold_email(text) for text in list_texts(document)]
-    return any(address in text for text in texts for address in addresses)
+    """Return whether a text in a JSON document contains one of the folded addresses."""
+    return any(not addresses.isdisjoint(find_addresses(text)) for text in list_texts(document))
 
 
 def search(rows: QuerySet[Any], column: str, addresses: set[str]) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
 from django_meetergo.conf import get_settings
 from django_meetergo.models import Booking, Connection, Event, SyncRun, WebhookDelivery
@@ -26,7 +26,7 @@ def prune(*, now: datetime) -> dict[str, int]:
         old = WebhookDelivery.objects.filter(received_at__lt=before)
         counts["deliveries"] = delete_rows(old.exclude(state=WebhookDelivery.State.PENDING))
         ended = SyncRun.objects.filter(finished_at__lt=before).exclude(state=SyncRun.State.OPEN)
-        counts["sync runs"] = delete_rows(ended)
+        counts["sync runs"] = delete_rows(ended.exclude(pk__in=list_last_imports()))
     if "bookings" in days:
         before = now - timedelta(days=days["bookings"])
         closed = Booking.objects.filter(state=Booking.State.CLOSED, closed_at__lt=before)
@@ -38,6 +38,12 @@ def prune(*, now: datetime) -> dict[str, int]:
     counts["erased people"] = finish_erasures(now=now)
     Connection.objects.update(last_prune={"at": now.isoformat(), "rows": counts})
     return counts
+
+
+def list_last_imports() -> list[int]:
+    """Return the keys of the last full sync of each connection: without it, news would count as history."""
+    imports = SyncRun.objects.filter(kind=SyncRun.Kind.FULL, state=SyncRun.State.DONE).order_by()
+    return list(imports.values("connection").annotate(last=Max("pk")).values_list("last", flat=True))
 
 
 def delete_rows(rows: QuerySet[Any]) -> int:

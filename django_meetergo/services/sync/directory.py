@@ -16,8 +16,7 @@ from django_meetergo.exceptions import (
     InvalidRequest,
     NotFound,
     PermissionRefused,
-    Refused,
-    UnreadableReply,
+    RemoteError,
 )
 from django_meetergo.models import Connection, MeetingType, SyncRun
 from django_meetergo.models.mirrored import is_read_by
@@ -30,6 +29,7 @@ from django_meetergo.remote.payloads import (
     SkippedItem,
     read_id,
 )
+from django_meetergo.services.clients import CALLS_SUSPENDED
 from django_meetergo.services.companies import record_company
 from django_meetergo.services.mirror.data_fields import record_data_fields
 from django_meetergo.services.mirror.directory import record_calendars, record_hosts, record_meeting_types
@@ -179,6 +179,7 @@ def count_calendars(
 ) -> dict[str, int]:
     """Return how many calendars each host has connected at meetergo, by the host's id.
 
+    They are optional: a host is left out whose calendars cannot be counted, or not before the rate limit.
     A platform key can ask for every host, a personal token for its own user only.
     """
     if acting is None:
@@ -191,7 +192,9 @@ def count_calendars(
             counts[host_id] = user.count_calendars()
         except CredentialRefused:
             raise
-        except (Refused, UnreadableReply):
+        except CALLS_SUSPENDED:
+            break
+        except RemoteError:
             continue
     return counts
 
@@ -200,6 +203,7 @@ def read_data_fields(run: SyncRun, client: MeetergoClient) -> ItemList[DataField
     """Return the data fields; None if the credential may not read them, or their list is unreadable.
 
     They are optional, so such a list does not stop the sync of meeting types and hosts.
+    Raises the errors of ``CALLS_SUSPENDED``, which say nothing about the list.
     """
     found: dict[str, DataFieldDocument] = {}
     skipped: list[SkippedItem] = []
@@ -207,9 +211,9 @@ def read_data_fields(run: SyncRun, client: MeetergoClient) -> ItemList[DataField
         for page in read_pages(client.list_data_fields):
             found |= {document.id: document for document in page}
             skipped += page.skipped
-    except CredentialRefused:
+    except CALLS_SUSPENDED:
         raise
-    except (Refused, UnreadableReply) as error:
+    except RemoteError as error:
         if not isinstance(error, NotFound | PermissionRefused):
             note_skipped(run, "data fields", "", error)
         return None

@@ -1,15 +1,13 @@
-/* Replace parts of a page instead of loading it anew. All texts come from the page. */
+/* Replaces parts of a page. All texts come from it. */
 
 const toIso = (date) => date.toISOString().slice(0, 10);
 const format = (text, values) => text.replace(/{(\w+)}/g, (_, key) => values[key]);
-const ownEvents = ["click", "keydown", "input", "submit"];
 const windowEvents = ["popstate", "visibilitychange"];
 const dayOffsets = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 7, ArrowUp: -7 };
-const dateFormat = { weekday: "long", day: "numeric", month: "long", timeZone: "UTC" };
 
 class MeetergoBooking extends HTMLElement {
 	connectedCallback() {
-		for (const type of ownEvents) this.addEventListener(type, this);
+		for (const type of ["click", "keydown", "input", "submit"]) this.addEventListener(type, this);
 		for (const type of windowEvents) addEventListener(type, this);
 		[this.shown] = location.href.split("#");
 		this.upgrade();
@@ -30,14 +28,14 @@ class MeetergoBooking extends HTMLElement {
 	}
 
 	formatDay(day) {
-		return new Date(day).toLocaleDateString(this.closest("[lang]").lang, dateFormat);
+		return new Date(day).toLocaleDateString(this.closest("[lang]").lang, { weekday: "long", day: "numeric", month: "long", timeZone: "UTC" });
 	}
 
 	get texts() {
 		return this.$(".mg-calendar").dataset;
 	}
 
-	// Announce a text for ten seconds; a persistent one stays and is visible.
+	// For ten seconds; a persistent text stays and is visible.
 	announce(text, persistent, link) {
 		const status = this.$(".mg-status");
 		clearTimeout(this.statusTimer);
@@ -60,7 +58,7 @@ class MeetergoBooking extends HTMLElement {
 		return this.address.pathname === location.pathname;
 	}
 
-	// Replace parts; the first must be in the response. The browser parses it, for Trusted Types.
+	// The first part must be in the response. The browser parses it, for Trusted Types.
 	async swap(url, parts, body) {
 		const last = this.request, request = (this.request = new XMLHttpRequest());
 		last?.abort();
@@ -115,6 +113,8 @@ class MeetergoBooking extends HTMLElement {
 	upgrade() {
 		this.loadedAt = Date.now();
 		this.$(".mg-search")?.removeAttribute("hidden");
+		const times = this.$(".mg-times-form");
+		if (times) for (const length of this.querySelectorAll("[name=duration]")) length.setAttribute("form", times.id);
 		const table = this.$(".mg-month");
 		if (!table) return;
 		table.role = "grid";
@@ -162,7 +162,7 @@ class MeetergoBooking extends HTMLElement {
 		this.announce(title.dataset.announcement);
 	}
 
-	// The history entry keeps the focused element. False without a calendar.
+	// History keeps the focused element. False without a calendar.
 	async open(href, focused) {
 		if (!(await this.load(href))) return false;
 		if (this.hasHistory) {
@@ -237,7 +237,7 @@ class MeetergoBooking extends HTMLElement {
 		if (picked) picked.textContent = this.chosenTime ? `${picked.dataset.day}, ${this.chosenTime}` : "";
 	}
 
-	// Load the times again and keep the choice. False if it is no longer free, and on failure.
+	// Keep the choice. False if it is no longer free, and on failure.
 	async refresh() {
 		const time = this.chosenTime, chosen = this.$(".mg-slots :checked"), day = this.$(".mg-day-chosen");
 		const focused = this.$(".mg-slots:focus-within");
@@ -256,7 +256,7 @@ class MeetergoBooking extends HTMLElement {
 		else if (Date.now() - this.leftAt > 3e5) this.refresh();
 	}
 
-	// Use the browser's zone; the cookie stays only if times in that zone arrive.
+	// The cookie stays only if times in the browser's zone arrive.
 	detectZone() {
 		const form = this.$("[data-detect]"), mine = Intl.DateTimeFormat().resolvedOptions().timeZone;
 		if (!form || mine === form.dataset.zone) return;

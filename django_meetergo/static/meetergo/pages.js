@@ -132,12 +132,13 @@ class MeetergoPage extends HTMLElement {
 	// The join link of a call may come later than the result: only a new result is announced.
 	replaceArticle(article, fresh, documentTitle) {
 		const focused = article.matches(":focus-within"), title = fresh.querySelector("h1");
+		const refusal = fresh.querySelector(".mg-refusal")?.textContent ?? "";
 		const isNew = fresh.dataset.screen !== article.dataset.screen;
 		title.autofocus = false;
 		article.replaceWith(fresh);
 		document.title = documentTitle;
 		if (focused) title.focus();
-		else if (isNew) this.announce(title.textContent);
+		if (isNew && (refusal || !focused)) this.announce(`${refusal} ${title.textContent}`.trim());
 		if (isNew) this.dispatchBooked();
 	}
 

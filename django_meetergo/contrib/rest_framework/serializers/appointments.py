@@ -15,6 +15,7 @@ from django_meetergo.contrib.rest_framework.serializers.base import (
     build_url,
 )
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
+from django_meetergo.remote.payloads.reading import build_answer
 from django_meetergo.services.changes.requests import MAX_REASON
 
 PLACEHOLDER_ID = str(UUID(int=0))
@@ -93,7 +94,8 @@ class AttendeeSerializer(ApiSerializer):
     answers = serializers.SerializerMethodField()
 
     def get_answers(self, row: Attendee) -> dict[str, str]:
-        return {str(name): str(answer) for name, answer in row.custom_fields.items()}
+        """Return the answers as meetergo stores them, wherever they were given."""
+        return {str(name): build_answer(answer) for name, answer in row.custom_fields.items()}
 
 
 class AppointmentSerializer(ApiSerializer):
