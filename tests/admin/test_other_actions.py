@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -116,6 +117,22 @@ def test_staff_close_a_booking_that_was_left_to_them(superuser, sandbox, book, m
     assert booking.slot_hold_key is booking.open_booking_key is None
     assert [message.to for message in mailoutbox] == [[booking.email]]
     assert booking.attempts.get().outcome == "absent"
+
+
+def test_a_page_does_no_more_than_it_announced(superuser, sandbox, book):
+    """A row that it said would stay may have become one that the action can change."""
+    sandbox.fail_next(kind="drop_before", times=2)
+    left, searched = book(1), book(3)
+    Booking.objects.filter(pk=left.pk).update(reason="needs_staff", next_at=None)
+
+    page = superuser.choose_action("booking", "not_booked", [left, searched])
+    assert "Close 1 booking as not booked?" in get_text(page)
+    Booking.objects.filter(pk=searched.pk).update(reason="needs_staff", next_at=None)
+    ids = re.search(r'name="ids" value="([^"]*)"', page.content.decode())[1]
+    superuser.post("booking_not_booked", ids=ids, confirmed="yes")
+
+    assert Booking.objects.get(pk=left.pk).state == "closed"
+    assert Booking.objects.get(pk=searched.pk).state == "unknown"
 
 
 def test_staff_mark_a_place_in_a_group_as_settled(superuser, sandbox, book):

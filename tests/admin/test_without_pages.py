@@ -30,6 +30,13 @@ def test_there_is_no_link_of_an_attendee_to_copy(superuser, sandbox, book):
     assert WITHOUT_PAGES not in get_text(superuser.get("appointment_change", appointment.pk))
 
 
+def test_a_meeting_type_is_not_viewed_on_the_site(superuser, sandbox):
+    page = superuser.get("meetingtype_change", sandbox.meeting_type().pk)
+
+    assert page.status_code == 200
+    assert "View on site" not in get_text(page)
+
+
 def test_a_feed_has_no_address(superuser):
     feed = CalendarFeed.objects.create(name="Mine", user=superuser.user)
 

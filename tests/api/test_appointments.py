@@ -7,7 +7,7 @@ from django.contrib.auth.backends import ModelBackend
 from rest_framework.exceptions import PermissionDenied
 
 from django_meetergo import links
-from django_meetergo.models import Appointment, AppointmentChange
+from django_meetergo.models import Appointment, AppointmentChange, Attendee
 from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory, HostFactory
 from tests.api.conftest import FrontEnd, get_problem_type
 
@@ -275,6 +275,25 @@ def test_resync_reads_the_appointment(staff, booked, site):
     row, _ = booked
     Appointment.objects.filter(pk=row.pk).update(location="nowhere", digest="old", synced_at=None)
     assert staff.post(get_path(row, "resync/")).json()["location"] != "nowhere"
+
+
+def test_resync_of_a_removed_connection_is_refused(staff, booked, site, settings):
+    row, _ = booked
+    settings.MEETERGO = {**settings.MEETERGO, "API_KEY": ""}
+
+    answer = staff.post(get_path(row, "resync/"))
+
+    assert (answer.status_code, answer.json()["policy_reason"]) == (409, "not_connected")
+
+
+def test_answers_are_shown_as_meetergo_stores_them(staff, booked):
+    """Wherever they were given: a form keeps lists and truth values."""
+    row, _ = booked
+    Attendee.objects.update(custom_fields={"times": ["am", "pm"], "new": True, "note": "x"})
+
+    [attendee] = staff.get(get_path(row)).json()["attendees"]
+
+    assert attendee["answers"] == {"times": "am, pm", "new": "true", "note": "x"}
 
 
 def test_resync_is_503_when_meetergo_does_not_answer(staff, booked, site):

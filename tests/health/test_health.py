@@ -18,6 +18,7 @@ from django_meetergo.exceptions import MeetergoError
 from django_meetergo.models import Connection, MeetingType, SyncRun, WebhookDelivery
 from django_meetergo.sandbox.scenarios import occupy_slot
 from django_meetergo.sandbox.seed import ANNA, BEN, CLARA, CONSULTATION, PLATFORM_KEY, add_team_type
+from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.services.clients import record_contact
 from django_meetergo.services.doctor import check_service
 from django_meetergo.services.health import (
@@ -358,6 +359,21 @@ def test_a_probe_books_looks_and_cleans_up(meetergo_sandbox, capsys):
     assert len(meetergo_sandbox.appointments(active=False)) == 1
 
 
+def test_a_probe_in_a_group_takes_back_its_own_place_only(meetergo_sandbox, capsys):
+    """Other people may have booked the same time."""
+    kit = meetergo_sandbox
+    group, now = kit.meeting_type("group-class"), kit.now()
+    starts = [start for start in kit.list_free_starts("group-class") if start < now + timedelta(days=14)]
+    jane = AttendeeData(email="jane@example.com", first_name="Jane")
+    book_appointment(meeting_type=group, start=starts[-1], attendee=jane, client=kit.client(), now=now)
+
+    call_command("meetergo_doctor", "--probe", "group-class")
+
+    assert "cancel: done" in capsys.readouterr().out
+    [appointment] = kit.appointments()
+    assert [attendee.email for attendee in appointment.attendees] == ["jane@example.com"]
+
+
 def test_a_probe_leaves_no_request_behind_that_somebody_must_confirm(meetergo_sandbox, capsys):
     meetergo_sandbox.sync_directory()
 
@@ -403,9 +419,9 @@ def test_a_platform_key_asks_for_every_host(facts, meetergo_sandbox, settings):
     assert facts()["calendars"].text == "not connected: Ben Okafor, Clara Yılmaz"
 
 
-@pytest.mark.parametrize("status", [400, 403, 404])
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500])
 def test_a_key_that_may_not_read_calendars_leaves_them_unknown(facts, meetergo_sandbox, status):
-    meetergo_sandbox.fail_next("GET /v4/calendar-connections/connections", status=status)
+    meetergo_sandbox.fail_next("GET /v4/calendar-connections/connections", status=status, times=-1)
     meetergo_sandbox.sync_directory()
     assert facts()["calendars"].level == UNKNOWN
     assert MeetingType.objects.bookable().exists()

@@ -16,11 +16,12 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from django_meetergo import links
-from django_meetergo.models import Appointment, Attendee, Booking, ErasedPerson, Event
+from django_meetergo.models import Appointment, Attendee, Booking, ErasedPerson, Event, fold_email
 from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
 from django_meetergo.services.clients import build_client
 from django_meetergo.services.mirror import appointments
+from django_meetergo.services.mirror.erasure import find_addresses
 from django_meetergo.services.privacy.erasure import ErasureReport, allow_again, erase_person
 from django_meetergo.services.privacy.retention import prune
 from django_meetergo.services.sync.appointments import sync_appointment, sync_appointments
@@ -283,6 +284,51 @@ def test_an_open_booking_is_reported_and_blanked_by_prune(meetergo_sandbox):
 
     assert Booking.objects.get().email == ""
     assert find_traces() == []
+
+
+@pytest.mark.parametrize("is_mirrored", [False, True], ids=["found by the search", "mirrored before"])
+def test_nothing_of_a_booking_returns_that_ends_after_the_erasure(meetergo_sandbox, is_mirrored):
+    """Its answers and its user would never be looked for again."""
+    kit = meetergo_sandbox
+    kit.fail_next(kind="drop_after")
+    booking = book_appointment(
+        meeting_type=kit.meeting_type(), start=kit.list_free_starts()[0], client=kit.client(), now=kit.now(),
+        attendee=AttendeeData(email=EMAIL, first_name="Zelda", last_name="Quark"),
+        custom_fields={"complaint": "sore knee"}, user=User.objects.create(username="z"),
+    )  # fmt: skip
+    assert booking.state == "unknown"
+    erase(kit.now())
+    if is_mirrored:
+        sync_appointments(connection="default", client=kit.client("sync"), now=kit.now(), kind="full")
+
+    for _ in range(5):
+        kit.run_due(after=60)
+    prune(now=kit.now())
+
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+    assert booking.attendee.user is None
+    assert find_traces() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Please also inform zelda@example.com.", {"zelda@example.com"}),
+        ("<Zelda@Example.com>, ann@example.co; «bea@example.org»…", {
+            "zelda@example.com", "ann@example.co", "bea@example.org",
+        }),
+        ("https://x.example/?m=ann@example.com&to=bea@example.org", {"ann@example.com", "bea@example.org"}),
+        ("o'brien@example.com", {"o'brien@example.com"}),
+        ("'ann@example.com'!", {"ann@example.com"}),
+        ("joann@example.com", {"joann@example.com"}),
+        ("at 9 @ the desk", set()),
+    ],
+)  # fmt: skip
+def test_an_address_is_found_in_a_text_as_it_is(text, found):
+    """Neither a part of a longer one, nor with the full stop behind it."""
+    assert set(find_addresses(text)) - {fold_email(text)} == found - {fold_email(text)}
+    assert found <= set(find_addresses(text))
 
 
 def book_for_jane(kit: Any, *guests: str) -> Booking:

@@ -43,6 +43,24 @@ def test_prune_deletes_what_is_old_and_not_needed(capsys):
     assert "deliveries: 2" in capsys.readouterr().out
 
 
+def test_prune_keeps_the_last_full_sync_of_each_connection():
+    """It says that what is new from then on is news. Without it, the next syncs would be silent."""
+    long_ago = timezone.now() - timedelta(days=400)
+    kept = []
+    for connection in ("default", "partner"):
+        for kind, state in (("full", "done"), ("full", "done"), ("full", "failed"), ("near", "done")):
+            run = SyncRun.objects.create(
+                connection=connection, kind=kind, state=state, started_at=long_ago, finished_at=long_ago
+            )
+            if (kind, state) == ("full", "done"):
+                last = run.pk
+        kept.append(last)
+
+    prune(now=timezone.now())
+
+    assert list(SyncRun.objects.order_by("pk").values_list("pk", flat=True)) == kept
+
+
 def test_the_scheduler_deletes_old_data_once_a_day(meetergo_sandbox):
     kit = meetergo_sandbox
     WebhookDelivery.objects.create(digest="1", state="applied", received_at=kit.now() - timedelta(days=400))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from django_meetergo import signals
@@ -426,6 +426,20 @@ def test_types_of_a_removed_connection_are_not_offered(removed, client):
     page = Page()
     assert "cannot be booked online" in page.render('{% meetergo_booking_widget "gone-talk" %}')
     assert "cannot be booked online" in page.render('{% meetergo_next_slots "gone-talk" %}')
+
+
+def test_a_connection_without_a_key_is_like_a_removed_one(kit, settings, client, capsys):
+    """The variable with its key is missing after a deployment: no page fails, and the doctor says why."""
+    settings.MEETERGO = {**settings.MEETERGO, "CONNECTIONS": {"partner": {"API_KEY": ""}}}
+    MeetingTypeFactory(connection="partner", read_by="partner", slug="keyless")
+
+    assert client.get(reverse("meetergo:book", args=["keyless"])).status_code == 410
+    assert "cannot be booked online" in Page().render('{% meetergo_booking_widget "keyless" %}')
+    with pytest.raises(CommandError, match="partner"):
+        call_command("meetergo_sync")
+    with pytest.raises(CommandError):
+        call_command("meetergo_doctor")
+    assert "Connection 'partner' has no API_KEY" in capsys.readouterr().out
 
 
 def test_appointments_of_a_removed_connection_are_shown_and_cannot_be_changed(removed, client):
