@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from tests.browser.person import TIMES
@@ -27,6 +29,33 @@ def test_the_picked_duration_reaches_the_form(service: Any, person: Any) -> None
     person.expect_title("Your details")
     expect(person.page.locator(".mg-summary")).to_contain_text("60 minutes")
     expect(person.page.locator("[type=hidden][name=duration]")).to_have_value("60")
+
+
+def test_a_duration_that_has_times_later_reaches_the_form(service: Any, scripted: Any) -> None:
+    """The day that was opened has none, so there was no form with times to send the duration with."""
+    today = timezone.localdate()
+    sunday = today + timedelta(days=6 - today.weekday())
+    scripted.open(f"/book/consultation/?date={sunday:%Y-%m-%d}")
+    expect(scripted.page.locator(".mg-times-form")).to_have_count(0)
+
+    scripted.page.locator(".mg-slots a.mg-button").click()
+    choose_duration(scripted, 60)
+    expect(scripted.status).to_have_text(re.compile("days? with free times"))
+    scripted.page.locator(TIMES).first.click()
+    scripted.press("Continue")
+
+    scripted.expect_title("Your details")
+    expect(scripted.page.locator(".mg-summary")).to_contain_text("60 minutes")
+
+
+def test_enter_on_a_time_leads_to_the_form(service: Any, person: Any) -> None:
+    """Also where "Show times" belongs to the same form and comes first."""
+    person.open("/book/consultation/")
+    person.page.locator(f"{TIMES} input").first.focus()
+    person.page.keyboard.press("Space")
+    person.page.keyboard.press("Enter")
+
+    person.expect_title("Your details")
 
 
 @pytest.mark.parametrize("width", [360, 1280])

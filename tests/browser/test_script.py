@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Route, expect
 
-from django_meetergo.models import Booking
+from django_meetergo.links import get_manage_path
+from django_meetergo.models import Attendee, Booking
+from django_meetergo.services.changes.requests import reschedule_appointment
 from tests.browser.person import TIMES, read_time
 from tests.browser.policy import POLICY
 
@@ -470,3 +472,26 @@ def test_a_page_may_write_its_language_in_any_way(make_person: Any) -> None:
 
     expect(person.page.get_by_role("grid").first).to_be_visible()
     assert person.page.evaluate("document.documentElement.lang") == "en_US"
+
+
+def test_a_change_that_fails_later_is_said_on_the_page_that_waits(service: Any, scripted: Any) -> None:
+    """The page shows the result by itself; the old time alone would look as if nothing had happened."""
+    scripted.book()
+    scripted.expect_title("Your appointment is booked")
+    attendee = Attendee.objects.get()
+    later = service.list_free_starts()[-1]
+    reschedule_appointment(
+        appointment=attendee.appointment, attendee=attendee, start=later, by="attendee", send=False,
+        client=None, now=service.now(),
+    )  # fmt: skip
+    scripted.page.clock.install()
+    scripted.open(get_manage_path(attendee))
+    scripted.expect_title("We are checking your change")
+
+    service.occupy_slot(later)
+    scripted.page.clock.fast_forward(5_100)
+
+    scripted.expect_title("Your appointment")
+    expect(scripted.page.locator(".mg-refusal")).to_contain_text("has just been taken by someone else")
+    scripted.page.clock.fast_forward(100)
+    expect(scripted.page.locator(".mg-status")).to_contain_text("Your old time is still booked")

@@ -440,6 +440,21 @@ def test_every_state_has_its_heading_and_only_confirmed_says_booked(visitor, sta
     assert (booking.state, booking.reason) == (state, reason)
 
 
+def test_booking_again_keeps_the_time_zone_of_the_booking(visitor):
+    """The page may be opened on another device, from a mail."""
+    visitor.post("/book/timezone/", tz="America/New_York", next="/book/")
+    visitor.book()
+    Booking.objects.update(state="closed", reason="not_booked", attendee=None)
+    booking = Booking.objects.get()
+    visitor.client.cookies.clear()
+
+    page = visitor.text(links.get_booking_path(booking))
+
+    ways = re.findall(r'(?:href|action)="(/book/intro-call/[^"]*)"', page)
+    assert len(ways) >= 2
+    assert [way for way in ways if "tz=America%2FNew_York" not in way] == []
+
+
 def test_a_time_that_was_not_booked_offers_others(visitor):
     visitor.book()
     Booking.objects.update(state="closed", reason="not_booked", attendee=None)

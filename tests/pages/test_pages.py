@@ -1,12 +1,14 @@
 """Months, free times and time zones, without requests."""
 
 import functools
+import re
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from django import forms
 from django.db import OperationalError
+from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
@@ -152,6 +154,20 @@ def test_tick_boxes_outside_a_group_are_one_group():
         ("", ["Back", "Knee"]),
         ("Arm", ["Elbow", "Hand"]),
     ]
+
+
+def test_the_error_of_grouped_choices_leads_to_the_first_of_them():
+    """Django numbers the choices of a group by the group as well."""
+
+    class Questions(forms.Form):
+        place = forms.ChoiceField(choices=[("Here", [("a", "A"), ("b", "B")])], widget=forms.RadioSelect)
+
+    form = Questions({}, auto_id="mg-%s")
+    form.HIDDEN = ()
+    summary = render_to_string("meetergo/includes/error_summary.html", {"form": form})
+
+    [target] = re.findall(r'href="#([^"]+)"', summary)
+    assert f'id="{target}"' in str(form["place"])
 
 
 @pytest.mark.parametrize(("first_weekday", "expected"), [(1, "Monday"), (0, "Sunday"), (6, "Saturday")])
