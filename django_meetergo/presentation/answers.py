@@ -32,7 +32,9 @@ def build_answer(value: Any) -> Any:
     """Convert a cleaned value to JSON: times to ISO 8601, decimals to text, instances to their keys."""
     if isinstance(value, Enum):
         return build_answer(value.value)
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):
+        return value.replace("\r\n", "\n")  # one character, as in the browser and at meetergo
+    if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, date | time):
         return value.isoformat()

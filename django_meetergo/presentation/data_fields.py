@@ -9,6 +9,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.models import DataField, MeetingType
+from django_meetergo.presentation.form_fields import TextField
 from django_meetergo.services.booking.validation import MAX_ANSWER_LENGTH
 
 Kind = DataField.Kind
@@ -60,7 +61,7 @@ def build_choice_field(row: DataField) -> forms.Field | None:
 def build_typed_field(kind: str) -> forms.Field:
     match kind:
         case Kind.MULTILINE:
-            return forms.CharField(max_length=MAX_ANSWER_LENGTH, widget=forms.Textarea(attrs={"rows": 3}))
+            return TextField(max_length=MAX_ANSWER_LENGTH, widget=forms.Textarea(attrs={"rows": 3}))
         case Kind.EMAIL:
             return forms.EmailField(max_length=254)
         case Kind.PHONE:

@@ -21,7 +21,7 @@ from django.db.models import QuerySet
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
-from django.utils.html import escape
+from django.utils.html import escape, format_html
 from django.utils.safestring import mark_safe
 
 from django_meetergo import links
@@ -42,7 +42,7 @@ from django_meetergo.timezones import find_zone
 
 Kind, Reason = Event.Kind, Booking.Reason
 ATTENDING = Attendee.Status.ATTENDING
-ADDRESS = re.compile(r"https?://[^\s<>]*[^\s<>.,;:!?)]")
+ADDRESS = re.compile(r"""(https?://[^\s<>"]*[^\s<>".,;:!?)'])""")
 #: Links in one mail.
 MAX_LINKS = 20
 
@@ -285,17 +285,23 @@ def send_mail(name: str, context: dict[str, object], recipients: list[str]) -> N
 
 def link_addresses(text: str) -> str:
     """Return a text as HTML in which complete addresses are links, and nothing that only looks like one."""
-    linked = ADDRESS.sub(lambda found: f'<a href="{found[0]}">{found[0]}</a>', escape(text))
-    return mark_safe(linked)  # noqa: S308 - escaped before
+    # Every other part is an address.
+    parts = [
+        format_html('<a href="{0}">{0}</a>', part) if number % 2 else escape(part)
+        for number, part in enumerate(ADDRESS.split(text))
+    ]
+    return mark_safe("".join(parts))  # noqa: S308 - escaped before
 
 
 def build_context(booking: Booking) -> dict[str, object]:
     """Return the context of the mails about a booking."""
+    # The appointment may have been moved before the mail is sent.
+    start = booking.attendee.appointment.start if booking.attendee else booking.start
     return {
         "booking": booking,
         "name": choose_greeting(booking.full_name),
         "meeting_type": booking.meeting_type,
-        "when": describe_moment(booking.start),
+        "when": describe_moment(start),
         "outcome_url": build_link(links.get_booking_path, booking),
         "manage_url": build_link(links.get_manage_path, booking.attendee) if booking.attendee else "",
     }

@@ -6,7 +6,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from django_meetergo.models import Attendee
+from django_meetergo.models import Appointment, Attendee
 
 
 class CourseQuerySet(models.QuerySet["Course"]):
@@ -33,4 +33,5 @@ class Course(models.Model):
         """Return the number of places booked, found by the subject the widget gives each booking."""
         kind = ContentType.objects.get_for_model(Course)
         booked = Attendee.objects.filter(subject_type=kind, subject_id=str(self.pk))
-        return booked.filter(status=Attendee.Status.ATTENDING).count()
+        standing = Appointment.objects.active()
+        return booked.filter(status=Attendee.Status.ATTENDING, appointment__in=standing).count()

@@ -19,7 +19,7 @@ CHOICES = [{"label": "Red", "value": "r"}, {"label": "Blue", "value": "b"}]
 #: Wire type and options, the HTML that asks, what a visitor enters, what JSON holds, and what is sent.
 TYPES = {
     "text-single": (None, '<input type="text" name="q-x" maxlength="2000"', "a", "a", "a"),
-    "text-multi": (None, '<textarea name="q-x"', "a\r\nb", "a\r\nb", "a\nb"),
+    "text-multi": (None, '<textarea name="q-x"', "a\r\nb", "a\nb", "a\nb"),
     "email": (None, '<input type="email" name="q-x"', "a@example.com", "a@example.com", "a@example.com"),
     "phone": (None, '<input type="tel" name="q-x"', "+49 30 1", "+49 30 1", "+49 30 1"),
     "number": (None, '<input type="number" name="q-x" step="any"', "12.50", "12.50", "12.50"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
 
@@ -18,7 +18,7 @@ from django_meetergo.conf import list_problems
 from django_meetergo.models import Appointment, Attendee, Event, MeetingType
 from django_meetergo.services import notifications
 from django_meetergo.services.notifications import link_addresses, request_links
-from django_meetergo.testing.factories import BookingFactory
+from django_meetergo.testing.factories import AttendeeFactory, BookingFactory
 from tests.mails import send_mails
 
 pytestmark = pytest.mark.django_db
@@ -168,6 +168,27 @@ def test_only_complete_addresses_are_links():
         'See <a href="https://clinic.example/a?b=1&amp;c=2">https://clinic.example/a?b=1&amp;c=2</a>. '
         "evil.example &lt;b&gt;x&lt;/b&gt;"
     )
+
+
+def test_an_address_in_brackets_or_quotes_ends_before_them():
+    html = link_addresses("<https://a.example/1> \"https://b.example/2\", 'https://c.example/3'")
+    assert re.findall(r'href="([^"]*)"', html) == [
+        "https://a.example/1", "https://b.example/2", "https://c.example/3",
+    ]  # fmt: skip
+    assert html.startswith("&lt;<a ")
+
+
+def test_a_mail_about_a_booking_found_late_names_the_present_time(mailoutbox):
+    """The appointment may have been moved before anybody knew of it."""
+    attendee = AttendeeFactory(appointment__start=datetime(2030, 5, 8, 12, tzinfo=UTC))
+    booking = BookingFactory(
+        attendee=attendee, email="j@example.com", start=datetime(2030, 5, 7, 8, tzinfo=UTC)
+    )
+
+    notifications.send_to_booker("found_late", booking)
+
+    assert "8 May 2030" in mailoutbox[0].body
+    assert "7 May" not in mailoutbox[0].body
 
 
 @pytest.mark.parametrize("kind", ["lapsed", "declined", "not_booked"])
