@@ -65,6 +65,12 @@ def lengthen_links(document: Document) -> None:
         document["bookingUrl"] = link
 
 
+def remove_attendees(document: Document) -> None:
+    """Leave out the attendees."""
+    if "attendees" in document:
+        document["attendees"] = None
+
+
 def overflow_numbers(document: Document) -> None:
     """Put 1e400, which no column holds, where a number belongs."""
     for key in ("rescheduleCount", "spots"):
@@ -104,6 +110,7 @@ def use_wrong_types(document: Document) -> None:
 ODDITIES: dict[str, Callable[[Document], None]] = {
     "repeated_attendee_ids": repeat_attendee_ids,
     "missing_attendee_ids": remove_attendee_ids,
+    "missing_attendees": remove_attendees,
     "missing_id": remove_id,
     "long_ids": lengthen_ids,
     "dots_as_id": use_dots_as_id,

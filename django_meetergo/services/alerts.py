@@ -31,6 +31,8 @@ def record_alerts(*, connection: str, now: datetime) -> None:
     # In an outage of days runs are given up, and others fail in their place: the last one that succeeded
     # tells that the outage is still the same.
     last = runs.filter(state=SyncRun.State.DONE).aggregate(at=Max("finished_at"))["at"]
+    if last is not None and now - last < AWAY_AFTER:
+        return  # one kind of sync fails while another one succeeds: the doctor says which
     is_away = last is not None and last < failing + AWAY_AFTER / 2
     record_alert(connection, Event.Kind.SERVICE_AWAY, failing, now, occurrence=last if is_away else failing)
 

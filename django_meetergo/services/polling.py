@@ -7,8 +7,10 @@ from datetime import datetime
 from django.core.exceptions import ImproperlyConfigured
 
 from django_meetergo.cache import cache
+from django_meetergo.conf import get_settings
 from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import AppointmentChange, Booking
+from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.booking.pending import check_pending
 from django_meetergo.services.booking.reconciliation import reconcile_booking
 from django_meetergo.services.booking.sending import send_booking
@@ -26,13 +28,20 @@ def may_poll(kind: str, pk: int) -> bool:
     return allowed
 
 
+def build_waiting_client(connection: str, priority: str) -> MeetergoClient:
+    """Return a client whose calls take no longer than a visitor waits, whatever their priority."""
+    client = build_client(connection, priority)
+    client.transport.timeout = min(client.transport.timeout, get_settings().TIMEOUT)
+    return client
+
+
 def refresh_booking_status(*, booking: Booking, now: datetime) -> None:
     """Send or re-read an open booking, unless that was done a moment ago. The row holds the result."""
     if not booking.is_open or not may_poll("booking", booking.pk):
         return
     priority = "write" if booking.state == Booking.State.RECEIVED else "reread"
     try:
-        client = build_client(booking.reader, priority)
+        client = build_waiting_client(booking.reader, priority)
         if booking.state == Booking.State.RECEIVED:
             send_booking(booking=booking, client=client, now=now)
         elif booking.state == Booking.State.PENDING:
@@ -52,7 +61,7 @@ def refresh_change_status(*, change: AppointmentChange | None, now: datetime) ->
     if not may_poll("change", change.pk):
         return
     try:
-        client = build_client(change.reader, "reread")
+        client = build_waiting_client(change.reader, "reread")
         if change.state == AppointmentChange.State.RECEIVED:
             send_change(change=change, client=client, now=now)
         else:

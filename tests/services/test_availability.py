@@ -479,3 +479,28 @@ def test_a_forked_process_does_not_wait_for_fetches_of_its_parent():
     refresh._fetches_in_progress.clear()
 
     assert os.read(reader, 9) == b"0"
+
+
+def test_a_time_to_move_to_that_was_taken_meanwhile_is_not_shown_again(kit, book):
+    """Nobody refreshes these documents in the background: only one person looks at them."""
+    appointment = book().attendee.appointment
+    taken = list_free(kit, moving=appointment.remote_id).times[5].start
+    kit.occupy_slot(taken)
+    kit.travel(seconds=61)
+
+    shown = {free.start for free in list_free(kit, moving=appointment.remote_id).times}
+
+    assert taken not in shown
+
+
+def test_times_to_move_to_are_shown_as_old_while_meetergo_does_not_answer(kit, book):
+    appointment = book().attendee.appointment
+    before = list_free(kit, moving=appointment.remote_id)
+    kit.travel(seconds=61)
+    kit.go_down()
+
+    found = list_free(kit, moving=appointment.remote_id)
+
+    assert found.stale
+    assert set(found.times) <= set(before.times)
+    assert found.times

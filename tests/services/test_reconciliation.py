@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.core import mail
@@ -27,7 +28,7 @@ from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.services.booking import outcomes, reconciliation, search
 from django_meetergo.services.booking.outcomes import adopt
 from django_meetergo.services.booking.pending import check_pending
-from django_meetergo.services.booking.reconciliation import reconcile_booking
+from django_meetergo.services.booking.reconciliation import mark_interrupted, reconcile_booking
 from django_meetergo.services.booking.sending import begin_attempt, build_payload, mark_slot_taken
 from django_meetergo.services.booking.watching import watch_closed_booking
 from django_meetergo.services.clients import record_contact
@@ -198,6 +199,40 @@ def test_an_appointment_rescheduled_before_it_was_found_is_found(meetergo_sandbo
     booking.refresh_from_db()
     assert booking.state == "confirmed"
     assert booking.attendee.appointment.start == target
+
+
+@pytest.mark.parametrize("hides_answers", [False, True])
+def test_an_appointment_without_readable_attendees_proves_nothing(meetergo_sandbox, book, hides_answers):
+    """It may be the missing booking: whoever reads "not booked" books again and has two."""
+    kit = meetergo_sandbox
+    kit.sandbox.configure(hide_answers=hides_answers)
+    kit.fail_next(kind="drop_after")
+    booking = book()
+    kit.sandbox.faults.add("GET *", "odd_document", times=-1, oddity="missing_attendees")
+
+    run_due_after(kit)
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) != ("closed", "not_booked")
+
+    kit.recover()
+    run_due_after(kit)
+    booking.refresh_from_db()
+    assert booking.state == "confirmed"
+
+
+def test_a_booking_whose_process_died_is_searched_for_as_long_as_any_other(meetergo_sandbox, book):
+    """What failed before it was sent does not count."""
+    kit = meetergo_sandbox
+    booking = book()
+    Booking.objects.filter(pk=booking.pk).update(
+        state="sending", attendee=None, failing_since=kit.now() - timedelta(minutes=6), tries=4,
+        lease_token=uuid4(), lease_until=kit.now() - timedelta(seconds=1), next_at=kit.now(),
+    )  # fmt: skip
+
+    mark_interrupted(booking, kit.now())
+
+    booking.refresh_from_db()
+    assert (booking.state, booking.failing_since, booking.tries) == ("unknown", None, 0)
 
 
 def test_a_rescheduled_lookalike_without_reference_is_left_to_staff(meetergo_sandbox, book):

@@ -11,8 +11,9 @@ from django.utils import timezone
 
 import django_meetergo
 from django_meetergo.exceptions import CircuitOpen, RateLimited
-from django_meetergo.models import AppointmentChange, Booking, SyncRun, WebhookDelivery
-from django_meetergo.services import retry
+from django_meetergo.models import AppointmentChange, Booking, Event, SyncRun, WebhookDelivery
+from django_meetergo.services import polling, retry
+from django_meetergo.services.alerts import record_alerts
 from django_meetergo.services.changes.requests import cancel_appointment, reschedule_appointment
 from django_meetergo.services.retry import RetryPolicy
 from django_meetergo.services.sync.appointments import sync_appointments
@@ -280,3 +281,39 @@ def make_change(kit, booked, kind):
     if kind == "cancel":
         return cancel_appointment(**common)
     return reschedule_appointment(start=kit.list_free_starts()[-3], **common)
+
+
+@pytest.mark.parametrize("state", ["unknown", "pending"])
+def test_a_visitor_who_checks_again_waits_no_longer_than_a_visitor_does(
+    kit, book, settings, monkeypatch, state
+):
+    """The same reads take up to TIMEOUT_BACKGROUND where nobody waits."""
+    settings.MEETERGO = {**settings.MEETERGO, "TIMEOUT": 7.0, "TIMEOUT_BACKGROUND": 30.0}
+    booking = book()
+    Booking.objects.filter(pk=booking.pk).update(state=state)
+    booking.refresh_from_db()
+    seconds = []
+    for name in ("reconcile_booking", "check_pending"):
+        monkeypatch.setattr(polling, name, lambda client, **_: seconds.append(client.transport.timeout))
+
+    polling.refresh_booking_status(booking=booking, now=kit.now())
+
+    assert seconds == [7.0]
+
+
+def test_a_sync_that_fails_beside_one_that_succeeds_is_no_outage(kit):
+    """The doctor says which is late; the mail would say that nothing can be read."""
+    now = kit.now()
+    SyncRun.objects.create(
+        connection="default", kind="directory", state="open", started_at=now, open_run_key="d",
+        failing_since=now - timedelta(hours=2),
+    )  # fmt: skip
+    done = {"connection": "default", "kind": "near", "state": "done", "started_at": now}
+    last = SyncRun.objects.create(**done, finished_at=now - timedelta(minutes=5))
+
+    record_alerts(connection="default", now=now)
+    assert not Event.objects.filter(kind="service_away").exists()
+
+    SyncRun.objects.filter(pk=last.pk).update(finished_at=now - timedelta(minutes=31))
+    record_alerts(connection="default", now=now)
+    assert Event.objects.filter(kind="service_away").count() == 1

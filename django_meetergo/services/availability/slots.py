@@ -70,16 +70,24 @@ def list_slots(
 def read_window(window: Window, *, client: MeetergoClient, now: datetime) -> SlotList:
     """Return the stored document at once. Only if none is younger than 15 minutes, wait for a fetch.
 
-    A document that is no longer fresh is refreshed in the background.
+    A document that is no longer fresh is refreshed in the background, but for one for a reschedule: that has
+    one viewer, who waits.
     """
     stored = get_document(window, now)
     if not window.moving:
         demand.recent_views.count(window.id, now)
     if stored is None:
         return fetch_once_per_process(window, client=client, now=now)
-    if needs_refresh(stored, now):
+    if not needs_refresh(stored, now):
+        return build_slot_list(window, stored)
+    if not window.moving:
         request_refresh(window.key)
-    return build_slot_list(window, stored)
+        return build_slot_list(window, stored)
+    try:
+        return refetch_once(window, client=client, now=now)
+    except RemoteError:
+        flag_document(window, failed=True)
+        return build_slot_list(window, {**stored, "failed": True})
 
 
 def are_current(sources: Sequence[Source], now: datetime) -> bool:

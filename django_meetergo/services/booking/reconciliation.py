@@ -29,6 +29,7 @@ from django_meetergo.services.retry import (
     BOOKING_REREAD,
     BOOKING_SEARCH,
     BOOKING_WATCH,
+    FRESH,
     LeaseRenewal,
 )
 from django_meetergo.transactions import run_with_retries, write_transaction
@@ -95,7 +96,9 @@ def mark_interrupted(booking: Booking, now: datetime) -> None:
     """Mark a booking unknown whose process died while sending it."""
     interrupted = Booking.objects.filter(pk=booking.pk, state=State.SENDING, lease_until__lt=now)
     with write_transaction():
-        if interrupted.update(state=State.UNKNOWN, lease_token=None, lease_until=None, next_at=now):
+        # A new phase: what failed before the request was sent does not shorten the search.
+        changes = {**FRESH, "lease_token": None, "lease_until": None, "next_at": now}
+        if interrupted.update(state=State.UNKNOWN, **changes):
             end_last_attempt(booking, Outcome.UNKNOWN, now)
             step = str(booking.attempts.count())
             record_booking_event(booking, Event.Kind.BOOKING_UNCLEAR, now=now, step=step)

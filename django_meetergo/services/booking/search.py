@@ -67,7 +67,8 @@ def search_lists(booking: Booking, client: MeetergoClient, renew: Renew) -> Sear
 def collect_documents(documents: Iterator[Listed], complete: Callable[[Any], Listed]) -> SearchResult:
     """Read to the end, or until a list fails; each document once, as ``complete`` returns it.
 
-    A document that cannot be read singly hides no other, and keeps the search from proving anything.
+    A document that cannot be read singly, or whose attendees cannot be read, hides no other, and keeps the
+    search from proving anything.
     """
     found: dict[str, Listed] = {}
     is_complete = True
@@ -80,11 +81,17 @@ def collect_documents(documents: Iterator[Listed], complete: Callable[[Any], Lis
                 found[document.id] = complete(document)
             except (NotFound, PermissionRefused):
                 is_complete = False
+            is_complete &= shows_everyone(found[document.id])
     except CALLS_SUSPENDED:
         raise
     except RemoteError:
         is_complete = False
     return SearchResult(tuple(found.values()), is_complete)
+
+
+def shows_everyone(document: Listed) -> bool:
+    """Whether all attendees could be read; meetergo may leave them out, or return entries without an id."""
+    return isinstance(document, ProvisionalDocument) or document.names_everyone
 
 
 def search_moved_appointments(booking: Booking, client: MeetergoClient, renew: Renew) -> SearchResult:
@@ -98,7 +105,8 @@ def search_moved_appointments(booking: Booking, client: MeetergoClient, renew: R
             yield from list_appointments_since(booking, host_id, client, renew)
 
     def complete(one: AppointmentDocument) -> AppointmentDocument:
-        return read_answers(booking, one, client, renew) if was_rescheduled(one) else one
+        is_possible = was_rescheduled(one) or not shows_everyone(one)
+        return read_answers(booking, one, client, renew) if is_possible else one
 
     return collect_documents(read(), complete)
 
@@ -106,13 +114,13 @@ def search_moved_appointments(booking: Booking, client: MeetergoClient, renew: R
 def read_answers(
     booking: Booking, document: AppointmentDocument, client: MeetergoClient, renew: Renew
 ) -> AppointmentDocument:
-    """Return a document of a list with its answers, which the list may leave out.
+    """Return a document of a list with its attendees and answers, which the list may leave out.
 
     Where references are returned, a document without one is another booking's. That is known of the single
     document only.
     """
     has_answers = any(attendee.answers for attendee in document.attendees)
-    if has_answers or not echoes_references(booking.connection):
+    if document.names_everyone and (has_answers or not echoes_references(booking.connection)):
         return document
     renew()
     return client.get_appointment(document.id)
