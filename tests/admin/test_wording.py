@@ -12,6 +12,7 @@ from django.contrib.admin.utils import flatten_fieldsets, label_for_field
 from django.utils import timezone, translation
 from django.utils.translation import override
 
+from django_meetergo.admin.answers import describe_answer
 from django_meetergo.admin.display import midnight
 from django_meetergo.admin.handoff import HandoffForm
 from django_meetergo.formatting import format_time
@@ -183,3 +184,13 @@ def test_busy_times_of_a_colleague_are_written_as_everywhere():
     with translation.override("en-us"):
         text = form.describe_colleague(Colleague(host=Host(name="Ben"), busy=[start]))
         assert format_time(timezone.localtime(start)) in text
+
+
+@pytest.mark.parametrize(("language", "expected"), [("en", ["Yes", "No"]), ("de", ["Ja", "Nein"])])
+def test_a_box_was_ticked_or_not_in_words(language, expected):
+    """Whether it was booked on the site, which keeps truth values, or at meetergo, which keeps texts."""
+    box = forms.BooleanField(required=False)
+    with translation.override(language):
+        assert [describe_answer(answer, box) for answer in (True, False)] == expected
+        assert [describe_answer(answer, box) for answer in ("true", "false")] == expected
+        assert describe_answer("true", forms.CharField()) == "true"
