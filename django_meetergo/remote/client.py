@@ -89,6 +89,10 @@ class MeetergoClient:
             self.transport, rate_limiter=self.rate_limiter, circuit=self.circuit, priority=priority
         )
 
+    def shorten_timeout(self, seconds: float) -> None:
+        """Let no call of this client take longer than this, whatever its priority."""
+        self.transport.timeout = min(self.transport.timeout, seconds)
+
     def for_user(self, user_id: str) -> MeetergoClient:
         """Return a client that acts for another user of the company, which needs a platform key."""
         transport = Transport(

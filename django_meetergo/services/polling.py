@@ -31,7 +31,7 @@ def may_poll(kind: str, pk: int) -> bool:
 def build_waiting_client(connection: str, priority: str) -> MeetergoClient:
     """Return a client whose calls take no longer than a visitor waits, whatever their priority."""
     client = build_client(connection, priority)
-    client.transport.timeout = min(client.transport.timeout, get_settings().TIMEOUT)
+    client.shorten_timeout(get_settings().TIMEOUT)
     return client
 
 

@@ -16,7 +16,7 @@ from django_meetergo.exceptions import (
     StartNotOffered,
 )
 from django_meetergo.models import Appointment, Attendee, Booking, BookingAttempt, Event, MeetingType
-from django_meetergo.services.availability import slots, store
+from django_meetergo.services.availability import refresh, store
 from django_meetergo.services.booking.book import AttendeeData
 from django_meetergo.visitors import Visitor
 from tests.free_times import list_starts_of_a_full_week
@@ -502,7 +502,7 @@ def test_the_victim_of_a_deadlock_is_booked_all_the_same(kit, book, monkeypatch)
 def test_a_booking_in_the_hour_that_clocks_repeat_is_offered(kit, book, monkeypatch):
     start = datetime(2027, 10, 31, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
     found = store.SlotList(times=(store.Slot(start=start.astimezone(UTC)),), as_of=kit.now())
-    monkeypatch.setattr(slots, "refetch_once", lambda *args, **options: found)
+    monkeypatch.setattr(refresh, "refetch_once", lambda *args, **options: found)
 
     assert book(start=start).attempts.exists()  # raised StartNotOffered
 

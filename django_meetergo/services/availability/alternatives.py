@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import MeetingType
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability.invalidation import remove_slot
-from django_meetergo.services.availability.refresh import refetch_once
+from django_meetergo.services.availability.refresh import refetch_or_flag
 from django_meetergo.services.availability.slots import list_slots
-from django_meetergo.services.availability.store import Slot, Window, find_window, flag_document
+from django_meetergo.services.availability.store import Slot, Window, find_window
 
 MAX_ALTERNATIVES = 4
 SEARCH_SPAN = timedelta(days=14)
@@ -53,10 +52,7 @@ def list_alternatives(
 
 def refetch_window(window: Window, *, start: datetime, client: MeetergoClient, now: datetime) -> None:
     """Fetch a document again. If meetergo does not answer, remove the start from the stored one."""
-    try:
-        refetch_once(window, client=client, now=now)
-    except RemoteError:
-        flag_document(window, failed=True)
+    if refetch_or_flag(window, client=client, now=now) is None:
         remove_slot(meeting_type=window.meeting_type, start=start, duration=window.duration)
 
 

@@ -11,7 +11,7 @@ from operator import or_
 from django.db.models import Q
 
 from django_meetergo.cache import cache
-from django_meetergo.models import MeetingType
+from django_meetergo.models import Appointment, MeetingType
 from django_meetergo.services.availability.store import (
     KEEP_FOR,
     Window,
@@ -97,8 +97,14 @@ def remove_overlapping(
     return times
 
 
-def invalidate(*, meeting_type: MeetingType, start: datetime) -> None:
-    """Flag the documents that contain a start as outdated, and wake the workers to refresh them."""
-    for length in meeting_type.durations:
-        flag_document(find_window(meeting_type, length, start), outdated=True)
+def invalidate(*, meeting_type: MeetingType, start: datetime, moving: Appointment | None = None) -> None:
+    """Flag the documents that contain a start as outdated, and wake the workers to refresh them.
+
+    Also the document of the times to which the appointment ``moving`` can be moved.
+    """
+    windows = [find_window(meeting_type, length, start) for length in meeting_type.durations]
+    if moving is not None:
+        windows.append(find_window(meeting_type, moving.minutes, start, moving.remote_id))
+    for window in windows:
+        flag_document(window, outdated=True)
     wake_workers()

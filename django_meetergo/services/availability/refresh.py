@@ -113,6 +113,15 @@ def refetch_once(window: Window, *, client: MeetergoClient, now: datetime) -> Sl
     return build_slot_list(window, stored) if stored else NO_ANSWER
 
 
+def refetch_or_flag(window: Window, *, client: MeetergoClient, now: datetime) -> SlotList | None:
+    """Fetch a document as ``refetch_once`` does. None, with the stored one flagged, without an answer."""
+    try:
+        return refetch_once(window, client=client, now=now)
+    except RemoteError:
+        flag_document(window, failed=True)
+        return None
+
+
 @contextmanager
 def hold_refresh_lock(window: Window) -> Iterator[bool]:
     """Yield whether the caller is to fetch this document. Rarely two callers are, which costs one call."""

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django_meetergo.cache import cache
-from django_meetergo.exceptions import RemoteError
 from django_meetergo.models import MeetingType
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability import demand
 from django_meetergo.services.availability.holds import get_holds_key, get_holds_stamp, remove_held_slots
 from django_meetergo.services.availability.refresh import (
     fetch_once_per_process,
-    refetch_once,
+    refetch_or_flag,
     request_refresh,
 )
 from django_meetergo.services.availability.store import (
@@ -22,7 +21,6 @@ from django_meetergo.services.availability.store import (
     Window,
     build_slot_list,
     find_window,
-    flag_document,
     get_document,
     has_start,
     is_showable,
@@ -83,11 +81,8 @@ def read_window(window: Window, *, client: MeetergoClient, now: datetime) -> Slo
     if not window.moving:
         request_refresh(window.key)
         return build_slot_list(window, stored)
-    try:
-        return refetch_once(window, client=client, now=now)
-    except RemoteError:
-        flag_document(window, failed=True)
-        return build_slot_list(window, {**stored, "failed": True})
+    found = refetch_or_flag(window, client=client, now=now)
+    return found or build_slot_list(window, {**stored, "failed": True})
 
 
 def are_current(sources: Sequence[Source], now: datetime) -> bool:
@@ -133,9 +128,5 @@ def is_offered(
     if is_listed(meeting_type=meeting_type, start=start, duration=duration, moving=moving):
         return True
     window = find_window(meeting_type, duration, start, moving)
-    try:
-        found = refetch_once(window, client=client, now=now)
-    except RemoteError:
-        flag_document(window, failed=True)
-        return None
-    return None if found.failed else any(slot.start == start for slot in found.times)
+    found = refetch_or_flag(window, client=client, now=now)
+    return None if found is None or found.failed else any(slot.start == start for slot in found.times)

@@ -159,7 +159,7 @@ def send_batch(*, batch: UUID, now: datetime) -> Progress:
         if (stopwatch.now() - now).total_seconds() > SEND_SECONDS:
             break
         client = build_client(change.reader, "write")
-        client.transport.timeout = min(client.transport.timeout, CALL_SECONDS)
+        client.shorten_timeout(CALL_SECONDS)
         send_change(change=change, client=client, now=stopwatch.now())
     return count_batch(batch=batch)
 

@@ -42,7 +42,7 @@ def find_colleagues(*, appointments: Sequence[Appointment], now: datetime) -> li
             return None
         try:
             client = build_client(appointment.reader, "view")
-            client.transport.timeout = min(client.transport.timeout, ASK_SECONDS)
+            client.shorten_timeout(ASK_SECONDS)
             found = client.list_handoff_hosts(appointment.remote_id)
         except (RemoteError, ImproperlyConfigured):
             return None

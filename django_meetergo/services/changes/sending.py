@@ -12,7 +12,6 @@ from django_meetergo.exceptions import NotFound, OutcomeUnknown, Refused, Remote
 from django_meetergo.models import AppointmentChange, Attendee, Booking, Event, Lease
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability.invalidation import TakenSpan, invalidate, remove_spans
-from django_meetergo.services.availability.store import find_window, flag_document
 from django_meetergo.services.changes.policy import is_group
 from django_meetergo.services.changes.queue import (
     find_blocking_change,
@@ -209,16 +208,8 @@ def verify_change(
     if refusal is None:
         return mark_change_unknown(change, lease, None, stopwatch.now())
     if isinstance(refusal, SlotUnavailable) and change.target_start and change.appointment.meeting_type:
-        invalidate(meeting_type=change.appointment.meeting_type, start=change.target_start)
-        flag_document(
-            find_window(
-                change.appointment.meeting_type,
-                change.appointment.minutes,
-                change.target_start,
-                change.appointment.remote_id,
-            ),
-            outdated=True,
-        )
+        moving = change.appointment
+        invalidate(meeting_type=change.appointment.meeting_type, start=change.target_start, moving=moving)
     outcome = "slot_taken" if isinstance(refusal, SlotUnavailable) else "refused"
     return finish_change(
         change, lease, State.REFUSED, now=stopwatch.now(), outcome=outcome, message=refusal.message
