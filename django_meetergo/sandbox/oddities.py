@@ -71,6 +71,12 @@ def remove_attendees(document: Document) -> None:
         document["attendees"] = None
 
 
+def remove_meeting_type(document: Document) -> None:
+    """Leave out which meeting type an appointment is of."""
+    for key in ("meetingTypeId", "meetingType"):
+        document.pop(key, None)
+
+
 def overflow_numbers(document: Document) -> None:
     """Put 1e400, which no column holds, where a number belongs."""
     for key in ("rescheduleCount", "spots"):
@@ -111,6 +117,7 @@ ODDITIES: dict[str, Callable[[Document], None]] = {
     "repeated_attendee_ids": repeat_attendee_ids,
     "missing_attendee_ids": remove_attendee_ids,
     "missing_attendees": remove_attendees,
+    "missing_meeting_type": remove_meeting_type,
     "missing_id": remove_id,
     "long_ids": lengthen_ids,
     "dots_as_id": use_dots_as_id,

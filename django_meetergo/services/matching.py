@@ -125,17 +125,17 @@ def has_unexplained_attempt(booking: Booking) -> bool:
 
 def judge(booking: Booking, document: Document) -> Verdict:
     """Compare one document without our reference with a booking."""
-    is_moved = document.start != booking.start
-    if document.meeting_type_id != booking.meeting_type.remote_id or (
-        is_moved and not was_rescheduled(document)
-    ):
+    is_moved, has_type = document.start != booking.start, bool(document.meeting_type_id)
+    is_of_type = document.meeting_type_id == booking.meeting_type.remote_id
+    if (has_type and not is_of_type) or (is_moved and not was_rescheduled(document)):
         return Verdict.OTHER
     if booking.meeting_type.is_group:
         verdict = judge_group(booking, document)
     else:
         verdict = judge_single(booking, document)
-    # It may have been rescheduled before it was found.
-    return Verdict.DOUBTFUL if is_moved and verdict is Verdict.ALIKE else verdict
+    # It may have been rescheduled before it was found; meetergo may leave the meeting type out.
+    is_certain = has_type and not is_moved
+    return verdict if is_certain or verdict is Verdict.OTHER else Verdict.DOUBTFUL
 
 
 def judge_single(booking: Booking, document: Document) -> Verdict:

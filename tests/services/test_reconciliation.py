@@ -220,6 +220,20 @@ def test_an_appointment_without_readable_attendees_proves_nothing(meetergo_sandb
     assert booking.state == "confirmed"
 
 
+def test_an_appointment_without_a_meeting_type_is_left_to_staff(meetergo_sandbox, book):
+    """It is probably the missing booking, and may be one of another type."""
+    kit = meetergo_sandbox
+    kit.sandbox.configure(hide_answers=True)
+    kit.fail_next(kind="drop_after")
+    booking = book()
+    kit.sandbox.faults.add("GET *", "odd_document", times=-1, oddity="missing_meeting_type")
+
+    run_due_after(kit)
+
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("unknown", "needs_staff")
+
+
 def test_a_booking_whose_process_died_is_searched_for_as_long_as_any_other(meetergo_sandbox, book):
     """What failed before it was sent does not count."""
     kit = meetergo_sandbox
