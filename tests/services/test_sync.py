@@ -50,6 +50,21 @@ def test_a_type_that_disappears_is_kept_and_hidden(meetergo_sandbox):
     assert not MeetingType.objects.bookable().filter(slug="gone").exists()
 
 
+def test_a_queue_that_cannot_be_read_keeps_its_hosts_and_stops_nothing(meetergo_sandbox):
+    """One queue that answers with an error for days would hide every new meeting type."""
+    kit = meetergo_sandbox
+    kit.sync_directory()
+    kit.sandbox.faults.add("GET /v4/queue/*", "status_before", status=500, times=-1)
+    MeetingType.objects.filter(slug="intro-call").update(name="Old name")
+
+    kit.sync_directory()
+
+    assert MeetingType.objects.get(slug="next-therapist").hosts.count() == 3
+    assert MeetingType.objects.get(slug="intro-call").name != "Old name"
+    [skipped] = SyncRun.objects.filter(kind="directory").latest("started_at").skipped
+    assert skipped["kind"] == "queue"
+
+
 def test_a_slug_never_hides_an_address_of_our_own(meetergo_sandbox):
     """A meeting type called booking gets a number."""
     kind = next(iter(meetergo_sandbox.sandbox.state.meeting_types.values()))

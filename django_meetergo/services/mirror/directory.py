@@ -85,7 +85,8 @@ def record_meeting_types(
     """Store the complete list of meeting types; those that it does not name are marked missing.
 
     ``read_by`` is the connection that has read it, by default ``connection`` itself. Types that another
-    connection of the company reads are left to that one. ``hosts_of`` maps a meeting type's id to its hosts.
+    connection of the company reads are left to that one. ``hosts_of`` maps a meeting type's id to its hosts;
+    a type that it leaves out keeps those it has.
     ``unreadable`` are ids that the list names with a document that cannot be read: their rows stay as they
     are. Appointments of a type that was not known when they were stored are linked to it. Returns the rows.
     """
@@ -106,7 +107,8 @@ def record_meeting_types(
     with write_transaction():
         save_rows(MeetingType, rows, MEETING_TYPE_COLUMNS)
         for row in rows:
-            row.hosts.set(hosts_of.get(row.remote_id, []))
+            if row.remote_id in hosts_of:
+                row.hosts.set(hosts_of[row.remote_id])
         present = MeetingType.objects.filter(is_read_by(read_by), connection=connection, missing_since=None)
         named = [*(row.remote_id for row in rows), *unreadable]
         present.exclude(remote_id__in=named).update(missing_since=now)

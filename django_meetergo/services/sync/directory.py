@@ -75,7 +75,7 @@ def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[
     users = {user.id: user for user in list_users(run, acting, client)}
     members = {document.id: list_members(run, document, client) for document in types}
     fields = read_data_fields(run, client)
-    everybody = {host.id: host for hosts in members.values() for host in hosts} | users
+    everybody = {host.id: host for hosts in members.values() for host in hosts or ()} | users
     counts = count_calendars(everybody, acting, client)
 
     def store() -> list[MeetingType]:
@@ -84,10 +84,11 @@ def read_directory(run: SyncRun, client: MeetergoClient, now: datetime) -> list[
         hosts_of = {
             document.id: [
                 hosts[host_id]
-                for host_id in [document.host_id, *(host.id for host in members[document.id])]
+                for host_id in [document.host_id, *(host.id for host in queue)]
                 if host_id in hosts
             ]
             for document in types
+            if (queue := members[document.id]) is not None
         }
         if fields is not None:
             unreadable = {item.id for item in fields.skipped}
@@ -163,15 +164,22 @@ def read_pages(read: Callable[..., ItemList[Document]]) -> Iterator[ItemList[Doc
         seen.update(ids)
 
 
-def list_members(run: SyncRun, document: MeetingTypeDocument, client: MeetergoClient) -> list[HostDocument]:
-    """Return the hosts of a queue; none for other types, or when the queue cannot be read."""
+def list_members(
+    run: SyncRun, document: MeetingTypeDocument, client: MeetergoClient
+) -> list[HostDocument] | None:
+    """Return the hosts of a queue; none for other types and for a queue that may not be read.
+
+    None when reading it failed, which says nothing about its hosts. Raises the errors of ``CALLS_SUSPENDED``.
+    """
     if not document.queue_id:
         return []
     try:
         return list(client.get_queue(document.queue_id))
-    except (InvalidRequest, NotFound, PermissionRefused) as error:
+    except CALLS_SUSPENDED:
+        raise
+    except (InvalidRequest, RemoteError) as error:
         note_skipped(run, "queue", document.queue_id, error)
-        return []
+        return [] if isinstance(error, InvalidRequest | NotFound | PermissionRefused) else None
 
 
 def count_calendars(
