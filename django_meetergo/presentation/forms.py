@@ -10,7 +10,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.signing import BadSignature
 from django.http import HttpRequest
 from django.utils.html import format_html
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.conf import get_settings
@@ -31,11 +31,6 @@ from django_meetergo.services.booking import rebooking
 from django_meetergo.services.booking.book import AttendeeData
 from django_meetergo.services.changes.requests import MAX_REASON
 from django_meetergo.timezones import find_zone
-
-REBOOK_FIELD = _(
-    "If this time is no longer free, book the nearest free time for me, "
-    "at most %(days)s days earlier or later"
-)
 
 
 def build_messages(required: Any) -> dict[str, Any]:
@@ -194,7 +189,14 @@ class BookingForm(forms.Form):
                 del self.fields[name]
             return
         days = min(limits.get("days", rebooking.MAX_DAYS), rebooking.MAX_DAYS)
-        self.fields["rebook"].label = REBOOK_FIELD % {"days": days}
+        label = ngettext(
+            "If this time is no longer free, book the nearest free time for me, at most %(days)s day "
+            "earlier or later",
+            "If this time is no longer free, book the nearest free time for me, at most %(days)s days "
+            "earlier or later",
+            days,
+        )
+        self.fields["rebook"].label = label % {"days": days}
         weekdays = limits.get("weekdays") or rebooking.WHOLE_WEEK
         first, last = limits.get("hours") or rebooking.WHOLE_DAY
         hours = [(hour, format_hour(hour)) for hour in range(first, last + 1)]

@@ -602,6 +602,13 @@ def test_the_same_browser_gets_the_link_to_its_unclear_booking(visitor, site):
 # What somebody agrees to in advance
 
 
+@pytest.mark.parametrize(("days", "text"), [(1, "at most 1 day earlier"), (3, "at most 3 days earlier")])
+def test_the_offer_of_another_time_counts_its_days(visitor, settings, days, text):
+    settings.MEETERGO = {**settings.MEETERGO, "REBOOK": {"days": days}}
+    page = visitor.get(DETAILS, start=visitor.list_starts("intro-call")[0])
+    assert text in read(page)
+
+
 def test_another_time_is_only_booked_for_somebody_who_ticked_the_box(visitor, settings):
     """Off by default, offered only where the site does, stored in the words that were ticked."""
     assert "book the nearest free time" not in read(
