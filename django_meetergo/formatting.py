@@ -42,30 +42,26 @@ PATTERNS = {
 }
 
 
-def format_named(what: date | time, name: str) -> str:
-    """Format a date or a time with one of ``PATTERNS``, in the active language."""
-    language = get_text_language()
-    # "en" and "en-us" are American English in Django; other variants of English write 3 December and 14:30.
-    pattern = AMERICAN[name] if language in {"en", "en-us"} else str(PATTERNS[name])
-    return format_pattern(what, pattern, language)
-
-
 def format_time(moment: datetime) -> str:
     """Format the wall-clock time: “14:30” or “2:30 PM”, as the language prefers."""
-    return format_named(moment.time(), "time")
+    return format_pattern(moment.time(), "time")
 
 
-def format_pattern(what: date | time, pattern: str, language: str = "") -> str:
-    """Format a date or a time with one of Django's patterns, in the active language unless one is given."""
+def format_pattern(what: date | time, pattern: str) -> str:
+    """Format in the active language, by a name in ``PATTERNS`` or by a pattern of Django's."""
     # Aware datetimes that are equal may fall on different days: cache by the date alone.
     plain = what.date() if isinstance(what, datetime) else what
-    return format_cached(plain, pattern, language or get_text_language())
+    return format_cached(plain, pattern, get_text_language())
 
 
 @lru_cache(maxsize=4096)
 def format_cached(what: date | time, pattern: str, language: str) -> str:
     """Cached, since every page formats the same few values."""
     with translation.override(language):
+        if pattern in PATTERNS:
+            # Django's "en" is American English; other variants of English write 3 December and 14:30.
+            is_american = language in {"en", "en-us"}
+            pattern = AMERICAN[pattern] if is_american else str(PATTERNS[pattern])
         if isinstance(what, time):
             return dateformat.time_format(what, pattern)
         return dateformat.format(what, pattern)
@@ -79,7 +75,7 @@ def format_hour(hour: int) -> str:
 
 def format_day(day: date) -> str:
     """“Thursday 3 December”, or “Thursday, December 3”"""
-    return format_named(day, "day")
+    return format_pattern(day, "day")
 
 
 def format_weekday(day: date) -> str:
@@ -95,23 +91,23 @@ def name_weekday(number: int, pattern: str = "l") -> str:
 
 def format_short_day(day: date) -> str:
     """“3 December”"""
-    return format_named(day, "short day")
+    return format_pattern(day, "short day")
 
 
 def format_full_day(day: date) -> str:
     """“Thursday 3 December 2026”"""
-    return format_named(day, "full day")
+    return format_pattern(day, "full day")
 
 
 def format_abbreviated_day(day: date) -> str:
     """“Thu 3 Dec”"""
-    return format_named(day, "abbreviated day")
+    return format_pattern(day, "abbreviated day")
 
 
 def format_abbreviated_moment(moment: datetime, zone: tzinfo) -> str:
     """“Thu 3 Dec 2026, 09:30”, in the time zone. For tables."""
     local = moment.astimezone(zone)
-    return f"{format_named(local.date(), 'abbreviated full day')}, {format_time(local)}"
+    return f"{format_pattern(local.date(), 'abbreviated full day')}, {format_time(local)}"
 
 
 def format_month(day: date) -> str:
@@ -129,7 +125,7 @@ def format_months(first: date, last: date) -> str:
 
 def format_short_month(day: date) -> str:
     """“Dec”"""
-    return format_named(day, "short month")
+    return format_pattern(day, "short month")
 
 
 def format_span(start: datetime, end: datetime) -> str:
