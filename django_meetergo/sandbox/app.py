@@ -47,8 +47,8 @@ class Sandbox(Service):
 
     def reset(self, **switches: Any) -> None:
         """Start again with the seeded clinic; requests that were to be applied later are dropped."""
-        self._drop_delayed()
         super().reset(**switches)
+        self._drop_delayed()
 
     def close(self) -> None:
         """Stop the background threads."""
@@ -60,17 +60,30 @@ class Sandbox(Service):
         request = read_request(environ)
         response = self.respond(request)
         start_response(response.status_line, response.header_list(self.state.now()))
+        if not response.has_body:
+            return []
         if response.pieces is not None and request.method != "HEAD":
             return response.pieces
         return [response.body] if response.body else []
 
     def respond(self, request: Request) -> Response:
         """Return the response to a request. Raises ``ConnectionClosed`` if a fault leaves it without one."""
+        try:
+            return self._respond(request)
+        except ConnectionClosed:
+            raise
+        except Exception:
+            logger.exception("Handling %s failed; the response is a 500.", request.path)
+            return error_response(500, "Internal server error")
+
+    def _respond(self, request: Request) -> Response:
         self.apply_due()
         path = request.path
+        parts = tuple(path.removesuffix("/").lstrip("/").split("/")) if not path.startswith("//") else ()
+        logged_path = _hide_secret(path, parts)
         if not request.is_local:
             refusal = foreign_host_response()
-            self._log_request(request, None, path, refusal)
+            self._log_request(request, None, logged_path, refusal)
             return refusal
         if path == "/":
             return dashboard.respond(self, request)
@@ -78,13 +91,12 @@ class Sandbox(Service):
             return control.respond(self, request)
         if (page := hosted.respond(self, request)) is not None:
             return page
-        parts = tuple(path.removesuffix("/").lstrip("/").split("/")) if not path.startswith("//") else ()
         method = "GET" if request.method == "HEAD" else request.method
         for route in ROUTES:
             if (params := route.match(method, parts)) is not None:
-                return self._serve(route, params, request)
-        unknown = error_response(404, f"Cannot {request.method} {path}")
-        self._log_request(request, None, path, unknown)
+                return self._serve(route, params, request, logged_path)
+        unknown = error_response(404, f"Cannot {request.method} {logged_path}")
+        self._log_request(request, None, logged_path, unknown)
         return unknown
 
     def apply_later(self, seconds: float, handle: Callable[[], Response]) -> None:
@@ -118,10 +130,8 @@ class Sandbox(Service):
             timer.cancel()
         self._timers, self._delayed = [], []
 
-    def _serve(self, route: Route, params: dict[str, str], request: Request) -> Response:
+    def _serve(self, route: Route, params: dict[str, str], request: Request, logged_path: str) -> Response:
         faults = self.faults.claim(route.name)
-        logged_path = request.path.replace(params["secret"], "***") if "secret" in params else request.path
-
         try:
             response = self._respond_with_faults(route, params, request, faults)
         except ConnectionClosed as end:
@@ -221,6 +231,15 @@ class Sandbox(Service):
         if wait > 0:
             headers = {"Retry-After": str(int(wait) + 1)} if self.settings.retry_after else {}
             raise Refused(429, "Too Many Requests", headers=headers)
+
+
+def _hide_secret(path: str, parts: tuple[str, ...]) -> str:
+    """Return a path without the secret that it has where a route has one, whatever the method."""
+    for route in ROUTES:
+        params = route.match(route.method, parts)
+        if params and "secret" in params:
+            return path.replace(params["secret"], "***")
+    return path
 
 
 def _build_refusal(refusal: Refused) -> Response:

@@ -14,7 +14,7 @@ from django_meetergo.sandbox.provisional import (
     list_confirmation_stages,
     record_provisional,
 )
-from django_meetergo.sandbox.records import Appointment, BookingRequest, MeetingType, Provisional
+from django_meetergo.sandbox.records import Appointment, Attendee, BookingRequest, MeetingType, Provisional
 from django_meetergo.sandbox.state import State
 from django_meetergo.sandbox.working_hours import (
     BusyPeriod,
@@ -98,36 +98,38 @@ def _build_query(request: BookingRequest) -> SlotQuery:
 
 
 def _create_appointment(state: State, request: BookingRequest, host_ids: list[str]) -> Appointment:
-    if (group := _find_group(state, request.meeting_type, request.start)) is not None:
-        return _join_group(state, group, request)
+    if (group := find_group(state, request.meeting_type, request.start)) is not None:
+        return join_group(state, group, request.attendee, is_mailed=request.is_mailed)
     appointment = state.build_appointment(
         request.meeting_type, host_ids, request.start, request.duration, [request.attendee]
     )
     appointment.channel, appointment.location = request.channel, request.location
     state.insert_appointment(appointment)
-    _record_booking(state, "appointment_created", appointment, request)
-    return appointment
-
-
-def _join_group(state: State, group: Appointment, request: BookingRequest) -> Appointment:
-    group.attendees.append(request.attendee)
-    group.touch(state.now())
-    state.occupy_time(group)
-    _record_booking(state, "attendee_added", group, request)
-    return group
-
-
-def _record_booking(state: State, change: str, appointment: Appointment, request: BookingRequest) -> None:
     state.record_change(
-        change,
+        "appointment_created",
         appointment,
         event="booking_created",
         attendee=request.attendee,
         is_mailed=request.is_mailed,
     )
+    return appointment
 
 
-def _find_group(state: State, kind: MeetingType, start: datetime) -> Appointment | None:
+def join_group(
+    state: State, group: Appointment, attendee: Attendee, *, is_mailed: bool = True
+) -> Appointment:
+    """Add an attendee to a group appointment, and announce it. The seats are not counted."""
+    group.attendees.append(attendee)
+    group.touch(state.now())
+    state.occupy_time(group)
+    state.record_change(
+        "attendee_added", group, event="booking_created", attendee=attendee, is_mailed=is_mailed
+    )
+    return group
+
+
+def find_group(state: State, kind: MeetingType, start: datetime) -> Appointment | None:
+    """Return the appointment of a group type that starts then."""
     for busy in _list_group_periods(state, kind, start):
         if busy.appointment_id:
             return state.appointments[busy.appointment_id]

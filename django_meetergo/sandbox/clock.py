@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+#: A hundred years: farther away, dates of bookings could leave the calendar.
+MAX_OFFSET = 100 * 366 * 86_400
+#: An instant of an earlier or a later year does not exist in every time zone, or has no end.
+FIRST_YEAR, LAST_YEAR = 2, 9000
+
 
 def get_wall_time() -> datetime:
     """Return the computer's time in UTC."""
@@ -12,11 +17,22 @@ def get_wall_time() -> datetime:
 
 
 class Clock:
-    """A UTC clock that runs ``offset_seconds`` ahead of its source."""
+    """A UTC clock that runs ahead of its source."""
 
     def __init__(self, source: Callable[[], datetime] = get_wall_time) -> None:
         self._source = source
-        self.offset_seconds: float = 0.0
+        self._offset_seconds = 0.0
+
+    @property
+    def offset_seconds(self) -> float:
+        """By how much; negative if it is behind. Setting it to more than a century raises ``ValueError``."""
+        return self._offset_seconds
+
+    @offset_seconds.setter
+    def offset_seconds(self, seconds: float) -> None:
+        if not -MAX_OFFSET <= seconds <= MAX_OFFSET:  # nor NaN
+            raise ValueError("The clock can be moved by a hundred years at most.")
+        self._offset_seconds = seconds
 
     def now(self) -> datetime:
         """Return the sandbox's present as an aware datetime in UTC."""
@@ -31,12 +47,9 @@ def parse_instant(text: object) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    if moment.tzinfo is None:
+    if moment.tzinfo is None or not FIRST_YEAR <= moment.year <= LAST_YEAR:
         return None
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        return None
+    return moment.astimezone(UTC)
 
 
 def print_instant(moment: datetime) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any
+from urllib.parse import quote
 
 from django_meetergo.sandbox import bookings, changes, documents, provisional, static_files
 from django_meetergo.sandbox.changes import find_next_start
@@ -24,6 +25,7 @@ from django_meetergo.sandbox.scenarios import add_appointments, occupy_slot
 from django_meetergo.sandbox.service import Service
 from django_meetergo.sandbox.state import State
 
+MAX_MINUTES = 100_000
 FAULT_OPTIONS = frozenset(item.name for item in fields(Fault) if item.init) - {"route", "kind"}
 
 
@@ -36,7 +38,8 @@ def respond(service: Service, request: Request) -> Response:
         return _respond(service, request)
     response = _respond(service, replace(request, body=_encode_form(request)))
     if response.status < 300:
-        return Response(303, headers={"Location": f"/#{request.get('panel') or ''}".removesuffix("#")})
+        panel = quote(request.get("panel") or "", safe="")
+        return Response(303, headers={"Location": f"/#{panel}".removesuffix("#")})
     message = json.loads(response.body)["message"]
     shown = tag("p", message if isinstance(message, str) else "; ".join(message), data_message=True)
     page = build_hosted_page("That did not work", shown)
@@ -44,9 +47,11 @@ def respond(service: Service, request: Request) -> Response:
 
 
 def _encode_form(request: Request) -> bytes:
-    """Return the fields of a form as a JSON object, numbers as numbers; empty fields are left out."""
+    """Return the fields of a form as a JSON object with numbers and booleans; empty fields are left out."""
     fields: dict[str, Any] = dict(request.form())
     for name, value in fields.items():
+        if value in {"true", "false"}:
+            fields[name] = value == "true"
         with suppress(ValueError):
             fields[name] = float(value) if "." in value else int(value)
     return json.dumps(fields).encode()
@@ -63,7 +68,7 @@ def _respond(service: Service, request: Request) -> Response:
         return handler(service, request)
     except Refused as refusal:
         return error_response(refusal.status, refusal.message, **refusal.extra)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         return error_response(400, str(error))
 
 
@@ -175,6 +180,10 @@ def _occupy_slot(service: Service, request: Request) -> Response:
     start = parse_instant(body.get("start"))
     if start is None or body.get("hostId") not in service.state.users:
         raise Refused(400, "Give the hostId of a host and a start in ISO 8601 with an offset")
+    if body.get("meetingTypeId") and body["meetingTypeId"] not in service.state.meeting_types:
+        raise Refused(404, "Meeting type not found")
+    if not 0 <= int(body.get("duration") or 0) <= MAX_MINUTES:
+        raise Refused(400, f"duration is minutes, at most {MAX_MINUTES}")
     made = occupy_slot(
         service.state,
         body["hostId"],

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -17,7 +18,8 @@ from django_meetergo.sandbox.request_log import Entry, RequestLog
 
 TIMEOUT = 30.0
 MAX_HISTORY = 200
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+SUCCESSES = range(200, 300)
+OUTSIDE = "not sent: the address is outside this computer"
 
 #: Sends a body to an endpoint and returns the status. A test can replace it.
 Transport = Callable[[str, bytes], int]
@@ -66,7 +68,12 @@ class OutsideError(Exception):
 def is_loopback(endpoint: str) -> bool:
     """Return whether an address is on this computer."""
     host = urlsplit(endpoint).hostname or ""
-    return host in LOOPBACK or host.startswith("127.") or host.endswith(".localhost")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def post_to_loopback(endpoint: str, body: bytes) -> int:
@@ -113,7 +120,6 @@ class Deliveries:
         self._next_id = 1
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._closed = False
 
     def reset(self) -> None:
         """Drop what is pending and was sent, and return to the defaults. ``manual`` stays as it is."""
@@ -125,11 +131,10 @@ class Deliveries:
     def close(self) -> None:
         """Stop the background thread. The next delivery starts another."""
         with self._condition:
-            thread, self._thread, self._closed = self._thread, None, True
+            thread, self._thread = self._thread, None
             self._condition.notify_all()
         if thread is not None:
             thread.join(2)
-        self._closed = False
 
     def enqueue(
         self,
@@ -244,7 +249,8 @@ class Deliveries:
                 if not self._pending:
                     return entries
                 delivery = self._pending.pop(0)
-            entries.append(self._attempt(delivery))
+            if entry := self._attempt(delivery):
+                entries.append(entry)
 
     def wait_idle(self, timeout: float = 5.0) -> bool:
         """Wait until nothing is pending or being sent; return False after ``timeout`` seconds."""
@@ -258,7 +264,7 @@ class Deliveries:
         return True
 
     def _start_thread(self) -> None:
-        if self._thread is None and not self.settings.manual and not self._closed:
+        if self._thread is None and not self.settings.manual:
             self._thread = threading.Thread(target=self._run, name="sandbox-deliveries", daemon=True)
             self._thread.start()
 
@@ -273,7 +279,7 @@ class Deliveries:
 
     def _claim(self) -> Delivery | None:
         with self._condition:
-            while not self._closed:
+            while self._thread is threading.current_thread():
                 pause = None
                 if self._pending and not self.settings.hold and not self.settings.manual:
                     first = min(self._pending, key=lambda delivery: delivery.due)
@@ -287,20 +293,28 @@ class Deliveries:
                 self._condition.wait(pause)
         return None
 
-    def _attempt(self, delivery: Delivery) -> Entry:
+    def _attempt(self, delivery: Delivery) -> Entry | None:
+        """Send a delivery; return the log's entry, or None if the sandbox was reset meanwhile."""
+        settings = self.settings
+        result = self._send(delivery)
+        with self._condition:
+            if settings is not self.settings:
+                return None
+            if result.get("status") in SUCCESSES:
+                self._sent.append(delivery)
+            elif result["result"] != OUTSIDE:
+                self._schedule_retry(delivery)
+        return self._log_attempt(delivery, **result)
+
+    def _send(self, delivery: Delivery) -> dict[str, Any]:
+        """Send a delivery; return what the log says about it."""
         try:
             status = self.transport(delivery.endpoint, delivery.body)
         except OutsideError:
-            return self._log_attempt(delivery, result="not sent: the address is outside this computer")
+            return {"result": OUTSIDE}
         except (OSError, http.client.HTTPException, ValueError) as error:
-            self._schedule_retry(delivery)
-            return self._log_attempt(delivery, result=f"failed: {type(error).__name__}")
-        with self._condition:
-            if 200 <= status < 300:
-                self._sent.append(delivery)
-        if not 200 <= status < 300:
-            self._schedule_retry(delivery)
-        return self._log_attempt(delivery, result="answered", status=status)
+            return {"result": f"failed: {type(error).__name__}"}
+        return {"result": "answered", "status": status}
 
     def _schedule_retry(self, delivery: Delivery) -> None:
         with self._condition:

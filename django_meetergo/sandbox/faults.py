@@ -10,11 +10,12 @@ from __future__ import annotations
 import random
 import re
 import threading
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
 from django_meetergo.sandbox.oddities import ODDITIES
+from django_meetergo.sandbox.settings import check_kind
 
 MODIFIERS = frozenset(
     {"occupy_slot", "skew_date", "hide_answers", "list_lag", "expire_key", "odd_document", "replay"}
@@ -41,6 +42,7 @@ ENDINGS = frozenset(
 )
 KINDS = MODIFIERS | ENDINGS
 FOREVER = -1
+MAX_NUMBER = 1e9
 
 
 class ConnectionClosed(Exception):
@@ -92,6 +94,10 @@ class Fault:
     _random: random.Random = field(default_factory=random.Random, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            if item.init and item.default not in (MISSING, None):
+                check_kind(item.name, getattr(self, item.name), item.default, MAX_NUMBER)
+        check_kind("status", self.status or 0, 0, 999)
         if self.kind not in KINDS:
             raise ValueError(f"There is no fault {self.kind!r}; choose from {', '.join(sorted(KINDS))}.")
         if self.oddity not in ODDITIES:

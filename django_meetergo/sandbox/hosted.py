@@ -180,10 +180,10 @@ def _book(state: State, request: Request, kind: MeetingType, link: OneTimeLink |
 
 
 def _get_appointment_path(appointment: Appointment, *, request_email: str | None = None) -> str:
-    """Return the page of an appointment; of a group, that of the attendee who joined last."""
+    """Return the page of an appointment for the attendee of this address who joined last."""
     path = f"/appointment/{appointment.id}/{appointment.secret}"
     joined = [one for one in appointment.attendees if one.email == request_email]
-    return f"{path}?attendee={joined[-1].id}" if len(appointment.attendees) > 1 and joined else path
+    return f"{path}?attendee={joined[-1].id}" if joined else path
 
 
 # Confirming
@@ -291,8 +291,7 @@ def _build_changes(state: State, target: str, one: Appointment) -> list[Html]:
 def _change_appointment(state: State, request: Request, one: Appointment) -> None:
     form, attendee_id = request.form(), request.get("attendee")
     if form.get("action") == "cancel":
-        is_alone = attendee_id is None
-        changes.cancel(state, one, source="attendee", by=None, attendee_id=attendee_id, everyone=is_alone)
+        changes.cancel(state, one, source="attendee", by=None, attendee_id=attendee_id)
         return
     start = parse_instant(form.get("start"))
     if start is None:

@@ -16,7 +16,7 @@ from django_meetergo.sandbox.errors import Refused
 
 MAX_BODY = 1024 * 1024
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
-LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 @dataclass
@@ -56,7 +56,9 @@ class Request:
         if not self.body.strip():
             return {}
         try:
-            document = json.loads(self.body)
+            document = json.loads(self.body, parse_constant=_refuse_constant)
+            if b"\\u" in self.body:
+                json.dumps(document, ensure_ascii=False).encode()  # half of a character is none
         except (ValueError, RecursionError) as error:
             raise Refused(400, "The body is not valid JSON") from error
         if not isinstance(document, dict):
@@ -82,8 +84,12 @@ class Request:
         return _is_local_host(self.header("Host") or "")
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
 def _is_local_host(host: str) -> bool:
-    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    name = (host if host.endswith("]") else host.rpartition(":")[0] or host).lower()
     return name in LOCAL_HOSTS or name.endswith(".localhost")
 
 
@@ -119,15 +125,20 @@ class Response:
         except ValueError:
             return f"{self.status} Unknown"
 
+    @property
+    def has_body(self) -> bool:
+        """Whether a response with this status may have one."""
+        return self.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+
     def header_list(self, now: datetime) -> list[tuple[str, str]]:
         """Return all headers, with ``now`` as the date."""
         length = len(self.body) if self.declared_length is None else self.declared_length
         date = format_datetime(now + timedelta(seconds=self.date_offset), usegmt=True)
         headers = {"Date": date, **self.headers}
-        if self.body or self.declared_length is not None:
-            headers["Content-Type"] = self.content_type
-        if self.status != HTTPStatus.NO_CONTENT:
+        if self.has_body:
             headers["Content-Length"] = str(length)
+            if self.body or self.declared_length is not None:
+                headers["Content-Type"] = self.content_type
         return list(headers.items())
 
 
@@ -159,4 +170,6 @@ def html_response(html: str, status: int = 200) -> Response:
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
-    return Response(status, html.encode(), "text/html; charset=utf-8", {"Content-Security-Policy": policy})
+    # "replace", since the dashboard shows bodies with half characters, which were refused.
+    body = html.encode(errors="replace")
+    return Response(status, body, "text/html; charset=utf-8", {"Content-Security-Policy": policy})

@@ -84,9 +84,9 @@ def expire(state: State, provisional_id: str) -> Provisional:
 def expire_overdue(state: State) -> None:
     """Expire every booking that has been pending for longer than ``provisional_hours``."""
     limit = state.now() - timedelta(hours=state.settings.provisional_hours)
-    # Oldest first, so the first that is young enough ends the loop.
-    while (oldest := next(iter(state.pending.values()), None)) is not None and oldest.created_at <= limit:
-        close_provisional(state, oldest, "expired")
+    # The clock may have been set back, so the first that is young enough is not the last.
+    for overdue in [one for one in state.pending.values() if one.created_at <= limit]:
+        close_provisional(state, overdue, "expired")
 
 
 def close_provisional(state: State, provisional: Provisional, status: str) -> Provisional:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django_meetergo.sandbox.clock import parse_instant
+from django_meetergo.sandbox.booking_requests import read_booking_request, read_start
+from django_meetergo.sandbox.bookings import find_group, join_group
 from django_meetergo.sandbox.http import Request
 from django_meetergo.sandbox.records import Appointment, Attendee, MeetingType
 from django_meetergo.sandbox.state import State
@@ -31,13 +32,17 @@ def occupy_slot(
     """Book a host's time for somebody else without checking availability.
 
     ``duration`` is minutes, by default the meeting type's; the meeting type is by default the first of the
-    host.
+    host. Where a group of this type starts then, the attendees join it, as far as it has seats.
     """
     with state.lock:
         if meeting_type_id:
             kind = state.meeting_types[meeting_type_id]
         else:
             kind = _find_meeting_type(state, host_id)
+        if (group := find_group(state, kind, start)) is not None:
+            for _ in range(min(attendees, kind.spots - len(group.attendees))):
+                join_group(state, group, build_other_attendee(state, name))
+            return group
         return state.add_appointment(
             kind,
             host_ids=[host_id],
@@ -53,25 +58,29 @@ def _find_meeting_type(state: State, host_id: str) -> MeetingType:
 
 
 def occupy_requested_slot(state: State, request: Request, params: dict[str, str]) -> None:
-    """Book the slot that a booking or a move is about to ask for, with all its hosts and seats."""
+    """Book the slot that a booking or a move is about to ask for, with all its hosts and seats.
+
+    Raises ``Refused`` if the request is invalid.
+    """
     body = request.json()
-    start = parse_instant(body.get("start"))
-    if start is None:
-        return
     moved = state.appointments.get(str(params.get("id") or body.get("appointmentId") or ""))
     if moved is not None:
+        start = read_start(body)
         for host_id in moved.host_ids:
             occupy_slot(state, host_id, start, int(moved.length.total_seconds() // 60))
         return
-    kind = state.meeting_types.get(str(body.get("meetingTypeId")))
-    if kind is None:
-        return
-    queue = state.queues.get(kind.queue_id or "")
-    host_ids = body.get("hostIds") or ([kind.user_id] if queue is None else queue.user_ids)
-    minutes = int(body.get("duration") or kind.duration)
-    for host_id in host_ids:
-        if host_id in state.users and not state.is_busy(host_id, start, minutes):
-            occupy_slot(state, host_id, start, minutes, meeting_type_id=kind.id, attendees=kind.spots)
+    wanted = read_booking_request(body, state)
+    kind = wanted.meeting_type
+    for host_id in wanted.host_ids:
+        if not state.is_busy(host_id, wanted.start, wanted.duration):
+            occupy_slot(
+                state,
+                host_id,
+                wanted.start,
+                wanted.duration,
+                meeting_type_id=kind.id,
+                attendees=kind.spots,
+            )
 
 
 def add_appointments(state: State, count: int, *, days_back: int = 400) -> None:

@@ -206,8 +206,16 @@ def _add_types(state: State) -> None:
     state.queues = {QUEUE: Queue(QUEUE, NEXT_THERAPIST, WORKSPACE, [ANNA, BEN, CLARA])}
 
 
-def add_team_type(state: State) -> None:
-    """Add the meeting type of the switch ``team_type``: Anna and Ben see an attendee together."""
+def update_team_type(state: State) -> None:
+    """Add the meeting type of the switch ``team_type``, or disable it when the switch is off."""
+    if kind := state.meeting_types.get(TEAM_CONSULTATION):
+        kind.enabled = state.settings.team_type
+    elif state.settings.team_type:
+        _add_team_type(state)
+
+
+def _add_team_type(state: State) -> None:
+    """Add a type for which Anna and Ben see an attendee together."""
     state.meeting_types[TEAM_CONSULTATION] = MeetingType(
         id=TEAM_CONSULTATION,
         slug="team-consultation",

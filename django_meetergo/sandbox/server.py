@@ -71,6 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def respond(self) -> None:
         """Send the application's response, or close the connection where a fault says so."""
+        self._drip_seconds = 0.0
         body = self._read_body()
         if body is None:
             return
@@ -105,7 +106,11 @@ class _Handler(BaseHTTPRequestHandler):
         if length < 0 or length > MAX_BODY or "Transfer-Encoding" in self.headers:
             self.send_error(413 if length > MAX_BODY else 411)
             return None
-        return self.rfile.read(length)
+        body = self.rfile.read(length)
+        if len(body) < length:
+            self.close_connection = True  # the rest will not come, and a part is not what was asked
+            return None
+        return body
 
     def _environ(self, body: bytes) -> dict[str, Any]:
         path, _, query = self.path.partition("?")

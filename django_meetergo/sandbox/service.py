@@ -55,8 +55,7 @@ class Service:
             self.calls.clear()
             self.state.clear()
             seed.seed_state(self.state)
-            if self.settings.team_type:
-                seed.add_team_type(self.state)
+            seed.update_team_type(self.state)
 
     def configure(self, **switches: Any) -> None:
         """Change switches; a profile also sets those that belong to it.
@@ -66,10 +65,10 @@ class Service:
         if "profile" in switches:
             switches = {**get_profile_switches(switches["profile"]), **switches}
         check_switches(switches)
-        for name, value in switches.items():
-            setattr(self.settings, name, value)
-        if self.settings.team_type:
-            seed.add_team_type(self.state)
+        with self.state.lock:
+            for name, value in switches.items():
+                setattr(self.settings, name, value)
+            seed.update_team_type(self.state)
 
     def close(self) -> None:
         """Stop the background threads."""

@@ -18,6 +18,10 @@ CHOICES = {
 }
 
 
+#: No switch needs more, and the calendar has no end of a hold that lasts longer.
+MAX_NUMBER = 1e6
+
+
 @dataclass
 class Settings:
     """The switches of one sandbox. Durations are seconds unless the name says otherwise."""
@@ -69,10 +73,25 @@ def get_profile_switches(name: str) -> dict[str, Any]:
 
 
 def check_switches(switches: Mapping[str, Any]) -> None:
-    """Raise ``ValueError`` for an unknown switch or value."""
+    """Raise ``ValueError`` for an unknown switch or a value of another kind."""
     known = vars(Settings())
     if unknown := sorted(set(switches) - set(known)):
         raise ValueError(f"There is no switch {', '.join(unknown)}; choose from {', '.join(known)}.")
     for switch, choices in CHOICES.items():
         if switches.get(switch, choices[0]) not in choices:
             raise ValueError(f"{switch} must be one of {', '.join(choices)}.")
+    for switch, value in switches.items():
+        check_kind(switch, value, known[switch], MAX_NUMBER)
+
+
+def check_kind(name: str, value: object, default: object, limit: float) -> None:
+    """Raise ``ValueError`` unless a value is of the default's kind and, as a number, within the limit."""
+    if isinstance(default, bool):
+        is_right, kind = isinstance(value, bool), "true or false"
+    elif isinstance(default, str):
+        is_right, kind = isinstance(value, str), "a text"
+    else:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= limit
+        is_right, kind = is_number, f"a number up to {limit:.0f}"
+    if not is_right:
+        raise ValueError(f"{name} must be {kind}.")

@@ -186,8 +186,7 @@ class State:
             appointment.sequence = self._sequence
             self.appointments[appointment.id] = appointment
             self._add_to_index(appointment)
-            for host_id in appointment.host_ids:
-                self._by_creation[host_id].append(appointment.id)
+            self._add_to_creation_index(appointment)
             if not appointment.is_cancelled:
                 self.occupy_time(appointment)
 
@@ -202,9 +201,9 @@ class State:
 
     def change_start(self, appointment: Appointment, start: datetime) -> None:
         """Give an appointment another start and keep its length."""
-        length = appointment.length
+        end = start + appointment.length
         self._remove_from_index(appointment)
-        appointment.start, appointment.end = start, start + length
+        appointment.start, appointment.end = start, end
         self._add_to_index(appointment)
         self.occupy_time(appointment)
 
@@ -215,9 +214,7 @@ class State:
             self._by_creation[host_id].remove(appointment.id)
         appointment.host_ids = host_ids
         self._add_to_index(appointment)
-        for host_id in host_ids:
-            ids = self._by_creation[host_id]
-            insort(ids, appointment.id, key=lambda key: self.appointments[key].sequence)
+        self._add_to_creation_index(appointment)
         self.occupy_time(appointment)
 
     def occupy_time(self, appointment: Appointment) -> None:
@@ -239,6 +236,13 @@ class State:
         for host_id in appointment.host_ids:
             entry = (to_epoch(appointment.start), appointment.sequence, appointment.id)
             insort(self._by_start[host_id], entry)
+
+    def _add_to_creation_index(self, appointment: Appointment) -> None:
+        def get_age(key: str) -> tuple[datetime, int]:
+            return self.appointments[key].created_at, self.appointments[key].sequence
+
+        for host_id in appointment.host_ids:
+            insort(self._by_creation[host_id], appointment.id, key=get_age)
 
     def _remove_from_index(self, appointment: Appointment) -> None:
         entry = (to_epoch(appointment.start), appointment.sequence, appointment.id)
@@ -274,15 +278,15 @@ class State:
             updatedAt=print_instant(appointment.updated_at),
             **facts,
         )
-        path = f"/appointment/{appointment.id}/{appointment.secret}"
         recipients = [attendee] if attendee is not None else appointment.attendees
-        self.mailbox.send(
-            change,
-            [one.email for one in recipients if is_mailed],
-            about=self.meeting_types[appointment.meeting_type_id].name,
-            start=appointment.start,
-            now=self.now(),
-            path=path if attendee is None else f"{path}?attendee={attendee.id}",
-        )
+        for one in recipients if is_mailed else ():
+            self.mailbox.send(
+                change,
+                [one.email],
+                about=self.meeting_types[appointment.meeting_type_id].name,
+                start=appointment.start,
+                now=self.now(),
+                path=f"/appointment/{appointment.id}/{appointment.secret}?attendee={one.id}",
+            )
         if event is not None:
             self._announce(event, appointment)

@@ -17,7 +17,7 @@ import django_meetergo
 from django_meetergo.exceptions import MeetergoError
 from django_meetergo.models import Connection, MeetingType, SyncRun, WebhookDelivery
 from django_meetergo.sandbox.scenarios import occupy_slot
-from django_meetergo.sandbox.seed import ANNA, BEN, CLARA, CONSULTATION, PLATFORM_KEY, add_team_type
+from django_meetergo.sandbox.seed import ANNA, BEN, CLARA, CONSULTATION, PLATFORM_KEY
 from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.services.clients import record_contact
 from django_meetergo.services.doctor import check_service
@@ -290,7 +290,7 @@ def test_a_day_off_is_told_as_such(meetergo_sandbox, capsys):
 def test_a_day_is_asked_for_as_the_pages_do(meetergo_sandbox, capsys):
     """For a type that needs all of its hosts, one of them who is busy blocks the start."""
     kit = meetergo_sandbox
-    add_team_type(kit.sandbox.state)
+    kit.sandbox.configure(team_type=True)
     kit.sync_directory()
     MeetingType.objects.filter(slug="team-consultation").update(calculation_method="everyone")
     start = kit.list_free_starts("team-consultation")[5]

@@ -125,6 +125,15 @@ def test_a_free_time_is_taken_away(call, dashboard):
     assert call.book(seed.INTRO_CALL, start).document["errorCode"] == "slot-occupied"
 
 
+def test_two_appointments_in_one_half_hour_are_both_shown(call, dashboard):
+    for minute in ("00", "15"):
+        body = {"hostId": seed.ANNA, "start": f"2026-10-06T09:{minute}:00+02:00", "duration": 15}
+        call.control("POST", "slots/occupy", {**body, "name": f"Robin At{minute}"})
+    panel = dashboard.get_panel("diary")
+    assert "Robin At00" in panel
+    assert "Robin At15" in panel
+
+
 def test_a_booking_is_confirmed_approved_declined_or_lapses(call, dashboard):
     """By its attendee, its host or nobody."""
     call.book(seed.CHECKUP, AT)

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from django_meetergo.sandbox import seed
+from django_meetergo.sandbox.deliveries import is_loopback
 from tests.sandbox.contract import load_contract
 
 EVENTS = ["booking_created", "booking_cancelled", "booking_rescheduled"]
@@ -45,6 +46,55 @@ def book_three(call):
         call.book(seed.INTRO_CALL, start).document["appointmentId"]
         for start in call.free(seed.INTRO_CALL)[:3]
     ]
+
+
+def test_a_reset_drops_the_delivery_that_is_under_way(sandbox, call):
+    """Its retries would go to an endpoint that is not registered any more."""
+
+    def fail(endpoint, body):
+        sandbox.reset()
+        raise OSError
+
+    sandbox.deliveries.settings.manual = True
+    sandbox.deliveries.transport = fail
+    register(call)
+    call.book(seed.INTRO_CALL, call.free(seed.INTRO_CALL)[0])
+    assert sandbox.deliveries.send_pending() == []
+    assert (sandbox.deliveries.count_pending(), sandbox.request_log.entries(kind="delivery")) == (0, [])
+
+
+def test_a_thread_that_was_busy_at_the_end_stops_afterwards(sandbox, call):
+    started, ends, threads = threading.Event(), threading.Event(), []
+
+    def wait(endpoint, body):
+        threads.append(threading.current_thread())
+        started.set()
+        ends.wait(10)
+        return 200
+
+    sandbox.deliveries.transport = wait
+    register(call)
+    call.book(seed.INTRO_CALL, call.free(seed.INTRO_CALL)[0])
+    assert started.wait(5)
+    sandbox.deliveries.close()
+    ends.set()
+    threads[0].join(5)
+    assert not threads[0].is_alive()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_local"),
+    [
+        ("http://127.0.0.1/", True),
+        ("http://127.8.9.1:80/", True),
+        ("http://[::1]/", True),
+        ("http://shop.localhost/", True),
+        ("http://127.attacker.example/", False),
+        ("http://localhost.example.com/", False),
+    ],
+)
+def test_deliveries_stay_on_this_computer(endpoint, is_local):
+    assert is_loopback(endpoint) is is_local
 
 
 def test_endpoints_are_numbered_changed_and_removed(call):

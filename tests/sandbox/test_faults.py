@@ -30,6 +30,21 @@ def active(sandbox):
     return [one for one in sandbox.state.appointments.values() if not one.is_cancelled]
 
 
+def test_the_last_seats_of_a_group_are_taken_by_others(sandbox, call):
+    """Of the group that is there: one start has one appointment."""
+    start = call.free(seed.GROUP_CLASS)[0]
+    call.book(seed.GROUP_CLASS, start)
+    arm(call, "occupy_slot")
+    assert call.book(seed.GROUP_CLASS, start, "b@example.com").document["errorCode"] == "slot-occupied"
+    [group] = active(sandbox)
+    assert len(group.attendees) == sandbox.state.meeting_types[seed.GROUP_CLASS].spots
+
+
+def test_taking_the_slot_of_an_invalid_request_refuses_it(call):
+    arm(call, "occupy_slot")
+    assert call.book(seed.INTRO_CALL, AT, duration="x").status == 400
+
+
 @pytest.mark.parametrize(
     ("kind", "error", "applied"),
     [

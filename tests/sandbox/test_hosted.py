@@ -143,3 +143,20 @@ def test_one_attendee_of_a_group_leaves_by_mail(sandbox, call, visit):
     appointment = sandbox.state.appointments[made]
     assert [one.email for one in appointment.attendees] == ["a@example.com"]
     assert not appointment.is_cancelled
+
+
+def test_nobody_cancels_a_group_for_others(sandbox, call, visit):
+    """Neither who was its first attendee, nor who got a mail about all of them."""
+    path = book(visit, "/praxis-am-lindenhof/group-class").headers["Location"]
+    [appointment] = [one for one in sandbox.state.appointments.values() if not one.is_cancelled]
+    call.book(seed.GROUP_CLASS, appointment.start.isoformat(), "b@example.com")
+    later = call.free(seed.GROUP_CLASS, existingAppointmentId=appointment.id)[-1]
+    assert call("POST", f"/v4/appointment/{appointment.id}/reschedule", {"start": later}).status < 300
+    links = [mail.path for mail in sandbox.state.mailbox.mails[-2:]]
+    assert len(set(links)) == 2
+
+    visit(path, action="cancel")
+    assert [one.email for one in appointment.attendees] == ["b@example.com"]
+    assert visit(path.partition("?")[0], action="cancel").status == 400
+    visit(links[1], action="cancel")
+    assert (appointment.attendees, appointment.is_cancelled) == ([], False)

@@ -64,6 +64,37 @@ def test_a_team_type_needs_all_of_its_hosts(sandbox, call, default):
     assert call("GET", f"/v4/appointment/{made}").document["hostIds"] == [seed.ANNA, seed.BEN]
 
 
+def test_a_team_type_goes_with_its_switch(sandbox, call):
+    """And comes back with its queue as it was."""
+    sandbox.configure(profile="team")
+    queue = sandbox.state.queues[seed.TEAM_QUEUE]
+    sandbox.configure(profile="seed")
+    assert not sandbox.state.meeting_types[seed.TEAM_CONSULTATION].enabled
+    sandbox.configure(profile="team")
+    assert sandbox.state.queues[seed.TEAM_QUEUE] is queue
+    assert sandbox.state.meeting_types[seed.TEAM_CONSULTATION].enabled
+
+
+def test_a_group_is_never_offered_the_time_of_another(sandbox, call):
+    """Two group appointments are not merged."""
+    first, second = call.free(seed.GROUP_CLASS)[:2]
+    made = call.book(seed.GROUP_CLASS, first).document["appointmentId"]
+    call.book(seed.GROUP_CLASS, second)
+    assert second not in call.free(seed.GROUP_CLASS, existingAppointmentId=made)
+
+
+def test_appointments_are_listed_by_age_though_the_clock_was_set_back(sandbox, call):
+    early, late = call.free(seed.INTRO_CALL)[5:7]
+    sandbox.clock.offset_seconds = 3600
+    newest = call.book(seed.INTRO_CALL, late).document["appointmentId"]
+    sandbox.clock.offset_seconds = 0
+    oldest = call.book(seed.INTRO_CALL, early).document["appointmentId"]
+    query = {"userId": seed.ANNA, "sortBy": "appointment.createdAt", "sortDirection": "ASC", "pageSize": 100}
+    listed = call("GET", "/v4/appointment/paginated", query=query).document["appointments"]
+    ids = [one["id"] for one in listed]
+    assert ids.index(oldest) < ids.index(newest)
+
+
 def test_a_moved_appointment_keeps_its_host(sandbox, call):
     """Its host alone has the times it can be moved to, also when the host has left the queue."""
     body = {"meetingTypeId": seed.NEXT_THERAPIST, "start": SATURDAY, "queueId": seed.QUEUE}
@@ -91,6 +122,10 @@ def test_untidy_availability_has_whole_days_repeats_and_no_order(sandbox, call):
     assert min(untidy) < window["start"][:19] < window["end"][:19] < max(untidy)
     assert set(tidy) < set(untidy)
     assert len(untidy) == 2 * len(set(untidy))
+    query = {**window, "meetingTypeId": seed.INTRO_CALL, "hostIds": seed.ANNA}
+    document = call("GET", "/v4/booking-availability", query=query).document
+    assert all(frame["start"] < frame["end"] for frame in document["timeframes"])
+    assert document["earliestAvailableDate"] == min(day["date"] for day in document["dates"])
     assert untidy != sorted(untidy)
 
 

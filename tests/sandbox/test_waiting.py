@@ -59,6 +59,16 @@ def test_a_provisional_booking_expires_after_a_day(call):
     assert len(list_waiting(call, status="expired")) == 1
 
 
+def test_it_expires_although_the_clock_was_set_back(call):
+    """An older hold of a clock that was ahead does not keep the later one."""
+    call.control("POST", "clock", {"offset_seconds": 86_400})
+    call.book(seed.CHECKUP, "2026-10-08T09:00:00+02:00")
+    call.control("POST", "clock", {"offset_seconds": 0})
+    call.book(seed.SECOND_OPINION, OPINION_AT)
+    call.control("POST", "clock", {"offset_seconds": 25 * 3600})
+    assert [one["meetingTypeId"] for one in list_waiting(call, status="expired")] == [seed.SECOND_OPINION]
+
+
 def test_without_holding_a_late_confirmation_can_fail(call):
     """With the switch off two bookings share a slot, and the second confirmation is refused."""
     call.control("POST", "settings", {"hold_pending": False})

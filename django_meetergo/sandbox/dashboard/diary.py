@@ -116,19 +116,19 @@ def _list_cells(state: State, host: User, day: date) -> Iterator[Cell]:
     shown: set[str] = set()
     for opens, closes in list_open_windows(host, begin, end - 1):
         for start in range(opens, closes, STEP):
-            busy = _find_busy(state, host, start)
-            if busy is None:
-                if start > now:
-                    yield Cell(start, start + STEP)
-            elif busy.key not in shown and busy.end > now:
-                shown.add(busy.key)
-                yield Cell(busy.start, busy.end, busy)
+            found = _list_busy(state, host, start)
+            if not found and start > now:
+                yield Cell(start, start + STEP)
+            for busy in found:
+                if busy.key not in shown and busy.end > now:
+                    shown.add(busy.key)
+                    yield Cell(busy.start, busy.end, busy)
 
 
-def _find_busy(state: State, host: User, start: int) -> BusyPeriod | None:
+def _list_busy(state: State, host: User, start: int) -> list[BusyPeriod]:
+    """Return what takes a part of a step of the diary, in order."""
     found = state.calendar.list_between(host.id, start, start + STEP)
-    return min(
+    return sorted(
         (busy for busy in found if busy.start < start + STEP and busy.end > start),
         key=lambda busy: busy.start,
-        default=None,
     )

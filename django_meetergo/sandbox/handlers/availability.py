@@ -55,14 +55,13 @@ def get_availability(call: Call) -> Response:
         host_ids=tuple(host_ids),
         needs_all_hosts=_needs_all_hosts(call, queue),
         ignored_key=request.get("existingAppointmentId"),
-        hide_groups=request.get_flag("hideGroupAppointments"),
+        # Two group appointments are never merged.
+        hide_groups=request.get_flag("hideGroupAppointments") or (moved is not None and kind.is_group),
         troubleshoot=request.get_flag("troubleshoot"),
     )
     if call.settings.untidy_availability:
         query = _widen_to_whole_days(query, zone)
     spots = list_spots(call.state, query, skip_notice=request.get_flag("skipEarliestBookingCalculation"))
-    if call.settings.untidy_availability:
-        spots = [*reversed(spots), *spots]
     return json_response(_print_spots(call, query, spots, zone))
 
 
@@ -103,17 +102,14 @@ def _read_zone(name: str) -> ZoneInfo:
 
 def _print_spots(call: Call, query: SlotQuery, spots: list[Spot], zone: ZoneInfo) -> dict[str, Any]:
     shape = call.settings.availability_shape
+    listed = [*reversed(spots), *spots] if call.settings.untidy_availability else spots
     if shape == "slots":
-        return _print_slots(query, spots, zone)
+        return _print_slots(query, listed, zone)
     if shape == "flat":
-        return _print_flat(query, spots)
-    return _print_dates(call, query, spots, zone)
-
-
-def _print_dates(call: Call, query: SlotQuery, spots: list[Spot], zone: ZoneInfo) -> dict[str, Any]:
+        return _print_flat(query, listed)
     dates = [
         {"date": day.isoformat(), "spots": [_print_spot(call, query, spot, local) for local, spot in group]}
-        for day, group in _group_by_day(spots, zone)
+        for day, group in _group_by_day(listed, zone)
     ]
     bookable = [spot for spot in spots if _is_bookable(query, spot)]
     first = datetime.fromtimestamp(bookable[0].start, zone).date().isoformat() if bookable else None

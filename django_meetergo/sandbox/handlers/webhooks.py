@@ -58,7 +58,7 @@ def delete_webhook(call: Call) -> Response:
 
 def _get_webhook(call: Call) -> Webhook:
     wanted = call.params["id"]
-    found = call.state.webhooks.get(int(wanted)) if wanted.isascii() and wanted.isdigit() else None
+    found = next((one for one in call.state.webhooks.values() if str(one.id) == wanted), None)
     if found is None:
         raise Refused(404, "Webhook not found")
     return found
