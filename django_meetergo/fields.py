@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
 from django.db import models
+from django.utils.encoding import force_bytes
 
 from django_meetergo.conf import get_settings
 from django_meetergo.texts import Secret
@@ -34,13 +35,13 @@ def get_encryption_keys() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=16)
-def derive_key(source: str) -> str:
+def derive_key(source: str | bytes) -> str:
     """Derive a Fernet key from a Django secret key, and from nothing else."""
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
     hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"django-meetergo.fields")
-    return base64.urlsafe_b64encode(hkdf.derive(source.encode())).decode()
+    return base64.urlsafe_b64encode(hkdf.derive(force_bytes(source))).decode()
 
 
 @lru_cache(maxsize=16)

@@ -110,7 +110,8 @@ def get_mount_prefix() -> str:
 
     Django knows ``FORCE_SCRIPT_NAME`` in requests and in the main thread only.
     """
-    return urlsplit(get_settings().SITE_URL).path.rstrip("/") or (django_settings.FORCE_SCRIPT_NAME or "")
+    own = django_settings.FORCE_SCRIPT_NAME or ""
+    return urlsplit(get_settings().SITE_URL).path.rstrip("/") or own.rstrip("/")
 
 
 def choose_language(language: str) -> str:

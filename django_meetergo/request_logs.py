@@ -65,6 +65,8 @@ def list_webhook_tokens() -> list[str]:
     """Return the webhook tokens that can be read from the settings, which may be wrong as a whole."""
     given = get_raw_settings()
     tokens = given.get("WEBHOOK_TOKENS", ()) if isinstance(given, Mapping) else ()
+    if not isinstance(tokens, list | tuple):
+        return []
     return [token for token in tokens if isinstance(token, str) and len(token) > 1]
 
 

@@ -76,14 +76,19 @@ def find_template_problem(name: str) -> str:
     return ""
 
 
-def list_blocks(template: DjangoTemplate) -> set[str] | None:
-    """Return the blocks of a template and its parents; None if a parent is chosen when it is rendered."""
+def list_blocks(template: DjangoTemplate, seen: tuple[Any, ...] = ()) -> set[str] | None:
+    """Return the blocks of a template and its parents; None if a parent is chosen when it is rendered.
+
+    As when a template extends another one of its own name.
+    """
+    if template.origin in seen:
+        return None
     nodes: Any = template.template.nodelist
     found = {node.name for node in nodes.get_nodes_by_type(BlockNode)}
     for node in nodes.get_nodes_by_type(ExtendsNode):
         parent = None if node.parent_name.filters else node.parent_name.var
         loaded = get_template(parent) if isinstance(parent, str) else None
-        blocks = list_blocks(loaded) if isinstance(loaded, DjangoTemplate) else None
+        blocks = list_blocks(loaded, (*seen, template.origin)) if isinstance(loaded, DjangoTemplate) else None
         if blocks is None:
             return None
         found |= blocks

@@ -16,7 +16,7 @@ from django_meetergo.formatting import name_channel, name_hosts
 from django_meetergo.models import Appointment, MeetingType
 from django_meetergo.presentation.time_choice import SlotReader
 from django_meetergo.services.availability.slots import list_slots
-from django_meetergo.services.availability.store import SlotList
+from django_meetergo.services.availability.store import NO_ANSWER, SlotList
 from django_meetergo.services.clients import build_client
 from django_meetergo.timezones import find_zone
 
@@ -50,6 +50,8 @@ def build_slot_reader(
 
     An appointment that is ``moving`` does not block itself, and its present time is left out.
     """
+    if not meeting_type.is_connected:
+        return lambda start, end: NO_ANSWER
     client = build_client(meeting_type.reader, "view")
 
     def read_slots(start: datetime, end: datetime) -> SlotList:

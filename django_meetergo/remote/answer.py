@@ -12,7 +12,8 @@ from django_meetergo.exceptions import UnreadableReply
 
 MAX_NESTING = 50
 MAX_DIGITS = 20
-JSON_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\[\]{}"]+|"', re.DOTALL)
+#: A text that does not end goes to the end: searching for its end again from each quote would take days.
+JSON_TOKENS = re.compile(r'"(?:[^"\\]|\\.?)*+"?|[\[\]{}]|[^\[\]{}"]+', re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +53,7 @@ def _load(body: bytes) -> Any:
 
 def _load_carefully(body: bytes) -> Any:
     """Parse JSON in spite of huge numbers, deep nesting or broken text in one of its items."""
-    text = cut_nesting(body.decode("utf-8", "replace"))
+    text = cut_nesting(body.decode("utf-8-sig", "replace"))
     return json.loads(text, parse_constant=_drop, parse_int=_parse_int)
 
 

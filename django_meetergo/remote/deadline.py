@@ -84,8 +84,9 @@ class Watchdog:
         with self._changed:
             self._deadlines.add(deadline)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="meetergo-deadlines", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="meetergo-deadlines", daemon=True)
+                thread.start()  # fails where a process may have no more threads; the next call tries again
+                self._thread = thread
             elif deadline.ends < self._wakes_at:
                 self._changed.notify()
 

@@ -100,18 +100,24 @@ def send_once(
     """
     with Deadline(ends) as deadline:
         try:
-            return _send_and_read(call, find_adapter(), deadline)
+            adapter, proxies = find_adapter(), get_environ_proxies(call.url, no_proxy=None)
+        except Exception as error:  # noqa: BLE001 - the files and variables of a machine may be wrong
+            return call.build_error(Unreachable, f"could not be sent ({type(error).__name__})")
+        try:
+            return _send_and_read(call, adapter, proxies, deadline)
         except Exception as error:  # noqa: BLE001 - every failure must be classified
             return _classify_error(call, error, deadline)
 
 
-def _send_and_read(call: PreparedCall, adapter: BaseAdapter, deadline: Deadline) -> Answer | RemoteError:
+def _send_and_read(
+    call: PreparedCall, adapter: BaseAdapter, proxies: Mapping[str, str], deadline: Deadline
+) -> Answer | RemoteError:
     response = adapter.send(
         call.request,
         stream=True,
         timeout=(deadline.seconds_left, deadline.seconds_left),
         verify=True,
-        proxies=get_environ_proxies(call.url, no_proxy=None),
+        proxies=proxies,
     )
     with contextlib.closing(response):
         body = _read_body(response, call.max_bytes)

@@ -57,16 +57,20 @@ class _DeadlineConnection:
 
 
 def _connect(connection: Any, deadline: Deadline) -> socket.socket:
-    """Try the addresses of the host in turn, within ``CONNECT_SECONDS`` in total."""
+    """Try the addresses of the host in turn, within ``CONNECT_SECONDS`` in total.
+
+    Each gets its share of the time, so that one that does not answer leaves some to the others.
+    """
     ends = time.monotonic() + min(deadline.seconds_left, CONNECT_SECONDS)
     failure: OSError = TimeoutError("no time left to connect")
-    for address in _resolve_host(connection, ends - time.monotonic()):
+    addresses = _resolve_host(connection, ends - time.monotonic())
+    for number, address in enumerate(addresses):
         if (left := ends - time.monotonic()) <= 0:
             break
         try:
             return create_connection(
                 (address, connection.port),
-                left,
+                left / (len(addresses) - number),
                 source_address=connection.source_address,
                 socket_options=connection.socket_options,
             )
@@ -196,8 +200,8 @@ def get_adapter(fingerprint: str, *, for_writes: bool) -> DeadlineAdapter:
     pid = os.getpid()
     adapter = _adapters.get((pid, fingerprint, for_writes))
     if adapter is None:
-        for key in [key for key in _adapters if key[0] != pid]:
-            del _adapters[key]
+        for key in [key for key in list(_adapters) if key[0] != pid]:
+            _adapters.pop(key, None)  # another thread may have done it
         adapter = _adapters.setdefault((pid, fingerprint, for_writes), DeadlineAdapter(for_writes=for_writes))
     return adapter
 

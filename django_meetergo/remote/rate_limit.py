@@ -140,6 +140,8 @@ class RateLimiter:
             shared_end if isinstance(shared_end, int | float) else 0.0,
             _local_blocks.get(self.fingerprint, 0.0),
         )
+        # The clock of the machine that stored the end may be ahead.
+        ends = min(ends, self.now() + MAX_BLOCK_SECONDS)
         _local_blocks[self.fingerprint] = ends
         return self.now() < ends
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from django_meetergo import links
 from django_meetergo.admin.reschedule import shift
-from django_meetergo.models import Appointment, AppointmentChange
+from django_meetergo.models import Appointment, AppointmentChange, MeetingType
 from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.services.changes import batches
 from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory
@@ -72,6 +72,15 @@ def test_one_is_rescheduled_to_a_free_time(superuser, sandbox, book):
     assert "Reschedule 1 appointment?" in chosen
     assert "Rescheduled to" in get_text(result)
     assert appointment.start == target
+
+
+def test_free_times_of_a_type_whose_connection_is_gone_are_left_out(superuser, sandbox, book):
+    """The appointment may still be rescheduled: another connection of the company reads it."""
+    appointment = book().attendee.appointment
+    MeetingType.objects.filter(pk=appointment.meeting_type_id).update(read_by="removed")
+    page = superuser.choose_action("appointment", "reschedule", [appointment])
+    assert page.status_code == 200
+    assert "Reschedule 1 appointment?" in get_text(page)
 
 
 def test_a_refused_reschedule_says_why_and_the_old_time_stays(superuser, sandbox, book):

@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import User
 from rest_framework.exceptions import PermissionDenied
 
 from django_meetergo import links
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
+from django_meetergo.sandbox.seed import BEN
 from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory, HostFactory
 from tests.api.conftest import FrontEnd, get_problem_type
 
@@ -214,6 +216,8 @@ def test_filters_narrow_the_list(staff, rows, query, days):
         ({"host": "nul\0l"}, "host"),
         ({"ordering": "secret"}, "ordering"),
         ({"page_size": "101"}, "page_size"),
+        ({"page_size": "0000000001000"}, "page_size"),
+        ({"page_size": f"1{'0' * 5000}"}, "page_size"),
         ({"cursor": "x"}, "cursor"),
         ({"cursor": "cD1ub3doZXJl"}, "cursor"),
     ],
@@ -275,6 +279,20 @@ def test_resync_reads_the_appointment(staff, booked, site):
     row, _ = booked
     Appointment.objects.filter(pk=row.pk).update(location="nowhere", digest="old", synced_at=None)
     assert staff.post(get_path(row, "resync/")).json()["location"] != "nowhere"
+
+
+def test_a_row_that_leaves_the_users_own_by_a_resync_is_still_answered(booked, site, make_user):
+    """meetergo has given it to another host, which is what the answer says."""
+    row, _ = booked
+    user = make_user("anna", "view_own_appointment", "sync_appointment")
+    [host] = row.hosts.all()
+    type(host).objects.filter(pk=host.pk).update(user=User.objects.get(username="anna"))
+    site.client().handoff_appointment(row.remote_id, user_id=BEN)
+
+    answer = user.post(get_path(row, "resync/"))
+
+    assert answer.status_code == 200, answer.content
+    assert row.hosts.get() != host
 
 
 def test_resync_of_a_removed_connection_is_refused(staff, booked, site, settings):

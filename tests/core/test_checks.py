@@ -377,11 +377,14 @@ def test_a_task_backend_without_workers_is_reported(settings, backend, text):
 def test_a_base_template_may_inherit_its_blocks(settings, tmp_path):
     (tmp_path / "child.html").write_text('{% extends "meetergo/base.html" %}')
     (tmp_path / "any.html").write_text("{% extends layout %}")
+    (tmp_path / "meetergo").mkdir()
+    (tmp_path / "meetergo" / "base.html").write_text('{% extends "meetergo/base.html" %}')
     (tmp_path / "bare.html").write_text("{% block main %}{% endblock %}")
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
 
     assert check(settings, BASE_TEMPLATE="child.html") == {}
     assert check(settings, BASE_TEMPLATE="any.html") == {}
+    assert check(settings, BASE_TEMPLATE="meetergo/base.html") == {}
     assert 'no block "content"' in check(settings, BASE_TEMPLATE="bare.html")["meetergo.E020"].msg
 
 

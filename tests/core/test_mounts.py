@@ -37,6 +37,7 @@ def mount(settings):
         ("https://a.example/clinic", None),
         ("https://a.example/clinic/", None),
         ("https://a.example", "/clinic"),
+        ("https://a.example", "/clinic/"),
         ("https://a.example/clinic", "/clinic"),
     ],
 )
@@ -45,6 +46,13 @@ def test_a_link_has_the_prefix_once(mount, site_url, forced, prefix):
     mount(site_url, forced=forced, prefix=prefix)
 
     assert links.build_absolute_url(reverse("meetergo:index")) == "https://a.example/clinic/book/"
+
+
+def test_a_prefix_of_a_slash_is_none(mount):
+    """A second slash at the start would make the path a host."""
+    mount("https://a.example", forced="/")
+
+    assert links.build_absolute_url(reverse("meetergo:index")) == "https://a.example/book/"
 
 
 def test_a_background_thread_knows_the_forced_prefix(mount):

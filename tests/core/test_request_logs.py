@@ -55,6 +55,14 @@ def test_the_log_of_runserver_shows_no_webhook_token(settings, caplog):
     assert '"POST /book/webhooks/[token]/ HTTP/1.1" 200 0' in caplog.text
 
 
+@pytest.mark.parametrize("tokens", [None, 5, "text"])
+def test_wrong_settings_break_no_log(settings, caplog, tokens):
+    """Every 404 of the site is logged."""
+    settings.MEETERGO = {**settings.MEETERGO, "WEBHOOK_TOKENS": tokens}
+    logging.getLogger("django.server").info("GET %s", "/nowhere/")
+    assert "GET /nowhere/" in caplog.text
+
+
 def test_other_paths_are_logged_as_they_are(client, caplog):
     client.get("/webhooks/not-ours/")
     assert "/webhooks/not-ours/" in caplog.text

@@ -54,6 +54,16 @@ def test_a_secret_can_be_read_with_any_of_the_keys(settings):
 
 
 @pytest.mark.django_db
+def test_the_keys_of_django_may_be_bytes(settings):
+    settings.MEETERGO = {**settings.MEETERGO, "ENCRYPTION_KEYS": []}
+    settings.SECRET_KEY = b"of bytes"
+    AppointmentFactory(secret="canary")
+
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "newer", [b"of bytes"]
+    assert Appointment.objects.get().secret == "canary"
+
+
+@pytest.mark.django_db
 def test_without_its_key_a_secret_reads_as_empty_and_is_saved_unchanged(settings):
     settings.MEETERGO = {**settings.MEETERGO, "ENCRYPTION_KEYS": [OLD]}
     AppointmentFactory(secret="canary")

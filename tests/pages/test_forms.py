@@ -177,6 +177,24 @@ def test_an_answer_that_a_field_cannot_compute_is_refused(visitor, settings, nam
     assert visitor.book(**{f"q-{name}": value}).status_code == 422
 
 
+class SameNames(forms.Form):
+    location = forms.CharField(label="Where does it hurt?")
+    rebook_from = forms.CharField(label="Since when?")
+    website = forms.CharField(label="Which page?")
+
+
+def test_a_question_may_have_the_name_of_a_field_of_the_package(visitor, settings):
+    """It is shown, and the error of a missing answer leads to it."""
+    settings.MEETERGO = {**settings.MEETERGO, "FORMS": {"intro-call": f"{__name__}.SameNames"}}
+
+    page = visitor.book().content.decode()
+
+    for name in SameNames.base_fields:
+        assert f"mg-field-q-{name}" in page
+        assert f'<a href="#mg-q-{name}">' in page
+    assert "mg-field-location" not in page
+
+
 class Terms(forms.Form):
     terms = forms.BooleanField(label=mark_safe('I accept the <a href="/terms/">terms</a>'))
     why = forms.CharField(label=mark_safe('See <a href="/why/">why</a>'), required=False)

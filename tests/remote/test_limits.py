@@ -162,6 +162,14 @@ def test_after_a_429_nothing_is_sent_for_a_while(cache, clock):
     RateLimiter("f", 90, cache, now=clock).acquire("write")
 
 
+def test_a_pause_stored_by_a_clock_that_is_ahead_is_no_longer_than_others(cache, clock):
+    RateLimiter("f", 90, cache, now=lambda: clock() + 300).block(20)
+    with pytest.raises(exceptions.RateLimitReached):
+        RateLimiter("f", 90, cache, now=clock).acquire("write")
+    clock.pass_(MAX_BLOCK_SECONDS + 0.1)
+    RateLimiter("f", 90, cache, now=clock).acquire("write")
+
+
 def test_a_call_that_may_wait_waits_for_a_permit(cache, clock):
     limiter = RateLimiter("f", 90, cache, now=clock, max_wait=3, sleep=clock.pass_)
     limiter.block(2)

@@ -10,7 +10,7 @@ import pytest
 
 from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.remote import payloads
-from django_meetergo.remote.answer import Answer
+from django_meetergo.remote.answer import Answer, cut_nesting
 from django_meetergo.remote.payloads import reading
 from tests.recordings import PAYLOADS, list_recordings, read_folder
 from tests.remote.scripted import recorded
@@ -445,3 +445,9 @@ def test_one_odd_value_does_not_make_a_whole_page_unreadable(odd):
     body = b'[{"id": "a"}, {"id": "b", "odd": %s}]' % odd.encode("latin-1")
     answer = Answer(status=200, method="GET", route="/x", body=body)
     assert [entry["id"] for entry in answer.read_json()] == ["a", "b"]
+
+
+def test_a_text_that_does_not_end_is_read_once():
+    """Read again from each of its quotes, half a megabyte would take hours."""
+    assert cut_nesting('"' + '\\"' * 250_000) == '"' + '\\"' * 250_000
+    assert cut_nesting('["\\') == '["\\'

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import ssl
+import threading
 import time
 import traceback
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from django_meetergo.remote import pools
 from django_meetergo.remote import transport as transports
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.credential import Credential
-from django_meetergo.remote.deadline import get_current_deadline
+from django_meetergo.remote.deadline import Deadline, Watchdog, get_current_deadline
 from django_meetergo.remote.pools import close_connections
 from django_meetergo.remote.transport import BEFORE_SEND, Transport, build_path
 from django_meetergo.texts import Secret
@@ -313,6 +314,54 @@ def test_a_deadline_leaves_no_handle_open():
             client.get_current_user()
         assert open_handles() <= before
     assert get_current_deadline() is None
+
+
+def test_a_write_that_could_not_even_begin_has_a_known_outcome(tmp_path, monkeypatch):
+    """For example because the file with the certificates is missing on this machine."""
+    pools.close_connections()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "missing.pem"))
+    with running(answering(200)) as server, pytest.raises(Unreachable):
+        client_for(server.url).decline_provisional_booking("a-1")
+    assert server.connections == 0
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch):
+    """As where the network drops what is sent by IPv6."""
+    tried = []
+
+    def connect(address, timeout, **options):
+        tried.append((address[0], timeout))
+        raise TimeoutError
+
+    monkeypatch.setattr(pools, "create_connection", connect)
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda *args, **options: [(0, 0, 0, "", (ip, 80)) for ip in ("::1", "127.0.0.1")],
+    )
+    transport = Transport(credential=Credential("rgo-x"), base_url="http://x.invalid", timeout=5)
+    with pytest.raises(Unreachable):
+        transport.send("GET", "/v4/user/me")
+    [first, second, *_] = tried
+    assert (first[0], second[0]) == ("::1", "127.0.0.1")
+    assert first[1] < second[1]
+
+
+def test_a_thread_that_cannot_start_leaves_later_deadlines_enforced(monkeypatch):
+    watchdog = Watchdog()
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("threading.Thread.start", refuse)
+        with pytest.raises(RuntimeError):
+            watchdog.add(Deadline(time.monotonic()))
+    is_over = threading.Event()
+    late = Deadline(time.monotonic())
+    monkeypatch.setattr(late, "shut_down", is_over.set, raising=False)
+    watchdog.add(late)
+    assert is_over.wait(5)
 
 
 def test_a_resolver_that_hangs_ends_at_the_deadline(monkeypatch):

@@ -133,7 +133,8 @@ class AppointmentView(MeetergoView):
         return row
 
     def show_changed(self, row: Appointment, status: int = 200) -> Response:
-        fresh = self.get_queryset().get(pk=row.pk)
+        """Show what became of a row, which may have left the user's rows by the change."""
+        fresh = get_displayed_rows().get(pk=row.pk)
         headers = {"Retry-After": str(POLL_SOON)} if status == 202 else {}
         return self.build_response(AppointmentSerializer, fresh, status=status, headers=headers)
 

@@ -160,7 +160,7 @@ def list_alternative_slots(
 
     ``options`` are those of the service ``list_alternatives``.
     """
-    if start <= now:
+    if start <= now or not meeting_type.is_connected:
         return []
     found = list_alternatives(
         meeting_type=meeting_type,

@@ -25,7 +25,9 @@ class SlugPagination(CursorPagination):  # type: ignore[misc]
         text = request.query_params.get(self.page_size_query_param)
         if text is None:
             return self.page_size
-        if not text.isdecimal() or not 1 <= int(text[:9] or 0) <= self.max_page_size:
+        # No more digits than the limit has: int() of thousands of them raises.
+        is_short = text.isdecimal() and len(text) <= len(str(self.max_page_size))
+        if not is_short or not 1 <= int(text) <= self.max_page_size:
             message = _("Choose a number from 1 to %(limit)s.") % {"limit": self.max_page_size}
             raise build_invalid(self.page_size_query_param, message)
         return int(text)
