@@ -77,7 +77,7 @@ def test_one_is_rescheduled_to_a_free_time(superuser, sandbox, book):
 def test_free_times_of_a_type_whose_connection_is_gone_are_left_out(superuser, sandbox, book):
     """The appointment may still be rescheduled: another connection of the company reads it."""
     appointment = book().attendee.appointment
-    MeetingType.objects.filter(pk=appointment.meeting_type_id).update(read_by="removed")
+    MeetingType.objects.filter(pk=appointment.meeting_type_id).update(connection="old", read_by="old")
     page = superuser.choose_action("appointment", "reschedule", [appointment])
     assert page.status_code == 200
     assert "Reschedule 1 appointment?" in get_text(page)
