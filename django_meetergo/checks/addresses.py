@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.http.request import validate_host
 from django.urls import NoReverseMatch
+from django.utils.http import is_same_domain
 
 from django_meetergo.checks.messages import make_error, make_warning
 from django_meetergo.conf import SETTING_NAME, Settings, list_connection_names
@@ -76,7 +77,8 @@ def check_site_address(settings: Settings) -> Iterator[CheckMessage]:
             f'{SETTING_NAME}["SITE_URL"] is plain http.',
             "meetergo calls https URLs only, and the webhook URL contains a secret.",
         )
-    if is_real and not validate_host(str(parts.hostname), django_settings.ALLOWED_HOSTS):
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else str(parts.hostname)
+    if is_real and not validate_host(host, django_settings.ALLOWED_HOSTS):
         yield make_warning(
             "W013",
             f'The host of {SETTING_NAME}["SITE_URL"] is not among ALLOWED_HOSTS.',
@@ -186,7 +188,11 @@ def check_deployed_proxy(settings: Settings) -> Iterator[CheckMessage]:
             'Name the header of your proxy, for example "X-Forwarded-For"; "REMOTE_ADDR" without a proxy.',
         )
     parts = split_address(settings.SITE_URL)
-    is_trusted = f"{parts.scheme}://{parts.netloc}" in django_settings.CSRF_TRUSTED_ORIGINS
+    trusted = map(split_address, django_settings.CSRF_TRUSTED_ORIGINS)
+    is_trusted = any(
+        one.scheme == parts.scheme and is_same_domain(parts.netloc.lower(), one.netloc.lstrip("*").lower())
+        for one in trusted
+    )
     if parts.scheme == "https" and not django_settings.SECURE_PROXY_SSL_HEADER and not is_trusted:
         yield make_warning(
             "W015",

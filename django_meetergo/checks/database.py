@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from django.core.checks import CheckMessage
+from django.db.models.fields.json import KeyTextTransform
 
 from django_meetergo.checks.messages import make_warning
 from django_meetergo.conf import SETTING_NAME, Settings, get_settings
@@ -15,7 +16,9 @@ def check_slugs() -> Iterator[CheckMessage]:
     from django_meetergo.models import MeetingType
     from django_meetergo.models.directory import EVERY_SLUG
 
-    rows = MeetingType.objects.order_by("slug").values_list("slug", "connection", "raw__slug")
+    rows = MeetingType.objects.order_by("slug").values_list(
+        "slug", "connection", KeyTextTransform("slug", "raw")
+    )
     known = {slug: f"{slug} ({connection}: {at_meetergo})" for slug, connection, at_meetergo in rows}
     settings = get_settings()
     unknown = {

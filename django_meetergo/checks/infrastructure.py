@@ -103,14 +103,15 @@ def check_cache(settings: Settings) -> Iterator[CheckMessage]:
 
 
 def check_cache_size(given: Mapping[str, Any], settings: Settings) -> Iterator[CheckMessage]:
-    """A full database cache drops entries at random, among them the counters of the rate limit."""
+    """A full cache of these kinds drops entries at random, among them the counters of the rate limit."""
     options = {name.upper(): value for name, value in {**given, **given.get("OPTIONS", {})}.items()}
     try:
         max_entries = int(options.get("MAX_ENTRIES", DEFAULT_MAX_ENTRIES))
     except (TypeError, ValueError):
         max_entries = DEFAULT_MAX_ENTRIES  # as Django reads it
     needed = 2 * settings.REQUESTS_PER_MINUTE + RESERVED_CACHE_ENTRIES
-    if ".db." in given.get("BACKEND", "") and max_entries < needed:
+    is_culled = any(kind in given.get("BACKEND", "") for kind in (".db.", ".filebased."))
+    if is_culled and max_entries < needed:
         yield make_warning(
             "W007",
             f"The cache of availability holds {max_entries} entries, and {needed} may be needed.",
@@ -134,7 +135,8 @@ def check_databases(settings: Settings) -> Iterator[CheckMessage]:
         )
     options = given.get("OPTIONS", {})
     is_tuned = (
-        options.get("transaction_mode") == "IMMEDIATE" and "wal" in options.get("init_command", "").lower()
+        str(options.get("transaction_mode")).upper() == "IMMEDIATE"
+        and "wal" in options.get("init_command", "").lower()
     )
     if not is_server and not is_tuned and is_real:
         yield make_warning(

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Max, Min, Q, QuerySet
+from django.db.models.fields.json import KeyTextTransform
 from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
@@ -422,7 +423,9 @@ def describe_names(connection: str) -> Fact:
     """Name the meeting types that have another slug here than at meetergo."""
     fact = partial(Fact, name="names", label=_("Meeting types with another slug here"))
     rows = MeetingType.objects.filter(connection=connection, missing_since=None).order_by("slug")
-    slugs = [(slug, at_meetergo or "–") for slug, at_meetergo in rows.values_list("slug", "raw__slug")]
+    # As a text: SQLite reads a slug of digits as a number.
+    stored = rows.values_list("slug", KeyTextTransform("slug", "raw"))
+    slugs = [(slug, at_meetergo or "–") for slug, at_meetergo in stored]
     renamed = [f"{at_meetergo} → {slug}" for slug, at_meetergo in slugs if slug != at_meetergo]
     text = f"{len(renamed)}: {'; '.join(renamed)}" if renamed else "0"
     advice = _("Links, template tags and FORMS use the second one.") if renamed else ""

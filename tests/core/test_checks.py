@@ -313,6 +313,8 @@ def test_a_host_that_django_refuses_is_reported(settings):
 
     assert "meetergo.W013" in check(settings, **REAL)
     assert "meetergo.W013" not in check(settings, SANDBOX=False, SITE_URL="https://www.clinic.example")
+    settings.ALLOWED_HOSTS = ["[2001:db8::1]"]
+    assert "meetergo.W013" not in check(settings, SANDBOX=False, SITE_URL="https://[2001:db8::1]")
 
 
 def test_templates_without_the_request_are_reported(settings):
@@ -329,11 +331,30 @@ def test_what_the_proxy_says_about_a_request_is_not_asked_for_twice(settings):
     assert not {"meetergo.W014", "meetergo.W015"} & set(found)
 
 
+@pytest.mark.parametrize(
+    ("origin", "is_reported"),
+    [
+        ("https://www.clinic.example", False),
+        ("https://*.clinic.example", False),
+        ("https://WWW.clinic.example", False),
+        ("http://www.clinic.example", True),
+        ("https://*.other.example", True),
+    ],
+)
+def test_trusted_origins_are_compared_as_django_does(settings, origin, is_reported):
+    settings.CSRF_TRUSTED_ORIGINS = [origin]
+
+    found = check(settings, deploy=True, SANDBOX=False, SITE_URL="https://www.clinic.example")
+
+    assert ("meetergo.W015" in found) is is_reported
+
+
 @pytest.fixture
 def _shared_cache(settings, tmp_path):
     """A cache that web processes and workers share."""
     backend = "django.core.cache.backends.filebased.FileBasedCache"
-    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": str(tmp_path)}}
+    options = {"MAX_ENTRIES": 10_000}
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": str(tmp_path), "OPTIONS": options}}
 
 
 @pytest.mark.usefixtures("_shared_cache")
@@ -426,6 +447,7 @@ def test_a_limit_to_an_unknown_meeting_type_is_reported(meetergo_sandbox, settin
         ({}, True),
         ({"transaction_mode": "IMMEDIATE"}, True),
         ({"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"}, False),
+        ({"transaction_mode": "immediate", "init_command": "PRAGMA journal_mode=WAL"}, False),
     ],
 )
 def test_sqlite_that_is_not_set_up_for_several_writers_is_reported(
@@ -504,6 +526,7 @@ def test_a_new_database_connection_per_request_is_reported(settings, monkeypatch
         ({"BACKEND": "django.core.cache.backends.db.DatabaseCache", "OPTIONS": {"MAX_ENTRIES": "500"}}, True),
         ({"BACKEND": "django.core.cache.backends.db.DatabaseCache", "OPTIONS": {"MAX_ENTRIES": "9e"}}, True),
         ({"BACKEND": "django.core.cache.backends.db.DatabaseCache", "max_entries": "9000"}, False),
+        ({"BACKEND": "django.core.cache.backends.filebased.FileBasedCache"}, True),
         ({"BACKEND": "django.core.cache.backends.redis.RedisCache"}, False),
     ],
 )

@@ -133,6 +133,25 @@ def test_blocked_starts_come_with_their_reasons():
     )
 
 
+@pytest.mark.parametrize("events", [{"type": "event"}, "event", [{}]])
+def test_a_start_with_any_reason_against_it_is_not_free(events):
+    document = {"dates": [{"spots": [{"startTime": "2026-10-23T09:00:00Z", "unavailabilityEvents": events}]}]}
+    found = payloads.parse_availability(document)
+    assert (found.slots, len(found.blocked)) == ((), 1)
+
+
+def test_an_appointment_that_ends_before_it_starts_has_its_duration():
+    document = load("appointment.json")
+    document |= {"end": document["start"], "meetingInfo": {**document["meetingInfo"], "duration": 30}}
+    found = payloads.parse_appointment(document)
+    assert found.end - found.start == dt.timedelta(minutes=30)
+
+
+def test_a_code_that_does_not_fit_is_none_wherever_it_would_be_cut():
+    assert reading.read_code("a" * 254 + " b", 254) == ""
+    assert reading.read_code(" a  b ", 3) == "a b"
+
+
 def test_availability_of_unknown_shape_is_not_read_as_empty():
     with pytest.raises(UnreadableReply):
         payloads.parse_availability({"timeframes": []})

@@ -10,13 +10,19 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext, override_script_prefix
 
 from django_meetergo.exceptions import InvalidRequest, WebhookLimitReached
-from django_meetergo.models import Appointment, WebhookDelivery
+from django_meetergo.models import Appointment, Connection, WebhookDelivery
+from django_meetergo.remote.payloads import WebhookDocument
 from django_meetergo.services.mirror import appointments
 from django_meetergo.services.mirror.appointments import write_appointments
 from django_meetergo.services.webhooks import apply
 from django_meetergo.services.webhooks.apply import apply_deliveries
 from django_meetergo.services.webhooks.receive import find_connection, receive_delivery
-from django_meetergo.services.webhooks.registration import build_endpoint, ensure_webhook
+from django_meetergo.services.webhooks.registration import (
+    build_endpoint,
+    ensure_webhook,
+    find_own_connection,
+    remove_webhook,
+)
 from tests.services.conftest import run_due_after
 
 pytestmark = pytest.mark.django_db
@@ -302,6 +308,36 @@ def test_older_entries_of_ours_are_recognised_by_a_token_and_removed(meetergo_sa
     ensure_webhook(connection="default", client=kit.client())
 
     assert sorted(list_endpoints(kit)) == sorted([build_endpoint("default"), "https://other.example/hook"])
+
+
+def test_an_entry_of_others_is_left_alone_though_it_has_the_id_of_ours(meetergo_sandbox, settings):
+    """The same database was used with the sandbox before, whose ids are those of another service, too."""
+    client = meetergo_sandbox.client()
+    other = client.create_webhook("https://hooks.shop.example/catch/1", ("booking_created",))
+    Connection.objects.create(connection="default", webhook_remote_id=other.id)
+
+    ensure_webhook(connection="default", client=client)
+    assert len(client.list_webhooks()) == 2
+    Connection.objects.update(webhook_remote_id=other.id)
+    remove_webhook(connection="default", client=client)
+
+    assert client.list_webhooks()[0].endpoint == other.endpoint
+
+
+def test_connections_that_remember_the_same_id_keep_their_own_entries(settings):
+    """Two services may number their entries alike."""
+    settings.MEETERGO = {**settings.MEETERGO, "CONNECTIONS": {"berlin": {"API_KEY": "rgo-x"}}}
+    for name in ("default", "berlin"):
+        Connection.objects.create(connection=name, webhook_remote_id="1")
+    hook = WebhookDocument(id="1", endpoint="https://a.example/book/webhooks/old/", event_types=())
+    assert [find_own_connection(hook, name) for name in ("default", "berlin")] == ["default", "berlin"]
+
+
+def test_the_bare_token_is_refused_without_a_default_connection(settings):
+    """Its deliveries could never be read."""
+    settings.MEETERGO = {**settings.MEETERGO, "API_KEY": "", "CONNECTIONS": {"berlin": {"API_KEY": "rgo-x"}}}
+    [token] = settings.MEETERGO["WEBHOOK_TOKENS"]
+    assert (find_connection(token), find_connection(f"{token}~berlin")) == (None, "berlin")
 
 
 def test_a_path_in_the_sites_address_is_the_prefix_of_the_endpoint(settings, meetergo_sandbox):

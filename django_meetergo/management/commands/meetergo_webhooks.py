@@ -56,7 +56,7 @@ class Command(DatabaseCommand):
         endpoint = build_endpoint(connection)
         hooks = build_client(connection, "sync").list_webhooks()
         for hook in hooks:
-            owner = find_own_connection(hook)
+            owner = find_own_connection(hook, connection)
             if owner is None:
                 text = "another endpoint"
             elif owner == connection and hook.endpoint != endpoint:

@@ -126,7 +126,8 @@ def _read_names(person: dict[str, Any]) -> tuple[str, str]:
 def parse_appointment(document: object) -> AppointmentDocument:
     """Parse an appointment. Raise ``UnreadableReply`` without an id, a start, or an end or duration."""
     entry = require_object(document, "an appointment")
-    appointment_id, start = read_id(entry.get("id")), read_instant(entry.get("start"))
+    appointment_id = read_id(entry.get("id"))
+    start, end = read_instant(entry.get("start")), read_instant(entry.get("end"))
     if not appointment_id or start is None:
         raise UnreadableReply("an appointment without an id or a start")
     info = read_object(entry.get("meetingInfo"))
@@ -134,7 +135,7 @@ def parse_appointment(document: object) -> AppointmentDocument:
     return AppointmentDocument(
         id=appointment_id,
         start=start,
-        end=read_instant(entry.get("end")) or _compute_end(entry, start),
+        end=end if end is not None and end > start else _compute_end(entry, start),
         secret=read_secret(entry),
         meeting_type_id=_read_meeting_type_id(entry),
         channel=read_code(info.get("channel"), MAX_CODE_LENGTH)

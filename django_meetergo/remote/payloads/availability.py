@@ -69,7 +69,8 @@ def _parse_spots(dates: list[Any]) -> Availability:
         start = read_instant(spot.get("startTime"))
         if start is None:
             continue
-        if reasons := tuple(_read_reason(event) for event in read_list(spot.get("unavailabilityEvents"))):
+        events = spot.get("unavailabilityEvents") or []
+        if reasons := tuple(map(_read_reason, events if isinstance(events, list) else [events])):
             blocked.setdefault(start, BlockedSlot(start=start, reasons=reasons))
         elif (slot := _read_slot(start, spot)).seats_left != 0:
             slots.setdefault(start, slot)

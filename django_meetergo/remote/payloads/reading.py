@@ -127,7 +127,7 @@ def read_lines(value: object) -> tuple[str, ...]:
 
 def read_code(value: object, max_length: int) -> str:
     """Return text that is of no use when it is cut, such as an e-mail address: empty if it does not fit."""
-    text = read_line(value, max_length + 1)
+    text = " ".join(read_text(value).split())
     return text if len(text) <= max_length else ""
 
 

@@ -41,10 +41,8 @@ def find_connection(token: str) -> str | None:
 def list_tokens() -> Iterable[tuple[str, str]]:
     """Return every valid token with its connection. Other connections than the default follow a tilde."""
     for token in get_settings().WEBHOOK_TOKENS:
-        yield Secret(token), DEFAULT_CONNECTION
         for name in list_connection_names():
-            if name != DEFAULT_CONNECTION:
-                yield Secret(f"{token}~{name}"), name
+            yield Secret(token if name == DEFAULT_CONNECTION else f"{token}~{name}"), name
 
 
 def hash_text(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings as django_settings
 from django.urls import reverse
@@ -47,19 +47,18 @@ def build_endpoint(connection: str) -> str:
         return links.build_absolute_url(reverse("meetergo:webhook", args=[token]))
 
 
-def find_own_connection(hook: WebhookDocument) -> str | None:
+def find_own_connection(hook: WebhookDocument, listed_by: str) -> str | None:
     """Return the connection an entry was made for; None for an entry of another site.
 
-    An entry is ours when we remember its id or its path ends with one of our tokens, also one that is being
-    rotated out, whatever its host was then.
+    An entry is ours when its path ends with one of our tokens, also one that is being rotated out, whatever
+    its host was then; or when it has the form of our path, and the connection that lists it, ``listed_by``,
+    remembers its id. The id alone is not enough: another service, such as the sandbox, has the same ids.
     """
-    remembered: str | None = (
-        Connection.objects.filter(webhook_remote_id=hook.id).values_list("connection", flat=True).first()
-    )
-    if remembered is not None:
-        return remembered
-    last = urlsplit(hook.endpoint).path.rstrip("/").rpartition("/")[2]
-    return dict(list_tokens()).get(last)
+    *_, parent, last = ("", *urlsplit(hook.endpoint).path.rstrip("/").split("/"))
+    if known := dict(list_tokens()).get(unquote(last)):
+        return known
+    is_remembered = Connection.objects.filter(connection=listed_by, webhook_remote_id=hook.id).exists()
+    return listed_by if parent == "webhooks" and is_remembered else None
 
 
 def ensure_webhook(*, connection: str, client: MeetergoClient) -> WebhookDocument:
@@ -100,4 +99,4 @@ def remove_webhook(*, connection: str, client: MeetergoClient) -> bool:
 
 def list_own_webhooks(connection: str, hooks: Sequence[WebhookDocument]) -> list[WebhookDocument]:
     """Return the entries that were made for a connection of this site."""
-    return [hook for hook in hooks if find_own_connection(hook) == connection]
+    return [hook for hook in hooks if find_own_connection(hook, connection) == connection]
