@@ -31,6 +31,20 @@ def test_the_picked_duration_reaches_the_form(service: Any, person: Any) -> None
     expect(person.page.locator("[type=hidden][name=duration]")).to_have_value("60")
 
 
+def test_back_takes_the_picked_duration_back_with_its_times(service: Any, scripted: Any) -> None:
+    """Else the times of 30 minutes are sent with 60."""
+    scripted.open("/book/consultation/")
+    day = scripted.page.locator("a[data-date]:not(.mg-day-chosen)").first
+    day.click()
+    expect(scripted.page.locator(".mg-slots .mg-title")).to_be_focused()
+    with scripted.page.expect_response("**duration=60**"):
+        choose_duration(scripted, 60)
+    scripted.page.go_back()
+    expect(scripted.page.locator('[name="duration"][value="60"]')).not_to_be_checked()
+    form = scripted.page.locator("[name=duration]:checked").get_attribute("form")
+    assert form == scripted.page.locator(".mg-times-form").get_attribute("id")
+
+
 def test_a_duration_that_has_times_later_reaches_the_form(service: Any, scripted: Any) -> None:
     """The day that was opened has none, so there was no form with times to send the duration with."""
     today = timezone.localdate()

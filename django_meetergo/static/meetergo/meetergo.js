@@ -1,4 +1,4 @@
-/* Replaces parts of a page. All texts come from it. */
+/* All texts come from the page. */
 
 const toIso = (date) => date.toISOString().slice(0, 10);
 const format = (text, values) => text.replace(/{(\w+)}/g, (_, key) => values[key]);
@@ -71,7 +71,7 @@ class MeetergoBooking extends HTMLElement {
 			request.setRequestHeader("X-Meetergo-Widget", this.dataset.widget ?? "");
 			request.send(body);
 		});
-		if (!page) return; // a newer request has begun
+		if (!page) return; // superseded
 		this.replaced = Date.parse(this.$(".mg-slots :checked")?.value);
 		for (const part of parts) {
 			const now = this.$(`.mg-${part}`), next = page.querySelector(`.mg-${part}`);
@@ -185,7 +185,7 @@ class MeetergoBooking extends HTMLElement {
 		const [href] = location.href.split("#");
 		if (!state?.meetergo || href === this.shown || !this.$(".mg-calendar") || !this.hasHistory) return;
 		this.shown = href;
-		if (await this.load(href)) this.focusOn(state.meetergo.focused);
+		if (await this.load(href, ["calendar", "duration", "next-slots"])) this.focusOn(state.meetergo.focused);
 	}
 
 	on_keydown(event) {
