@@ -49,6 +49,7 @@ from django_meetergo.models import (
     Attendee,
     Booking,
     CalendarFeed,
+    Connection,
     Host,
     may_see_appointments,
 )
@@ -183,7 +184,9 @@ class AppointmentAdmin(CalendarMixin, ExportMixin, BatchMixin, ActionsMixin, Ter
 
     def search(self, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         people = Attendee.objects.order_by()
-        by_id = Appointment.objects.order_by().filter(connection__in=list_connection_names(), remote_id=term)
+        # A company's rows keep the name of the connection that was read first, also when it is removed.
+        names = {*list_connection_names(), *Connection.objects.values_list("connection", flat=True)}
+        by_id = Appointment.objects.order_by().filter(connection__in=names, remote_id=term)
         # A union of keys: with OR, no database would use the indexes.
         found = (
             people.filter(match_person(term))

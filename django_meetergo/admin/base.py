@@ -183,12 +183,16 @@ class MeetergoAdmin(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         extra = {
             "readonly_notice": self.readonly_notice,
-            "empty_notice": self.empty_notice,
+            "empty_notice": self.describe_empty,
             "max_count": MAX_COUNT,
             **(extra_context or {}),
         }
         extra["list_tools"] = self.list_tools(request)
         return super().changelist_view(request, extra)
+
+    def describe_empty(self) -> str:
+        """Return the notice of an empty table. A list may be empty because it shows one period only."""
+        return "" if self.model._default_manager.exists() else str(self.empty_notice)
 
     def changeform_view(
         self,

@@ -164,7 +164,7 @@ class BookForCallerMixin(MeetergoAdmin):
             length=length,
             lengths=[(minutes, here.to(length=minutes, day=first)) for minutes in meeting_type.durations],
             earlier=here.to(day=max(first - timedelta(days=DAYS_PER_PAGE), today)) if first > today else "",
-            later=here.to(day=last),
+            later=here.to(day=last) if last <= today + timedelta(days=MAX_DAYS_AHEAD) else "",
             days=[
                 (day, [(here.to(start=slot.start.isoformat()), label_slot(slot, zone)) for slot in times])
                 for day, times in group_by_day(found.times, zone).items()
@@ -252,7 +252,7 @@ class BookForCallerMixin(MeetergoAdmin):
         except StartNotOffered:
             form.add_error(None, gettext("This time is no longer free. Go back and choose another one."))
         except InvalidRequest as error:
-            form.add_error(error.field if error.field in form.fields else None, str(error))
+            form.add_error(error.field if error.field in form.fields else None, describe_error(error))
         except (MeetergoError, ImproperlyConfigured) as error:
             form.add_error(None, describe_error(error))
         else:

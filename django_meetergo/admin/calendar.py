@@ -154,6 +154,7 @@ class CalendarMixin(MeetergoAdmin):
             is_cut=len(rows) == MAX_APPOINTMENTS,
             book_url=book_url,
             has_no_own_host=own_user is not None,
+            has_hosts=bool(hosts) or Host.objects.filter(missing_since=None).exists(),
             **context,
         )
 

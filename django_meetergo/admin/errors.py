@@ -52,10 +52,19 @@ ERRORS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], ...] = 
 )
 
 
+#: What is wrong with a value that staff may give, by ``InvalidRequest.field``.
+INVALID: dict[str, Any] = {
+    "start": _("Choose a time that is still to come, and not the present one."),
+    "email": _("This e-mail address has as many future appointments as one person may have."),
+}
+
+
 def describe_error(error: Exception) -> str:
     """Return what went wrong in the staff's language; the error's own text where there is no better one."""
     if isinstance(error, exceptions.ChangeNotAllowed) and error.reason in REFUSALS:
         return str(REFUSALS[error.reason])
+    if isinstance(error, exceptions.InvalidRequest) and error.field in INVALID:
+        return str(INVALID[error.field])
     return next((str(text) for kind, text in ERRORS if isinstance(error, kind)), str(error))
 
 

@@ -62,6 +62,8 @@ class RescheduleForm(forms.Form):
         other: datetime | None = self.cleaned_data["other"]
         if other and abs(other.year - timezone.now().year) > MAX_YEARS_AHEAD:
             raise forms.ValidationError(_("Choose a time within the next two years."))
+        if other and other <= timezone.now():
+            raise forms.ValidationError(_("This time has passed. Please choose another one."))
         return other
 
     def clean(self) -> dict[str, Any]:

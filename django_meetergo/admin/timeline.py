@@ -22,6 +22,7 @@ from django_meetergo.models import (
     AppointmentChange,
     Booking,
     BookingAttempt,
+    Connection,
     Event,
     WebhookDelivery,
 )
@@ -56,8 +57,10 @@ def list_appointment_entries(appointment: Appointment) -> Iterator[TimelineEntry
     yield from map(describe_event, events)
     changes = appointment.changes.select_related("user", "target_host").order_by("-pk")[:MAX_ENTRIES]
     yield from map(describe_change_request, changes)
+    # Every connection of a company has an address of its own.
+    siblings = Connection.objects.filter(mirror=appointment.connection).values_list("connection", flat=True)
     deliveries = WebhookDelivery.objects.filter(
-        connection=appointment.connection, remote_id=appointment.remote_id
+        connection__in={appointment.connection, *siblings}, remote_id=appointment.remote_id
     )
     yield from map(describe_delivery, deliveries.order_by("-pk")[:MAX_ENTRIES])
     bookings = Booking.objects.filter(attendee__appointment=appointment)

@@ -186,7 +186,9 @@ def render_next_slots_part(widget: WidgetContext, count: int) -> PagePart:
         "is_unavailable": widget.is_unavailable,
     }
     sources: Sequence[Source] = ()
-    if not widget.is_unavailable:
+    if widget.meeting_type.is_booked_at_meetergo:
+        context["link"] = parse_link(widget.meeting_type.booking_url)
+    elif not widget.is_unavailable:
         found = find_next_slots(widget.meeting_type, count)
         times = list_next_slots(found.times, widget.zone, widget.build_url("details"), count)
         context |= {"times": times, "failed": found.failed, "all_times": widget.build_url("book").to()}

@@ -12,7 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_meetergo import links
+from django_meetergo.admin.errors import describe_error
 from django_meetergo.admin.reschedule import shift
+from django_meetergo.exceptions import InvalidRequest
 from django_meetergo.models import Appointment, AppointmentChange, MeetingType
 from django_meetergo.services import AttendeeData, book_appointment
 from django_meetergo.services.changes import batches
@@ -81,6 +83,17 @@ def test_free_times_of_a_type_whose_connection_is_gone_are_left_out(superuser, s
     page = superuser.choose_action("appointment", "reschedule", [appointment])
     assert page.status_code == 200
     assert "Reschedule 1 appointment?" in get_text(page)
+
+
+def test_a_time_that_has_passed_is_marked_in_the_form(superuser, sandbox, book):
+    appointment = book().attendee.appointment
+    result = superuser.run_action("appointment", "reschedule", [appointment], other="2026-01-01T09:00")
+    assert "This time has passed." in get_text(result)
+    assert "Or another time" in get_text(result)
+    assert (
+        describe_error(InvalidRequest("start x has passed", field="start"))
+        == "Choose a time that is still to come, and not the present one."
+    )
 
 
 def test_a_refused_reschedule_says_why_and_the_old_time_stays(superuser, sandbox, book):

@@ -234,6 +234,18 @@ def test_the_calendar_of_one_own_host_shows_no_other_column(make_staff):
     assert [column.host for column in page.context["columns"]] == hosts[1:]
 
 
+@pytest.mark.parametrize("view", ["day", "week"])
+def test_an_empty_calendar_of_many_hosts_asks_for_a_host(superuser, view):
+    """Empty columns are left out from thirteen hosts on."""
+    assert "manage.py" in get_text(superuser.get("appointment_calendar", view=view))
+    Host.objects.bulk_create(Host(remote_id=f"h{number}", name=f"Host {number}") for number in range(13))
+
+    text = get_text(superuser.get("appointment_calendar", view=view))
+
+    assert "Choose a host to see free times." in text
+    assert "manage.py" not in text
+
+
 def test_staff_without_a_host_are_not_told_to_run_a_command(make_staff):
     Host.objects.create(remote_id="a", name="Anna")
 

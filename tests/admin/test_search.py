@@ -8,7 +8,9 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from django_meetergo.models import Connection
 from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory, BookingFactory
+from tests.admin.conftest import get_text
 
 pytestmark = pytest.mark.django_db
 
@@ -58,6 +60,20 @@ def test_an_appointment_is_found_by_the_reference_of_its_booking(superuser):
     assert list_found(superuser, "appointment_changelist", booking.reference.lower()) == [
         attendee.appointment_id
     ]
+
+
+def test_an_appointment_of_a_removed_connection_is_found_by_its_id(superuser):
+    """Its rows keep the name of the connection that was read first."""
+    Connection.objects.create(connection="old")
+    row = AppointmentFactory(connection="old", read_by="default")
+
+    assert list_found(superuser, "appointment_changelist", row.remote_id) == [row.pk]
+
+
+def test_a_period_without_appointments_is_no_reason_to_run_a_command(superuser):
+    assert "manage.py" in get_text(superuser.get("appointment_changelist"))
+    AppointmentFactory(start=timezone.now() - timedelta(days=30))
+    assert "manage.py" not in get_text(superuser.get("appointment_changelist"))
 
 
 def test_a_search_includes_past_appointments(superuser):

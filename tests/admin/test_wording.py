@@ -13,10 +13,10 @@ from django.utils import timezone, translation
 from django.utils.translation import override
 
 from django_meetergo.admin.answers import describe_answer
-from django_meetergo.admin.display import midnight
+from django_meetergo.admin.display import format_age, midnight
 from django_meetergo.admin.handoff import HandoffForm
 from django_meetergo.formatting import format_time
-from django_meetergo.models import AppointmentChange, Host, SyncRun, WebhookDelivery
+from django_meetergo.models import AppointmentChange, Connection, Host, SyncRun, WebhookDelivery
 from django_meetergo.services.changes.colleagues import Colleague
 from django_meetergo.testing.factories import AppointmentFactory, AttendeeFactory, MeetingTypeFactory
 from tests.admin.conftest import get_text
@@ -115,6 +115,36 @@ def test_the_history_of_an_appointment_is_in_words(superuser):
     assert "Request to cancel" in text
     for raw in ("review_published", "Unreachable", "OutcomeUnknown", "api_platform_user"):
         assert raw not in text
+
+
+def test_the_history_has_the_notifications_at_every_address_of_the_company(superuser):
+    """Each connection has its own, and the rows of all have the name of the first."""
+    for name in ("default", "berlin"):
+        Connection.objects.create(connection=name, company="c", mirror="default")
+    appointment = AppointmentFactory()
+    WebhookDelivery.objects.create(
+        connection="berlin", digest="d", remote_id=appointment.remote_id, event_type="booking_created",
+        received_at=timezone.now(), state="applied",
+    )  # fmt: skip
+
+    assert "Notification from meetergo" in get_unfolded(superuser.get("appointment_change", appointment.pk))
+
+
+def test_how_long_ago_something_was_is_right_in_german():
+    """Django's spans are in the nominative, which no preposition takes."""
+    with translation.override("de"):
+        text = format_age(timezone.now() - timedelta(days=2))
+    assert text.replace("\xa0", " ") == "2 Tage her"
+
+
+def test_help_and_groups_of_choices_are_announced(superuser):
+    """By the ids that the fields refer to."""
+    row = AppointmentFactory(start=timezone.now() + timedelta(days=2))
+    AttendeeFactory(appointment=row)
+    page = superuser.choose_action("appointment", "cancel", [row]).content.decode()
+    described = re.findall(r'aria-describedby="([^" ]*helptext)"', page)
+    assert all(f'id="{name}"' in page for name in described)
+    assert 'id="id_reason_helptext"' in page
 
 
 def test_a_sync_run_counts_what_it_skipped_and_folds_why(superuser):

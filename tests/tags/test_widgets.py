@@ -164,6 +164,9 @@ def test_an_unavailable_type_is_shown_as_such(site_page, site):
     text = site_page.render(WIDGET)
     assert "This link leaves our site." in text
     assert 'href="https://cal.meetergo.com/' in text
+    text = site_page.render(NEXT)
+    assert "only the booking page of meetergo offers" in text
+    assert re.findall('href="([^"]+)"', text) == [MeetingType.objects.get(slug="intro-call").booking_url]
 
 
 @pytest.mark.parametrize("tag", ["meetergo_booking_widget", "meetergo_next_slots"])
