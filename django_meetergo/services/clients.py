@@ -21,6 +21,7 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.credential import Credential
 from django_meetergo.remote.rate_limit import RateLimiter
 from django_meetergo.remote.transport import Transport
+from django_meetergo.transactions import is_in_transaction
 
 #: How long a call that a person waits for may wait for a permit.
 PERMIT_WAIT_SECONDS = 3.0
@@ -61,6 +62,17 @@ def find_client(connection: str, priority: str) -> MeetergoClient | None:
         return build_client(connection, priority)
     except ImproperlyConfigured:
         return None
+
+
+def ensure_no_transaction() -> None:
+    """Raise InvalidRequest inside a transaction, whose locks a call that writes would hold for seconds."""
+    if is_in_transaction():
+        raise InvalidRequest(
+            "This call would send a request to meetergo inside a database transaction. Make it after the "
+            "transaction, for example in transaction.on_commit, or pass send=False: the request is then "
+            "stored with the transaction and sent after its commit.",
+            field="send",
+        )
 
 
 def ensure_client_of(client: MeetergoClient, connection: str) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import transaction
 
 from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest
 from django_meetergo.models import Appointment, Event
@@ -108,6 +109,21 @@ def test_a_reschedule_keeps_the_duration_and_the_id(meetergo_sandbox, booked, mo
     assert after.remote_id == before.remote_id
     assert after.previous_start == before.start
     assert meetergo_sandbox.count_requests(MOVE_AS_HOST if by == "host" else MOVE_AS_ATTENDEE) == 1
+
+
+def test_a_change_inside_a_transaction_is_refused_in_one_sentence(meetergo_sandbox, booked, cancel, move):
+    """Each error names both ways out."""
+    target, before = meetergo_sandbox.list_free_starts()[5], meetergo_sandbox.count_requests()
+    for change in (lambda: cancel(booked), lambda: move(booked, target)):
+        with transaction.atomic(), pytest.raises(InvalidRequest, match="send=False"):
+            change()
+    assert meetergo_sandbox.count_requests() == before
+
+    with transaction.atomic():
+        cancel(booked, send=False)
+    meetergo_sandbox.run_due()
+    booked.appointment.refresh_from_db()
+    assert booked.appointment.is_cancelled
 
 
 def test_a_reschedule_that_loses_its_slot_keeps_the_old_time(meetergo_sandbox, booked, move):

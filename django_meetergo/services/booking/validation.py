@@ -16,10 +16,9 @@ from django_meetergo.exceptions import InvalidRequest, MeetingTypeUnavailable, T
 from django_meetergo.formatting import NEEDS_PHONE, has_link
 from django_meetergo.models import Appointment, Attendee, Booking, fold_email
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.services.clients import ensure_client_of
+from django_meetergo.services.clients import ensure_client_of, ensure_no_transaction
 from django_meetergo.texts import is_nested_deeper, is_storable
 from django_meetergo.timezones import find_zone
-from django_meetergo.transactions import is_in_transaction
 from django_meetergo.visitors import Limit, Visitor, count_all
 
 HOUR_SECONDS = 3600
@@ -46,13 +45,8 @@ LIMITS = {
 
 def validate_call(booking: Booking, client: MeetergoClient, *, is_sent: bool) -> None:
     """Check how a booking is made: not inside a transaction if it is sent, and with its own client."""
-    if is_sent and is_in_transaction():
-        raise InvalidRequest(
-            "This call would send a request to meetergo inside a database transaction. Make it after the "
-            "transaction, for example in transaction.on_commit, or pass send=False: the booking is then "
-            "stored with the transaction and sent after its commit.",
-            field="send",
-        )
+    if is_sent:
+        ensure_no_transaction()
     ensure_client_of(client, booking.reader)
 
 

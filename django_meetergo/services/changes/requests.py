@@ -20,6 +20,7 @@ from django_meetergo.services.changes.queue import (
     refuse_second_change,
 )
 from django_meetergo.services.changes.sending import send_change
+from django_meetergo.services.clients import ensure_no_transaction
 from django_meetergo.services.instants import validate_instant
 from django_meetergo.texts import is_storable
 from django_meetergo.transactions import DATABASE_ERRORS, is_database_away, write_transaction
@@ -183,8 +184,11 @@ def store_change(
 ) -> AppointmentChange:
     """Store a change and send it; return the open one instead when this one repeats it.
 
-    Raises ChangeNotAllowed when an open change of the appointment excludes this one, and TooManyChanges.
+    Raises InvalidRequest when it would be sent inside a transaction, ChangeNotAllowed when an open change of
+    the appointment excludes this one, and TooManyChanges.
     """
+    if send:
+        ensure_no_transaction()
     ensure_no_other_change(change)
     check_change_limit(change, now)
     change.open_change_key = hash_open_change_key(change)
