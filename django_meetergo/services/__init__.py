@@ -165,8 +165,8 @@ def cancel_appointment(
     attendee. A repeat while the first call is on its way, or after it was carried out, returns the first
     change. With ``send=False`` the background workers send it.
 
-    Raises ``InvalidRequest`` and ``ChangeNotAllowed`` (``reason``: cancelled, missing, past) before anything
-    is stored or sent.
+    Raises ``InvalidRequest`` and ``ChangeNotAllowed``, whose ``reason`` says why, before anything is stored
+    or sent.
 
     ::
 
@@ -194,13 +194,13 @@ def reschedule_appointment(
     client: MeetergoClient | None = None,
     now: datetime | None = None,
 ) -> AppointmentChange:
-    """Move an appointment to another start as its host and return the stored change; its length stays.
+    """Give an appointment another start as its host and return the stored change; its length stays.
 
     ``start`` is an aware datetime. When the new slot has been taken meanwhile, the change ends ``refused``
     with outcome ``slot_taken`` and the old time stays. With ``send=False`` the background workers send it.
 
-    Raises ``InvalidRequest`` and ``ChangeNotAllowed`` (``reason``: cancelled, missing, past) before anything
-    is stored or sent.
+    Raises ``InvalidRequest`` and ``ChangeNotAllowed``, whose ``reason`` says why, before anything is stored
+    or sent.
 
     ::
 
@@ -230,8 +230,8 @@ def handoff_appointment(
     When that host is not free, the change ends ``refused`` with outcome ``slot_taken`` and the appointment
     keeps its hosts. With ``send=False`` the background workers send it.
 
-    Raises ``InvalidRequest`` and ``ChangeNotAllowed`` (``reason``: cancelled, missing, past) before anything
-    is stored or sent.
+    Raises ``InvalidRequest`` and ``ChangeNotAllowed``, whose ``reason`` says why, before anything is stored
+    or sent.
 
     ::
 

@@ -202,6 +202,8 @@ def generate_urls(kind: str) -> Iterator[str]:
     module = {"pages": "django_meetergo.urls", "rest": "django_meetergo.contrib.rest_framework.urls"}[kind]
     urls = import_module(module)
     for pattern in urls.urlpatterns:
+        if kind == "rest" and str(pattern.pattern).endswith("/"):
+            continue  # the same address for clients that always send a slash
         path = f"``{pattern.pattern}``" if str(pattern.pattern) else "(the address itself)"
         yield from (f"``{urls.app_name}:{pattern.name}``", f"   {path}", "")
         if kind == "pages":

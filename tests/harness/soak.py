@@ -36,8 +36,6 @@ SETTINGS: dict[str, Any] = {
     **storm.SETTINGS,
     "WEBHOOK_TOKENS": [kill9.TOKEN],
     "SYNC_INTERVAL": 10.0,
-    # What has ended is deleted by each full sync.
-    "FULL_SYNC_INTERVAL": 5.0,
     "RETENTION_DAYS": {"deliveries": 0, "bookings": 0, "events": 0},
 }
 #: How much more the last third may use than the second: a share, and an amount for short runs.
@@ -68,9 +66,12 @@ def run(
     """Return the figures of one run on an empty database."""
     sandbox = storm.build_sandbox("plain")
     patches = SABOTAGES[sabotage] if sabotage else {}
+    # What has ended is deleted by each full sync, which takes longer the more has been booked: often enough
+    # for a short run, and seldom enough that a long one does not do it all the time.
+    settings = {**SETTINGS, "FULL_SYNC_INTERVAL": min(max(minutes * 3, 5.0), 60.0)}
     plan = Plan(share=0.2, faults=("drop_after", "late", "close_before", "slow", "slice"))
     visits: list[Visit] = []
-    with deploy(sandbox=sandbox, plan=plan, seed=seed, patches=patches, broker=broker, **SETTINGS) as site:
+    with deploy(sandbox=sandbox, plan=plan, seed=seed, patches=patches, broker=broker, **settings) as site:
         add_webhook(sandbox.state, f"{site.url}/book/webhooks/{kill9.TOKEN}/", list(REREAD_EVENTS))
         samples = Samples(site)
         with keep_coming(site.url, visits, clients=CLIENTS, seed=seed):
