@@ -34,7 +34,7 @@ from django_meetergo.services.booking.reconciliation import (
     close_left_to_staff,
     reconcile_booking,
     reread_booking,
-    settle_left_to_staff,
+    resolve_left_to_staff,
 )
 from django_meetergo.services.clients import build_client
 
@@ -117,12 +117,12 @@ class CloseNotBooked(AdminAction):
         return ActionResult(text=describe_state(closed), level=level)
 
 
-class MarkSettled(AdminAction):
+class MarkResolved(AdminAction):
     """Takes confirmed bookings from the list of staff, who have found out whose place in the group it is."""
 
-    name = "settled"
+    name = "resolved"
     permission = "reconcile"
-    label = _("Mark as settled")
+    label = _("Mark as resolved")
     needs_confirmation = False
 
     def preview(self, row: Booking) -> tuple[bool, str]:
@@ -131,7 +131,7 @@ class MarkSettled(AdminAction):
         return True, gettext("Stays booked and no longer needs staff")
 
     def perform(self, row: Booking, form: forms.Form) -> ActionResult:
-        return ActionResult(text=describe_state(settle_left_to_staff(booking=row)))
+        return ActionResult(text=describe_state(resolve_left_to_staff(booking=row)))
 
 
 class Decline(AdminAction):
@@ -185,7 +185,7 @@ def describe_state(row: Booking) -> str:
 
 @admin.register(Booking)
 class BookingAdmin(BookForCallerMixin, ActionsMixin, TermSearch):
-    actions = (Retry(), ReconcileNow(), CloseNotBooked(), MarkSettled(), Decline())
+    actions = (Retry(), ReconcileNow(), CloseNotBooked(), MarkResolved(), Decline())
     readonly_notice = _(
         "A booking is kept as it was requested, so it cannot be edited or deleted. "
         "Cancel or reschedule the appointment that it led to."

@@ -152,7 +152,7 @@ def list_addressees(event: Event, now: datetime) -> list[Attendee]:
         rows = [attendee for attendee in rows if is_expected(attendee, appointment, now)]
     left_out = list_surplus_attendees(appointment)
     if name == "confirmed":
-        left_out |= list_attendees_told(appointment)
+        left_out |= list_notified_attendees(appointment)
     return [attendee for attendee in rows if attendee.email and attendee.pk not in left_out]
 
 
@@ -168,7 +168,7 @@ def list_surplus_attendees(appointment: Appointment) -> set[int | None]:
     return set(counted.values_list("attendee_id", flat=True))
 
 
-def list_attendees_told(appointment: Appointment) -> set[int | None]:
+def list_notified_attendees(appointment: Appointment) -> set[int | None]:
     """Return the keys of attendees who get one of ``SUCCESS_TEMPLATES``, which says that they are booked."""
     kinds = [kind for kind, name in SUCCESS_TEMPLATES.items() if name in get_settings().SEND_MAIL]
     events = Event.objects.filter(kind__in=kinds, booking__attendee__appointment=appointment)
@@ -177,8 +177,8 @@ def list_attendees_told(appointment: Appointment) -> set[int | None]:
 
 def is_expected(attendee: Attendee, appointment: Appointment, now: datetime) -> bool:
     """Whether an attendee has a place in an appointment that takes place and is not over."""
-    is_standing = not appointment.is_cancelled and appointment.missing_since is None
-    return attendee.status == ATTENDING and is_standing and appointment.end > now
+    is_active = not appointment.is_cancelled and appointment.missing_since is None
+    return attendee.status == ATTENDING and is_active and appointment.end > now
 
 
 def send_to_attendee(attendee: Attendee, event: Event) -> None:

@@ -88,7 +88,7 @@ def dispatch_event(event: Event, now: datetime) -> None:
 
 
 def stop_reading(booking: Booking, now: datetime, error: Exception) -> None:
-    """Read nothing more for a booking that is settled anyway, unless its state has changed meanwhile."""
+    """Read nothing more for a booking that has ended anyway, unless its state has changed meanwhile."""
     Booking.objects.filter(pk=booking.pk, state=booking.state).update(next_at=None)
 
 

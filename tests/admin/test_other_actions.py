@@ -20,7 +20,7 @@ from django_meetergo.models import (
     SyncRun,
     WebhookDelivery,
 )
-from django_meetergo.services.booking.reconciliation import close_left_to_staff, settle_left_to_staff
+from django_meetergo.services.booking.reconciliation import close_left_to_staff, resolve_left_to_staff
 from django_meetergo.services.changes.requests import cancel_appointment
 from django_meetergo.services.health import describe_unknown_bookings
 from django_meetergo.testing.factories import BookingFactory
@@ -135,27 +135,27 @@ def test_a_page_does_no_more_than_it_announced(superuser, sandbox, book):
     assert Booking.objects.get(pk=searched.pk).state == "unknown"
 
 
-def test_staff_mark_a_place_in_a_group_as_settled(superuser, sandbox, book):
+def test_staff_mark_a_place_in_a_group_as_resolved(superuser, sandbox, book):
     """Nothing shows whose place it is, so nothing but their word ends it."""
     booking = book(slug="group-class")
     Booking.objects.filter(pk=booking.pk).update(reason="needs_staff")
     assert describe_unknown_bookings("default").level == "bad"
 
-    superuser.run_action("booking", "settled", [booking])
+    superuser.run_action("booking", "resolved", [booking])
 
     booking.refresh_from_db()
     assert (booking.state, booking.reason) == ("confirmed", "")
     assert describe_unknown_bookings("default").level == "good"
 
 
-def test_only_a_confirmed_booking_is_marked_as_settled(superuser, sandbox, book):
+def test_only_a_confirmed_booking_is_marked_as_resolved(superuser, sandbox, book):
     """One without an appointment needs an outcome."""
     sandbox.fail_next(kind="drop_before")
     booking = book(1)
     Booking.objects.filter(pk=booking.pk).update(reason="needs_staff", next_at=None)
 
-    [message] = superuser.run_action("booking", "settled", [booking]).context["messages"]
-    settle_left_to_staff(booking=booking)
+    [message] = superuser.run_action("booking", "resolved", [booking]).context["messages"]
+    resolve_left_to_staff(booking=booking)
 
     booking.refresh_from_db()
     assert "No change: no confirmed booking" in str(message)

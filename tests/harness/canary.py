@@ -213,7 +213,7 @@ def run(*, seed: int = 1, sabotage: str | None = None) -> dict[str, Any]:
         for path, replacement in SABOTAGES.get(sabotage or "", {}).items():
             stack.enter_context(mock.patch(path, replacement))
         site = Site(findings=findings, zelda=zelda, kit=SandboxKit(sandbox, base_url=running.url))
-        site.tell_story()
+        site.run_visits()
         canaries = [
             Canary("API key", sandbox_seed.ADMIN_TOKEN),
             Canary("API key of another connection", sandbox_seed.PLATFORM_KEY),
@@ -302,7 +302,7 @@ class Site:
 
     # The story
 
-    def tell_story(self) -> None:
+    def run_visits(self) -> None:
         self.kit.sync_directory()
         self.kit.register_webhook()
         for slug in SLUGS:
@@ -320,7 +320,7 @@ class Site:
         self.crash_everywhere()
         self.change()
         self.work()
-        self.look_around()
+        self.read_pages()
 
     def send(self, client: Client, place: str, method: str, path: str, **options: Any) -> Any:
         """Send a request as a browser does, and keep status, headers and body of the answer."""
@@ -435,7 +435,7 @@ class Site:
             yield reverse("meetergo:outcome", args=[token])
             yield reverse("meetergo_rest:booking", args=[token])
 
-    def look_around(self) -> None:
+    def read_pages(self) -> None:
         """Open, as somebody else, everything that needs no link, and wrong links with right ids."""
         client = Client(raise_request_exception=False)
         for name in ("index", "send_links"):

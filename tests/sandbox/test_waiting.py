@@ -22,8 +22,8 @@ def test_a_double_opt_in_holds_the_slot_until_it_is_confirmed(call):
     assert [one["id"] for one in list_waiting(call, status="pending")] == [
         made.document["provisionalBookingId"]
     ]
-    settled = call.control("POST", f"provisional/{made.document['provisionalBookingId']}/confirm")
-    assert call("GET", f"/v4/appointment/{settled['appointmentId']}").status == 200
+    made_of = call.control("POST", f"provisional/{made.document['provisionalBookingId']}/confirm")
+    assert call("GET", f"/v4/appointment/{made_of['appointmentId']}").status == 200
     assert list_waiting(call, status="pending") == []
     assert list_waiting(call, status="confirmed")[0]["dto"]["attendee"]["email"] == "jane.doe@example.com"
 

@@ -263,7 +263,7 @@ def test_a_repeated_reschedule_returns_the_first_and_another_target_is_refused(
 def test_a_status_check_of_a_queued_cancel_reconciles_the_change_before_it(
     meetergo_sandbox, booked, cancel, move
 ):
-    """“Check again” settles both without waiting for the workers."""
+    """“Check again” ends both without waiting for the workers."""
     kit = meetergo_sandbox
     kit.fail_next(MOVE_AS_HOST, "drop_after")
     move(booked, kit.list_free_starts()[4])

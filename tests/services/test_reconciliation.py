@@ -457,7 +457,7 @@ def test_a_booking_that_is_closed_twice_has_two_events(kit, book):
 
 
 @pytest.mark.parametrize("landed", [True, False], ids=["made", "not made"])
-def test_what_was_left_to_staff_during_an_outage_is_settled_after_it(kit, book, settings, landed):
+def test_what_was_left_to_staff_during_an_outage_is_reconciled_after_it(kit, book, settings, landed):
     """Staff are mailed once, and nobody has to do anything when the lists can be read again."""
     settings.MEETERGO = {**settings.MEETERGO, "ALERT_EMAILS": ["desk@clinic.example"]}
     kit.fail_next(kind="drop_after" if landed else "hang_before")

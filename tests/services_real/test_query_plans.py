@@ -54,7 +54,7 @@ def multiply(row, **values):
 
 @pytest.fixture
 def full_tables(meetergo_sandbox):
-    """A site that has been used for years: nearly all rows are settled."""
+    """A site that has been used for years: nearly all rows have ended."""
     assert connection.vendor == "postgresql", "Set DATABASE_URL to a PostgreSQL database."
     kit = meetergo_sandbox
     kind, now = kit.meeting_type(), kit.now()

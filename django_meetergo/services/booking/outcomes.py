@@ -237,7 +237,7 @@ def leave_to_staff(booking: Booking, now: datetime, *, search_again: bool = Fals
     """Leave a booking to staff. The caller holds the row locked.
 
     A confirmed booking stays confirmed: staff find out which attendee of a group it is. ``search_again``: the
-    searches have failed and shown nothing, so they go on slowly until the start, and may settle it.
+    searches have failed and shown nothing, so they go on slowly until the start, and may end it.
     """
     if booking.state != State.CONFIRMED:
         booking.state = State.UNKNOWN
@@ -265,7 +265,7 @@ def adopt_documents(*, connection: str, documents: Sequence[AppointmentDocument]
     seats = list_seats(documents)
     starts = {document.start for document in documents if document.end > now}
     bookings = Booking.objects.filter(connection=connection).select_related("meeting_type").order_by()
-    found = bookings.in_bulk(list_unsettled(connection, seats)) if seats else {}
+    found = bookings.in_bulk(list_unlinked(connection, seats)) if seats else {}
     if starts and not echoes_references(connection):
         found |= {row.pk: row for row in bookings.filter(attendee=None, start__in=starts)}
     # Open bookings come before closed ones, newer before older.
@@ -277,7 +277,7 @@ def adopt_documents(*, connection: str, documents: Sequence[AppointmentDocument]
             logger.warning("Booking %s could not adopt its appointment: %s", booking.reference, error)
 
 
-def list_unsettled(connection: str, seats: Mapping[str, AbstractSet[Seat]]) -> list[int]:
+def list_unlinked(connection: str, seats: Mapping[str, AbstractSet[Seat]]) -> list[int]:
     """Return the keys of the bookings whose reference is carried by a seat that is not known as theirs.
 
     Nearly every appointment of a sync has been adopted long ago.

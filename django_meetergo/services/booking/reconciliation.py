@@ -147,7 +147,7 @@ def close_left_to_staff(*, booking: Booking, now: datetime) -> Booking:
     return Booking.objects.get(pk=booking.pk)
 
 
-def settle_left_to_staff(*, booking: Booking) -> Booking:
+def resolve_left_to_staff(*, booking: Booking) -> Booking:
     """Take a confirmed booking from the list of staff, who have cleared up its place in the group.
 
     Returns the booking as stored. One that is not left to staff any more stays as it is.

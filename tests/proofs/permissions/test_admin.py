@@ -55,7 +55,7 @@ ACTIONS = {
     "booking_reconcile": "reconcile_booking",
     "booking_decline": "decline_booking",
     "booking_not_booked": "reconcile_booking",
-    "booking_settled": "reconcile_booking",
+    "booking_resolved": "reconcile_booking",
     "appointmentchange_retry": "retry_appointmentchange",
     "event_retry": "retry_event",
     "webhookdelivery_replay": "replay_webhookdelivery",
