@@ -264,7 +264,7 @@ class MeetergoAdmin(ModelAdmin):
         return self.render_link(row.appointment)
 
     def render_page(
-        self, request: HttpRequest, template: str, *, title: Any, status: int = 200, **context: Any
+        self, request: HttpRequest, template: str, *, title: Any, **context: Any
     ) -> TemplateResponse:
         """Render a template of ``admin/meetergo/`` with the admin's frame and breadcrumbs."""
         breadcrumbs = [
@@ -284,7 +284,7 @@ class MeetergoAdmin(ModelAdmin):
             **context,
         }
         request.current_app = self.admin_site.name
-        return TemplateResponse(request, f"admin/meetergo/{template}", page_context, status=status)
+        return TemplateResponse(request, f"admin/meetergo/{template}", page_context)
 
 
 class TermSearch(MeetergoAdmin):

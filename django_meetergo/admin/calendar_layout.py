@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -87,13 +87,13 @@ def get_minutes(moment: datetime, day: date) -> int:
 def get_interval(appointment: Any, day: date) -> tuple[int, int]:
     """Return start and end in minutes on the clock, at least a quarter hour apart.
 
-    The length is elapsed time: on the day clocks go back, an end may be earlier on the clock than the start.
+    The end is that on the clock, but at least the elapsed time later: on the day clocks go back, an end may
+    be earlier on the clock than the start.
     """
     start = min(get_minutes(appointment.start, day), 1440 - QUARTER)
+    end = get_minutes(appointment.end, day)
     if timezone.localtime(appointment.start).date() == day:
-        end = start + int(appointment.duration / timedelta(minutes=1))
-    else:
-        end = get_minutes(appointment.end, day)
+        end = max(end, start + int(appointment.duration / timedelta(minutes=1)))
     return start, min(max(end, start + QUARTER), 1440)
 
 
@@ -139,12 +139,13 @@ def build_column(
 
 
 def list_free_quarters(day: date, hours: Hours, taken: set[int], now: datetime) -> list[FreeQuarter]:
-    """Return the quarter hours after ``now`` that no appointment covers."""
+    """Return the quarter hours after ``now`` that no appointment covers, without those that clocks skip."""
     midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - made aware below
     free = []
     for row in range(1, hours.rows + 1):
         minutes = hours.first * 60 + (row - 1) * QUARTER
         start = timezone.make_aware(midnight + timedelta(minutes=minutes))
-        if row not in taken and start > now:
+        is_skipped = get_minutes(start.astimezone(UTC), day) != minutes
+        if row not in taken and start > now and not is_skipped:
             free.append(FreeQuarter(start=start, row=row, is_full_hour=minutes % 60 == 0))
     return free

@@ -54,7 +54,6 @@ class TimeChoice:
     free_days: int
     zone_label: str
     zone_place: str
-    as_of: datetime | None = None
     stale: bool = False
     failed: bool = False
     is_empty: bool = False
@@ -124,7 +123,6 @@ def choose_time(
         free_days=len(days),
         zone_label=name_zone(zone, times[0].start if times else max(now, midnight(view.first, zone))),
         zone_place=name_place(zone),
-        as_of=view.shown.as_of,
         stale=view.shown.stale or (view.shown.failed and bool(view.shown.times)),
         failed=view.shown.failed and not view.shown.times,
         is_empty=view.is_start and not (view.shown.failed or view.shown.times or view.ahead),

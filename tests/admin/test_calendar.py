@@ -219,6 +219,23 @@ def test_the_hour_that_comes_twice_has_room_for_its_appointments(settings):
     assert [(block.row, block.span, block.lane) for block in column.blocks] == [(3, 4, 1), (3, 4, 2)]
 
 
+def test_the_hour_that_clocks_skip_is_taken_and_never_free(settings):
+    """At 02:00 on 28 March 2027 the clocks of Berlin go forward to 03:00."""
+    settings.TIME_ZONE = "Europe/Berlin"
+    _hours, column = place(
+        FakeAppointment(datetime(2027, 3, 28, 0, 30, tzinfo=UTC), 60), day=date(2027, 3, 28)
+    )
+
+    assert [(block.row, block.span) for block in column.blocks] == [(3, 8)]  # from 01:30 to 03:30
+    starts = [quarter.start.astimezone(UTC) for quarter in column.free]
+    assert len(set(starts)) == len(starts)
+    assert not [
+        start
+        for start in starts
+        if datetime(2027, 3, 28, 0, 30, tzinfo=UTC) <= start < datetime(2027, 3, 28, 1, 30, tzinfo=UTC)
+    ]
+
+
 def test_the_present_moment_is_marked_today_only(superuser):
     now = midnight(DAY) + timedelta(hours=9, minutes=20)
     assert place(now=now)[1].now_row == 6

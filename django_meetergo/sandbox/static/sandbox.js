@@ -116,6 +116,8 @@ if (main) {
     show(isPaused ? "Paused: the panels stay as they are" : "The panels are live again");
     if (!isPaused) refresh();
   });
+  // What has not changed is not replaced, with what was typed into it.
+  for (const panel of main.querySelectorAll("[data-live]")) sources.set(panel.id, panel.outerHTML);
   prepare(document);
   document.addEventListener("submit", send);
   setTimeout(poll, INTERVAL);
