@@ -149,9 +149,16 @@ class CircuitBreaker:
         calls = state.calls if state.is_open else self._keep_recent(state)
         return Counter(call.route for call in calls if call.has_failed)
 
+    def release_probe(self) -> None:
+        """Let another read test the service at once: the probe was not sent."""
+        self.cache.delete(self._get_probe_key(self._read()))
+
     def _claim_probe(self, state: CircuitState) -> bool:
-        claimed: bool = self.cache.add(f"{self._key}:probe:{state.probe_from:.6f}", 1, PROBE_SECONDS)
+        claimed: bool = self.cache.add(self._get_probe_key(state), 1, PROBE_SECONDS)
         return claimed
+
+    def _get_probe_key(self, state: CircuitState) -> str:
+        return f"{self._key}:probe:{state.probe_from:.6f}"
 
     @property
     def _key(self) -> str:

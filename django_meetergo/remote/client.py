@@ -21,6 +21,7 @@ from django.views.decorators.debug import sensitive_variables
 from django_meetergo.exceptions import (
     CircuitOpen,
     CredentialRefused,
+    InvalidRequest,
     OutcomeUnknown,
     RateLimited,
     RateLimitReached,
@@ -384,6 +385,10 @@ class MeetergoClient:
                 with_credential=with_credential,
                 before_attempt=lambda: self._acquire_permit(method, route),
             )
+        except (InvalidRequest, RateLimitReached):
+            if is_probe and self.circuit:
+                self.circuit.release_probe()
+            raise
         except RemoteError as error:
             self._report_error(error, target, is_probe=is_probe, with_credential=with_credential)
             raise
@@ -426,7 +431,7 @@ class MeetergoClient:
             if pause is None:
                 pause = random.uniform(0.0, MAX_UNSTATED_BLOCK_SECONDS)  # noqa: S311 - not for security
             self.rate_limiter.block(pause)
-        if self.circuit is None or isinstance(error, RateLimitReached):
+        if self.circuit is None:
             return
         route = f"{error.method} {error.route}"
         if isinstance(error, CredentialRefused) and with_credential:

@@ -459,6 +459,19 @@ def test_after_the_pause_a_write_sends_a_read_first(cache, clock):
         assert not client.circuit.is_half_open
 
 
+def test_a_probe_that_could_not_be_sent_leaves_the_test_to_the_next_read(cache, clock):
+    """It got no permit, or its id was no part of an address."""
+    with running(answering(200, recorded("user_me.json"))) as server:
+        client = client_for(server.url, cache, clock)
+        fail(client.circuit, 4)
+        client.rate_limiter.block(5)
+        with pytest.raises(exceptions.InvalidRequest):
+            client.get_appointment("..")
+        assert outcomes(client.get_current_user, 1) == ["RateLimitReached"]
+        clock.pass_(5.1)
+        assert outcomes(client.get_current_user, 1) == ["ok"]
+
+
 def test_a_write_is_not_sent_when_the_read_before_it_fails(cache, clock):
     with running(answering(500)) as server:
         client = client_for(server.url, cache, clock)
