@@ -96,8 +96,8 @@ def check_cache(settings: Settings) -> Iterator[CheckMessage]:
     if not django_settings.DEBUG and not settings.SANDBOX and any(f".{name}." in backend for name in private):
         yield make_warning(
             "W003",
-            "The cache of availability is not shared between processes.",
-            "Use Redis or the database cache. Until then each process calls meetergo separately.",
+            "The cache of availability is not shared by all processes and machines of the site.",
+            "Use Redis or the database cache. Until then each of them calls meetergo separately.",
         )
     yield from check_cache_size(django_settings.CACHES.get(settings.CACHE, {}), settings)
 
