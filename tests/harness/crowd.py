@@ -22,8 +22,13 @@ PATIENCE_SECONDS = 20
 
 
 @contextmanager
-def keep_coming(url: str, visits: list[Visit], *, clients: int, seed: int) -> Iterator[None]:
-    """Send visitors, ``clients`` at a time, until the block ends; add their visits to ``visits``."""
+def keep_coming(
+    url: str, visits: list[Visit], *, clients: int, seed: int, pause: float = PAUSE_SECONDS
+) -> Iterator[None]:
+    """Send visitors, ``clients`` at a time, until the block ends; add their visits to ``visits``.
+
+    ``pause`` is how many seconds each client waits between two of them.
+    """
     over = threading.Event()
 
     def come(client: int) -> None:
@@ -37,7 +42,7 @@ def keep_coming(url: str, visits: list[Visit], *, clients: int, seed: int) -> It
             if visit.screen == "confirmed" and dice.random() < CHANGE_SHARE:
                 change_appointment(visitor)
             number += 1
-            over.wait(PAUSE_SECONDS)
+            over.wait(pause)
 
     with ThreadPoolExecutor(clients) as pool:
         coming = [pool.submit(come, client) for client in range(clients)]

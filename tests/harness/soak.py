@@ -29,6 +29,8 @@ from tests.harness.proxy import Plan
 from tests.harness.visitor import Visit
 
 CLIENTS = 4
+#: Seconds between two visitors of a client: no more come than the workers of two cores can follow.
+PAUSE_SECONDS = 1.0
 SAMPLE_SECONDS = 2.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 TABLES = (Event, WebhookDelivery, SyncRun)
@@ -74,7 +76,7 @@ def run(
     with deploy(sandbox=sandbox, plan=plan, seed=seed, patches=patches, broker=broker, **settings) as site:
         add_webhook(sandbox.state, f"{site.url}/book/webhooks/{kill9.TOKEN}/", list(REREAD_EVENTS))
         samples = Samples(site)
-        with keep_coming(site.url, visits, clients=CLIENTS, seed=seed):
+        with keep_coming(site.url, visits, clients=CLIENTS, seed=seed, pause=PAUSE_SECONDS):
             ends = time.monotonic() + minutes * 60
             while time.monotonic() < ends:
                 samples.take()
