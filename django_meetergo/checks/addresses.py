@@ -188,10 +188,11 @@ def check_deployed_proxy(settings: Settings) -> Iterator[CheckMessage]:
             'Name the header of your proxy, for example "X-Forwarded-For"; "REMOTE_ADDR" without a proxy.',
         )
     parts = split_address(settings.SITE_URL)
-    trusted = map(split_address, django_settings.CSRF_TRUSTED_ORIGINS)
-    is_trusted = any(
-        one.scheme == parts.scheme and is_same_domain(parts.netloc.lower(), one.netloc.lstrip("*").lower())
-        for one in trusted
+    origins = django_settings.CSRF_TRUSTED_ORIGINS
+    is_trusted = f"{parts.scheme}://{parts.netloc}".lower() in origins or any(
+        one.scheme == parts.scheme and is_same_domain(parts.netloc.lower(), one.netloc.lstrip("*"))
+        for one in map(split_address, origins)
+        if "*" in one.netloc
     )
     if parts.scheme == "https" and not django_settings.SECURE_PROXY_SSL_HEADER and not is_trusted:
         yield make_warning(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from django.core.checks import CheckMessage
-from django.db.models.fields.json import KeyTextTransform
 
 from django_meetergo.checks.messages import make_warning
 from django_meetergo.conf import SETTING_NAME, Settings, get_settings
@@ -13,12 +12,12 @@ from django_meetergo.conf import SETTING_NAME, Settings, get_settings
 
 def check_slugs() -> Iterator[CheckMessage]:
     """Warn about settings for meeting types that do not exist."""
+    from django_meetergo.lookups import read_json_text
     from django_meetergo.models import MeetingType
     from django_meetergo.models.directory import EVERY_SLUG
 
-    rows = MeetingType.objects.order_by("slug").values_list(
-        "slug", "connection", KeyTextTransform("slug", "raw")
-    )
+    columns = "slug", "connection", read_json_text("raw", "slug")
+    rows = MeetingType.objects.order_by("slug").values_list(*columns)
     known = {slug: f"{slug} ({connection}: {at_meetergo})" for slug, connection, at_meetergo in rows}
     settings = get_settings()
     unknown = {

@@ -375,6 +375,13 @@ class MeetergoClient:
         """Send if the rate limiter and the circuit breaker allow it, and report the outcome to both."""
         is_probe = self._check_circuit(method, route)
         target = digest_target(method, route, ids, query, json)
+        attempts = 0
+
+        def before_attempt() -> None:
+            nonlocal attempts
+            self._acquire_permit(method, route)
+            attempts += 1
+
         try:
             answer = self.transport.send(
                 method,
@@ -383,10 +390,10 @@ class MeetergoClient:
                 query=query,
                 json=json,
                 with_credential=with_credential,
-                before_attempt=lambda: self._acquire_permit(method, route),
+                before_attempt=before_attempt,
             )
         except (InvalidRequest, RateLimitReached):
-            if is_probe and self.circuit:
+            if is_probe and self.circuit and not attempts:
                 self.circuit.release_probe()
             raise
         except RemoteError as error:

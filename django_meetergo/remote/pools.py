@@ -68,7 +68,7 @@ def _connect(connection: Any, deadline: Deadline) -> socket.socket:
         if (left := ends - time.monotonic()) <= 0:
             break
         try:
-            return create_connection(
+            sock = create_connection(
                 (address, connection.port),
                 left / (len(addresses) - number),
                 source_address=connection.source_address,
@@ -76,6 +76,9 @@ def _connect(connection: Any, deadline: Deadline) -> socket.socket:
             )
         except OSError as error:
             failure = error
+        else:
+            sock.settimeout(left)  # for the TLS handshake
+            return sock
     if isinstance(failure, TimeoutError):
         raise ConnectTimeoutError(connection, "connecting took too long") from failure
     raise NewConnectionError(connection, "could not connect") from failure

@@ -30,6 +30,8 @@ POLL_SECONDS = 0.1
 
 _local_permits: dict[str, deque[float]] = {}
 _local_blocks: dict[str, float] = {}
+#: The end that was last read from the cache, as another process stored it.
+_seen_blocks: dict[str, float] = {}
 
 
 class RateLimiter:
@@ -66,7 +68,7 @@ class RateLimiter:
     def block(self, seconds: float) -> None:
         """Stop all requests for so many seconds, at most ``MAX_BLOCK_SECONDS``: meetergo answered 429."""
         ends = self.now() + min(max(seconds, 0.0), MAX_BLOCK_SECONDS)
-        _local_blocks[self.fingerprint] = ends
+        _local_blocks[self.fingerprint] = _seen_blocks[self.fingerprint] = ends
         self.cache.set(self._block_key, ends, math.ceil(MAX_BLOCK_SECONDS))
 
     def count_free(self) -> int | None:
@@ -136,13 +138,12 @@ class RateLimiter:
         return won
 
     def _is_blocked(self, shared_end: object) -> bool:
-        ends = max(
-            shared_end if isinstance(shared_end, int | float) else 0.0,
-            _local_blocks.get(self.fingerprint, 0.0),
-        )
-        # The clock of the machine that stored the end may be ahead.
-        ends = min(ends, self.now() + MAX_BLOCK_SECONDS)
-        _local_blocks[self.fingerprint] = ends
+        ends = _local_blocks.get(self.fingerprint, 0.0)
+        if isinstance(shared_end, int | float) and shared_end != _seen_blocks.get(self.fingerprint):
+            _seen_blocks[self.fingerprint] = shared_end
+            # The clock of the machine that stored it may be ahead.
+            ends = max(ends, min(shared_end, self.now() + MAX_BLOCK_SECONDS))
+            _local_blocks[self.fingerprint] = ends
         return self.now() < ends
 
     def _try_acquire_locally(self, reserved: int) -> bool:
@@ -159,3 +160,4 @@ def reset_local_state() -> None:
     """Forget the permits and pauses of this process."""
     _local_permits.clear()
     _local_blocks.clear()
+    _seen_blocks.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -30,6 +31,8 @@ from django_meetergo.sandbox.service import Service
 
 logger = logging.getLogger(__name__)
 
+#: The secret of an appointment in a path, whatever is asked there.
+SECRET = re.compile(r"((?:booking/confirm/cancel|appointment)/[^/]+/)[^/]+")
 #: When a request is carried out, and what carries it out.
 Delayed = tuple[datetime, Callable[[], Response]]
 
@@ -47,8 +50,9 @@ class Sandbox(Service):
 
     def reset(self, **switches: Any) -> None:
         """Start again with the seeded clinic; requests that were to be applied later are dropped."""
-        super().reset(**switches)
-        self._drop_delayed()
+        with self.state.lock:
+            super().reset(**switches)
+            self._drop_delayed()
 
     def close(self) -> None:
         """Stop the background threads."""
@@ -80,7 +84,7 @@ class Sandbox(Service):
         self.apply_due()
         path = request.path
         parts = tuple(path.removesuffix("/").lstrip("/").split("/")) if not path.startswith("//") else ()
-        logged_path = _hide_secret(path, parts)
+        logged_path = SECRET.sub(r"\1***", path)
         if not request.is_local:
             refusal = foreign_host_response()
             self._log_request(request, None, logged_path, refusal)
@@ -231,15 +235,6 @@ class Sandbox(Service):
         if wait > 0:
             headers = {"Retry-After": str(int(wait) + 1)} if self.settings.retry_after else {}
             raise Refused(429, "Too Many Requests", headers=headers)
-
-
-def _hide_secret(path: str, parts: tuple[str, ...]) -> str:
-    """Return a path without the secret that it has where a route has one, whatever the method."""
-    for route in ROUTES:
-        params = route.match(route.method, parts)
-        if params and "secret" in params:
-            return path.replace(params["secret"], "***")
-    return path
 
 
 def _build_refusal(refusal: Refused) -> Response:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from django_meetergo.sandbox import bookings, changes, documents, provisional, static_files
@@ -23,8 +23,10 @@ from django_meetergo.sandbox.http import Request, Response, error_response, html
 from django_meetergo.sandbox.records import Appointment, Provisional
 from django_meetergo.sandbox.scenarios import add_appointments, occupy_slot
 from django_meetergo.sandbox.service import Service
+from django_meetergo.sandbox.settings import MAX_NUMBER, check_kind
 from django_meetergo.sandbox.state import State
 
+Number = TypeVar("Number", int, float)
 MAX_MINUTES = 100_000
 FAULT_OPTIONS = frozenset(item.name for item in fields(Fault) if item.init) - {"route", "kind"}
 
@@ -70,6 +72,13 @@ def _respond(service: Service, request: Request) -> Response:
         return error_response(refusal.status, refusal.message, **refusal.extra)
     except (ValueError, TypeError, OverflowError) as error:
         return error_response(400, str(error))
+
+
+def _read_number(body: dict[str, Any], name: str, default: Number, limit: float) -> Number:
+    """Return a number of a body, of the default's kind. Raises ``ValueError`` for anything else."""
+    value: Number = body.get(name, default)
+    check_kind(name, value, default, limit)
+    return value
 
 
 def _reset(service: Service, request: Request) -> Response:
@@ -167,7 +176,8 @@ def _change_fault(service: Service, _: Request, number: str, action: str) -> Res
 
 def _change_delivery(service: Service, request: Request, delivery_id: str, action: str) -> Response:
     if action == "send":
-        service.deliveries.resend(int(delivery_id), copies=int(request.json().get("count", 1)))
+        copies = _read_number(request.json(), "count", 1, 100)
+        service.deliveries.resend(int(delivery_id), copies=copies)
     elif action == "drop":
         service.deliveries.drop_one(int(delivery_id))
     else:
@@ -197,7 +207,8 @@ def _occupy_slot(service: Service, request: Request) -> Response:
 
 def _add_appointments(service: Service, request: Request) -> Response:
     body = request.json()
-    count, days_back = int(body.get("count", 1000)), int(body.get("days_back", 400))
+    count = _read_number(body, "count", 1000, 1_000_000)
+    days_back = _read_number(body, "days_back", 400, 36_500)
     add_appointments(service.state, count, days_back=days_back)
     return json_response({"appointments": len(service.state.appointments)}, 201)
 
@@ -241,17 +252,17 @@ def _control_deliveries(service: Service, request: Request) -> Response:
 
 
 def _duplicate(deliveries: Deliveries, body: dict[str, Any]) -> None:
-    deliveries.settings.duplicate = int(body.get("count", 2))
+    deliveries.settings.duplicate = _read_number(body, "count", 2, 100)
 
 
 def _delay(deliveries: Deliveries, body: dict[str, Any]) -> None:
-    deliveries.settings.delay = float(body.get("seconds", 1))
+    deliveries.settings.delay = _read_number(body, "seconds", 1.0, MAX_NUMBER)
 
 
 def _drop(deliveries: Deliveries, body: dict[str, Any]) -> None:
     """With ``count``, drop that many of the next deliveries (-1: all); without, those that are pending."""
     if "count" in body:
-        deliveries.settings.drop = int(body["count"])
+        deliveries.settings.drop = _read_number(body, "count", 0, MAX_NUMBER)
     else:
         deliveries.drop_pending()
 
@@ -261,8 +272,8 @@ def _use_legacy_envelope(deliveries: Deliveries, body: dict[str, Any]) -> None:
 
 
 def _set_retries(deliveries: Deliveries, body: dict[str, Any]) -> None:
-    deliveries.settings.retries = int(body.get("count", 3))
-    deliveries.settings.retry_seconds = float(body.get("seconds", 0.5))
+    retries, seconds = _read_number(body, "count", 3, 20), _read_number(body, "seconds", 0.5, MAX_NUMBER)
+    deliveries.settings.retries, deliveries.settings.retry_seconds = retries, seconds
 
 
 def _send_forged(deliveries: Deliveries, body: dict[str, Any]) -> None:

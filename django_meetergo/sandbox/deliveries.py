@@ -248,8 +248,8 @@ class Deliveries:
             with self._condition:
                 if not self._pending:
                     return entries
-                delivery = self._pending.pop(0)
-            if entry := self._attempt(delivery):
+                delivery, settings = self._pending.pop(0), self.settings
+            if entry := self._attempt(delivery, settings):
                 entries.append(entry)
 
     def wait_idle(self, timeout: float = 5.0) -> bool:
@@ -264,20 +264,21 @@ class Deliveries:
         return True
 
     def _start_thread(self) -> None:
-        if self._thread is None and not self.settings.manual:
+        is_running = self._thread is not None and self._thread.is_alive()
+        if not is_running and not self.settings.manual:
             self._thread = threading.Thread(target=self._run, name="sandbox-deliveries", daemon=True)
             self._thread.start()
 
     def _run(self) -> None:
-        while (delivery := self._claim()) is not None:
+        while (claimed := self._claim()) is not None:
             try:
-                self._attempt(delivery)
+                self._attempt(*claimed)
             finally:
                 with self._condition:
                     self._in_progress -= 1
                     self._condition.notify_all()
 
-    def _claim(self) -> Delivery | None:
+    def _claim(self) -> tuple[Delivery, DeliverySettings] | None:
         with self._condition:
             while self._thread is threading.current_thread():
                 pause = None
@@ -288,14 +289,16 @@ class Deliveries:
                     if ready is not None:
                         self._pending.remove(ready)
                         self._in_progress += 1
-                        return ready
+                        return ready, self.settings
                     pause = first.due - now
                 self._condition.wait(pause)
         return None
 
-    def _attempt(self, delivery: Delivery) -> Entry | None:
-        """Send a delivery; return the log's entry, or None if the sandbox was reset meanwhile."""
-        settings = self.settings
+    def _attempt(self, delivery: Delivery, settings: DeliverySettings) -> Entry | None:
+        """Send a delivery; return the log's entry, or None if the sandbox was reset meanwhile.
+
+        ``settings`` are those with which it was taken; a reset replaces them.
+        """
         result = self._send(delivery)
         with self._condition:
             if settings is not self.settings:
@@ -304,7 +307,7 @@ class Deliveries:
                 self._sent.append(delivery)
             elif result["result"] != OUTSIDE:
                 self._schedule_retry(delivery)
-        return self._log_attempt(delivery, **result)
+            return self._log_attempt(delivery, **result)
 
     def _send(self, delivery: Delivery) -> dict[str, Any]:
         """Send a delivery; return what the log says about it."""
@@ -317,12 +320,11 @@ class Deliveries:
         return {"result": "answered", "status": status}
 
     def _schedule_retry(self, delivery: Delivery) -> None:
-        with self._condition:
-            if delivery.attempt <= self.settings.retries:
-                pause = self.settings.retry_seconds * 2 ** (delivery.attempt - 1)
-                due = time.monotonic() + pause
-                self._pending.append(replace(delivery, attempt=delivery.attempt + 1, due=due))
-                self._condition.notify_all()
+        if delivery.attempt <= self.settings.retries:
+            pause = self.settings.retry_seconds * 2 ** (delivery.attempt - 1)
+            due = time.monotonic() + pause
+            self._pending.append(replace(delivery, attempt=delivery.attempt + 1, due=due))
+            self._condition.notify_all()
 
     def _log_attempt(self, delivery: Delivery, **facts: Any) -> Entry:
         entry = self._request_log.write(

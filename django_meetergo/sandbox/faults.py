@@ -42,7 +42,7 @@ ENDINGS = frozenset(
 )
 KINDS = MODIFIERS | ENDINGS
 FOREVER = -1
-MAX_NUMBER = 1e9
+MAX_NUMBER = 1e8
 
 
 class ConnectionClosed(Exception):
@@ -94,10 +94,7 @@ class Fault:
     _random: random.Random = field(default_factory=random.Random, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            if item.init and item.default not in (MISSING, None):
-                check_kind(item.name, getattr(self, item.name), item.default, MAX_NUMBER)
-        check_kind("status", self.status or 0, 0, 999)
+        self._check_values()
         if self.kind not in KINDS:
             raise ValueError(f"There is no fault {self.kind!r}; choose from {', '.join(sorted(KINDS))}.")
         if self.oddity not in ODDITIES:
@@ -107,6 +104,19 @@ class Fault:
         self._pattern = _normalize(self.route)
         if self.seed is not None:
             self._random.seed(self.seed)
+
+    def _check_values(self) -> None:
+        defaults: dict[str, Any] = {"status": 0, "seed": 0, "body": "", "retry_after": ""}
+        defaults |= {item.name: item.default for item in fields(self) if item.default not in (MISSING, None)}
+        for name, default in defaults.items():
+            if (value := getattr(self, name)) is not None and name != "number":
+                check_kind(name, value, default, MAX_NUMBER)
+        if self.status is not None and not 100 <= self.status <= 999:
+            raise ValueError("status must be a number from 100 to 999.")
+        if self.times < FOREVER or self.after < 0 or self.size < 0:
+            raise ValueError("times, after and size are not negative; times may be -1, for every time.")
+        if self.seconds < 0 and self.kind != "skew_date":
+            raise ValueError("seconds must not be negative.")
 
     @property
     def is_spent(self) -> bool:

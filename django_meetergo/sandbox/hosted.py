@@ -296,6 +296,8 @@ def _change_appointment(state: State, request: Request, one: Appointment) -> Non
     start = parse_instant(form.get("start"))
     if start is None:
         raise Refused(400, "Choose a time first")
+    if len(one.attendees) > 1:
+        raise Refused(400, "Others come to this appointment, too: only its host can move it")
     changes.move(state, one, start)
 
 

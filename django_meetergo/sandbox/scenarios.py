@@ -39,7 +39,7 @@ def occupy_slot(
             kind = state.meeting_types[meeting_type_id]
         else:
             kind = _find_meeting_type(state, host_id)
-        if (group := find_group(state, kind, start)) is not None:
+        if (group := find_group(state, kind, start)) is not None and host_id in group.host_ids:
             for _ in range(min(attendees, kind.spots - len(group.attendees))):
                 join_group(state, group, build_other_attendee(state, name))
             return group
@@ -63,11 +63,15 @@ def occupy_requested_slot(state: State, request: Request, params: dict[str, str]
     Raises ``Refused`` if the request is invalid.
     """
     body = request.json()
+    if "start" not in body:
+        return
     moved = state.appointments.get(str(params.get("id") or body.get("appointmentId") or ""))
     if moved is not None:
         start = read_start(body)
         for host_id in moved.host_ids:
             occupy_slot(state, host_id, start, int(moved.length.total_seconds() // 60))
+        return
+    if "meetingTypeId" not in body:
         return
     wanted = read_booking_request(body, state)
     kind = wanted.meeting_type

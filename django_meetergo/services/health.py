@@ -12,7 +12,6 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Max, Min, Q, QuerySet
-from django.db.models.fields.json import KeyTextTransform
 from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
@@ -20,6 +19,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_meetergo.conf import get_connection_settings, get_settings, list_configured_connections
 from django_meetergo.fields import UnreadableText
+from django_meetergo.lookups import read_json_text
 from django_meetergo.models import (
     Appointment,
     Booking,
@@ -423,8 +423,7 @@ def describe_names(connection: str) -> Fact:
     """Name the meeting types that have another slug here than at meetergo."""
     fact = partial(Fact, name="names", label=_("Meeting types with another slug here"))
     rows = MeetingType.objects.filter(connection=connection, missing_since=None).order_by("slug")
-    # As a text: SQLite reads a slug of digits as a number.
-    stored = rows.values_list("slug", KeyTextTransform("slug", "raw"))
+    stored = rows.values_list("slug", read_json_text("raw", "slug"))
     slugs = [(slug, at_meetergo or "–") for slug, at_meetergo in stored]
     renamed = [f"{at_meetergo} → {slug}" for slug, at_meetergo in slugs if slug != at_meetergo]
     text = f"{len(renamed)}: {'; '.join(renamed)}" if renamed else "0"

@@ -259,7 +259,7 @@ def test_an_empty_calendar_of_many_hosts_asks_for_a_host(superuser, view):
 
     text = get_text(superuser.get("appointment_calendar", view=view))
 
-    assert "Choose a host to see free times." in text
+    assert "Choose a host to see their calendar." in text
     assert "manage.py" not in text
 
 

@@ -9,6 +9,7 @@ import pytest
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets, label_for_field
+from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.translation import override
 
@@ -145,6 +146,13 @@ def test_help_and_groups_of_choices_are_announced(superuser):
     described = re.findall(r'aria-describedby="([^" ]*helptext)"', page)
     assert all(f'id="{name}"' in page for name in described)
     assert 'id="id_reason_helptext"' in page
+
+    class Choice(forms.Form):
+        place = forms.ChoiceField(choices=[("a", "A")], widget=forms.RadioSelect, help_text="Where?")
+
+    shown = render_to_string("admin/meetergo/fields.html", {"form": Choice()})
+    assert 'role="group" aria-labelledby="id_place_label" aria-describedby="id_place_helptext"' in shown
+    assert 'id="id_place_label"' in shown
 
 
 def test_a_sync_run_counts_what_it_skipped_and_folds_why(superuser):

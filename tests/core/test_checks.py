@@ -336,7 +336,7 @@ def test_what_the_proxy_says_about_a_request_is_not_asked_for_twice(settings):
     [
         ("https://www.clinic.example", False),
         ("https://*.clinic.example", False),
-        ("https://WWW.clinic.example", False),
+        ("https://WWW.clinic.example", True),
         ("http://www.clinic.example", True),
         ("https://*.other.example", True),
     ],

@@ -147,6 +147,8 @@ def test_a_type_that_has_another_slug_here_is_named(facts, meetergo_sandbox):
     assert facts()["names"].text == "1: consultation → consultation-2"
     MeetingType.objects.filter(slug="consultation-2").update(slug="30", raw={"slug": "30"})
     assert facts()["names"].text == "0"
+    MeetingType.objects.filter(slug="30").update(raw={"slug": None})
+    assert facts()["names"].text == "1: – → 30"
 
 
 def test_work_that_nobody_does_is_named_with_its_age(facts):

@@ -12,6 +12,7 @@ import time
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -345,6 +346,17 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch):
     [first, second, *_] = tried
     assert (first[0], second[0]) == ("::1", "127.0.0.1")
     assert first[1] < second[1]
+
+
+def test_the_tls_handshake_has_the_time_that_is_left(monkeypatch):
+    """Not only the share of one of four addresses."""
+    opened, other = socket.socketpair()
+    monkeypatch.setattr(pools, "create_connection", lambda address, timeout, **options: opened)
+    monkeypatch.setattr(pools, "_resolve_host", lambda connection, seconds: list("abcd"))
+    place = SimpleNamespace(port=443, source_address=None, socket_options=None)
+    with opened, other:
+        pools._connect(place, Deadline(time.monotonic() + 4))
+        assert 2 < opened.gettimeout() <= 4
 
 
 def test_a_thread_that_cannot_start_leaves_later_deadlines_enforced(monkeypatch):

@@ -17,7 +17,7 @@ HALF = '"\\ud83d"'  # half of a character, as JSON writes it
 def send_text(call, method, path, text):
     """Send a body that ``json.dumps`` would not write."""
     headers = {"Host": "localhost", "Authorization": f"Bearer {seed.ADMIN_TOKEN}"}
-    return call.exchange(method, path, text.encode(), headers)
+    return call.exchange(method, path, text.encode(errors="surrogatepass"), headers)
 
 
 def list_ids(call):
@@ -53,7 +53,16 @@ def test_a_clock_that_cannot_be_moved_so_far_stays(call, sandbox, offset):
     assert call.control("POST", "reset")
 
 
-@pytest.mark.parametrize("notes", [f'{{"a": {HALF}}}', '{"a": NaN}'])
+@pytest.mark.parametrize(
+    "notes",
+    [
+        f'{{"a": {HALF}}}',
+        '{"a": "\ud83d"}',
+        '{"a": NaN}',
+        '{"a": 1e400}',
+        f'{{"a": {"[" * 200 + "]" * 200}}}',
+    ],
+)
 def test_text_that_cannot_be_returned_is_refused(call, notes):
     """Stored, it would break every list."""
     attendee = f'{{"email": "jane@example.com", "firstname": "Jane", "notes": {notes}}}'
@@ -74,6 +83,15 @@ def test_text_that_cannot_be_returned_is_refused(call, notes):
         ("faults", {"kind": "slow", "times": "2"}),
         ("faults", {"kind": "slow", "seconds": "2"}),
         ("faults", {"kind": "status_before", "status": "500"}),
+        ("faults", {"kind": "status_before", "status": -5}),
+        ("faults", {"kind": "slow", "times": 0.5}),
+        ("faults", {"kind": "slow", "times": -7}),
+        ("faults", {"kind": "slow", "seconds": -1}),
+        ("faults", {"kind": "oversized", "size": 1.5}),
+        ("faults", {"kind": "garbage", "body": 5}),
+        ("deliveries", {"action": "delay", "seconds": 1e12}),
+        ("deliveries", {"action": "retries", "count": 1000}),
+        ("deliveries", {"action": "duplicate", "count": 1e6}),
         ("slots/occupy", {"hostId": seed.ANNA, "start": AT, "meetingTypeId": "unknown"}),
         ("slots/occupy", {"hostId": seed.ANNA, "start": AT, "duration": -30}),
         ("appointments", {"count": "many"}),
@@ -114,8 +132,9 @@ def test_a_panel_is_no_header(call):
 def test_a_secret_in_a_path_is_never_logged(call, sandbox):
     """Nor where the method or the host is wrong."""
     path = "/booking/confirm/cancel/an-id/top-secret"
-    call.exchange("GET", path, b"", {"Host": "localhost"})
-    call.exchange("POST", path, b"", {"Host": "elsewhere.example.com"})
+    for one in (path, f"/{path}", f"/v4/..{path}", f"{path}/more", "/appointment/an-id/top-secret"):
+        call.exchange("GET", one, b"", {"Host": "localhost"})
+        call.exchange("POST", one, b"", {"Host": "elsewhere.example.com"})
     assert "top-secret" not in json.dumps(sandbox.request_log.entries())
     assert "top-secret" not in call("GET", "/", token=None).body.decode()
 

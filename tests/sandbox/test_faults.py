@@ -45,6 +45,13 @@ def test_taking_the_slot_of_an_invalid_request_refuses_it(call):
     assert call.book(seed.INTRO_CALL, AT, duration="x").status == 400
 
 
+def test_a_request_without_a_slot_is_answered_as_ever(call):
+    made = call.book(seed.INTRO_CALL, AT).document["appointmentId"]
+    arm(call, "occupy_slot", "*", times=-1)
+    assert call("GET", "/v4/user/me").status == 200
+    assert call("POST", f"/v4/appointment/{made}/cancel", {}).status == 200
+
+
 @pytest.mark.parametrize(
     ("kind", "error", "applied"),
     [

@@ -155,6 +155,7 @@ def test_nobody_cancels_a_group_for_others(sandbox, call, visit):
     links = [mail.path for mail in sandbox.state.mailbox.mails[-2:]]
     assert len(set(links)) == 2
 
+    assert visit(path, action="move", start=call.free(seed.GROUP_CLASS)[0]).status == 400
     visit(path, action="cancel")
     assert [one.email for one in appointment.attendees] == ["b@example.com"]
     assert visit(path.partition("?")[0], action="cancel").status == 400

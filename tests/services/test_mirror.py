@@ -13,6 +13,7 @@ from django_meetergo.services.mirror import appointments as mirror
 from django_meetergo.services.mirror.appointments import record_appointment, record_appointments
 from django_meetergo.services.mirror.directory import record_hosts, record_meeting_types
 from django_meetergo.services.sync.appointments import sync_appointments
+from django_meetergo.testing.factories import AppointmentFactory
 from tests.remote.scripted import recorded
 
 pytestmark = pytest.mark.django_db
@@ -51,6 +52,23 @@ def fill(document, *, keep=()):
     if isinstance(document, list):
         return [fill(one, keep=keep) for one in document]
     return "x" * 20_000 if isinstance(document, str) else document
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"meetingTypeId": "77"},
+        {"meetingTypeId": None, "meetingType": {"id": "77"}},
+        {"meetingType": {"id": "77"}},
+    ],
+)
+def test_an_appointment_is_linked_to_a_type_that_becomes_known_later(meetergo_sandbox, raw):
+    """Wherever its document names the type, which may be a text of digits."""
+    row = AppointmentFactory(meeting_type=None, raw=raw)
+    kind = parse_meeting_type(json.loads(recorded("meeting_type.json")) | {"id": "77"})
+    record_meeting_types(connection="default", documents=[kind], hosts_of={}, now=meetergo_sandbox.now())
+    row.refresh_from_db()
+    assert row.meeting_type.remote_id == "77"
 
 
 def test_what_a_parser_returns_fits_the_columns(meetergo_sandbox):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.utils.text import slugify
 
 from django_meetergo.conf import list_connection_names
+from django_meetergo.lookups import read_json_text
 from django_meetergo.models import Appointment, Host, MeetingType
 from django_meetergo.models.mirrored import is_read_by
 from django_meetergo.remote.payloads import AppointmentDocument, HostDocument, MeetingTypeDocument, read_id
@@ -121,9 +121,8 @@ def link_appointments(connection: str, types: Iterable[MeetingType]) -> None:
     """Link the appointments that were stored before their meeting type was known."""
     by_id = {row.remote_id: row for row in types}
     unlinked = Appointment.objects.filter(connection=connection, meeting_type=None)
-    # As texts: SQLite reads an id of digits as a number, and rounds a long one.
-    top, nested = KeyTextTransform("meetingTypeId", "raw"), KeyTransform("meetingType", "raw")
-    ids = unlinked.order_by().values_list("pk", top, KeyTextTransform("id", nested))
+    type_ids = read_json_text("raw", "meetingTypeId"), read_json_text("raw", "meetingType", "id")
+    ids = unlinked.order_by().values_list("pk", *type_ids)
     found: dict[str, list[int]] = {}
     for pk, top_id, nested_id in ids.iterator():
         type_id = read_id(top_id) or read_id(nested_id)  # as parsed: the stored document is meetergo's
