@@ -150,11 +150,7 @@ class BookForCallerMixin(MeetergoAdmin):
         first = min(max(first, today), today + timedelta(days=MAX_DAYS_AHEAD))
         zone = timezone.get_current_timezone()
         last = first + timedelta(days=DAYS_PER_PAGE)
-        try:
-            found = build_slot_reader(meeting_type, length, now)(midnight(first), midnight(last))
-        except ImproperlyConfigured as error:
-            messages.error(request, str(error))
-            return HttpResponseRedirect(self.get_admin_url("call"))
+        found = build_slot_reader(meeting_type, length, now)(midnight(first), midnight(last))
         here = build_here(request, meeting_type, length)
         return self.render_page(
             request,
@@ -322,10 +318,7 @@ def label_slot(slot: Slot, zone: tzinfo) -> str:
 def is_free(meeting_type: MeetingType, start: datetime, length: int) -> bool:
     """Return whether a start is offered; True when that is not known, as booking decides in the end."""
     now = timezone.now()
-    try:
-        found = build_slot_reader(meeting_type, length, now)(start, start + timedelta(minutes=1))
-    except ImproperlyConfigured:
-        return True
+    found = build_slot_reader(meeting_type, length, now)(start, start + timedelta(minutes=1))
     return found.failed or any(slot.start == start for slot in found.times)
 
 
