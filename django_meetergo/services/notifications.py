@@ -39,6 +39,7 @@ from django_meetergo.models import (
 )
 from django_meetergo.services.events import Receiver, build_event, name_function, record_events
 from django_meetergo.timezones import find_zone
+from django_meetergo.wakeup import wake_workers
 
 Kind, Reason = Event.Kind, Booking.Reason
 ATTENDING = Attendee.Status.ATTENDING
@@ -121,12 +122,21 @@ def choose_ending(event: Event, booking: Booking, now: datetime) -> str:
         return SUCCESS_TEMPLATES[event.kind]
     if event.kind == Kind.BOOKING_CLOSED and booking.state == Booking.State.CLOSED:
         reason = booking.reason
-        # An attendee who agreed to wait has left the page by the time the booking ends.
-        has_waited = booking.defer_consent or booking.rebook_consent
-        if has_waited and reason in {Reason.UNREACHABLE, Reason.SLOT_TAKEN}:
+        # It may have been found and closed again for another reason, which has an event of its own.
+        if not event.key.endswith(f":{reason}"):
+            return ""
+        if has_left_page(booking) and reason in {Reason.UNREACHABLE, Reason.SLOT_TAKEN}:
             return "not_booked"
         return ENDING_TEMPLATES.get(Reason(reason), "")
     return ""
+
+
+def has_left_page(booking: Booking) -> bool:
+    """Whether the request was deferred, or another slot was tried: who booked did not wait for the end.
+
+    Others read it on the page, and may have chosen another time there or sent the request again.
+    """
+    return booking.defer_consent or booking.events.filter(kind=Kind.BOOKING_RETRIED).exists()
 
 
 def send_to_booker(name: str, booking: Booking) -> None:
@@ -196,6 +206,7 @@ def request_links(*, email: str, now: datetime) -> None:
     """
     attendee = list_coming(email, now).first()
     if attendee is None:
+        wake_workers()  # as for a person who is known, which may take a second while the broker is away
         return
     event = build_event(
         kind=Kind.LINKS_REQUESTED,

@@ -49,6 +49,7 @@ class AttendeeFactory(factory.django.DjangoModelFactory[Attendee]):
         model = Attendee
 
     appointment = factory.SubFactory(AppointmentFactory)
+    connection = factory.SelfAttribute("appointment.connection")
     remote_id = factory.Faker("uuid4")
     first_name = factory.Faker("first_name")
     last_name = factory.Faker("last_name")

@@ -7,6 +7,7 @@ import pytest
 from django_meetergo.models import Event
 from django_meetergo.views import send_links
 from django_meetergo.visitors import Limit
+from django_meetergo.wakeup import work_due
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,6 +30,24 @@ def test_the_answer_is_the_same_for_every_address(visitor):
     assert known["Location"] == unknown["Location"]
     assert "Check your inbox" in visitor.text(known["Location"])
     assert count_events() == 1
+
+
+def test_an_unknown_address_takes_as_long(visitor):
+    """Waking the workers may take a second where the broker is away, which would tell who is known."""
+    visitor.book()
+    woken = []
+
+    def count(**options):
+        woken.append(options)
+
+    work_due.connect(count)
+    numbers = []
+    for email in ("jane@example.com", "no@example.com"):
+        woken.clear()
+        visitor.post(PAGE, email=email)
+        numbers.append(len(woken))
+    work_due.disconnect(count)
+    assert numbers == [1, 1]
 
 
 def test_a_wrong_address_is_shown_again(visitor):

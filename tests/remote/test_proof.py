@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from django_meetergo.models import Booking
@@ -31,6 +33,22 @@ def test_it_refuses_a_real_site(settings, capsys, given):
     settings.MEETERGO = given
     assert proof.main(["--count", "1"]) == 2
     assert 'MEETERGO["SANDBOX"] is off' in capsys.readouterr().err
+
+
+def test_an_error_of_the_proof_itself_is_no_broken_promise(monkeypatch, capsys):
+    def fail(*args, **options):
+        raise IndexError("no starts are left")
+
+    monkeypatch.setattr(proof, "scratch_database", nullcontext)
+    monkeypatch.setattr(proof, "run", fail)
+    assert proof.main(["--count", "1"]) == 2
+    assert "The proof was not finished." in capsys.readouterr().err
+
+
+@pytest.mark.django_db
+def test_a_site_without_pages_can_be_proved(settings):
+    settings.ROOT_URLCONF = "tests.api.bare_urls"
+    assert proof.run(6, seed=3).is_clean
 
 
 def test_a_run_without_bookings_proves_nothing():

@@ -161,6 +161,19 @@ def test_an_unknown_mail_is_reported():
     assert problem.startswith("has unknown mails: confirm; they are cancelled, confirmed, declined, ")
 
 
+def test_a_booking_that_was_closed_twice_is_mailed_about_its_last_end(mailoutbox):
+    """Both events may have waited for the mail server."""
+    booking = BookingFactory(state="closed", reason="lapsed", closed_at=timezone.now())
+    for step in ("1:not_booked", "2:lapsed"):
+        key = f"booking:{booking.pk}:{Kind.BOOKING_CLOSED}:{step}"
+        send_mails(Event(kind=Kind.BOOKING_CLOSED, key=key, booking=booking, created_at=timezone.now()))
+    assert [message.subject.partition(":")[0] for message in mailoutbox] == ["Your request has expired"]
+
+
+def test_the_factories_give_an_attendee_the_connection_of_the_appointment():
+    assert AttendeeFactory(appointment__connection="praxis").connection == "praxis"
+
+
 def test_only_complete_addresses_are_links():
     """A name or a host without a scheme stays text, and nothing a visitor typed becomes HTML."""
     html = link_addresses("See https://clinic.example/a?b=1&c=2. evil.example <b>x</b>")

@@ -64,6 +64,21 @@ def test_after_three_attempts_the_booking_is_closed(kit, book):
     assert "not booked" in mail.outbox[0].subject
 
 
+def test_who_reads_on_the_page_that_nothing_was_booked_gets_no_mail_about_it(kit, book):
+    """They may have chosen another time there: the mail would deny what is booked."""
+    kit.fail_next(kind="occupy_slot")
+    first = kit.list_free_starts()[4]
+    consent = {"weekdays": [(first.astimezone(BERLIN).weekday() + 1) % 7], "hours": [0, 1]}
+    booking = finish(kit, book(start=first, rebook=consent))
+    assert (booking.state, booking.reason, booking.attempts.count()) == ("closed", "slot_taken", 1)
+
+    kit.refuse_connections(2)
+    away = finish(kit, book(start=kit.list_free_starts()[6], rebook={}))
+
+    assert (away.state, away.reason) == ("closed", "unreachable")
+    assert mail.outbox == []
+
+
 def test_without_consent_nothing_else_is_booked(kit, book):
     """The site's offer alone is not enough."""
     kit.fail_next(kind="occupy_slot")
