@@ -42,7 +42,8 @@ ENDINGS = frozenset(
 )
 KINDS = MODIFIERS | ENDINGS
 FOREVER = -1
-MAX_NUMBER = 1e8
+MAX_NUMBER = 1e9
+MAX_BYTES = 64 * 1024 * 1024
 
 
 class ConnectionClosed(Exception):
@@ -113,8 +114,10 @@ class Fault:
                 check_kind(name, value, default, MAX_NUMBER)
         if self.status is not None and not 100 <= self.status <= 999:
             raise ValueError("status must be a number from 100 to 999.")
-        if self.times < FOREVER or self.after < 0 or self.size < 0:
-            raise ValueError("times, after and size are not negative; times may be -1, for every time.")
+        if self.times < FOREVER or self.after < 0:
+            raise ValueError("times and after are not negative; times may be -1, for every time.")
+        if not 0 <= self.size <= MAX_BYTES:
+            raise ValueError(f"size must be a number of bytes up to {MAX_BYTES}.")
         if self.seconds < 0 and self.kind != "skew_date":
             raise ValueError("seconds must not be negative.")
 

@@ -89,7 +89,10 @@ def test_a_mail_is_in_one_language(site_language, settings):
     """To an attendee whose language is Spanish."""
     booking = BookingFactory(state="closed", reason="not_booked", language="es", defer_consent=True)
     event = Event.objects.create(
-        kind="booking_closed", key="1", booking=booking, created_at=booking.created_at
+        kind="booking_closed",
+        key="booking:1:booking_closed:1:not_booked",
+        booking=booking,
+        created_at=booking.created_at,
     )
 
     send_mails(event)
