@@ -37,6 +37,7 @@ from django_meetergo.models import (
     MeetingType,
     fold_email,
 )
+from django_meetergo.services.booking.rebooking import get_original_start
 from django_meetergo.services.events import Receiver, build_event, name_function, record_events
 from django_meetergo.timezones import find_zone
 from django_meetergo.wakeup import wake_workers
@@ -125,7 +126,7 @@ def choose_ending(event: Event, booking: Booking, now: datetime) -> str:
         # It may have been found and closed again for another reason, which has an event of its own.
         if not event.key.endswith(f":{reason}"):
             return ""
-        if has_left_page(booking) and reason in {Reason.UNREACHABLE, Reason.SLOT_TAKEN}:
+        if reason in {Reason.UNREACHABLE, Reason.SLOT_TAKEN} and has_left_page(booking):
             return "not_booked"
         return ENDING_TEMPLATES.get(Reason(reason), "")
     return ""
@@ -136,7 +137,7 @@ def has_left_page(booking: Booking) -> bool:
 
     Others read it on the page, and may have chosen another time there or sent the request again.
     """
-    return booking.defer_consent or booking.events.filter(kind=Kind.BOOKING_RETRIED).exists()
+    return booking.defer_consent or get_original_start(booking) is not None
 
 
 def send_to_booker(name: str, booking: Booking) -> None:
