@@ -172,6 +172,14 @@ class Booking(Leased, Person):
     def is_open(self) -> bool:
         return self.state in self.OPEN
 
+    @property
+    def original_start(self) -> datetime | None:
+        """The start that was requested, if another one was tried since."""
+        if not self.rebook_consent:
+            return None
+        requested = datetime.fromisoformat(self.rebook_consent["requested_start"])
+        return requested if requested != self.start else None
+
 
 class BookingAttempt(models.Model):
     """One POST that was sent or may have been sent. Rows are only added, never deleted."""

@@ -37,7 +37,6 @@ from django_meetergo.models import (
     MeetingType,
     fold_email,
 )
-from django_meetergo.services.booking.rebooking import get_original_start
 from django_meetergo.services.events import Receiver, build_event, name_function, record_events
 from django_meetergo.timezones import find_zone
 from django_meetergo.wakeup import wake_workers
@@ -137,7 +136,7 @@ def has_left_page(booking: Booking) -> bool:
 
     Others read it on the page, and may have chosen another time there or sent the request again.
     """
-    return booking.defer_consent or get_original_start(booking) is not None
+    return booking.defer_consent or booking.original_start is not None
 
 
 def send_to_booker(name: str, booking: Booking) -> None:

@@ -15,7 +15,6 @@ from django_meetergo.formatting import NEEDS_PHONE, format_moment, name_channel,
 from django_meetergo.models import Appointment, Booking
 from django_meetergo.presentation.page_urls import PageUrl, parse_link
 from django_meetergo.presentation.slots import label_time
-from django_meetergo.services.booking import rebooking
 from django_meetergo.views.common import describe_calendar_links, describe_time
 
 State, Reason = Booking.State, Booking.Reason
@@ -136,7 +135,7 @@ def describe_outcome(booking: Booking, zone: ZoneInfo, now: datetime) -> dict[st
     hosts = appointment.list_hosts() if appointment else list(booking.meeting_type.hosts.all())
     screen = get_screen(booking, now)
     when = describe_time(start, end, zone, hosts)
-    host, original_start = name_hosts(hosts), rebooking.get_original_start(booking)
+    host, original_start = name_hosts(hosts), booking.original_start
     duration = round((end - start).total_seconds() / 60)
     return {
         "booking": booking,

@@ -20,7 +20,6 @@ from django_meetergo.remote.payloads import (
     ProvisionalDocument,
 )
 from django_meetergo.services.availability.invalidation import remove_slot
-from django_meetergo.services.booking.rebooking import get_original_start
 from django_meetergo.services.changes.requests import schedule_cancel
 from django_meetergo.services.changes.surplus import SURPLUS_REASON
 from django_meetergo.services.events import record_booking_event
@@ -135,7 +134,7 @@ def mark_confirmed(
     end_last_attempt(booking, Outcome.CONFIRMED, now)
     if was_closed:
         record_booking_event(booking, Event.Kind.BOOKING_FOUND, now=now)
-    elif get_original_start(booking):
+    elif booking.original_start:
         record_booking_event(booking, Event.Kind.BOOKING_REBOOKED, now=now)
 
 

@@ -115,11 +115,3 @@ def may_try_again(booking: Booking, agreement: Agreement, now: datetime) -> bool
     lost = booking.attempts.filter(outcome=BookingAttempt.Outcome.SLOT_TAKEN).count()
     # The outcome of the attempt that has just lost its slot is not stored yet.
     return lost + 1 < agreement.attempts and now < booking.created_at + timedelta(minutes=agreement.minutes)
-
-
-def get_original_start(booking: Booking) -> datetime | None:
-    """Return the start that was requested, or None when the booking still has that start."""
-    agreement = read_agreement(booking)
-    if agreement is None or agreement.requested_start == booking.start:
-        return None
-    return agreement.requested_start
