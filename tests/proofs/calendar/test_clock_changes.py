@@ -128,6 +128,11 @@ def test_times_of_the_repeated_hour_have_different_labels() -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(start=instants, here=zones, there=zones)
+@example(  # the second 02:00 of the night when clocks go back
+    start=datetime(2026, 4, 4, 14, tzinfo=UTC),
+    here=ZoneInfo("Pacific/Auckland"),
+    there=ZoneInfo("Europe/Berlin"),
+)
 def test_any_time_is_shown_on_its_day_and_comes_back_as_the_same_instant(
     start: datetime, here: ZoneInfo, there: ZoneInfo
 ) -> None:
@@ -139,8 +144,13 @@ def test_any_time_is_shown_on_its_day_and_comes_back_as_the_same_instant(
 
     assert parse_start(slot.value) == start
     assert (choice.day, free.date) == (wall(start, here).date(),) * 2
-    assert slot.label == f"{wall(start, here):%H:%M}"
-    assert when.span.startswith(slot.label)
+    # The offset is shown for a local time that occurs twice, and for no other.
+    others = (start + number * STEP for number in range(-8, 9) if number)
+    is_repeated = any(wall(other, here) == wall(start, here) for other in others)
+    local = f"{wall(start, here):%H:%M}"
+    assert slot.label.startswith(local)
+    assert (slot.label != local) is is_repeated
+    assert when.span.startswith(local)
     same = start.astimezone(here).utcoffset() == start.astimezone(there).utcoffset()
     assert bool(when.there) is not same
     assert same or re.search(expect_start(start, there, STEP), when.there)
