@@ -73,7 +73,7 @@ def show(body: str) -> Any:
 
 
 example: dict[str, Any] = {"__name__": "practice.views"}
-exec(read_example("practice/views.py"), example)
+exec(read_example("practice/views.py, at the end"), example)
 APP = '{% meetergo_assets %}<button id="next">Next</button><p id="route"></p>' + WIDGET
 urlpatterns = [
     *booking_pages,
