@@ -77,14 +77,13 @@ class Sandbox(Service):
         except ConnectionClosed:
             raise
         except Exception:
-            logger.exception("Handling %s failed; the response is a 500.", request.path)
+            logger.exception("Handling %s failed; the response is a 500.", _hide_secret(request.path))
             return error_response(500, "Internal server error")
 
     def _respond(self, request: Request) -> Response:
         self.apply_due()
         path = request.path
-        parts = tuple(path.removesuffix("/").lstrip("/").split("/")) if not path.startswith("//") else ()
-        logged_path = SECRET.sub(r"\1***", path)
+        logged_path = _hide_secret(path)
         if not request.is_local:
             refusal = foreign_host_response()
             self._log_request(request, None, logged_path, refusal)
@@ -95,6 +94,7 @@ class Sandbox(Service):
             return control.respond(self, request)
         if (page := hosted.respond(self, request)) is not None:
             return page
+        parts = tuple(path.removesuffix("/").lstrip("/").split("/")) if not path.startswith("//") else ()
         method = "GET" if request.method == "HEAD" else request.method
         for route in ROUTES:
             if (params := route.match(method, parts)) is not None:
@@ -235,6 +235,10 @@ class Sandbox(Service):
         if wait > 0:
             headers = {"Retry-After": str(int(wait) + 1)} if self.settings.retry_after else {}
             raise Refused(429, "Too Many Requests", headers=headers)
+
+
+def _hide_secret(path: str) -> str:
+    return SECRET.sub(r"\1***", path)
 
 
 def _build_refusal(refusal: Refused) -> Response:

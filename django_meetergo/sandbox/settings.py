@@ -92,8 +92,7 @@ def check_kind(name: str, value: object, default: object, limit: float) -> None:
         is_right, kind = isinstance(value, str), "a text"
     else:
         types = int if isinstance(default, int) else int | float
-        is_number = isinstance(value, types) and not isinstance(value, bool) and abs(value) <= limit
+        is_right = isinstance(value, types) and not isinstance(value, bool) and abs(value) <= limit
         kind = f"a{' whole' if types is int else ''} number up to {limit:.0f}"
-        is_right = is_number
     if not is_right:
         raise ValueError(f"{name} must be {kind}.")
