@@ -58,16 +58,20 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="the number of one input to repeat")
+    parser.add_argument(
+        "--answers", type=int, default=50,
+        help="changed answers of the service for each thousand inputs; one takes as long as ten requests",
+    )  # fmt: skip
     return workers.run_from_command_line(run, parser, arguments, SABOTAGES)
 
 
 def run(
-    *, inputs: int, seed: int = 1, only: int | None = None, sabotage: str | None = None
+    *, inputs: int, seed: int = 1, only: int | None = None, answers: int = 50, sabotage: str | None = None
 ) -> dict[str, Any]:
     """Return the figures of one run on an empty database."""
     started = time.monotonic()
     with run_site(sabotage) as kit:
-        fuzzer = Fuzzer(kit=kit, seed=seed)
+        fuzzer = Fuzzer(kit=kit, seed=seed, answers=answers)
         numbers = range(inputs) if only is None else range(only, only + 1)
         for first in range(0, len(numbers), BATCH):
             fuzzer.run_batch(numbers[first : first + BATCH])
@@ -137,6 +141,7 @@ class Fuzzer:
 
     kit: SandboxKit
     seed: int
+    answers: int
     violations: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -256,7 +261,7 @@ class Fuzzer:
 
     def send_answers(self, numbers: Sequence[int]) -> None:
         """Let the service answer with changed documents, and do what reads them."""
-        for number in numbers[: max(len(numbers) // 20, 1)]:
+        for number in numbers[: max(len(numbers) * self.answers // BATCH, 1)]:
             dice = random.Random(f"{self.seed}.{number}.answer")
             name = dice.choice(sorted(READERS))
             self.counts["answers"] += 1
