@@ -149,6 +149,13 @@ def format_full_moment(moment: datetime, zone: tzinfo) -> str:
     return gettext("%(day)s, %(time)s") % values
 
 
+def format_pair(label: object, text: object) -> str:
+    """“Cancel: done” as the language writes it, and without a colon after a question mark."""
+    if str(label).endswith("?"):
+        return f"{label} {text}"
+    return gettext("%(label)s: %(text)s") % {"label": label, "text": text}
+
+
 @dataclass(frozen=True, kw_only=True)
 class When:
     """A formatted span of time; ``there`` is the host's local time where it differs from the visitor's."""

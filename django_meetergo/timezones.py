@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -82,13 +82,15 @@ def choose_zone(*names: str | None) -> ZoneInfo:
 
 
 def name_place(zone: ZoneInfo) -> str:
-    """Return the city: “New York” for ``America/New_York``."""
+    """Return the city: “New York” for ``America/New_York``; “GMT−5” for ``Etc/GMT+5``, which has none."""
+    if zone.key.startswith("Etc/"):
+        return format_offset(datetime(2000, 1, 1, tzinfo=zone))
     return zone.key.rpartition("/")[2].replace("_", " ")
 
 
-def is_offset(zone: ZoneInfo) -> bool:
-    """Return whether the zone is a fixed offset, such as ``Etc/GMT+5``, whose sign is the other way round."""
-    return zone.key.startswith("Etc/")
+def is_offset(zone: tzinfo) -> bool:
+    """Return whether the zone is an offset without a place: UTC, or ``Etc/GMT+5`` with its inverted sign."""
+    return not isinstance(zone, ZoneInfo) or zone.key in {"UTC", "GMT"} or zone.key.startswith("Etc/")
 
 
 def format_offset(moment: datetime) -> str:
@@ -121,7 +123,8 @@ class ZoneOption:
 def build_option(name: str, current: ZoneInfo, moment: datetime, *, is_full: bool = False) -> ZoneOption:
     zone = ZoneInfo(name)
     place = name.partition("/")[2].replace("_", " ").replace("/", ", ") if is_full else name_place(zone)
-    label = f"{place or name} ({format_offset(moment.astimezone(zone))})"
+    offset = format_offset(moment.astimezone(zone))
+    label = offset if place == offset else f"{place or name} ({offset})"
     return ZoneOption(name=name, label=label, is_chosen=zone.key == current.key)
 
 

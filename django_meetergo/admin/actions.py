@@ -25,6 +25,7 @@ from django_meetergo.admin.base import MeetergoAdmin
 from django_meetergo.admin.errors import describe_error
 from django_meetergo.admin.search import join_ids, parse_ids
 from django_meetergo.exceptions import MeetergoError
+from django_meetergo.formatting import format_pair
 from django_meetergo.transactions import outside_transactions
 from django_meetergo.wakeup import wake_workers
 
@@ -87,6 +88,11 @@ class AdminAction:
     def short_description(self) -> Any:
         return self.label
 
+    @property
+    def log_label(self) -> str:
+        """The label in the history of a row: without the dots that announce a form."""
+        return str(self.label).rstrip("…\u00a0 ")
+
     def __call__(self, admin: ActionsMixin, request: HttpRequest, queryset: Any) -> HttpResponse | None:
         """Start the action on the rows that were selected in the list."""
         keys = list(queryset.order_by().values_list("pk", flat=True)[: self.max_rows + 1])
@@ -124,8 +130,8 @@ class AdminAction:
         """Carry out the action on all rows one after the other, report and log each, and redirect."""
         for row in rows:
             result = self.perform_safely(row, form)
-            messages.add_message(request, result.level, f"{admin.describe_row(row)}: {result.text}")
-            admin.log_change(request, row, f"{self.label}: {result.text}")
+            messages.add_message(request, result.level, format_pair(admin.describe_row(row), result.text))
+            admin.log_change(request, row, format_pair(self.log_label, result.text))
         return HttpResponseRedirect(admin.get_return_url(rows))
 
     def perform_safely(self, row: Any, form: forms.Form) -> ActionResult:
@@ -199,7 +205,7 @@ class ActionsMixin(MeetergoAdmin):
             return self.render_confirmation(request, action, rows, form=form)
         for preview in previews:
             if not preview.will_act:
-                messages.info(request, f"{preview.name}: {preview.text}")
+                messages.info(request, format_pair(preview.name, preview.text))
         if not changed:
             return HttpResponseRedirect(self.get_return_url(rows))
         return action.execute(self, request, changed, form)

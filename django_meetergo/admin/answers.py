@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 
+from django_meetergo.formatting import format_pair
 from django_meetergo.models import DataField, MeetingType
 from django_meetergo.presentation.data_fields import build_fields
 from django_meetergo.presentation.questions import list_site_fields
@@ -18,7 +19,8 @@ from django_meetergo.presentation.questions import list_site_fields
 
 def render_answers(answers: Mapping[str, Any], questions: Mapping[str, forms.Field]) -> SafeString | str:
     """Return one line per answer: the question as the site's form asks it, and the answer in words."""
-    return format_html_join("", "{}: {}<br>", list_answers(answers, questions)) or "–"
+    lines = [(format_pair(question, answer),) for question, answer in list_answers(answers, questions)]
+    return format_html_join("", "{}<br>", lines) or "–"
 
 
 def list_answers(answers: Mapping[str, Any], questions: Mapping[str, forms.Field]) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from django_meetergo.admin.display import WITHOUT_PAGES, format_age, format_mome
 from django_meetergo.admin.errors import describe_error
 from django_meetergo.admin.handoff import HandoffForm
 from django_meetergo.admin.reschedule import RescheduleForm, ShiftForm, list_free_starts
+from django_meetergo.formatting import format_pair
 from django_meetergo.models import Appointment, AppointmentChange, Attendee
 from django_meetergo.presentation.form_fields import TextField
 from django_meetergo.services.changes import batches
@@ -109,12 +110,13 @@ class ChangeAction(AdminAction):
         batch = uuid4()
         stored = self.store_changes(rows, form, batch=batch, user=request.user, now=timezone.now())
         for appointment, error in stored.refused:
-            messages.error(request, f"{describe_appointment(appointment)}: {describe_error(error)}")
+            messages.error(request, format_pair(describe_appointment(appointment), describe_error(error)))
         # The others were requested before, by a colleague or by the same form, and have a batch already.
         new = [change for change in stored.changes if change.batch is None]
         for change in new:
             detail = form.cleaned_data.get("reason") or change.target_host or ""
-            admin.log_change(request, change.appointment, f"{self.label} {detail}")
+            text = format_pair(self.log_label, detail) if detail else self.log_label
+            admin.log_change(request, change.appointment, text)
         if not stored.changes:
             return HttpResponseRedirect(admin.get_return_url(rows))
         if len(new) <= MAX_AT_ONCE:

@@ -28,6 +28,7 @@ from django_meetergo.admin.filters import BookingAttention, ConnectionFilter, Ty
 from django_meetergo.admin.search import filter_by_phone, match_person
 from django_meetergo.admin.timeline import list_booking_entries, render_timeline
 from django_meetergo.conf import get_settings
+from django_meetergo.formatting import format_pair
 from django_meetergo.models import Appointment, Booking, MeetingType
 from django_meetergo.services.booking.pending import check_pending, decline_booking
 from django_meetergo.services.booking.reconciliation import (
@@ -106,10 +107,10 @@ class CloseNotBooked(AdminAction):
         if row.state != State.UNKNOWN or row.reason != Reason.NEEDS_STAFF:
             return False, gettext("No change: not left to staff")
         if row.email and "not_booked" in get_settings().SEND_MAIL:
-            return True, gettext("Will be closed; %(who)s is mailed that nothing was booked") % {
+            return True, gettext("Will be closed; an e-mail informs %(who)s that nothing was booked") % {
                 "who": row.email
             }
-        return True, gettext("Will be closed; nobody is mailed")
+        return True, gettext("Will be closed; nobody gets an e-mail")
 
     def perform(self, row: Booking, form: forms.Form) -> ActionResult:
         closed = close_left_to_staff(booking=row, now=timezone.now())
@@ -180,7 +181,7 @@ def describe_booking(row: Booking) -> str:
 def describe_state(row: Booking) -> str:
     """Return the state of a booking in words, with its reason."""
     state = str(row.get_state_display())
-    return f"{state}: {row.get_reason_display()}" if row.reason else state
+    return format_pair(state, row.get_reason_display()) if row.reason else state
 
 
 @admin.register(Booking)

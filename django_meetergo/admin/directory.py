@@ -23,7 +23,7 @@ from django_meetergo.admin.display import format_age, render_outside_link
 from django_meetergo.admin.errors import describe_error
 from django_meetergo.admin.filters import ConnectionFilter
 from django_meetergo.exceptions import MeetergoError
-from django_meetergo.formatting import name_channel
+from django_meetergo.formatting import format_pair, name_channel
 from django_meetergo.models import DataField, Host, MeetingType
 from django_meetergo.presentation.questions import list_names
 from django_meetergo.services import create_one_time_link
@@ -53,7 +53,7 @@ class CreateOneTimeLinks(AdminAction):
                 url = create_one_time_link(meeting_type=row)
             except (MeetergoError, ImproperlyConfigured) as error:
                 text = gettext("not done. %(why)s") % {"why": describe_error(error)}
-                messages.error(request, f"{row}: {text}")
+                messages.error(request, format_pair(row, text))
                 continue
             shown.append(("", row, url))
             admin.log_change(request, row, gettext("Created a one-time link"))

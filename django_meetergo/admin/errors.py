@@ -56,6 +56,10 @@ ERRORS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], ...] = 
 INVALID: dict[str, Any] = {
     "start": _("Choose a time that is still to come, and not the present one."),
     "email": _("This e-mail address has as many future appointments as one person may have."),
+    "host": _("Choose another host."),
+    "duration": _("This length is no longer offered."),
+    "channel": _("This is no longer offered. Choose another one."),
+    "location": _("This place is no longer offered. Choose another one."),
 }
 
 

@@ -24,7 +24,7 @@ from django.utils.translation import gettext_lazy as _
 from django_meetergo.admin.answers import find_configured_fields, list_answers
 from django_meetergo.admin.appointment_actions import list_attending
 from django_meetergo.admin.base import MeetergoAdmin
-from django_meetergo.formatting import name_channel
+from django_meetergo.formatting import format_pair, name_channel
 from django_meetergo.models import Appointment, Attendee, Host
 from django_meetergo.presentation.questions import list_site_fields
 
@@ -123,7 +123,7 @@ def list_cells(row: Appointment, attendee: Attendee, questions: Mapping[str, Fie
         attendee.email,
         attendee.phone,
         attendee.company,
-        "\n".join(f"{question}: {answer}" for question, answer in answers),
+        "\n".join(format_pair(question, answer) for question, answer in answers),
         name_channel(row.channel),
         row.note,
         row.remote_id,

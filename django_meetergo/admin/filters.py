@@ -23,7 +23,7 @@ MAX_AGE = timedelta(days=1)
 class WhenFilter(SimpleListFilter):
     """Filters by days in the current time zone. Each choice is a range of an indexed column."""
 
-    title = _("when")
+    title = _("period")
     parameter_name = "when"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
@@ -175,7 +175,7 @@ class HostFilter(RelatedRowFilter):
 class AttentionFilter(SimpleListFilter):
     """Filters rows that need the attention of staff, by reason."""
 
-    title = _("needs attention")
+    title = _("reason for attention")
     parameter_name = "attention"
     #: URL value, label, and a function that returns the condition at a given moment.
     REASONS: tuple[tuple[str, Any, Callable[[datetime], Q]], ...] = ()

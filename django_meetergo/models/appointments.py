@@ -109,7 +109,7 @@ class Appointment(ReadByConnection):
         CAME = "came", _("came")
         NO_SHOW = "no_show", _("did not come")
 
-    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    public_id = models.UUIDField(_("public ID"), default=uuid.uuid4, unique=True, editable=False)
     meeting_type = models.ForeignKey(
         MeetingType,
         verbose_name=_("meeting type"),

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from django_meetergo import links
 from django_meetergo.fields import ExactCharField
@@ -52,7 +53,7 @@ class Booking(Leased, Person):
         SENDING = "sending", _("being sent")
         UNKNOWN = "unknown", _("being checked")
         PENDING = "pending", _("waiting for confirmation")
-        CONFIRMED = "confirmed", _("confirmed")
+        CONFIRMED = "confirmed", pgettext_lazy("booking", "confirmed")
         CLOSED = "closed", _("closed")
 
     class Reason(models.TextChoices):
@@ -91,7 +92,12 @@ class Booking(Leased, Person):
     defer_consent = models.BooleanField(_("may be sent later"), default=False)
     rebook_consent = models.JSONField(_("consent to another time"), null=True, blank=True)
     replaced_by = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replaces"
+        "self",
+        verbose_name=_("replaced by"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="replaces",
     )
 
     idempotency_key = ExactCharField(max_length=64, default=make_idempotency_key, editable=False)
@@ -107,7 +113,7 @@ class Booking(Leased, Person):
     )
 
     created_at = models.DateTimeField(_("received at"))
-    outcome_deadline = models.DateTimeField(null=True, editable=False)
+    outcome_deadline = models.DateTimeField(_("outcome known by"), null=True, editable=False)
     first_absent_at = models.DateTimeField(null=True, editable=False)
     pending_since = models.DateTimeField(null=True, editable=False)
     closed_at = models.DateTimeField(_("closed at"), null=True, editable=False)

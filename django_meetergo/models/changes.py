@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.fields import ExactCharField
+from django_meetergo.formatting import format_pair
 from django_meetergo.models.appointments import Appointment, Attendee
 from django_meetergo.models.directory import Host
 from django_meetergo.models.leases import Leased
@@ -64,7 +65,7 @@ class AppointmentChange(Leased):
     open_change_key = ExactCharField(max_length=64, null=True, unique=True, editable=False)
     batch = models.UUIDField(_("batch"), null=True, db_index=True, editable=False)
     created_at = models.DateTimeField(_("requested at"))
-    outcome_deadline = models.DateTimeField(null=True, editable=False)
+    outcome_deadline = models.DateTimeField(_("outcome known by"), null=True, editable=False)
 
     class Meta:
         verbose_name = _("change")
@@ -73,7 +74,7 @@ class AppointmentChange(Leased):
         permissions = [("retry_appointmentchange", "Can send waiting changes")]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()}: {self.get_state_display()}"
+        return format_pair(self.get_kind_display(), self.get_state_display())
 
     @property
     def reader(self) -> str:

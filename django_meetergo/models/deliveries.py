@@ -17,8 +17,8 @@ class WebhookDelivery(Leased):
         UNCONFIRMED = "unconfirmed", _("not confirmed by meetergo")
         DEAD = "dead", _("failed")
 
-    connection = ExactCharField(max_length=64, default="default")
-    digest = ExactCharField(max_length=64, editable=False)
+    connection = ExactCharField(_("connection"), max_length=64, default="default")
+    digest = ExactCharField(_("digest"), max_length=64, editable=False)
     event_type = models.CharField(_("event"), max_length=64, blank=True)
     remote_id = ExactCharField(_("meetergo id"), max_length=128, blank=True, db_index=True)
     state = models.CharField(_("state"), max_length=16, choices=State, default=State.PENDING)

@@ -165,8 +165,8 @@ class MeetingType(ReadByConnection):
         related_name="meeting_types",
         blank=True,
         help_text=_(
-            "Questions as configured at meetergo, which the booking form of this site asks too. With a "
-            "required file or signature the type is booked at meetergo."
+            "Questions as configured at meetergo, which the booking form of this site asks too. If a "
+            "file or a signature is required, the meeting type is booked at meetergo."
         ),
     )
 

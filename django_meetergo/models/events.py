@@ -34,15 +34,15 @@ class Event(Leased):
         CREDENTIAL_REFUSED = "credential_refused", _("API key refused")
         SERVICE_AWAY = "service_away", _("meetergo out of reach")
 
-    connection = ExactCharField(max_length=64, default="default")
-    key = ExactCharField(max_length=255, unique=True)
+    connection = ExactCharField(_("connection"), max_length=64, default="default")
+    key = ExactCharField(_("key"), max_length=255, unique=True)
     kind = models.CharField(_("what happened"), max_length=32, choices=Kind)
     appointment = models.ForeignKey(Appointment, null=True, on_delete=models.CASCADE, related_name="events")
     attendee = models.ForeignKey(
         Attendee, verbose_name=_("attendee"), null=True, on_delete=models.CASCADE, related_name="events"
     )
     booking = models.ForeignKey(Booking, null=True, on_delete=models.CASCADE, related_name="events")
-    data = models.JSONField(default=dict)
+    data = models.JSONField(_("data"), default=dict)
     created_at = models.DateTimeField(_("when"))
     receivers = models.JSONField(default=dict, editable=False)
     dispatched_at = models.DateTimeField(_("dispatched at"), null=True)

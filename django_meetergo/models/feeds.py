@@ -17,7 +17,7 @@ class CalendarFeed(models.Model):
     It never shows more than its user may see, and nothing once that user may see nothing.
     """
 
-    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    public_id = models.UUIDField(_("public ID"), default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(_("name"), max_length=100, help_text=_("For example the calendar that uses it."))
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -68,7 +68,7 @@ class Leased(models.Model):
 
     lease_token = models.UUIDField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
-    next_at = models.DateTimeField(null=True, db_index=True, editable=False)
+    next_at = models.DateTimeField(_("next attempt at"), null=True, db_index=True, editable=False)
     tries = models.PositiveIntegerField(_("attempts"), default=0, editable=False)
     polls = models.PositiveIntegerField(default=0, editable=False)
     failing_since = models.DateTimeField(null=True, editable=False)

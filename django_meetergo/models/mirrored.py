@@ -17,7 +17,7 @@ class Mirrored(models.Model):
     connection = ExactCharField(_("connection"), max_length=64, default="default")
     remote_id = ExactCharField(_("meetergo id"), max_length=128)
     raw = models.JSONField(_("last document"), default=dict, editable=False)
-    digest = ExactCharField(max_length=64, blank=True, editable=False)
+    digest = ExactCharField(_("digest"), max_length=64, blank=True, editable=False)
     synced_at = models.DateTimeField(_("last read"), null=True, editable=False)
     missing_since = models.DateTimeField(_("missing since"), null=True, editable=False)
 

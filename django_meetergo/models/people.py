@@ -60,7 +60,7 @@ def index_names(table: str) -> list[models.Index]:
 class Person(models.Model):
     """A person with a booking or an appointment, and the site's user and object they belong to."""
 
-    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    public_id = models.UUIDField(_("public ID"), default=uuid.uuid4, unique=True, editable=False)
     first_name = models.CharField(_("first name"), max_length=150, blank=True)
     last_name = models.CharField(_("last name"), max_length=150, blank=True)
     email = models.CharField(_("e-mail address"), max_length=254, blank=True)

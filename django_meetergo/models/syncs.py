@@ -4,6 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.fields import ExactCharField
+from django_meetergo.formatting import format_pair
 from django_meetergo.models.leases import Leased
 
 
@@ -14,7 +15,7 @@ class SyncRun(Leased):
     """
 
     class Kind(models.TextChoices):
-        NEAR = "near", _("near")
+        NEAR = "near", _("near future")
         FULL = "full", _("full")
         DIRECTORY = "directory", _("meeting types and hosts")
 
@@ -45,4 +46,4 @@ class SyncRun(Leased):
         ordering = ["-started_at", "-pk"]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()}: {self.get_state_display()}"
+        return format_pair(self.get_kind_display(), self.get_state_display())

@@ -253,13 +253,13 @@ class BookingForm(forms.Form):
             raise ValidationError(
                 _(
                     "This page was open for a long time. Your details are still here: "
-                    "press ‘Book this time’ again."
+                    "press “Book this time” again."
                 ),
                 code="old",
             ) from None
         if is_too_quick(token):
             raise ValidationError(
-                _("That was very quick. Please check your details and press ‘Book this time’ again."),
+                _("That was very quick. Please check your details and press “Book this time” again."),
                 code="quick",
             )
         return key

@@ -25,7 +25,7 @@ from django_meetergo.presentation.slots import (
     group_by_day,
     list_next_slots,
 )
-from django_meetergo.timezones import name_place, name_zone
+from django_meetergo.timezones import name_zone
 
 if TYPE_CHECKING:
     from django_meetergo.services.availability.store import Slot, SlotList, Source
@@ -53,7 +53,6 @@ class TimeChoice:
     soonest: tuple[Link, ...]
     free_days: int
     zone_label: str
-    zone_place: str
     stale: bool = False
     failed: bool = False
     is_empty: bool = False
@@ -122,7 +121,6 @@ def choose_time(
         soonest=list_next_slots(view.shown.times, zone, next_step) if view.is_start else (),
         free_days=len(days),
         zone_label=name_zone(zone, times[0].start if times else max(now, midnight(view.first, zone))),
-        zone_place=name_place(zone),
         stale=view.shown.stale or (view.shown.failed and bool(view.shown.times)),
         failed=view.shown.failed and not view.shown.times,
         is_empty=view.is_start and not (view.shown.failed or view.shown.times or view.ahead),

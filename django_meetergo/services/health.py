@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_meetergo.conf import get_connection_settings, get_settings, list_configured_connections
 from django_meetergo.fields import UnreadableText
+from django_meetergo.formatting import format_full_day, format_pair
 from django_meetergo.lookups import read_json_text
 from django_meetergo.models import (
     Appointment,
@@ -162,7 +163,7 @@ def describe_credential(connection: str, now: datetime) -> Fact:
         return fact(level=UNKNOWN, text=kind, advice=advice)
     days = (given.key_expires - now.date()).days
     if days < 0:
-        text = _("%(kind)s, expired on %(day)s") % {"kind": kind, "day": given.key_expires}
+        text = _("%(kind)s, expired on %(day)s") % {"kind": kind, "day": format_full_day(given.key_expires)}
     else:
         left = ngettext("%(days)d day left", "%(days)d days left", days) % {"days": days}
         text = f"{kind}, {left}"
@@ -183,7 +184,7 @@ def describe_circuit(connection: str, row: Connection | None, now: datetime) -> 
         )
         return fact(level=BAD, text=text, advice=advice)
     counted = sorted(client.circuit.count_failures().items(), key=lambda one: (-one[1], one[0]))
-    failed = tuple(f"{route}: {number}" for route, number in counted)
+    failed = tuple(format_pair(route, number) for route, number in counted)
     if client.circuit.is_open:
         text = _("held back, because meetergo fails")
         advice = _("Wait: it is tried again automatically. See status.meetergo.com.")
@@ -200,7 +201,9 @@ def describe_keys(row: Connection | None) -> Fact:
     if row is None:
         return fact(level=UNKNOWN, text=_("nothing is encrypted yet"))
     if isinstance(row.canary, UnreadableText):
-        advice = _("Put the lost key back into ENCRYPTION_KEYS, or the old SECRET_KEY into its fallbacks.")
+        advice = _(
+            "Put the lost key back into ENCRYPTION_KEYS, or the old SECRET_KEY into SECRET_KEY_FALLBACKS."
+        )
         return fact(level=BAD, text=_("cannot decrypt the stored secrets"), advice=advice)
     if needs_rotation():
         advice = _("Run manage.py meetergo_rotate_keys, and remove no key before it has succeeded.")
@@ -227,7 +230,7 @@ def describe_last_sync(connection: str, now: datetime) -> Fact:
     text = format_age(last, now)
     for kind, ended, message in list_late_kinds(connection, now):
         level = BAD if level == BAD else FAIR
-        text += f"; {kind}: " + (format_age(ended, now) if ended else _("never"))
+        text += "; " + format_pair(kind, format_age(ended, now) if ended else _("never"))
         details += [message] if message and message not in details else []
     advice = "" if level == GOOD else advice
     return fact(level=level, text=text, advice=advice, details=tuple(details))
@@ -327,7 +330,7 @@ def describe_due_rows(now: datetime) -> Fact:
     kinds = sorted(waiting, key=lambda kind: -waiting[kind])
     longest = waiting[kinds[0]]
     level = BAD if longest > STUCK else FAIR if longest > LATE else GOOD
-    details = tuple(f"{kind}: {format_span(waiting[kind], now)}" for kind in kinds)
+    details = tuple(format_pair(kind, format_span(waiting[kind], now)) for kind in kinds)
     advice = (
         "" if level == GOOD else _("The background work does not run: see BACKGROUND, or run meetergo_tick.")
     )
@@ -359,7 +362,7 @@ def describe_undispatched_events(connection: str) -> Fact:
             if result["state"] != DONE
         }
     )
-    advice = _("Fix the receiver or the mail server, then dispatch the events again in the admin.")
+    advice = _("Fix the receiver or the mail server, then choose “Try again” in the list of events.")
     return fact(level=BAD, text=str(number), advice=advice, details=tuple(names))
 
 
@@ -411,12 +414,12 @@ def describe_pruned(row: Connection | None) -> Fact:
         return fact(level=UNKNOWN, text=_("not yet"))
     counts = {kind: number for kind, number in last["rows"].items() if number}
     text = count_kinds(counts, PRUNED_KINDS) if counts else _("nothing")
-    return fact(level=GOOD, text=f"{str(last['at'])[:10]}: {text}")
+    return fact(level=GOOD, text=format_pair(format_day_of(last["at"]), text))
 
 
 def count_kinds(counts: Mapping[str, int], names: Mapping[str, Any]) -> str:
     """Return the numbers with the names of what was counted."""
-    return ", ".join(f"{names.get(kind, kind)}: {number}" for kind, number in counts.items())
+    return ", ".join(format_pair(names.get(kind, kind), number) for kind, number in counts.items())
 
 
 def describe_names(connection: str) -> Fact:
@@ -445,7 +448,7 @@ def describe_drift(row: Connection | None) -> Fact:
         advice = _("Run manage.py meetergo_sync --check to compare.")
         return fact(level=UNKNOWN, text=_("not compared yet"), advice=advice)
     number = sum(found.get(kind, 0) for kind in ("only_remote", "only_local", "differs", "secret_missing"))
-    words = {"number": number, "compared": found.get("compared", 0), "day": str(found.get("at", ""))[:10]}
+    words = {"number": number, "compared": found.get("compared", 0), "day": format_day_of(found["at"])}
     advice = _("Run manage.py meetergo_sync --kind full.") if number else ""
     text = _("%(number)d in %(compared)d, compared on %(day)s") % words
     return fact(level=FAIR if number else GOOD, text=text, advice=advice)
@@ -459,6 +462,11 @@ def describe_clock_skew(row: Connection | None) -> Fact:
     advice = _("Set the clock of this machine from a time server.") if off else ""
     text = _("%(seconds)d s apart from meetergo's") % {"seconds": abs(round(row.clock_skew))}
     return fact(level=BAD if off else GOOD, text=text, advice=advice)
+
+
+def format_day_of(instant: str) -> str:
+    """Return the day of a stored instant in the current time zone."""
+    return format_full_day(timezone.localdate(datetime.fromisoformat(instant)))
 
 
 def format_age(moment: datetime, now: datetime) -> str:

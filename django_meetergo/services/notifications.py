@@ -26,7 +26,7 @@ from django.utils.safestring import mark_safe
 
 from django_meetergo import links
 from django_meetergo.conf import get_settings
-from django_meetergo.formatting import format_full_moment, has_link, name_hosts
+from django_meetergo.formatting import describe_zone, format_full_moment, has_link, name_hosts
 from django_meetergo.languages import use_text_language
 from django_meetergo.models import (
     Appointment,
@@ -361,7 +361,7 @@ def build_alert_context(event: Event) -> dict[str, object]:
     since = datetime.fromisoformat(event.data["since"]) if "since" in event.data else event.created_at
     return {
         "connection": event.connection,
-        "since": format_full_moment(since, timezone.get_current_timezone()),
+        "since": describe_moment(since),
         "reference": booking.reference if booking else "",
         "is_booked": booking is not None and booking.state == Booking.State.CONFIRMED,
         "meeting_type": booking.meeting_type if booking else None,
@@ -373,4 +373,4 @@ def build_alert_context(event: Event) -> dict[str, object]:
 def describe_moment(moment: datetime) -> str:
     """Return date, time and zone in the active language and time zone."""
     zone = timezone.get_current_timezone()
-    return f"{format_full_moment(moment, zone)} ({moment.astimezone(zone):%Z})"
+    return f"{format_full_moment(moment, zone)} ({describe_zone(moment.astimezone(zone), zone)})"

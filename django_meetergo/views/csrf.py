@@ -96,9 +96,9 @@ def describe_csrf_error(reason: str) -> str:
     if reason == REASON_NO_CSRF_COOKIE and not django_settings.CSRF_USE_SESSIONS:
         return gettext(
             "Nothing was sent, because your browser sent no cookie with the form. "
-            "Nothing is lost: allow cookies for this site and send it again."
+            "Nothing is lost: allow cookies for this site and send the form again."
         )
     return gettext(
         "Nothing was sent, because you have signed in or out since this page was opened. "
-        "Nothing is lost: please send it again."
+        "Nothing is lost: please send the form again."
     )

@@ -108,7 +108,7 @@ def test_staff_close_a_booking_that_was_left_to_them(superuser, sandbox, book, m
     Booking.objects.filter(pk=booking.pk).update(reason="needs_staff", next_at=None)
 
     page = get_text(superuser.choose_action("booking", "not_booked", [booking]))
-    assert f"{booking.email} is mailed" in page
+    assert f"an e-mail informs {booking.email}" in page
     superuser.run_action("booking", "not_booked", [booking])
     sandbox.run_due(after=5)
 

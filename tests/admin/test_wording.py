@@ -8,9 +8,11 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import flatten_fieldsets, label_for_field
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
+from django.utils.functional import Promise
 from django.utils.translation import override
 
 from django_meetergo.admin.answers import describe_answer
@@ -52,7 +54,7 @@ def get_unfolded(page):
 @pytest.mark.parametrize(
     ("form", "shown"),
     [
-        ("GrowingForm", "What is it about?: A plan Known: yes"),
+        ("GrowingForm", "What is it about? A plan Known: yes"),
         ("VisitorsForm", "Known to the class: yes Topic: plan"),
     ],
 )
@@ -136,6 +138,23 @@ def test_how_long_ago_something_was_is_right_in_german():
     with translation.override("de"):
         text = format_age(timezone.now() - timedelta(days=2))
     assert text.replace("\xa0", " ") == "2 Tage her"
+
+
+def test_the_history_names_an_action_without_the_dots_of_its_button(superuser):
+    row = AppointmentFactory(start=timezone.now() + timedelta(days=2))
+    AttendeeFactory(appointment=row)
+    superuser.run_action("appointment", "cancel", [row], reason="ill")
+    assert LogEntry.objects.get().change_message == "Cancel: ill"
+
+
+def test_every_column_that_staff_read_has_a_name_that_can_be_translated():
+    for model, model_admin in admin.site._registry.items():
+        if model._meta.app_label != "meetergo":
+            continue
+        names = {*flatten_fieldsets(model_admin.fieldsets or ()), *model_admin.list_display}
+        for field in model._meta.get_fields():
+            if field.name in names - {"id"}:
+                assert isinstance(field.verbose_name, Promise), f"{model.__name__}.{field.name}"
 
 
 def test_help_and_groups_of_choices_are_announced(superuser):

@@ -12,7 +12,7 @@ from django_meetergo import formatting
 from django_meetergo.presentation.page_urls import PageUrl
 from django_meetergo.presentation.slots import list_next_slots
 from django_meetergo.services.availability.store import Slot
-from django_meetergo.timezones import name_zone
+from django_meetergo.timezones import build_option, name_zone
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DAY = date(2026, 12, 3)
@@ -67,6 +67,20 @@ def test_a_fixed_offset_is_named_by_its_offset():
     with override("en-gb"):
         assert name_zone(zone, MOMENT) == "GMT−5"
         assert formatting.describe_when(MOMENT, MOMENT, zone).zone == "GMT−5"
+        assert " in GMT−5" in formatting.describe_when(MOMENT, MOMENT, ZoneInfo("UTC"), host_zone=zone).there
+        assert build_option("Etc/GMT+5", zone, MOMENT).label == "GMT−5"
+
+
+@pytest.mark.parametrize("name", ["UTC", "GMT", "Etc/UTC"])
+def test_utc_is_no_place(name):
+    with override("de"):
+        assert name_zone(ZoneInfo(name), MOMENT) == "GMT"
+
+
+def test_a_pair_has_the_colon_of_the_language_and_none_after_a_question_mark():
+    with override("fr"):
+        assert formatting.format_pair("Annuler", "malade") == "Annuler\N{NO-BREAK SPACE}: malade"
+    assert formatting.format_pair("How many?", 2) == "How many? 2"
 
 
 def test_next_slots_tell_the_repeated_hour_apart():

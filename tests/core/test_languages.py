@@ -100,6 +100,12 @@ def test_a_translation_has_the_placeholders_of_its_text(language):
             }, text
 
 
+def test_a_french_line_never_breaks_before_its_punctuation():
+    """The space before “?”, “!”, “;”, “:” and inside of quotes does not break."""
+    texts = [text for translations in read_entries("fr").values() for text in translations]
+    assert [text for text in texts if re.search(r"\S [?!;:»]|« ", text)] == []
+
+
 @pytest.mark.parametrize("language", ["de", "en", "fr"])
 def test_a_label_that_a_text_names_is_one_that_people_see(language):
     entries = read_entries(language)

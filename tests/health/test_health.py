@@ -15,6 +15,7 @@ from django.utils import timezone
 
 import django_meetergo
 from django_meetergo.exceptions import MeetergoError
+from django_meetergo.formatting import format_full_day
 from django_meetergo.models import Connection, MeetingType, SyncRun, WebhookDelivery
 from django_meetergo.sandbox.scenarios import occupy_slot
 from django_meetergo.sandbox.seed import ANNA, BEN, CLARA, CONSULTATION, PLATFORM_KEY
@@ -465,10 +466,11 @@ def test_what_was_pruned_last_is_said(facts, settings):
 
     counts = prune(now=now)
 
-    assert facts()["pruned"].text == f"{now.date()}: webhook deliveries: 1"
+    day = format_full_day(timezone.localdate(now))
+    assert facts()["pruned"].text == f"{day}: webhook deliveries: 1"
     assert set(counts) <= set(PRUNED_KINDS)
     prune(now=now)
-    assert facts()["pruned"].text == f"{now.date()}: nothing"
+    assert facts()["pruned"].text == f"{day}: nothing"
 
 
 def test_the_page_folds_technical_words(superuser, meetergo_sandbox):  # noqa: F811

@@ -58,7 +58,7 @@ def test_a_visitor_who_signed_in_meanwhile_sends_the_form_again(strict: Any, sit
     page = refused.content.decode()
     assert refused.status_code == 403
     assert "There is a problem" in page
-    assert "please send it again" in page
+    assert "please send the form again" in page
     assert site.count_requests() == 0
     again = read_form(page)
     assert (again["last_name"], again["email"], again["start"]) == ('D"oe', form["email"], form["start"])
@@ -208,7 +208,7 @@ def test_a_refused_form_sets_no_details_cookie(strict: Any, site: Any) -> None:
 def test_an_ended_session_is_not_reported_as_a_missing_cookie(strict: Any, settings: Any) -> None:
     form = strict.fill_in("intro-call")
     settings.CSRF_USE_SESSIONS = True
-    assert "please send it again" in strict.post(DETAILS, **form).content.decode()
+    assert "please send the form again" in strict.post(DETAILS, **form).content.decode()
 
 
 def test_a_refused_cancel_of_a_past_appointment_shows_no_form(

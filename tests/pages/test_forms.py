@@ -55,7 +55,7 @@ def test_a_complete_form_is_valid():
             "token",
             (
                 "This page was open for a long time. Your details are still here: "
-                "press ‘Book this time’ again."
+                "press “Book this time” again."
             ),
         ),
     ],
