@@ -201,6 +201,15 @@ def find_unclear(now: datetime) -> Q:
     return Q(pk__in=unclear.values("appointment"))
 
 
+def find_given_up(now: datetime) -> Q:
+    """Return the condition for coming appointments whose last change was given up, and whose visitor left."""
+    refused = AppointmentChange.objects.filter(state=AppointmentChange.State.REFUSED)
+    given_up = refused.filter(outcome__in=["unreachable", "unverified"])
+    done = AppointmentChange.objects.filter(state=AppointmentChange.State.DONE, pk__gt=OuterRef("pk"))
+    later = done.filter(appointment=OuterRef("appointment"))
+    return Q(pk__in=given_up.exclude(Exists(later)).values("appointment"), start__gte=now, status=Appointment.Status.CONFIRMED, missing_since=None)
+
+
 def find_old(now: datetime) -> Q:
     unseen = Q(synced_at=None) | Q(synced_at__lt=now - MAX_AGE)
     return unseen & Q(start__gte=now, status=Appointment.Status.CONFIRMED, missing_since=None)
@@ -209,6 +218,7 @@ def find_old(now: datetime) -> Q:
 class AppointmentAttention(AttentionFilter):
     REASONS = (
         ("unclear", _("A change is being checked"), find_unclear),
+        ("given_up", _("A change was given up"), find_given_up),
         ("missing", _("No longer at meetergo"), lambda now: Q(missing_since__isnull=False)),
         ("old", _("Not updated for a day"), find_old),
     )

@@ -16,7 +16,7 @@ from django.dispatch import Signal
 from django_meetergo import signals
 from django_meetergo.clock import Stopwatch
 from django_meetergo.lookups import find_one
-from django_meetergo.models import Appointment, Attendee, Booking, Event, Host, Lease
+from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking, Event, Host, Lease
 from django_meetergo.services.retry import EVENT, LeaseRenewal
 from django_meetergo.texts import describe_exception
 from django_meetergo.transactions import write_transaction
@@ -43,6 +43,7 @@ MAILED_KINDS = frozenset(
     {
         Kind.BOOKING_FOUND,
         Kind.BOOKING_REBOOKED,
+        Kind.CHANGE_FAILED,
         Kind.LINKS_REQUESTED,
         Kind.CREDENTIAL_REFUSED,
         Kind.SERVICE_AWAY,
@@ -98,6 +99,20 @@ def record_booking_event(booking: Booking, kind: str, *, now: datetime, step: st
     record_events([build_event(kind=kind, key=key, now=now, connection=booking.connection, booking=booking)])
 
 
+def record_change_event(change: AppointmentChange, kind: str, *, now: datetime) -> None:
+    """Store a transition of a change."""
+    event = build_event(
+        kind=kind,
+        key=f"change:{change.pk}:{kind}",
+        now=now,
+        connection=change.appointment.connection,
+        appointment=change.appointment,
+        attendee=change.attendee,
+        change=change.kind,
+    )
+    record_events([event])
+
+
 # Dispatching
 
 
@@ -125,21 +140,18 @@ def dispatch_event(
     lease = due.claim(event.pk, now=now, tries=F("tries") + 1)
     if lease is None:
         return False
-    event.tries += 1
+    event = fetch_event(event)
     held = Event.objects.held(lease)
     renewal = LeaseRenewal(held, stopwatch)
-    receivers = list(list_receivers(event, also, now))
-    names = [receiver.name for receiver in receivers]
-    # One that failed, and that a new version of the site no longer has, is not waited for.
-    results = {
-        name: known for name, known in event.receivers.items() if name in names or known["state"] == DONE
-    }
-    for receiver in receivers:
+    results, names, is_held = dict(event.receivers), [], True
+    for receiver in list_receivers(event, also, now):
+        names.append(receiver.name)
         known = results.get(receiver.name, {})
         if known.get("state") in {DONE, DEAD}:
             continue
-        if not renewal.renew_if_due():
-            break
+        is_held = is_held and renewal.renew_if_due()
+        if not is_held:
+            continue
         tries = known.get("tries", 0) + 1
         if is_repeated:
             # A receiver that ends the process leaves this mark, so that its calls are counted, too.
@@ -147,7 +159,15 @@ def dispatch_event(
             results[receiver.name] = {"state": CALLING, "tries": tries, "error": error}
             held.update(receivers=results)
         results[receiver.name] = call_receiver(event, receiver, tries)
+    # One that failed, and that a new version of the site no longer has, is not waited for.
+    results = {name: known for name, known in results.items() if name in names or known["state"] == DONE}
     return store_results(event, lease, results, names, stopwatch.now())
+
+
+def fetch_event(event: Event) -> Event:
+    """Read an event with what it is about. Others may have changed it while earlier receivers were called."""
+    about = ("appointment__meeting_type", "attendee__booking", "booking__meeting_type")
+    return Event.objects.select_related(*about).get(pk=event.pk)
 
 
 def store_results(
@@ -190,7 +210,10 @@ def plan_results(
 def list_receivers(
     event: Event, also: Callable[[Event, datetime], Iterable[Receiver]], now: datetime
 ) -> Iterator[Receiver]:
-    """Yield what is called for an event: the receivers of its signal, then those of ``also``."""
+    """Yield what is called for an event: the receivers of its signal, then those of ``also``.
+
+    What ``also`` calls depends on what is true once the receivers of the signal have been called.
+    """
     arguments = {
         "event_key": event.key,
         "connection": event.connection,
@@ -209,7 +232,7 @@ def list_receivers(
             names[name] = names.get(name, 0) + 1
             call = partial(function, signal=signal, sender=Event, **arguments)
             yield Receiver(name if names[name] == 1 else f"{name}#{names[name]}", call)
-    yield from also(event, now)
+    yield from also(fetch_event(event), now)
 
 
 def name_function(function: Any) -> str:

@@ -1,8 +1,8 @@
 """The mails this app sends itself. meetergo mails everything else.
 
 Attendees get one when a booking ends after they were shown a waiting page, and those about their appointments
-that ``SEND_MAIL`` names. Staff (``ALERT_EMAILS``) get one when a booking is left to them, a credential stops
-working, or the service has been out of reach for long.
+that ``SEND_MAIL`` names. Staff (``ALERT_EMAILS``) get one when a booking is left to them, a change was
+given up, a credential stops working, or the service has been out of reach for long.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ SUCCESS_TEMPLATES: dict[str, str] = {
 #: The templates of the mails to ``ALERT_EMAILS``.
 ALERT_TEMPLATES: dict[str, str] = {
     Kind.BOOKING_NEEDS_STAFF: "needs_staff",
+    Kind.CHANGE_FAILED: "change_failed",
     Kind.CREDENTIAL_REFUSED: "credential_refused",
     Kind.SERVICE_AWAY: "service_away",
 }
@@ -346,8 +347,8 @@ def build_link(get_path: Callable[[Any], str], row: Any) -> str:
         return ""
 
 
-def get_admin_path(booking: Booking) -> str:
-    return reverse("admin:meetergo_booking_change", args=[booking.pk])
+def get_admin_path(row: Booking | Appointment) -> str:
+    return reverse(f"admin:meetergo_{row._meta.model_name}_change", args=[row.pk])
 
 
 def choose_greeting(name: str) -> str:
@@ -357,16 +358,20 @@ def choose_greeting(name: str) -> str:
 
 def build_alert_context(event: Event) -> dict[str, object]:
     """Return the context of the mails to staff. No personal data: mail is not encrypted."""
-    booking = event.booking
+    booking, appointment = event.booking, event.appointment
+    row = booking or appointment
     since = datetime.fromisoformat(event.data["since"]) if "since" in event.data else event.created_at
     return {
         "connection": event.connection,
         "since": describe_moment(since),
         "reference": booking.reference if booking else "",
         "is_booked": booking is not None and booking.state == Booking.State.CONFIRMED,
-        "meeting_type": booking.meeting_type if booking else None,
-        "when": describe_moment(booking.start) if booking else "",
-        "admin_url": build_link(get_admin_path, booking) if booking else "",
+        "change": AppointmentChange.Kind(event.data["change"]).label if "change" in event.data else "",
+        "meeting_type": booking.meeting_type
+        if booking
+        else {"display_name": appointment.display_name if appointment else ""},
+        "when": describe_moment(row.start) if row else "",
+        "admin_url": build_link(get_admin_path, row) if row else "",
     }
 
 

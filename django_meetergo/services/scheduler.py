@@ -162,9 +162,7 @@ DUE_TABLE = (
     ),
     DueRows(
         name="dispatch events",
-        rows=lambda: Event.objects.filter(dispatched_at=None).select_related(
-            "appointment__meeting_type", "attendee__booking", "booking__meeting_type"
-        ),
+        rows=lambda: Event.objects.filter(dispatched_at=None),
         handler=dispatch_event,
         policy=retry.EVENT,
         give_up=events.give_up_event,
@@ -299,16 +297,17 @@ def list_periodic(connection: str, stopwatch: Stopwatch) -> Iterator[tuple[str, 
         (SyncRun.Kind.NEAR, settings.SYNC_INTERVAL),
         (SyncRun.Kind.FULL, settings.FULL_SYNC_INTERVAL),
     ):
-        if is_sync_due(connection, kind, every, now):
-            if kind == SyncRun.Kind.FULL:
+        last = find_last_run(connection, kind)
+        is_new = last is None or last.state != SyncRun.State.OPEN
+        if is_sync_due(last, every, now):
+            if kind == SyncRun.Kind.FULL and is_new:
                 yield "delete old data", partial(retention.prune, now=now)
             run = partial(appointments.sync_appointments, kind=kind, silent=not runs.is_imported(connection))
             yield f"sync {kind}", with_contact(run, connection, "sync", stopwatch)
 
 
-def is_sync_due(connection: str, kind: str, every: float, now: datetime) -> bool:
+def is_sync_due(last: SyncRun | None, every: float, now: datetime) -> bool:
     """Whether a stopped run may go on, or the last run is old enough for a new one."""
-    last = find_last_run(connection, kind)
     if last is not None and last.state == SyncRun.State.OPEN:
         return is_free(last, now)
     return last is None or is_over(last.started_at, every, now)

@@ -26,7 +26,7 @@ from django_meetergo.formatting import (
     name_channel,
     name_hosts,
 )
-from django_meetergo.models import AppointmentChange, Attendee, MeetingType
+from django_meetergo.models import Appointment, AppointmentChange, Attendee, MeetingType
 from django_meetergo.presentation.page_urls import parse_link
 from django_meetergo.services import calendar_files, polling
 from django_meetergo.services.changes.policy import AllowedChanges, find_allowed_changes, is_group
@@ -46,6 +46,8 @@ Kind, State, Actor = AppointmentChange.Kind, AppointmentChange.State, Appointmen
 
 #: How long the page shows the result of the last change.
 SHOW_RESULT_FOR = timedelta(hours=1)
+#: How a change may end long after its visitor has left. No mail says so, so the page does until the start.
+LATE_OUTCOMES = frozenset({"unreachable", "unverified", "needs_staff"})
 #: What failed, by ``AppointmentChange.outcome``.
 OUTCOMES = {
     "slot_taken": _("The new time has just been taken by someone else."),
@@ -100,7 +102,7 @@ def show_appointment(
         "screen": attendee.get_state(now, is_changing=change is not None and change.is_open),
         "change": change,
         "move": describe_finished_move(change, attendee, zone, now),
-        "refusal": {"text": notice} if notice else describe_refusal(change, now),
+        "refusal": {"text": notice} if notice else describe_refusal(change, attendee.appointment, now),
     }
     return render_page(request, "meetergo/manage.html", context, status=status)
 
@@ -250,9 +252,14 @@ def describe_finished_move(
     }
 
 
-def describe_refusal(change: AppointmentChange | None, now: datetime) -> dict[str, str]:
-    """Describe a refused change for ``SHOW_RESULT_FOR``: what failed, and what is still booked."""
-    if change is None or change.state != State.REFUSED or now - change.created_at > SHOW_RESULT_FOR:
+def describe_refusal(
+    change: AppointmentChange | None, appointment: Appointment, now: datetime
+) -> dict[str, str]:
+    """Describe a refused change: what failed, and what is still booked. For ``SHOW_RESULT_FOR`` at least."""
+    if change is None or change.state != State.REFUSED:
+        return {}
+    is_ahead = appointment.start > now and not appointment.is_cancelled
+    if now - change.created_at > SHOW_RESULT_FOR and not (is_ahead and change.outcome in LATE_OUTCOMES):
         return {}
     if change.kind == Kind.RESCHEDULE:
         text = gettext("The appointment could not be moved.")

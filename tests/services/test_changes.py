@@ -7,8 +7,11 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.core import mail
 from django.db import transaction
 
+from django_meetergo import links
+from django_meetergo.admin.filters import find_given_up
 from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest
 from django_meetergo.models import Appointment, Event
 from django_meetergo.remote.client import MeetergoClient
@@ -155,6 +158,62 @@ def test_a_cancel_with_a_lost_answer_is_sent_again_only_when_it_was_not_carried_
     assert change.state == "done"
     assert reload(booked).is_cancelled
     assert meetergo_sandbox.count_requests(CANCEL_AS_HOST) == (1 if kind == "drop_after" else 2)
+
+
+@pytest.mark.parametrize("minutes", [30, 59, 180])
+def test_a_cancel_with_a_lost_answer_outlives_an_outage(meetergo_sandbox, book, cancel, minutes):
+    """The reads that failed meanwhile do not use up the time in which it is sent."""
+    kit = meetergo_sandbox
+    booking = book(start=kit.list_free_starts()[-1])
+    kit.run_due()
+    booking.refresh_from_db()
+    kit.go_down()
+    change = cancel(booking.attendee, attendee=booking.attendee, by="attendee")
+    for _ in range(minutes):
+        kit.run_due(after=60)
+    kit.recover()
+    for _ in range(20):
+        kit.run_due(after=60)
+    change.refresh_from_db()
+    assert (change.state, kit.appointments()) == ("done", [])
+
+
+def test_a_change_that_is_given_up_is_said_to_the_attendee_and_to_staff(
+    meetergo_sandbox, book, cancel, settings, client
+):
+    """The page was closed long ago, and no mail says that the appointment still stands."""
+    kit = meetergo_sandbox
+    settings.MEETERGO = {**settings.MEETERGO, "ALERT_EMAILS": ["ops@example.com"]}
+    booking = book(start=kit.list_free_starts()[-1])
+    kit.run_due()
+    booking.refresh_from_db()
+    kit.refuse_connections(10_000)
+    change = cancel(booking.attendee, attendee=booking.attendee, by="attendee")
+    for _ in range(75):
+        kit.run_due(after=60)
+
+    change.refresh_from_db()
+    assert (change.state, change.outcome) == ("refused", "unreachable")
+    page = client.get(links.get_manage_path(booking.attendee)).content.decode()
+    assert "We could not reach the calendar." in page
+    assert "Your appointment is still booked." in page
+    [message] = [one for one in mail.outbox if one.to == ["ops@example.com"] and "Change" in one.subject]
+    assert "The request “cancel” for Intro call on " in message.body
+    assert "jane" not in message.body.lower()
+    assert Appointment.objects.filter(find_given_up(kit.now())).exists()
+
+
+def test_a_refusal_that_cannot_be_compared_with_a_read_is_not_final(meetergo_sandbox, booked, cancel):
+    """meetergo refuses a cancel, because the host has cancelled there; the site cannot read that yet."""
+    kit = meetergo_sandbox
+    kit.cancel_elsewhere(kit.appointments()[0])
+    kit.fail_next(READ, "status_before", times=3, status=502)
+    change = cancel(booked)
+    assert change.state == "unknown"
+    for seconds in (3, 20, 60, 60, 60, 60):
+        kit.run_due(after=seconds)
+    change.refresh_from_db()
+    assert change.state == "done"
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "drop_before", "answered"])

@@ -13,8 +13,10 @@ from django.core.mail.backends.locmem import EmailBackend
 
 from django_meetergo import signals
 from django_meetergo.models import Booking, Event
+from django_meetergo.remote.payloads import BookingConfirmed
 from django_meetergo.services import events
-from django_meetergo.services.booking.outcomes import give_up_search
+from django_meetergo.services.booking.outcomes import adopt, give_up_search
+from django_meetergo.services.booking.reconciliation import close_left_to_staff
 
 pytestmark = pytest.mark.django_db
 
@@ -74,6 +76,26 @@ def test_only_the_receiver_that_failed_is_called_again(meetergo_sandbox, book, e
     event = Event.objects.get(kind="appointment_booked")
     assert event.dispatched_at
     assert event.receivers == {}
+
+
+def test_a_mail_is_decided_when_it_is_sent(meetergo_sandbox, book, jane):
+    """A worker calls slow receivers of an event; another one finds the booking of a later event meanwhile."""
+    kit = meetergo_sandbox
+    starts = kit.list_free_starts()
+    kit.fail_next(kind="drop_before")
+    lost = book(start=starts[-1])
+    kit.run_due(after=3)
+    book(start=starts[-3], attendee=replace(jane, email="other@example.com"))
+    Booking.objects.filter(pk=lost.pk).update(reason="needs_staff", next_at=None)
+    close_left_to_staff(booking=lost, now=kit.now())
+
+    def take_long(**kwargs):
+        adopt(booking=lost, document=BookingConfirmed(appointment_id="late-1"), now=kit.now())
+
+    with connected(take_long, signal=signals.appointment_booked):
+        kit.run_due(after=60)
+    kit.run_due(after=1)
+    assert "not booked" not in " ".join(message.subject for message in mail.outbox)
 
 
 def test_a_receiver_that_always_fails_is_given_up_and_named(meetergo_sandbox, book):

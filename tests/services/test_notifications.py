@@ -97,7 +97,7 @@ def test_the_mail_is_in_the_attendees_language(attendee):
     Attendee.objects.update(language="de")
     send_mails(make_event(attendee, Kind.APPOINTMENT_BOOKED))
     assert mail.outbox[0].subject == "Ihr Termin ist gebucht: Intro <call>"
-    assert " Uhr (CE" in mail.outbox[0].body
+    assert " Uhr (Ortszeit " in mail.outbox[0].body
 
 
 @pytest.mark.parametrize("zone", ["W. Europe Standard Time", "Mars/Olympus", "../etc/passwd"])

@@ -20,7 +20,7 @@ from django_meetergo.services.changes.queue import (
     wait_for_turn,
 )
 from django_meetergo.services.changes.surplus import confirm_surplus, is_cancel_of_surplus
-from django_meetergo.services.events import record_booking_event
+from django_meetergo.services.events import record_booking_event, record_change_event
 from django_meetergo.services.mirror.appointments import record_appointment, record_missing, record_secret
 from django_meetergo.services.mirror.attendees import record_remote_ids
 from django_meetergo.services.retry import CHANGE_POLL, CHANGE_SEND, RetryPolicy
@@ -145,6 +145,7 @@ def reconcile_change(
     if is_overtaken(change):
         # Sent again, it would undo what somebody has decided since.
         return give_up(change, lease, CHANGE_POLL, now)
+    change.failing_since = None  # the failed reads say nothing about the sends
     retry = CHANGE_SEND.plan(change, now, is_counted=True)
     if retry is None:
         return give_up(change, lease, CHANGE_SEND, now)
@@ -200,9 +201,7 @@ def verify_change(
     try:
         is_carried_out = reread_appointment(change, client, stopwatch)
     except RemoteError as error:
-        if refusal is None:
-            return mark_change_unknown(change, lease, error, stopwatch.now())
-        is_carried_out = False
+        return mark_change_unknown(change, lease, error, stopwatch.now())
     if is_carried_out or (refusal is None and is_overtaken(change)):
         return finish_change(change, lease, State.DONE, now=stopwatch.now())
     if refusal is None:
@@ -279,9 +278,13 @@ def give_up(
     now: datetime,
     error: Exception | None = None,
 ) -> AppointmentChange:
-    """End a change whose tries are used up, as its policy says."""
+    """End a change whose tries are used up, as its policy says. Staff are notified."""
     message = str(error or change.message)
-    return finish_change(change, lease, now=now, message=message, **policy.then)
+    with write_transaction():
+        ended = finish_change(change, lease, now=now, message=message, **policy.then)
+        if ended.state == State.REFUSED:
+            record_change_event(ended, Event.Kind.CHANGE_FAILED, now=now)
+    return ended
 
 
 def give_up_unclaimed(

@@ -17,6 +17,7 @@ from django.db import models
 from django_meetergo.conf import list_connection_names
 from django_meetergo.models import (
     Appointment,
+    AppointmentChange,
     Attendee,
     Booking,
     Connection,
@@ -139,7 +140,9 @@ def erase_attendee(attendee: Attendee) -> int:
     Appointment.objects.filter(pk=appointment.pk).update(**blank)
     changes = appointment.changes.all() if is_only_attendee else appointment.changes.filter(attendee=attendee)
     rows = [appointment, attendee, *changes]
-    changes.update(reason="", message="")
+    changes.update(message="")
+    # This site's own words say that an open change cancels what was booked twice.
+    changes.exclude(reason=AppointmentChange.SURPLUS_REASON).update(reason="")
     deliveries = WebhookDelivery.objects.filter(connection=appointment.connection)
     deliveries.filter(remote_id=appointment.remote_id).update(message="")
     erase_errors(appointment.events.all())
