@@ -207,7 +207,8 @@ def find_given_up(now: datetime) -> Q:
     given_up = refused.filter(outcome__in=["unreachable", "unverified"])
     done = AppointmentChange.objects.filter(state=AppointmentChange.State.DONE, pk__gt=OuterRef("pk"))
     later = done.filter(appointment=OuterRef("appointment"))
-    return Q(pk__in=given_up.exclude(Exists(later)).values("appointment"), start__gte=now, status=Appointment.Status.CONFIRMED, missing_since=None)
+    changed = given_up.exclude(Exists(later)).values("appointment")
+    return Q(pk__in=changed, start__gte=now, status=Appointment.Status.CONFIRMED, missing_since=None)
 
 
 def find_old(now: datetime) -> Q:

@@ -81,9 +81,12 @@ def match_documents(booking: Booking, documents: Iterable[Document]) -> Matches:
     """Return which of these documents may belong to a booking that has no attendee yet."""
     documents = list(documents)
     exact = tuple(one for one in documents if booking.reference in list_references(one))
-    if exact or echoes_references(booking.connection) or not has_unexplained_attempt(booking):
+    if exact or not has_unexplained_attempt(booking):
         return Matches(exact=exact)
     verdicts = [(one, judge(booking, one)) for one in documents]
+    if echoes_references(booking.connection):
+        # Something alike without any reference: meetergo may have stopped to return them.
+        return Matches(doubtful=tuple(one for one, verdict in verdicts if verdict is not Verdict.OTHER))
     return Matches(
         alike=tuple(one for one, verdict in verdicts if verdict is Verdict.ALIKE),
         doubtful=tuple(one for one, verdict in verdicts if verdict is Verdict.DOUBTFUL),
@@ -149,7 +152,13 @@ def judge_single(booking: Booking, document: Document) -> Verdict:
             is_same_email(booking.email, one.email) or (not booking.email and is_same_person(booking, one))
             for one in document.attendees
         )
-    return judge_time(booking, document) if is_same and not is_claimed(booking, document) else Verdict.OTHER
+    if not is_same:
+        return Verdict.OTHER
+    # In this order: a twin that is confirmed meanwhile has claimed the document.
+    is_shared = has_twin(booking)
+    if is_claimed(booking, document):
+        return Verdict.OTHER
+    return Verdict.DOUBTFUL if is_shared else judge_time(booking, document)
 
 
 def judge_group(booking: Booking, document: Document) -> Verdict:
@@ -243,6 +252,18 @@ def judge_time(booking: Booking, document: Document) -> Verdict:
 
 
 # Claims
+
+
+def has_twin(booking: Booking) -> bool:
+    """Whether another open booking with the same start and address may have made the same document."""
+    twins = Booking.objects.filter(
+        connection=booking.connection,
+        start=booking.start,
+        email_folded=booking.email_folded,
+        attendee=None,
+        state__in=[State.SENDING, State.UNKNOWN],
+    )
+    return twins.exclude(pk=booking.pk).exists()
 
 
 def is_claimed(booking: Booking, document: Document) -> bool:

@@ -186,6 +186,10 @@ BOOKING_PENDING_UNREAD = RetryPolicy(
 BOOKING_REREAD = RetryPolicy(
     delays=(5, 20, 80, 320, 1280, HOUR), max_tries=6, counter="polls", then={"next_at": None}
 )
+#: The same while nothing shows which attendee of a group it is. Sync cannot leave it to staff.
+BOOKING_IDENTIFY = RetryPolicy(
+    delays=(5, 20, 80, 320, 1280, HOUR), give_up_after=3 * DAY, counter="polls", then={"next_at": None}
+)
 
 #: A cancel, move or handoff that certainly was not carried out.
 CHANGE_SEND = RetryPolicy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -17,7 +18,9 @@ from django_meetergo.exceptions import (
 )
 from django_meetergo.models import Appointment, Attendee, Booking, BookingAttempt, Event, MeetingType
 from django_meetergo.services.availability import refresh, store
+from django_meetergo.services.booking import book as book_module
 from django_meetergo.services.booking.book import AttendeeData
+from django_meetergo.services.booking.sending import close_unsent
 from django_meetergo.visitors import Visitor
 from tests.free_times import list_starts_of_a_full_week
 from tests.services.conftest import sync
@@ -332,7 +335,7 @@ def test_a_row_that_the_database_refuses_ends_in_one_error(meetergo_sandbox, boo
     with pytest.raises(IntegrityError):
         book()
 
-    assert len(saves) == 2
+    assert len(saves) == 3
     assert meetergo_sandbox.count_requests() == 0
 
 
@@ -531,3 +534,28 @@ def test_an_answer_with_very_many_levels_is_refused(book):
         book(custom_fields={"deep": answer})
 
     assert not Booking.objects.exists()
+
+
+def test_a_holder_that_has_just_ended_takes_no_slot(kit, book, jane, monkeypatch):
+    """It held the slot when the new booking was stored, and had ended when the new one looked for it."""
+    start = kit.list_free_starts()[-1]
+    holder = book(start=start, send=False)
+    look, store = book_module.find_rivals, book_module.run_with_retries
+    looks = []
+
+    def look_too_early(booking):
+        looks.append(booking)
+        return (
+            book_module.Rivals(first=None, other=None, holder_id=None) if len(looks) == 1 else look(booking)
+        )
+
+    def store_and_end(*args, **kwargs):
+        try:
+            return store(*args, **kwargs)
+        except IntegrityError:
+            close_unsent(holder, kit.now())
+            raise
+
+    monkeypatch.setattr(book_module, "find_rivals", look_too_early)
+    monkeypatch.setattr(book_module, "run_with_retries", store_and_end)
+    assert book(start=start, attendee=replace(jane, email="c@example.com")).state == "confirmed"

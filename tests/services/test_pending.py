@@ -15,6 +15,7 @@ from django_meetergo.sandbox.seed import ANNA, BEN
 from django_meetergo.services.booking import pending
 from django_meetergo.services.booking.outcomes import adopt
 from django_meetergo.services.booking.sending import build_payload
+from django_meetergo.services.sync.appointments import sync_appointments
 from django_meetergo.visitors import Visitor
 from tests.services.lost_answers import find_shared_start, run_due_after, set_queue
 
@@ -255,3 +256,20 @@ def test_a_request_that_a_list_showed_on_neither_of_two_pages_is_not_called_laps
     booking.refresh_from_db()
     assert pages == [0, 1]
     assert booking.state == "pending"
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_first_choice_stays_open_when_the_second_one_fails(kit, book, is_known):
+    """Its time was taken: the mirror knows, or meetergo says so."""
+    browser = Visitor(person="browser")
+    first = book("checkup", visitor=browser)
+    held = first.slot_hold_key
+    start = kit.list_free_starts("checkup")[3]
+    (kit.book_elsewhere if is_known else kit.occupy_slot)(start, "checkup")
+    if is_known:
+        sync_appointments(connection="default", client=kit.client("sync"), now=kit.now())
+    second = book("checkup", start=start, replaces=first, visitor=browser)
+    assert (second.state, second.reason) == ("closed", "slot_taken")
+    first.refresh_from_db()
+    assert (first.state, first.reason, first.slot_hold_key) == ("pending", "attendee", held)
+    assert first.replaced_by is None

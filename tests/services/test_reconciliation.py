@@ -25,7 +25,7 @@ from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.remote.payloads import ItemList
 from django_meetergo.sandbox.seed import ANNA, BEN
 from django_meetergo.services import AttendeeData, book_appointment
-from django_meetergo.services.booking import outcomes, reconciliation, search
+from django_meetergo.services.booking import outcomes, reconciliation, search, sending
 from django_meetergo.services.booking.outcomes import adopt
 from django_meetergo.services.booking.pending import check_pending
 from django_meetergo.services.booking.reconciliation import mark_interrupted, reconcile_booking
@@ -33,6 +33,7 @@ from django_meetergo.services.booking.sending import begin_attempt, build_payloa
 from django_meetergo.services.booking.watching import watch_closed_booking
 from django_meetergo.services.clients import record_contact
 from django_meetergo.services.mirror.appointments import record_appointment
+from django_meetergo.visitors import Visitor
 from tests.free_times import list_starts_of_a_full_week
 from tests.services.lost_answers import LIST, find_shared_start, run_due_after, set_queue
 
@@ -675,3 +676,44 @@ def test_while_the_members_of_a_queue_cannot_be_read_nothing_is_called_not_booke
 
     booking.refresh_from_db()
     assert (booking.state, booking.reason) == ("unknown", "needs_staff")
+
+
+def test_nothing_is_called_not_booked_once_references_stop_coming_back(kit, book, jane):
+    """Something alike without any reference may be the booking's: staff decide."""
+    book()
+    kit.run_due()
+    kit.sandbox.configure(hide_answers=True)
+    kit.fail_next(kind="drop_after")
+    booking = book(start=kit.list_free_starts()[-3], attendee=replace(jane, email="b@example.com"))
+    run_due_after(kit, *[60] * 10)
+    booking.refresh_from_db()
+    assert (booking.state, booking.reason) == ("unknown", "needs_staff")
+
+
+def test_a_connection_that_stops_to_return_references_is_noticed(kit, book, jane):
+    book()
+    kit.run_due()
+    assert Connection.objects.get().echoes_references
+    kit.sandbox.configure(hide_answers=True)
+    book(start=kit.list_free_starts()[-1], attendee=replace(jane, email="a@example.com"))
+    kit.run_due()
+    assert Connection.objects.get().echoes_references is False
+
+
+def test_two_open_bookings_of_one_address_do_not_share_an_appointment(kit, book, jane, monkeypatch):
+    """A parent books twice. The first request is lost, and searched for while the second one is answered."""
+    kit.sandbox.configure(hide_answers=True)
+    start = kit.list_free_starts("next-therapist")[-1]
+    kit.fail_next(kind="drop_before")
+    first = book("next-therapist", start=start, visitor=Visitor(person="browser a"))
+    adopt = sending.adopt
+
+    def adopt_late(**arguments):
+        reconcile_booking(booking=first, client=kit.client("reread"), now=kit.travel(seconds=3))
+        return adopt(**arguments)
+
+    monkeypatch.setattr(sending, "adopt", adopt_late)
+    child = replace(jane, first_name="Ben")
+    second = book("next-therapist", start=start, attendee=child, visitor=Visitor(person="browser b"))
+    first.refresh_from_db()
+    assert (first.state, second.state) == ("unknown", "confirmed")

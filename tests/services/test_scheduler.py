@@ -10,10 +10,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_meetergo.clock import Stopwatch
+from django_meetergo.exceptions import RateLimitReached
 from django_meetergo.links import BOOKING_SALT, find_by_token, sign
 from django_meetergo.models import Booking
 from django_meetergo.services import retry, scheduler
 from django_meetergo.services.scheduler import DueRows, run_due, run_due_rows
+from django_meetergo.services.sync import appointments
 from django_meetergo.testing.factories import BookingFactory, MeetingTypeFactory
 
 pytestmark = pytest.mark.django_db
@@ -100,3 +102,17 @@ def test_a_row_of_a_unique_key_is_read_without_an_order():
 
     assert found == booking
     assert "ORDER BY" not in captured.captured_queries[0]["sql"]
+
+
+def test_a_full_sync_that_is_stopped_again_and_again_deletes_old_data_once(kit, monkeypatch):
+    calls = []
+    monkeypatch.setattr(scheduler.retention, "prune", lambda **kwargs: calls.append(kwargs))
+
+    def stop(*args, **kwargs):
+        raise RateLimitReached("no request is left")
+
+    kit.sync_directory()
+    monkeypatch.setattr(appointments, "read_page", stop)
+    for _ in range(12):
+        kit.run_due(after=15, periodic=True)
+    assert len(calls) == 1

@@ -211,3 +211,17 @@ def test_two_lookalikes_are_left_to_staff(meetergo_sandbox, book):
     assert (booking.state, booking.reason) == ("unknown", "needs_staff")
     assert len(kit.appointments()) == 2
     assert not AppointmentChange.objects.exists()
+
+
+def test_a_host_who_removes_one_of_two_leaves_the_other(kit, book):
+    """Before this site knew of the second one. The booking keeps what is left."""
+    booking = book()
+    kit.run_due()
+    [remote] = kit.appointments()
+    second = copy_at_service(kit, remote)
+    kit.cancel_elsewhere(remote)
+    kit.reread_all()
+    run_due_after(kit, 3, 3, 60, 60)
+    assert [one.id for one in kit.appointments()] == [second.id]
+    booking.refresh_from_db()
+    assert booking.attendee.appointment.remote_id == second.id

@@ -253,6 +253,10 @@ class Rivals:
     other: Booking | None
     holder_id: int | None
 
+    @property
+    def are_known(self) -> bool:
+        return bool(self.first or self.other or self.holder_id)
+
 
 def find_rivals(booking: Booking) -> Rivals:
     """Look all keys of a booking up in one statement. Raises IdempotencyKeyReused.
@@ -306,11 +310,16 @@ def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = 
             add_attempt(row, 1, now)
         return row
 
-    try:
-        # What is sent at once has to be committed first, so it cannot be part of another transaction.
-        stored = run_with_retries(store, durable=is_sending, repeats_conflicts=False)
-    except IntegrityError:
-        return resolve_conflict(booking, find_rivals(booking), now, replaces)
+    for is_last in (False, True):
+        try:
+            # What is sent at once has to be committed first, so it cannot be part of another transaction.
+            stored = run_with_retries(store, durable=is_sending, repeats_conflicts=False)
+            break
+        except IntegrityError:
+            rivals = find_rivals(booking)
+            # One that has ended meanwhile is no rival any more.
+            if rivals.are_known or is_last:
+                return resolve_conflict(booking, rivals, now, replaces)
     renew_holds_stamp(stored.connection)
     return stored
 

@@ -47,6 +47,8 @@ WEBHOOK_GRACE = timedelta(seconds=5)
 HAS_WEBHOOK = Exists(
     Connection.objects.filter(connection=OuterRef("connection")).exclude(webhook_remote_id="")
 )
+#: A booking that is closed so has made nothing.
+WITHOUT_RESULT = frozenset({Reason.SLOT_TAKEN, Reason.REFUSED, Reason.UNREACHABLE, Reason.NOT_BOOKED})
 CONFIRMED_COLUMNS = (
     "state", "reason", "attendee", "tries", "polls", "failing_since", "next_at", "closed_at",
     "open_booking_key", "slot_hold_key", "lease_token", "lease_until",
@@ -166,11 +168,18 @@ def reclaim_open_key(booking: Booking) -> bool:
     booking.open_booking_key = booking.hash_open_booking_key(
         f"user {booking.user_id}" if booking.user_id else ""
     )
+    if not claim_key(booking, open_booking_key=booking.open_booking_key):
+        booking.open_booking_key = None
+        return False
+    return True
+
+
+def claim_key(booking: Booking, **key: str | None) -> bool:
+    """Store a unique key of a booking. Returns False when another booking has it."""
     try:
         with write_transaction():
-            Booking.objects.filter(pk=booking.pk).update(open_booking_key=booking.open_booking_key)
+            Booking.objects.filter(pk=booking.pk).update(**key)
     except IntegrityError:
-        booking.open_booking_key = None
         return False
     return True
 
@@ -205,7 +214,24 @@ def close_booking(booking: Booking, reason: str, *, now: datetime, message: str 
     mark_closed(booking, reason, now=now, message=message)
     booking.save()
     record_closing(booking, booking.attempts.count(), now)
+    if reason in WITHOUT_RESULT:
+        reopen_replaced(booking, now)
     return booking
+
+
+def reopen_replaced(booking: Booking, now: datetime) -> None:
+    """Make the pending booking that a failed one replaced the open one again: meetergo has kept it."""
+    replaced = Booking.objects.select_for_update().filter(replaced_by=booking, state=State.CLOSED)
+    for row in replaced.filter(reason=Reason.REPLACED, start__gt=now):
+        if not reclaim_open_key(row):
+            continue
+        key = row.hash_slot_hold_key()
+        row.slot_hold_key = key if key and claim_key(row, slot_hold_key=key) else None
+        awaits = "attendee" if row.meeting_type.confirmation == "attendee" else "host"
+        row.state, row.reason = State.PENDING, choose_pending_reason(row, awaits)
+        row.replaced_by, row.closed_at, row.next_at = None, None, now
+        row.save()
+        record_booking_event(row, Event.Kind.BOOKING_PENDING, now=now, step=f"after{booking.pk}")
 
 
 def mark_closed(booking: Booking, reason: str, *, now: datetime, message: str = "") -> None:

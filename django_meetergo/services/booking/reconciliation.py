@@ -25,6 +25,7 @@ from django_meetergo.services.matching import list_references, match_documents, 
 from django_meetergo.services.mirror.appointments import record_appointment
 from django_meetergo.services.mirror.attendees import record_remote_ids
 from django_meetergo.services.retry import (
+    BOOKING_IDENTIFY,
     BOOKING_OUTCOME,
     BOOKING_REREAD,
     BOOKING_SEARCH,
@@ -209,14 +210,22 @@ def record_document(booking: Booking, document: AppointmentDocument, now: dateti
 
 
 def postpone_reread(booking: Booking, lease: Lease, error: RemoteError, now: datetime) -> Booking:
-    """Read the appointment later, a limited number of times. Sync and webhooks bring it if it can be read."""
-    plan = BOOKING_REREAD.plan(booking, now, error)
+    """Read the appointment later, a limited number of times. Sync and webhooks bring it if it can be read.
+
+    An attendee of a group whom no read has identified is left to staff in the end.
+    """
+    is_unidentified = booking.meeting_type.is_group and not (booking.attendee and booking.attendee.remote_id)
+    plan = (BOOKING_IDENTIFY if is_unidentified else BOOKING_REREAD).plan(booking, now, error)
     logger.warning(
         "Appointment of booking %s could not be read (%s); %s.",
         booking.reference,
         type(error).__name__,
         "it is read again later" if plan else "the next sync reads it",
     )
+    if plan is None and is_unidentified:
+        with write_transaction():
+            stored = Booking.objects.lock_held(lease)
+            return leave_to_staff(stored, now) if stored is not None else booking
     Booking.objects.finish(lease, **(plan or BOOKING_REREAD.then))
     return booking
 
@@ -228,4 +237,4 @@ def learn_reference_echo(booking: Booking, document: AppointmentDocument) -> Non
     if booking.reference in list_references(document):
         rows.update(echoes_references=True)
     else:
-        rows.filter(echoes_references=None).update(echoes_references=False)
+        rows.update(echoes_references=False)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
+from django.db.models import Q
+
 from django_meetergo.exceptions import NotFound
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking
 from django_meetergo.remote.client import MeetergoClient
@@ -45,21 +47,24 @@ def confirm_surplus(change: AppointmentChange, client: MeetergoClient, now: date
 
 
 def is_given_up(attendee: Attendee) -> bool:
-    """Whether somebody has cancelled, or is cancelling, what the attendee's booking keeps."""
-    cancels = attendee.changes.filter(kind=Kind.CANCEL).exclude(state=State.REFUSED)
-    is_removed = attendee.status == Attendee.Status.REMOVED
-    return is_removed or attendee.appointment.is_cancelled or cancels.exists()
+    """Whether the attendee or this site has cancelled, or is cancelling, what the booking keeps.
+
+    A host who removes one of the two at meetergo means the attendee to keep the other one.
+    """
+    concerned = Q(attendee=attendee) | Q(attendee=None)
+    cancels = attendee.appointment.changes.filter(concerned, kind=Kind.CANCEL).exclude(state=State.REFUSED)
+    return attendee.appointment.cancelled_by == "attendee" or cancels.exists()
 
 
 def is_kept(booking: Booking, appointment: Appointment, client: MeetergoClient, now: datetime) -> bool:
-    """Read the appointment that a booking keeps. Return whether it exists and carries the reference."""
+    """Read the appointment that a booking keeps. Return whether it stands and carries the reference."""
     try:
         document = client.get_appointment(appointment.remote_id)
     except NotFound:
         record_missing(appointment=appointment, now=now)
         return False
     record_appointment(connection=appointment.connection, document=document, now=now)
-    return bool(list_own_seats(booking, document))
+    return not document.is_cancelled and bool(list_own_seats(booking, document))
 
 
 def move_attendee(booking: Booking, change: AppointmentChange) -> None:
