@@ -107,7 +107,7 @@ def format_abbreviated_day(day: date) -> str:
 def format_abbreviated_moment(moment: datetime, zone: tzinfo) -> str:
     """“Thu 3 Dec 2026, 09:30”, in the time zone. For tables."""
     local = moment.astimezone(zone)
-    return f"{format_pattern(local.date(), 'abbreviated full day')}, {format_time(local)}"
+    return f"{format_pattern(local.date(), 'abbreviated full day')}, {format_clear_time(local)}"
 
 
 def format_month(day: date) -> str:
@@ -128,6 +128,14 @@ def format_short_month(day: date) -> str:
     return format_pattern(day, "short month")
 
 
+def format_clear_time(local: datetime) -> str:
+    """“02:30”, or “02:30 (GMT+2)” for a local time that occurs twice because clocks are set back."""
+    time = format_time(local)
+    if local.utcoffset() == local.replace(fold=1 - local.fold).utcoffset():
+        return time
+    return gettext("%(time)s (%(offset)s)") % {"time": time, "offset": format_offset(local)}
+
+
 def format_span(start: datetime, end: datetime) -> str:
     """“14:00–14:30”; both with their offsets when the clocks change in between."""
     if start.utcoffset() == end.utcoffset():
@@ -138,14 +146,14 @@ def format_span(start: datetime, end: datetime) -> str:
 def format_moment(moment: datetime, zone: tzinfo) -> str:
     """“Thursday 3 December, 09:30”, in the time zone."""
     local = moment.astimezone(zone)
-    values = {"day": format_day(local.date()), "time": format_time(local)}
+    values = {"day": format_day(local.date()), "time": format_clear_time(local)}
     return gettext("%(day)s, %(time)s") % values
 
 
 def format_full_moment(moment: datetime, zone: tzinfo) -> str:
     """“Thursday 3 December 2026, 09:30”, in the time zone."""
     local = moment.astimezone(zone)
-    values = {"day": format_full_day(local.date()), "time": format_time(local)}
+    values = {"day": format_full_day(local.date()), "time": format_clear_time(local)}
     return gettext("%(day)s, %(time)s") % values
 
 

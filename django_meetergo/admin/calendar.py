@@ -206,13 +206,13 @@ def list_hosts(rows: Iterable[Any], query: CalendarQuery, own_user: Any) -> list
     return hosts + [None] * any(not row.hosts.all() for row in rows)
 
 
-def group_rows(rows: Iterable[Any]) -> dict[tuple[date, Any], list[Any]]:
-    """Return the appointments by day and key of the host; a key of None is "without a host"."""
+def group_rows(rows: Iterable[Any], until: date) -> dict[tuple[date, Any], list[Any]]:
+    """Return the appointments by day, up to a last one, and key of the host; None is "without a host"."""
     groups: dict[tuple[date, Any], list[Any]] = defaultdict(list)
     for row in rows:
         first, last = timezone.localdate(row.start), timezone.localdate(row.end - timedelta(microseconds=1))
         keys = [host.pk for host in row.hosts.all()] or [None]
-        for number in range((max(last, first) - first).days + 1):
+        for number in range((max(min(last, until), first) - first).days + 1):
             for key in keys:
                 groups[first + timedelta(days=number), key].append(row)
     return groups
@@ -226,7 +226,7 @@ def build_grid(
     rows: Sequence[Any], query: CalendarQuery, hosts: Sequence[Any], now: datetime, *, can_book: bool
 ) -> dict[str, Any]:
     """Return the columns of a day (one per host), or of the week of one host (one per day)."""
-    groups = group_rows(rows)
+    groups = group_rows(rows, query.days[-1])
     pairs = [(day, host) for day in query.days for host in hosts]
     hours = choose_hours((row, day) for day, host in pairs for row in groups[day, get_key(host)])
     columns: list[Column] = [
@@ -247,7 +247,7 @@ def build_week(
     rows: Sequence[Any], query: CalendarQuery, hosts: Sequence[Any], now: datetime, *, book_url: str
 ) -> list[tuple[Any, list[Cell]]]:
     """Return each host with a cell per day."""
-    groups, today = group_rows(rows), timezone.localdate(now)
+    groups, today = group_rows(rows, query.days[-1]), timezone.localdate(now)
     return [
         (
             host,

@@ -6,6 +6,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
@@ -14,9 +15,11 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo import links
 from django_meetergo.fields import EncryptedTextField, ExactCharField
+from django_meetergo.formatting import describe_zone, format_full_moment
 from django_meetergo.models.directory import Host, MeetingType
 from django_meetergo.models.mirrored import Mirrored, ReadByConnection
 from django_meetergo.models.people import Person, index_names
+from django_meetergo.timezones import choose_zone
 
 
 def may_see_appointments(user: Any) -> bool:
@@ -129,6 +132,8 @@ class Appointment(ReadByConnection):
     cancellation_reason = models.TextField(_("reason for cancelling"), blank=True)
     rescheduled_at = models.DateTimeField(_("rescheduled at"), null=True, blank=True)
     reschedule_count = models.PositiveIntegerField(_("times rescheduled"), default=0)
+    #: Grows with each change of time or state, and whenever an attendee leaves: what calendar apps compare.
+    revision = models.PositiveIntegerField(default=0, editable=False)
     previous_start = models.DateTimeField(_("rescheduled from"), null=True, blank=True)
     secret = EncryptedTextField(blank=True, editable=False)
     hosts = models.ManyToManyField(Host, verbose_name=_("hosts"), related_name="appointments", blank=True)
@@ -237,6 +242,15 @@ class Attendee(Mirrored, Person):
         if self.appointment.missing_since:
             return "missing"
         return "past" if self.appointment.end <= now else "upcoming"
+
+    def describe_start(self) -> str:
+        """Return when the appointment begins, in the attendee's time zone and the active language.
+
+        For example "Thursday 3 December 2026, 14:00 (New York time, GMT−5)".
+        """
+        zone = choose_zone(self.timezone, settings.TIME_ZONE)
+        local = self.appointment.start.astimezone(zone)
+        return f"{format_full_moment(local, zone)} ({describe_zone(local, zone)})"
 
     # Not get_absolute_url(): Django's "view on site" shows that to every user who may open the admin.
     def get_manage_url(self) -> str:

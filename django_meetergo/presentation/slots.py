@@ -10,9 +10,8 @@ from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext
 
-from django_meetergo.formatting import format_day, format_time
+from django_meetergo.formatting import format_clear_time, format_moment, format_time
 from django_meetergo.presentation.page_urls import Link, PageUrl
-from django_meetergo.timezones import format_offset
 
 if TYPE_CHECKING:
     from django_meetergo.services.availability.store import Slot
@@ -50,21 +49,6 @@ def group_by_day(times: Iterable[Slot], zone: tzinfo) -> dict[date, list[Slot]]:
     return days
 
 
-def label_time(start: datetime, zone: ZoneInfo) -> str:
-    """Return “02:30”, or “02:30 (GMT+2)” for a local time that occurs twice because clocks are set back."""
-    local = start.astimezone(zone)
-    label = format_time(local)
-    if local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset():
-        return gettext("%(time)s (%(offset)s)") % {"time": label, "offset": format_offset(local)}
-    return label
-
-
-def label_moment(start: datetime, zone: ZoneInfo) -> str:
-    """Return “Thursday 3 December, 02:30”, with the offset for a local time that occurs twice."""
-    day = format_day(start.astimezone(zone).date())
-    return gettext("%(day)s, %(time)s") % {"day": day, "time": label_time(start, zone)}
-
-
 def build_slots(
     times: Sequence[Slot], zone: ZoneInfo, *, duration: int, chosen: str = "", with_day: bool = False
 ) -> tuple[SlotChoice, ...]:
@@ -79,7 +63,7 @@ def build_slot(free: Slot, zone: ZoneInfo, *, duration: int, chosen: str, with_d
     value = local.isoformat()
     return SlotChoice(
         value=value,
-        label=label_moment(free.start, zone) if with_day else label_time(free.start, zone),
+        label=format_moment(free.start, zone) if with_day else format_clear_time(free.start.astimezone(zone)),
         spoken=gettext("to %(end)s") % {"end": end},
         seats_left=free.seats_left,
         is_chosen=value == chosen,
@@ -119,7 +103,7 @@ def list_next_slots(
     """Return the first ``count`` times with links to the booking form."""
     return tuple(
         Link(
-            label=label_moment(free.start, zone),
+            label=format_moment(free.start, zone),
             href=details.to(start=free.start.astimezone(zone).isoformat()),
         )
         for free in times[:count]

@@ -53,7 +53,7 @@ def build_event(attendee: Attendee, *, title: str, host_name: str, manage_url: s
     appointment, gone = attendee.appointment, is_cancelled(attendee)
     event = Event()
     event.add("uid", f"{appointment.public_id}@django-meetergo")
-    event.add("sequence", appointment.reschedule_count + gone)
+    event.add("sequence", appointment.revision)
     event.add("status", "CANCELLED" if gone else "CONFIRMED")
     event.add("summary", f"{title} – {host_name}" if host_name else title)
     event.add("dtstamp", now.astimezone(UTC))

@@ -44,7 +44,7 @@ def is_readable(feed: CalendarFeed) -> bool:
 def build_feed(*, feed: CalendarFeed, site: str, now: datetime) -> bytes:
     """Return the feed as an iCalendar file, the same bytes until an appointment or the feed changes.
 
-    Times are in UTC. An appointment keeps its UID; the sequence grows when it is moved or cancelled, and a
+    Times are in UTC. An appointment keeps its UID; the sequence grows with every change, and a
     cancelled one stays in the feed with the status CANCELLED, so that every app strikes it out.
     """
     calendar = Calendar()
@@ -81,9 +81,11 @@ def list_appointments(feed: CalendarFeed, now: datetime) -> list[Appointment]:
 def build_event(appointment: Appointment, feed: CalendarFeed, site: str) -> Event:
     is_gone = appointment.is_cancelled or appointment.missing_since is not None
     changed_at = appointment.remote_updated_at or appointment.remote_created_at or feed.created_at
+    if appointment.missing_since is not None:
+        changed_at = max(changed_at, appointment.missing_since)
     event = Event()
     event.add("uid", f"{appointment.public_id}@{site}")
-    event.add("sequence", appointment.reschedule_count + is_gone)
+    event.add("sequence", appointment.revision)
     event.add("status", "CANCELLED" if is_gone else "CONFIRMED")
     event.add("transp", "TRANSPARENT" if is_gone else "OPAQUE")
     event.add("class", "PRIVATE")

@@ -161,7 +161,7 @@ def describe_credential(connection: str, now: datetime) -> Fact:
     if given.key_expires is None:
         advice = _("Set KEY_EXPIRES to its last day to be warned in time.")
         return fact(level=UNKNOWN, text=kind, advice=advice)
-    days = (given.key_expires - now.date()).days
+    days = (given.key_expires - timezone.localdate(now)).days
     if days < 0:
         text = _("%(kind)s, expired on %(day)s") % {"kind": kind, "day": format_full_day(given.key_expires)}
     else:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django import forms
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
+from django.utils import timezone, translation
 
+from django_meetergo.admin.book_for_caller import label_slot
+from django_meetergo.admin.display import format_moment
 from django_meetergo.models import Booking, MeetingType
 from django_meetergo.presentation import form_token
+from django_meetergo.services.availability.store import Slot
 from tests.admin.conftest import get_text
 
 pytestmark = pytest.mark.django_db
@@ -211,3 +216,20 @@ def test_the_form_says_what_is_needed_and_ends_no_question_with_a_colon(superuse
     MeetingType.objects.filter(pk=steps.type.pk).update(allows_phone_only=True)
     page = superuser.client.get(path).content.decode()
     assert "An e-mail address or a phone number is enough." in page
+
+
+def test_the_last_week_leads_to_no_later_one(superuser, sandbox):
+    query = {"type": sandbox.meeting_type().pk, "day": timezone.localdate() + timedelta(days=365)}
+    page = superuser.get("booking_call", **query).content.decode()
+    assert "Earlier" in page
+    assert 'href=""' not in page
+
+
+def test_a_time_that_occurs_twice_is_named_with_its_offset():
+    first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    moments = [first, first + timedelta(hours=1)]
+    zone = ZoneInfo("Europe/Berlin")
+    with timezone.override(zone), translation.override("en-gb"):
+        labels = [label_slot(Slot(start=start), zone) for start in moments]
+        assert labels == ["02:30 (GMT+2)", "02:30 (GMT+1)"]
+        assert format_moment(moments[0]) != format_moment(moments[1])

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_meetergo.admin.appointments import AppointmentAdmin
+from django_meetergo.admin.calendar import group_rows
 from django_meetergo.admin.calendar_layout import build_column, choose_hours
 from django_meetergo.admin.display import midnight
 from django_meetergo.models import Attendee, Host
@@ -269,3 +270,9 @@ def test_staff_without_a_host_are_not_told_to_run_a_command(make_staff):
     page = make_staff("view_own_appointment").get("appointment_calendar")
 
     assert "manage.py" not in get_text(page)
+
+
+def test_an_appointment_of_centuries_fills_the_shown_days_only():
+    """A document may name any end."""
+    row = AppointmentFactory(start=midnight(DAY), end=datetime(2999, 12, 31, tzinfo=UTC))
+    assert len(group_rows([row], DAY + timedelta(days=6))) == 7

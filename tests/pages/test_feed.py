@@ -114,9 +114,9 @@ def test_a_moved_and_a_cancelled_appointment_are_right_at_the_next_fetch(owner, 
     moved_to = appointment.start + timedelta(days=1)
     end = moved_to + timedelta(minutes=50)
     changed_at = timezone.now() + timedelta(seconds=5)
-    Appointment.objects.update(start=moved_to, end=end, reschedule_count=1, remote_updated_at=changed_at)
+    Appointment.objects.update(start=moved_to, end=end, revision=1, remote_updated_at=changed_at)
     (moved,) = read(feed).values()
-    Appointment.objects.update(status="cancelled")
+    Appointment.objects.update(status="cancelled", revision=2)
     (cancelled,) = read(feed).values()
 
     assert first["uid"] == moved["uid"] == cancelled["uid"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -12,7 +13,7 @@ from django_meetergo.remote.payloads import parse_appointment, parse_host, parse
 from django_meetergo.services.mirror import appointments as mirror
 from django_meetergo.services.mirror.appointments import record_appointment, record_appointments
 from django_meetergo.services.mirror.directory import record_hosts, record_meeting_types
-from django_meetergo.services.sync.appointments import sync_appointments
+from django_meetergo.services.sync.appointments import sync_appointment, sync_appointments
 from django_meetergo.testing.factories import AppointmentFactory
 from tests.remote.scripted import recorded
 
@@ -243,3 +244,43 @@ def test_every_handoff_is_an_event_though_the_documents_are_equal(kit, book):
         record_appointment(connection="default", document=parse_appointment({**raw, **hosts}), now=kit.now())
 
     assert Event.objects.filter(kind="appointment_handed_over").count() == 3
+
+
+def test_the_revision_of_an_appointment_only_grows(kit, book):
+    """Calendar apps ignore an entry whose sequence is lower: gone, found again, and with another end."""
+    booking = book()
+    kit.run_due()
+    booking.refresh_from_db()
+    appointment, [remote] = booking.attendee.appointment, kit.appointments()
+    kit.fail_next("GET /v4/appointment/{id}", "status_before", status=404)
+    revisions = [appointment.revision]
+    for step in ("missing", "found", "longer", "equal"):
+        if step == "longer":
+            remote.end += timedelta(minutes=15)
+            remote.touch(kit.sandbox.state.now())
+        sync_appointment(appointment=appointment, client=kit.client(), now=kit.now())
+        appointment.refresh_from_db()
+        revisions.append(appointment.revision)
+    assert revisions == [0, 1, 2, 3, 3]
+
+
+def test_each_removal_of_an_attendee_is_an_event_and_a_revision(kit, book, jane):
+    start = kit.list_free_starts("group-class")[-1]
+    for name in ("a", "b"):
+        book("group-class", start=start, attendee=replace(jane, email=f"{name}@example.com"))
+    kit.run_due()
+    [remote] = kit.appointments()
+    leaving = remote.attendees[0]
+    revisions = []
+    for step in ("leaves", "returns", "leaves"):
+        if step == "leaves":
+            kit.cancel_elsewhere(remote, attendee_id=leaving.id)
+        else:
+            remote.attendees.append(leaving)
+            remote.touch(kit.sandbox.state.now())
+        kit.reread_all()
+        kit.run_due(after=5)
+        kit.run_due(after=5)
+        revisions.append(Appointment.objects.get().revision)
+    assert revisions == [1, 2, 3]
+    assert Event.objects.filter(kind="attendee_removed").count() == 2

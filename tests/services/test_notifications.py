@@ -246,3 +246,15 @@ def test_a_mail_about_an_appointment_has_no_link_where_the_site_has_no_pages(att
     send_mails(make_event(attendee, kind))
 
     assert "https://" not in mail.outbox[0].body
+
+
+@pytest.mark.parametrize(
+    ("zone", "words"),
+    [("Asia/Shanghai", "Shanghai time, GMT+8"), ("America/Sao_Paulo", "Sao Paulo time, GMT−3")],
+)
+def test_a_mail_names_the_zone_by_its_place(attendee, zone, words):
+    """CST is the time of Chicago and of Shanghai, and Sao Paulo has no abbreviation at all."""
+    attendee = make_attendee("ann@example.com", days=4, timezone=zone)
+    send_mails(make_event(attendee, Kind.APPOINTMENT_BOOKED))
+    assert f"({words})" in mail.outbox[0].body
+    assert attendee.describe_start() in mail.outbox[0].body

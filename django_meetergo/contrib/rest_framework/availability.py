@@ -32,6 +32,8 @@ from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.clients import build_client
 from django_meetergo.timezones import choose_zone, find_zone
 
+#: No name, and what browsers call a zone that they do not know.
+NO_ZONE = ("", "Etc/Unknown")
 MAX_DAYS = 62
 DEFAULT_DAYS = 31
 #: How far ahead free times are listed and accepted; the pages stop a month earlier.
@@ -73,8 +75,8 @@ DURATION = OpenApiParameter(
 
 
 def read_zone(text: str) -> ZoneInfo:
-    """Return the named time zone; the site's for an empty name. Raises a problem for an unknown one."""
-    if not text:
+    """Return the named time zone; the site's where there is none. Raises a problem for an unknown one."""
+    if text in NO_ZONE:
         return choose_zone(django_settings.TIME_ZONE)
     zone = find_zone(text)
     if zone is None:

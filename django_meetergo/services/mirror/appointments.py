@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import F
+
 from django_meetergo.exceptions import UnreadableReply
 from django_meetergo.models import Appointment, Attendee, Event, Host, MeetingType
 from django_meetergo.remote.payloads import AppointmentDocument
@@ -171,8 +173,8 @@ def write_appointments(
 
 APPOINTMENT_COLUMNS = (
     "meeting_type", "start", "end", "status", "channel", "meeting_link", "location", "cancelled_at",
-    "cancelled_by", "cancellation_reason", "rescheduled_at", "reschedule_count", "previous_start", "secret",
-    "remote_created_at", "remote_updated_at", "raw", "digest", "synced_at", "missing_since",
+    "cancelled_by", "cancellation_reason", "rescheduled_at", "reschedule_count", "revision", "previous_start",
+    "secret", "remote_created_at", "remote_updated_at", "raw", "digest", "synced_at", "missing_since",
     "read_by",
 )  # fmt: skip
 
@@ -216,6 +218,7 @@ class AppointmentDraft:
     def copy_document(self, types: dict[str, MeetingType]) -> None:
         """Copy the document's values to the row. The parser has cut them to the width of their columns."""
         row, document = self.row, self.document
+        before = describe_revision(row)
         row.meeting_type = types.get(document.meeting_type_id) or row.meeting_type
         if self.is_moved:
             row.previous_start = self.previous_start
@@ -235,6 +238,7 @@ class AppointmentDraft:
         row.remote_updated_at = document.updated_at
         row.raw, row.digest = document.raw, document.digest
         row.synced_at, row.missing_since = self.now, None
+        row.revision += not self.is_new and describe_revision(row) != before
 
     @property
     def is_moved(self) -> bool:
@@ -256,12 +260,13 @@ class AppointmentDraft:
         name = f"appointment:{self.row.pk}"
         if self.document.is_cancelled:
             if not self.was_cancelled:
-                yield build_event(kind=Kind.APPOINTMENT_CANCELLED, key=f"{name}:cancelled", **common)
+                key = f"{name}:cancelled:{self.row.revision}"
+                yield build_event(kind=Kind.APPOINTMENT_CANCELLED, key=key, **common)
             return
         for attendee in changes.joined:
             yield build_booked_event(attendee, appointment=self.row, now=self.now, silent=silent)
         for attendee in changes.left:
-            key = f"attendee:{attendee.pk}:removed"
+            key = f"attendee:{attendee.pk}:removed:{self.row.revision}"
             yield build_event(kind=Kind.ATTENDEE_REMOVED, key=key, attendee=attendee, **common)
         if self.is_moved and self.previous_start:
             key = f"{name}:rescheduled:{self.document.start.isoformat()}:{self.row.reschedule_count}"
@@ -272,6 +277,11 @@ class AppointmentDraft:
             key = f"{name}:handed_over:{self.now.isoformat()}"
             hosts = sorted(self.previous_hosts)
             yield build_event(kind=Kind.APPOINTMENT_HANDED_OVER, key=key, previous_hosts=hosts, **common)
+
+
+def describe_revision(row: Appointment) -> tuple[object, ...]:
+    """Return what a calendar shows anew when it changes."""
+    return row.start, row.end, row.status, row.missing_since is None
 
 
 def build_booked_event(
@@ -336,7 +346,8 @@ def record_secret(*, appointment: Appointment, secret: str) -> None:
 
 def record_missing(*, appointment: Appointment, now: datetime) -> None:
     """Mark an appointment that meetergo no longer has. The row is hidden, never deleted."""
-    Appointment.objects.filter(pk=appointment.pk, missing_since=None).update(missing_since=now)
+    present = Appointment.objects.filter(pk=appointment.pk, missing_since=None)
+    present.update(missing_since=now, revision=F("revision") + 1)
 
 
 def record_unchanged(*, appointment: Appointment, now: datetime) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import F
+
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking, fold_email
 from django_meetergo.remote.payloads import AppointmentDocument, AttendeeDocument
 from django_meetergo.remote.payloads.reading import build_answer
@@ -23,10 +25,16 @@ ATTENDEE_COLUMNS = (
 
 @dataclass
 class AttendeeChanges:
-    """The attendees that one document added to an appointment, and those that it no longer names."""
+    """The attendees that one document added to an appointment, no longer names, or names again."""
 
     joined: list[Attendee] = field(default_factory=list)
     left: list[Attendee] = field(default_factory=list)
+    returned: list[Attendee] = field(default_factory=list)
+
+    @property
+    def is_revision(self) -> bool:
+        """Whether somebody's own entry in a calendar changes."""
+        return bool(self.left or self.returned)
 
 
 def write_attendees(drafts: list[AppointmentDraft], now: datetime) -> dict[str, AttendeeChanges]:
@@ -40,6 +48,11 @@ def write_attendees(drafts: list[AppointmentDraft], now: datetime) -> dict[str, 
     for draft in drafts:
         changes[draft.document.id] = compare_attendees(draft, stored.get(draft.row.pk, []), changed, now)
     save_rows(Attendee, changed, ATTENDEE_COLUMNS)
+    revised = [draft.row for draft in drafts if changes[draft.document.id].is_revision]
+    for row in revised:
+        row.revision += 1
+    if revised:
+        Appointment.objects.filter(pk__in=[row.pk for row in revised]).update(revision=F("revision") + 1)
     return changes
 
 
@@ -57,6 +70,8 @@ def compare_attendees(
         if attendee is None:
             attendee = Attendee(appointment=draft.row, connection=draft.row.connection)
             changes.joined.append(attendee)
+        elif attendee.status == Attendee.Status.REMOVED:
+            changes.returned.append(attendee)
         copy_attendee(attendee, document, now)
         changed.append(attendee)
         present.add(document.id)

@@ -28,14 +28,14 @@ class MeetergoBooking extends HTMLElement {
 	}
 
 	formatDay(day) {
-		return new Date(day).toLocaleDateString(this.closest("[lang]").lang, { weekday: "long", day: "numeric", month: "long", timeZone: "UTC" });
+		return new Date(day).toLocaleDateString(`${this.closest("[lang]").lang}-u-ca-gregory-nu-latn`, { weekday: "long", day: "numeric", month: "long", timeZone: "UTC" });
 	}
 
 	get texts() {
 		return this.$(".mg-calendar").dataset;
 	}
 
-	// For ten seconds; a persistent text stays and is visible.
+	// A persistent text stays and is visible.
 	announce(text, persistent, link) {
 		const status = this.$(".mg-status");
 		clearTimeout(this.statusTimer);
@@ -237,7 +237,7 @@ class MeetergoBooking extends HTMLElement {
 		if (picked) picked.textContent = this.chosenTime ? `${picked.dataset.day}, ${this.chosenTime}` : "";
 	}
 
-	// Keep the choice. False if it is no longer free, and on failure.
+	// False if it is no longer free, and on failure.
 	async refresh() {
 		const time = this.chosenTime, chosen = this.$(".mg-slots :checked"), day = this.$(".mg-day-chosen");
 		const focused = this.$(".mg-slots:focus-within");
