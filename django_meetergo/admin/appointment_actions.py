@@ -219,7 +219,7 @@ class ShowLinks(AdminAction):
     """Shows the attendees' links. Whoever has one may reschedule and cancel, so each use is logged."""
 
     name = permission = "link"
-    label = _("Copy attendee's link")
+    label = _("Show attendee's link")
     needs_confirmation = False
 
     def preview(self, row: Appointment) -> tuple[bool, str]:

@@ -35,7 +35,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 COLUMNS = (
     _("start"), _("end"), _("status"), _("attendance"), _("meeting type"), _("hosts"), _("first name"),
     _("last name"), _("e-mail address"), _("phone number"), _("company"), _("answers"), _("channel"),
-    _("note"), _("meetergo id"),
+    _("note"), _("meetergo ID"),
 )  # fmt: skip
 
 

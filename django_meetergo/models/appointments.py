@@ -208,7 +208,7 @@ class Attendee(Mirrored, Person):
         ATTENDING = "attending", _("attending")
         REMOVED = "removed", _("removed")
 
-    remote_id = ExactCharField(_("meetergo id"), max_length=128, null=True)
+    remote_id = ExactCharField(_("meetergo ID"), max_length=128, null=True)
     appointment = models.ForeignKey(
         Appointment, verbose_name=_("appointment"), on_delete=models.CASCADE, related_name="attendees"
     )

@@ -20,7 +20,7 @@ class WebhookDelivery(Leased):
     connection = ExactCharField(_("connection"), max_length=64, default="default")
     digest = ExactCharField(_("digest"), max_length=64, editable=False)
     event_type = models.CharField(_("event"), max_length=64, blank=True)
-    remote_id = ExactCharField(_("meetergo id"), max_length=128, blank=True, db_index=True)
+    remote_id = ExactCharField(_("meetergo ID"), max_length=128, blank=True, db_index=True)
     state = models.CharField(_("state"), max_length=16, choices=State, default=State.PENDING)
     receive_count = models.PositiveIntegerField(_("times received"), default=1)
     received_at = models.DateTimeField(_("first received"))

@@ -15,7 +15,7 @@ class Mirrored(models.Model):
     """
 
     connection = ExactCharField(_("connection"), max_length=64, default="default")
-    remote_id = ExactCharField(_("meetergo id"), max_length=128)
+    remote_id = ExactCharField(_("meetergo ID"), max_length=128)
     raw = models.JSONField(_("last document"), default=dict, editable=False)
     digest = ExactCharField(_("digest"), max_length=64, blank=True, editable=False)
     synced_at = models.DateTimeField(_("last read"), null=True, editable=False)

@@ -119,6 +119,16 @@ def test_arrows_swap_from_right_to_left(make_person: Any) -> None:
     person.expect_focus(find_day(person, days[9]))
 
 
+def test_a_day_without_times_is_named_by_the_calendar_of_the_page(month: Any) -> None:
+    """In Persian, browsers count other months and write other digits by default."""
+    free, other = list_days(month, "a"), list_days(month, "td")
+    busy = next(day for day in other if day < free[-1])
+    month.page.evaluate("document.querySelectorAll('[lang]').forEach(element => { element.lang = 'fa' })")
+    find_day(month, busy).focus()
+    press(month, "Enter")
+    expect(month.status).to_have_text(re.compile(rf"^No times on \D*{busy.day}\D"))
+
+
 def test_enter_opens_the_times_of_a_free_day_and_announces_an_empty_one(month: Any) -> None:
     free, other = list_days(month, "a"), list_days(month, "td")
     busy = next(day for day in other if day < free[-1])
