@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from django.utils import dateformat, translation
+from django.utils import dateformat, timezone, translation
 from django.utils.translation import gettext, pgettext, pgettext_lazy
 
 from django_meetergo.languages import get_text_language
@@ -191,12 +191,21 @@ def describe_when(
     )
 
 
-def describe_zone(local: datetime, zone: ZoneInfo) -> str:
+def describe_zone(local: datetime, zone: tzinfo) -> str:
     """“Berlin time, GMT+1”, or “GMT−5” for a zone without a place."""
     offset = format_offset(local)
-    if is_offset(zone):
+    if not isinstance(zone, ZoneInfo) or is_offset(zone):
         return offset
     return gettext("%(place)s time, %(offset)s") % {"place": name_place(zone), "offset": offset}
+
+
+def describe_moment(moment: datetime, zone: tzinfo | None = None) -> str:
+    """“Thursday 3 December 2026, 09:30 (Berlin time, GMT+1)”, in the zone or the current one, for mails."""
+    zone = zone or timezone.get_current_timezone()
+    local = moment.astimezone(zone)
+    values = {"day": format_full_day(local.date()), "time": format_time(local)}
+    when = gettext("%(day)s, %(time)s") % values
+    return f"{when} ({describe_zone(local, zone)})"
 
 
 def describe_at_host(local: datetime, local_end: datetime, host_zone: ZoneInfo, host_name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -88,9 +88,9 @@ def name_place(zone: ZoneInfo) -> str:
     return zone.key.rpartition("/")[2].replace("_", " ")
 
 
-def is_offset(zone: tzinfo) -> bool:
+def is_offset(zone: ZoneInfo) -> bool:
     """Return whether the zone is an offset without a place: UTC, or ``Etc/GMT+5`` with its inverted sign."""
-    return not isinstance(zone, ZoneInfo) or zone.key in {"UTC", "GMT"} or zone.key.startswith("Etc/")
+    return zone.key in {"UTC", "GMT"} or zone.key.startswith("Etc/")
 
 
 def format_offset(moment: datetime) -> str:

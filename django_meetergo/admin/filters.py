@@ -7,14 +7,22 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.admin import SimpleListFilter
-from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
+from django.db.models import CharField, Exists, F, OuterRef, Q, QuerySet, Value
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo.admin.display import midnight
 from django_meetergo.conf import list_connection_names
-from django_meetergo.models import Appointment, AppointmentChange, Booking, Host, MeetingType, sees_own_only
+from django_meetergo.models import (
+    Appointment,
+    AppointmentChange,
+    Attendee,
+    Booking,
+    Host,
+    MeetingType,
+    sees_own_only,
+)
 
 #: Upcoming appointments that were last read longer ago need attention.
 MAX_AGE = timedelta(days=1)
@@ -202,13 +210,15 @@ def find_unclear(now: datetime) -> Q:
 
 
 def find_given_up(now: datetime) -> Q:
-    """Return the condition for coming appointments whose last change was given up, and whose visitor left."""
+    """Return the condition for coming appointments as they were when a change of them was given up."""
     refused = AppointmentChange.objects.filter(state=AppointmentChange.State.REFUSED)
-    given_up = refused.filter(outcome__in=["unreachable", "unverified"])
+    given_up = refused.filter(
+        outcome__in=["unreachable", "unverified"], previous_start=F("appointment__start")
+    ).exclude(attendee__status=Attendee.Status.REMOVED)
     done = AppointmentChange.objects.filter(state=AppointmentChange.State.DONE, pk__gt=OuterRef("pk"))
     later = done.filter(appointment=OuterRef("appointment"))
-    changed = given_up.exclude(Exists(later)).values("appointment")
-    return Q(pk__in=changed, start__gte=now, status=Appointment.Status.CONFIRMED, missing_since=None)
+    unchanged = given_up.exclude(Exists(later)).values("appointment")
+    return Q(pk__in=unchanged, start__gte=now, status=Appointment.Status.CONFIRMED, missing_since=None)
 
 
 def find_old(now: datetime) -> Q:

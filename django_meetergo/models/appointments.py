@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_meetergo import links
 from django_meetergo.fields import EncryptedTextField, ExactCharField
-from django_meetergo.formatting import describe_zone, format_full_moment
+from django_meetergo.formatting import describe_moment
 from django_meetergo.models.directory import Host, MeetingType
 from django_meetergo.models.mirrored import Mirrored, ReadByConnection
 from django_meetergo.models.people import Person, index_names
@@ -248,9 +248,7 @@ class Attendee(Mirrored, Person):
 
         For example "Thursday 3 December 2026, 14:00 (New York time, GMT−5)".
         """
-        zone = choose_zone(self.timezone, settings.TIME_ZONE)
-        local = self.appointment.start.astimezone(zone)
-        return f"{format_full_moment(local, zone)} ({describe_zone(local, zone)})"
+        return describe_moment(self.appointment.start, choose_zone(self.timezone, settings.TIME_ZONE))
 
     # Not get_absolute_url(): Django's "view on site" shows that to every user who may open the admin.
     def get_manage_url(self) -> str:

@@ -30,7 +30,7 @@ class Event(Leased):
         APPOINTMENT_HANDED_OVER = "appointment_handed_over", _("handed over")
         APPOINTMENT_CANCELLED = "appointment_cancelled", _("cancelled")
         ATTENDEE_REMOVED = "attendee_removed", _("attendee removed")
-        CHANGE_FAILED = "change_failed", _("change not made")
+        CHANGE_FAILED = "change_failed", _("change given up")
         LINKS_REQUESTED = "links_requested", _("links requested")
         CREDENTIAL_REFUSED = "credential_refused", _("API key refused")
         SERVICE_AWAY = "service_away", _("meetergo out of reach")

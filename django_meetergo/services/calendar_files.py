@@ -29,8 +29,8 @@ def build_calendar(
 ) -> CalendarFile:
     """Return the calendar file of the appointment for this attendee.
 
-    The identifier never changes, whatever the site's address, and the sequence grows with every change: a
-    calendar that has read an earlier file replaces its entry, or marks it as cancelled.
+    The identifier never changes, whatever the site's address, and the sequence grows with every change of
+    time or state: a calendar that has read an earlier file replaces its entry, or marks it as cancelled.
     """
     gone = is_cancelled(attendee)
     method = "CANCEL" if gone else "PUBLISH"

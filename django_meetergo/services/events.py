@@ -140,7 +140,10 @@ def dispatch_event(
     lease = due.claim(event.pk, now=now, tries=F("tries") + 1)
     if lease is None:
         return False
-    event = fetch_event(event)
+    stored = fetch_event(event)
+    if stored is None:
+        return False
+    event = stored
     held = Event.objects.held(lease)
     renewal = LeaseRenewal(held, stopwatch)
     results, names, is_held = dict(event.receivers), [], True
@@ -164,10 +167,10 @@ def dispatch_event(
     return store_results(event, lease, results, names, stopwatch.now())
 
 
-def fetch_event(event: Event) -> Event:
-    """Read an event with what it is about. Others may have changed it while earlier receivers were called."""
+def fetch_event(event: Event) -> Event | None:
+    """Read an event with what it is about; None when that was deleted while receivers were called."""
     about = ("appointment__meeting_type", "attendee__booking", "booking__meeting_type")
-    return Event.objects.select_related(*about).get(pk=event.pk)
+    return find_one(Event.objects.select_related(*about).filter(pk=event.pk))
 
 
 def store_results(
@@ -232,7 +235,9 @@ def list_receivers(
             names[name] = names.get(name, 0) + 1
             call = partial(function, signal=signal, sender=Event, **arguments)
             yield Receiver(name if names[name] == 1 else f"{name}#{names[name]}", call)
-    yield from also(fetch_event(event), now)
+    stored = fetch_event(event)
+    if stored is not None:
+        yield from also(stored, now)
 
 
 def name_function(function: Any) -> str:

@@ -44,8 +44,8 @@ def is_readable(feed: CalendarFeed) -> bool:
 def build_feed(*, feed: CalendarFeed, site: str, now: datetime) -> bytes:
     """Return the feed as an iCalendar file, the same bytes until an appointment or the feed changes.
 
-    Times are in UTC. An appointment keeps its UID; the sequence grows with every change, and a
-    cancelled one stays in the feed with the status CANCELLED, so that every app strikes it out.
+    Times are in UTC. An appointment keeps its UID; the sequence grows with every change of time or state, and
+    a cancelled one stays in the feed with the status CANCELLED, so that every app strikes it out.
     """
     calendar = Calendar()
     calendar.add("prodid", PRODUCT_ID)

@@ -258,11 +258,14 @@ def has_twin(booking: Booking) -> bool:
     """Whether another open booking with the same start and address may have made the same document."""
     twins = Booking.objects.filter(
         connection=booking.connection,
+        meeting_type=booking.meeting_type,
         start=booking.start,
         email_folded=booking.email_folded,
         attendee=None,
         state__in=[State.SENDING, State.UNKNOWN],
     )
+    if not booking.email_folded:
+        twins = twins.filter(phone=booking.phone)
     return twins.exclude(pk=booking.pk).exists()
 
 

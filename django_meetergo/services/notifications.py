@@ -26,7 +26,7 @@ from django.utils.safestring import mark_safe
 
 from django_meetergo import links
 from django_meetergo.conf import get_settings
-from django_meetergo.formatting import describe_zone, format_full_moment, has_link, name_hosts
+from django_meetergo.formatting import describe_moment, has_link, name_hosts
 from django_meetergo.languages import use_text_language
 from django_meetergo.models import (
     Appointment,
@@ -373,9 +373,3 @@ def build_alert_context(event: Event) -> dict[str, object]:
         "when": describe_moment(row.start) if row else "",
         "admin_url": build_link(get_admin_path, row) if row else "",
     }
-
-
-def describe_moment(moment: datetime) -> str:
-    """Return date, time and zone in the active language and time zone."""
-    zone = timezone.get_current_timezone()
-    return f"{format_full_moment(moment, zone)} ({describe_zone(moment.astimezone(zone), zone)})"

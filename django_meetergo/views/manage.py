@@ -26,7 +26,7 @@ from django_meetergo.formatting import (
     name_channel,
     name_hosts,
 )
-from django_meetergo.models import Appointment, AppointmentChange, Attendee, MeetingType
+from django_meetergo.models import AppointmentChange, Attendee, MeetingType
 from django_meetergo.presentation.page_urls import parse_link
 from django_meetergo.services import calendar_files, polling
 from django_meetergo.services.changes.policy import AllowedChanges, find_allowed_changes, is_group
@@ -102,7 +102,7 @@ def show_appointment(
         "screen": attendee.get_state(now, is_changing=change is not None and change.is_open),
         "change": change,
         "move": describe_finished_move(change, attendee, zone, now),
-        "refusal": {"text": notice} if notice else describe_refusal(change, attendee.appointment, now),
+        "refusal": {"text": notice} if notice else describe_refusal(change, attendee, now),
     }
     return render_page(request, "meetergo/manage.html", context, status=status)
 
@@ -252,15 +252,19 @@ def describe_finished_move(
     }
 
 
-def describe_refusal(
-    change: AppointmentChange | None, appointment: Appointment, now: datetime
-) -> dict[str, str]:
-    """Describe a refused change: what failed, and what is still booked. For ``SHOW_RESULT_FOR`` at least."""
+def describe_refusal(change: AppointmentChange | None, attendee: Attendee, now: datetime) -> dict[str, str]:
+    """Describe a refused change: what failed, and what is still booked.
+
+    For ``SHOW_RESULT_FOR``; what the attendee cannot know from elsewhere until the start, unless somebody has
+    changed the appointment since.
+    """
     if change is None or change.state != State.REFUSED:
         return {}
-    is_ahead = appointment.start > now and not appointment.is_cancelled
-    if now - change.created_at > SHOW_RESULT_FOR and not (is_ahead and change.outcome in LATE_OUTCOMES):
-        return {}
+    if now - change.created_at > SHOW_RESULT_FOR:
+        is_late = change.outcome in LATE_OUTCOMES and change.requested_by == Actor.ATTENDEE
+        start = attendee.appointment.start
+        if not is_late or attendee.is_cancelled or start != change.previous_start or start <= now:
+            return {}
     if change.kind == Kind.RESCHEDULE:
         text = gettext("The appointment could not be moved.")
         still_booked = gettext("Your old time is still booked.")

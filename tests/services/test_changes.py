@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 from django.core import mail
 from django.db import transaction
+from django.utils import timezone
 
 from django_meetergo import links
 from django_meetergo.admin.filters import find_given_up
 from django_meetergo.exceptions import ChangeNotAllowed, InvalidRequest
-from django_meetergo.models import Appointment, Event
+from django_meetergo.models import Appointment, AppointmentChange, Event
 from django_meetergo.remote.client import MeetergoClient
 from django_meetergo.services.availability.slots import list_slots
 from django_meetergo.services.booking.book import AttendeeData
@@ -194,6 +195,7 @@ def test_a_change_that_is_given_up_is_said_to_the_attendee_and_to_staff(
 
     change.refresh_from_db()
     assert (change.state, change.outcome) == ("refused", "unreachable")
+    AppointmentChange.objects.update(created_at=timezone.now() - timedelta(hours=2))
     page = client.get(links.get_manage_path(booking.attendee)).content.decode()
     assert "We could not reach the calendar." in page
     assert "Your appointment is still booked." in page
@@ -201,6 +203,12 @@ def test_a_change_that_is_given_up_is_said_to_the_attendee_and_to_staff(
     assert "The request “cancel” for Intro call on " in message.body
     assert "jane" not in message.body.lower()
     assert Appointment.objects.filter(find_given_up(kit.now())).exists()
+
+    # Staff have moved it at meetergo instead.
+    Appointment.objects.update(start=kit.now() + timedelta(days=3))
+    page = client.get(links.get_manage_path(booking.attendee)).content.decode()
+    assert "We could not reach the calendar." not in page
+    assert not Appointment.objects.filter(find_given_up(kit.now())).exists()
 
 
 def test_a_refusal_that_cannot_be_compared_with_a_read_is_not_final(meetergo_sandbox, booked, cancel):

@@ -350,3 +350,14 @@ def test_an_outage_of_days_is_mailed_once(meetergo_sandbox, alerts):
     assert len(alerts) == 1
     fail_for(kit, rounds=2, seconds=7200)
     assert len(alerts) == 2
+
+
+def test_a_receiver_may_delete_what_the_event_is_about(meetergo_sandbox, book, caplog):
+    def delete(booking, **kwargs):
+        booking.delete()
+
+    with connected(delete, signal=signals.booking_pending):
+        book("checkup")
+        meetergo_sandbox.run_due()
+    assert not Booking.objects.exists()
+    assert "later" not in caplog.text

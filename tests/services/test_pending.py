@@ -273,3 +273,17 @@ def test_a_first_choice_stays_open_when_the_second_one_fails(kit, book, is_known
     first.refresh_from_db()
     assert (first.state, first.reason, first.slot_hold_key) == ("pending", "attendee", held)
     assert first.replaced_by is None
+
+
+def test_a_first_choice_that_is_open_again_can_be_replaced_again(kit, book):
+    """Without being named: by the same person in the same browser. Each end is an event."""
+    browser = Visitor(person="browser")
+    first = book("checkup", visitor=browser)
+    starts = kit.list_free_starts("checkup")
+    kit.occupy_slot(starts[3], "checkup")
+    assert book("checkup", start=starts[3], visitor=browser).reason == "slot_taken"
+    third = book("checkup", start=starts[-1], visitor=browser)
+    first.refresh_from_db()
+    assert (first.state, first.reason, third.state) == ("closed", "replaced", "pending")
+    assert first.replaced_by == third
+    assert first.events.filter(kind="booking_closed").count() == 2

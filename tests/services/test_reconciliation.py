@@ -717,3 +717,16 @@ def test_two_open_bookings_of_one_address_do_not_share_an_appointment(kit, book,
     second = book("next-therapist", start=start, attendee=child, visitor=Visitor(person="browser b"))
     first.refresh_from_db()
     assert (first.state, second.state) == ("unknown", "confirmed")
+
+
+def test_bookings_of_one_address_for_two_types_are_told_apart(kit, book):
+    kit.sandbox.configure(hide_answers=True)
+    start = find_shared_start(kit, "intro-call", "consultation")
+    bookings = []
+    for slug in ("intro-call", "consultation"):
+        kit.fail_next(kind="drop_after")
+        bookings.append(book(slug, start=start))
+    run_due_after(kit)
+    for booking in bookings:
+        booking.refresh_from_db()
+    assert [booking.state for booking in bookings] == ["confirmed", "confirmed"]

@@ -14,7 +14,9 @@ from django_meetergo.models import (
     Booking,
     Event,
 )
+from django_meetergo.sandbox import changes
 from django_meetergo.services.changes.requests import cancel_appointment
+from tests.services.conftest import sync
 from tests.services.lost_answers import run_due_after
 
 pytestmark = pytest.mark.django_db
@@ -225,3 +227,17 @@ def test_a_host_who_removes_one_of_two_leaves_the_other(kit, book):
     assert [one.id for one in kit.appointments()] == [second.id]
     booking.refresh_from_db()
     assert booking.attendee.appointment.remote_id == second.id
+
+
+def test_an_attendee_who_cancels_keeps_neither_of_two(kit, book):
+    """Their cancel at meetergo is read together with what the booking keeps."""
+    booking = book()
+    kit.run_due()
+    [remote] = kit.appointments()
+    copy_at_service(kit, remote)
+    changes.cancel(kit.sandbox.state, remote, source="attendee", by="attendee")
+    sync(kit)
+    run_due_after(kit, 3, 3, 60, 60)
+    assert kit.appointments() == []
+    booking.refresh_from_db()
+    assert booking.attendee.appointment.remote_id == remote.id

@@ -253,9 +253,10 @@ class Rivals:
     other: Booking | None
     holder_id: int | None
 
-    @property
-    def are_known(self) -> bool:
-        return bool(self.first or self.other or self.holder_id)
+    def stand_beside(self, replaced: Booking | None) -> bool:
+        """Whether any is open that the new booking does not replace."""
+        own = {None, replaced and replaced.pk}
+        return self.first is not None or bool({self.other and self.other.pk, self.holder_id} - own)
 
 
 def find_rivals(booking: Booking) -> Rivals:
@@ -318,7 +319,7 @@ def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = 
         except IntegrityError:
             rivals = find_rivals(booking)
             # One that has ended meanwhile is no rival any more.
-            if rivals.are_known or is_last:
+            if is_last or rivals.stand_beside(replaces):
                 return resolve_conflict(booking, rivals, now, replaces)
     renew_holds_stamp(stored.connection)
     return stored
@@ -361,7 +362,7 @@ def store_without_slot(booking: Booking, now: datetime) -> Booking:
             if booking.is_open:
                 record_booking_event(booking, Event.Kind.BOOKING_RECEIVED, now=now)
             else:
-                record_closing(booking, attempts=0, now=now)
+                record_closing(booking, now)
     except IntegrityError:
         # The same submission, or another one of the same person, was stored meanwhile. Else it is an error.
         rivals = find_rivals(booking)

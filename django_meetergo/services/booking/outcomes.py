@@ -161,11 +161,11 @@ def mark_pending(booking: Booking, document: BookingProvisional | ProvisionalDoc
     record_booking_event(booking, Event.Kind.BOOKING_PENDING, now=now)
 
 
-def reclaim_open_key(booking: Booking) -> bool:
+def reclaim_open_key(booking: Booking, key: str | None = None) -> bool:
     """Make a closed booking the open one of its attendee again. Returns False when there is a newer one."""
     if has_newer_booking(booking):
         return False
-    booking.open_booking_key = booking.hash_open_booking_key(
+    booking.open_booking_key = key or booking.hash_open_booking_key(
         f"user {booking.user_id}" if booking.user_id else ""
     )
     if not claim_key(booking, open_booking_key=booking.open_booking_key):
@@ -211,19 +211,24 @@ def release_keys(booking: Booking) -> None:
 
 def close_booking(booking: Booking, reason: str, *, now: datetime, message: str = "") -> Booking:
     """Close a booking without an appointment. The caller holds a transaction with the row locked."""
+    open_booking_key = booking.open_booking_key
     mark_closed(booking, reason, now=now, message=message)
     booking.save()
-    record_closing(booking, booking.attempts.count(), now)
+    record_closing(booking, now)
     if reason in WITHOUT_RESULT:
-        reopen_replaced(booking, now)
+        reopen_replaced(booking, open_booking_key, now)
     return booking
 
 
-def reopen_replaced(booking: Booking, now: datetime) -> None:
-    """Make the pending booking that a failed one replaced the open one again: meetergo has kept it."""
+def reopen_replaced(booking: Booking, open_booking_key: str | None, now: datetime) -> None:
+    """Make the pending booking that a failed one replaced the open one again: meetergo has kept it.
+
+    ``open_booking_key`` is what the failed one held. It is the same for the same person.
+    """
     replaced = Booking.objects.select_for_update().filter(replaced_by=booking, state=State.CLOSED)
     for row in replaced.filter(reason=Reason.REPLACED, start__gt=now):
-        if not reclaim_open_key(row):
+        is_same = (row.email_folded, row.phone) == (booking.email_folded, booking.phone)
+        if not reclaim_open_key(row, open_booking_key if is_same else None):
             continue
         key = row.hash_slot_hold_key()
         row.slot_hold_key = key if key and claim_key(row, slot_hold_key=key) else None
@@ -240,12 +245,9 @@ def mark_closed(booking: Booking, reason: str, *, now: datetime, message: str = 
     booking.closed_at, booking.next_at = now, None
 
 
-def record_closing(booking: Booking, attempts: int, now: datetime) -> None:
-    """Store the event of a closed booking, after so many attempts.
-
-    A booking that was closed as not booked may be pending later, and closed again for another reason.
-    """
-    step = f"{attempts}:{booking.reason}"
+def record_closing(booking: Booking, now: datetime) -> None:
+    """Store the event of a closed booking. One that was found or reopened may be closed again."""
+    step = f"{now.isoformat()}:{booking.reason}"
     record_booking_event(booking, Event.Kind.BOOKING_CLOSED, now=now, step=step)
 
 

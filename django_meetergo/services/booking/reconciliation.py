@@ -179,6 +179,7 @@ def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -
         return booking
     appointment = booking.attendee.appointment
     document = parse_stored(appointment) if booking.attendee.remote_id else None
+    is_fetched = document is None
     if document is None:
         try:
             document = client.get_appointment(appointment.remote_id)
@@ -191,6 +192,7 @@ def reread_booking(*, booking: Booking, client: MeetergoClient, now: datetime) -
 
     def store() -> Booking:
         record_document(booking, read, now)
+        learn_reference_echo(booking, read, is_fetched=is_fetched)
         is_held = Booking.objects.finish(held, next_at=None, tries=0, polls=0)
         stored = Booking.objects.select_for_update().get(pk=booking.pk)
         is_identified = bool(stored.attendee and stored.attendee.remote_id)
@@ -206,7 +208,6 @@ def record_document(booking: Booking, document: AppointmentDocument, now: dateti
     """Store a confirmed booking's appointment and identify its attendee."""
     appointment = record_appointment(connection=booking.connection, document=document, now=now)
     record_remote_ids(appointment=appointment, document=document)
-    learn_reference_echo(booking, document)
 
 
 def postpone_reread(booking: Booking, lease: Lease, error: RemoteError, now: datetime) -> Booking:
@@ -220,21 +221,27 @@ def postpone_reread(booking: Booking, lease: Lease, error: RemoteError, now: dat
         "Appointment of booking %s could not be read (%s); %s.",
         booking.reference,
         type(error).__name__,
-        "it is read again later" if plan else "the next sync reads it",
+        "it is read again later" if plan else "it is not read again",
     )
     if plan is None and is_unidentified:
         with write_transaction():
             stored = Booking.objects.lock_held(lease)
-            return leave_to_staff(stored, now) if stored is not None else booking
+            if stored is not None and stored.attendee is not None and not stored.attendee.remote_id:
+                return leave_to_staff(stored, now)
     Booking.objects.finish(lease, **(plan or BOOKING_REREAD.then))
     return booking
 
 
-def learn_reference_echo(booking: Booking, document: AppointmentDocument) -> None:
-    """Record whether the connection returns our references, as one of our own appointments shows."""
+def learn_reference_echo(booking: Booking, document: AppointmentDocument, *, is_fetched: bool) -> None:
+    """Record whether the connection returns our references, as one of our own appointments shows.
+
+    A document that was not fetched by itself may come from a list, which may leave them out.
+    """
     Connection.objects.get_or_create(connection=booking.connection)
     rows = Connection.objects.filter(connection=booking.connection)
     if booking.reference in list_references(document):
         rows.update(echoes_references=True)
-    else:
+    elif is_fetched:
         rows.update(echoes_references=False)
+    else:
+        rows.filter(echoes_references=None).update(echoes_references=False)

@@ -282,7 +282,7 @@ def give_up(
     message = str(error or change.message)
     with write_transaction():
         ended = finish_change(change, lease, now=now, message=message, **policy.then)
-        if ended.state == State.REFUSED:
+        if ended.outcome == policy.then["outcome"]:
             record_change_event(ended, Event.Kind.CHANGE_FAILED, now=now)
     return ended
 

@@ -39,7 +39,10 @@ def confirm_surplus(change: AppointmentChange, client: MeetergoClient, now: date
     booking = find_booking_of(document, attendee.remote_id or "") if attendee else None
     if booking is None or booking.attendee is None or booking.attendee == attendee:
         return False
-    if is_given_up(booking.attendee) or is_kept(booking, booking.attendee.appointment, client, now):
+    if is_kept(booking, booking.attendee.appointment, client, now):
+        return True
+    booking.attendee.refresh_from_db()
+    if is_given_up(booking.attendee):
         return True
     logger.warning("Booking %s keeps appointment %s: it has no other.", booking.reference, surplus.remote_id)
     run_with_retries(lambda: move_attendee(booking, change))
@@ -51,9 +54,12 @@ def is_given_up(attendee: Attendee) -> bool:
 
     A host who removes one of the two at meetergo means the attendee to keep the other one.
     """
+    appointment = attendee.appointment
     concerned = Q(attendee=attendee) | Q(attendee=None)
-    cancels = attendee.appointment.changes.filter(concerned, kind=Kind.CANCEL).exclude(state=State.REFUSED)
-    return attendee.appointment.cancelled_by == "attendee" or cancels.exists()
+    cancels = appointment.changes.filter(concerned, kind=Kind.CANCEL).exclude(state=State.REFUSED)
+    # Who has removed a member of a group is not known.
+    is_removed = attendee.status == Attendee.Status.REMOVED
+    return is_removed or appointment.cancelled_by == "attendee" or cancels.exists()
 
 
 def is_kept(booking: Booking, appointment: Appointment, client: MeetergoClient, now: datetime) -> bool:
