@@ -140,7 +140,7 @@ def choose_zone(person: Any) -> None:
     person.page.get_by_role("link", name="Change time zone").click()
     person.page.get_by_label("Time zone").select_option("Asia/Kolkata")
     person.press(CHANGE_ZONE)
-    expect(person.status).to_have_text("Times are now shown in Kolkata time.")
+    expect(person.status).to_have_text("Times are now shown in Kolkata time (GMT+5:30).")
     expect(person.page.locator(".mg-zone p")).to_contain_text("Kolkata time")
     assert person.page.locator("[name=start]").first.get_attribute("value").endswith("+05:30")
 
