@@ -107,7 +107,7 @@ def format_abbreviated_day(day: date) -> str:
 def format_abbreviated_moment(moment: datetime, zone: tzinfo) -> str:
     """“Thu 3 Dec 2026, 09:30”, in the time zone. For tables."""
     local = moment.astimezone(zone)
-    return f"{format_pattern(local.date(), 'abbreviated full day')}, {format_clear_time(local)}"
+    return f"{format_pattern(local.date(), 'abbreviated full day')}, {format_unambiguous_time(local)}"
 
 
 def format_month(day: date) -> str:
@@ -128,7 +128,7 @@ def format_short_month(day: date) -> str:
     return format_pattern(day, "short month")
 
 
-def format_clear_time(local: datetime) -> str:
+def format_unambiguous_time(local: datetime) -> str:
     """“02:30”, or “02:30 (GMT+2)” for a local time that occurs twice because clocks are set back."""
     time = format_time(local)
     if local.utcoffset() == local.replace(fold=1 - local.fold).utcoffset():
@@ -146,15 +146,17 @@ def format_span(start: datetime, end: datetime) -> str:
 def format_moment(moment: datetime, zone: tzinfo) -> str:
     """“Thursday 3 December, 09:30”, in the time zone."""
     local = moment.astimezone(zone)
-    values = {"day": format_day(local.date()), "time": format_clear_time(local)}
-    return gettext("%(day)s, %(time)s") % values
+    return join_day_and_time(format_day(local.date()), format_unambiguous_time(local))
 
 
 def format_full_moment(moment: datetime, zone: tzinfo) -> str:
     """“Thursday 3 December 2026, 09:30”, in the time zone."""
     local = moment.astimezone(zone)
-    values = {"day": format_full_day(local.date()), "time": format_clear_time(local)}
-    return gettext("%(day)s, %(time)s") % values
+    return join_day_and_time(format_full_day(local.date()), format_unambiguous_time(local))
+
+
+def join_day_and_time(day: str, time: str) -> str:
+    return gettext("%(day)s, %(time)s") % {"day": day, "time": time}
 
 
 def format_pair(label: object, text: object) -> str:
@@ -203,8 +205,7 @@ def describe_moment(moment: datetime, zone: tzinfo | None = None) -> str:
     """“Thursday 3 December 2026, 09:30 (Berlin time, GMT+1)”, in the zone or the current one, for mails."""
     zone = zone or timezone.get_current_timezone()
     local = moment.astimezone(zone)
-    values = {"day": format_full_day(local.date()), "time": format_time(local)}
-    when = gettext("%(day)s, %(time)s") % values
+    when = join_day_and_time(format_full_day(local.date()), format_time(local))
     return f"{when} ({describe_zone(local, zone)})"
 
 

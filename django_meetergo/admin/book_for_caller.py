@@ -28,7 +28,7 @@ from django_meetergo.exceptions import (
     MeetergoError,
     StartNotOffered,
 )
-from django_meetergo.formatting import format_clear_time
+from django_meetergo.formatting import format_unambiguous_time
 from django_meetergo.models import Appointment, Booking, MeetingType
 from django_meetergo.presentation.context import build_slot_reader
 from django_meetergo.presentation.form_token import find_key, make_token
@@ -309,7 +309,7 @@ def build_here(request: HttpRequest, meeting_type: MeetingType, length: int) -> 
 
 
 def label_slot(slot: Slot, zone: tzinfo) -> str:
-    label = format_clear_time(slot.start.astimezone(zone))
+    label = format_unambiguous_time(slot.start.astimezone(zone))
     if slot.seats_left is None:
         return label
     return gettext("%(time)s (%(seats)d free)") % {"time": label, "seats": slot.seats_left}

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext
 
-from django_meetergo.formatting import format_clear_time, format_moment, format_time
+from django_meetergo.formatting import format_moment, format_time, format_unambiguous_time
 from django_meetergo.presentation.page_urls import Link, PageUrl
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def build_slot(free: Slot, zone: ZoneInfo, *, duration: int, chosen: str, with_d
     value = local.isoformat()
     return SlotChoice(
         value=value,
-        label=format_moment(free.start, zone) if with_day else format_clear_time(free.start.astimezone(zone)),
+        label=format_moment(free.start, zone) if with_day else format_unambiguous_time(local),
         spoken=gettext("to %(end)s") % {"end": end},
         seats_left=free.seats_left,
         is_chosen=value == chosen,

@@ -235,9 +235,10 @@ def list_receivers(
             names[name] = names.get(name, 0) + 1
             call = partial(function, signal=signal, sender=Event, **arguments)
             yield Receiver(name if names[name] == 1 else f"{name}#{names[name]}", call)
-    stored = fetch_event(event)
-    if stored is not None:
-        yield from also(stored, now)
+    # Receivers may have taken long, or have changed what the event is about.
+    current = fetch_event(event) if names else event
+    if current is not None:
+        yield from also(current, now)
 
 
 def name_function(function: Any) -> str:

@@ -85,7 +85,7 @@ def match_documents(booking: Booking, documents: Iterable[Document]) -> Matches:
         return Matches(exact=exact)
     verdicts = [(one, judge(booking, one)) for one in documents]
     if echoes_references(booking.connection):
-        # Something alike without any reference: meetergo may have stopped to return them.
+        # Something alike without any reference: meetergo may have stopped returning them.
         return Matches(doubtful=tuple(one for one, verdict in verdicts if verdict is not Verdict.OTHER))
     return Matches(
         alike=tuple(one for one, verdict in verdicts if verdict is Verdict.ALIKE),
@@ -464,11 +464,16 @@ def find_booking_of(document: AppointmentDocument, attendee_id: str) -> Booking 
     return find_one(rows.filter(reference__in=references))
 
 
+def list_cancels(attendee: Attendee) -> QuerySet[AppointmentChange]:
+    """Return the cancels of an attendee's seat that this site has stored and that were not refused."""
+    cancels = attendee.appointment.changes.filter(kind=AppointmentChange.Kind.CANCEL)
+    concerned = cancels.filter(Q(attendee=attendee) | Q(attendee=None))
+    return concerned.exclude(state=AppointmentChange.State.REFUSED)
+
+
 def was_cancelled_here(attendee: Attendee) -> bool:
     """Whether this site has sent a cancel of an attendee's seat that was not refused."""
-    state, kind = AppointmentChange.State, AppointmentChange.Kind
-    cancels = attendee.appointment.changes.filter(Q(attendee=attendee) | Q(attendee=None), kind=kind.CANCEL)
-    return cancels.exclude(state__in=[state.RECEIVED, state.REFUSED]).exists()
+    return list_cancels(attendee).exclude(state=AppointmentChange.State.RECEIVED).exists()
 
 
 def list_own_seats(booking: Booking, document: AppointmentDocument) -> list[str]:

@@ -27,7 +27,7 @@ from django_meetergo.exceptions import (
     StartNotOffered,
     TooManyBookings,
 )
-from django_meetergo.formatting import format_clear_time
+from django_meetergo.formatting import format_unambiguous_time
 from django_meetergo.lookups import find_one
 from django_meetergo.models import Booking, MeetingType
 from django_meetergo.presentation.context import describe_type
@@ -219,7 +219,7 @@ def show_empty_form(request: HttpRequest, chosen: ChosenTime) -> HttpResponse:
     if not is_own and not is_free(chosen.meeting_type, chosen.start, chosen.duration, clock.now()):
         zone = find_zone(request)
         error = gettext("%(time)s is no longer free. Please choose another time.") % {
-            "time": format_clear_time(chosen.start.astimezone(zone))
+            "time": format_unambiguous_time(chosen.start.astimezone(zone))
         }
         return show_times(request, chosen.meeting_type, chosen.duration, error=error, status=409)
     initial = {**get_account_details(request), **read_details_cookie(request), "token": make_token()}
@@ -253,7 +253,7 @@ def describe_form(request: HttpRequest, chosen: ChosenTime, form: BookingForm) -
         "start": start,
         "duration": chosen.duration,
         "when": describe_time(chosen.start, end, zone, hosts),
-        "time": format_clear_time(chosen.start.astimezone(zone)),
+        "time": format_unambiguous_time(chosen.start.astimezone(zone)),
         "place": next(iter(meeting_type.locations), "") if len(meeting_type.locations) == 1 else "",
         "action": PageUrl(
             reverse("meetergo:details", args=[meeting_type.slug]), {"tz": carried["tz"], "subject": subject}

@@ -11,7 +11,13 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from django_meetergo import links
-from django_meetergo.formatting import NEEDS_PHONE, format_clear_time, format_moment, name_channel, name_hosts
+from django_meetergo.formatting import (
+    NEEDS_PHONE,
+    format_moment,
+    format_unambiguous_time,
+    name_channel,
+    name_hosts,
+)
 from django_meetergo.models import Appointment, Booking
 from django_meetergo.presentation.page_urls import PageUrl, parse_link
 from django_meetergo.views.common import describe_calendar_links, describe_time
@@ -133,7 +139,8 @@ def describe_outcome(booking: Booking, zone: ZoneInfo, now: datetime) -> dict[st
     start, end = (appointment.start, appointment.end) if appointment else (booking.start, booking.end)
     hosts = appointment.list_hosts() if appointment else list(booking.meeting_type.hosts.all())
     screen = get_screen(booking, now)
-    when, requested = describe_time(start, end, zone, hosts), booking.start.astimezone(zone)
+    when = describe_time(start, end, zone, hosts)
+    requested = format_unambiguous_time(booking.start.astimezone(zone))
     host, original_start = name_hosts(hosts), booking.original_start
     duration = round((end - start).total_seconds() / 60)
     return {
@@ -143,7 +150,7 @@ def describe_outcome(booking: Booking, zone: ZoneInfo, now: datetime) -> dict[st
         "screen": screen,
         "poll": POLL_FOR_LINK if screen.name == "confirmed" and lacks_place(appointment) else screen.poll,
         "include": f"meetergo/includes/outcome/{screen.name}.html",
-        "heading": screen.get_heading(host=host, day=when.day, time=format_clear_time(requested)),
+        "heading": screen.get_heading(host=host, day=when.day, time=requested),
         "when": when,
         "original_time": format_moment(original_start, zone) if original_start else "",
         "duration": duration,

@@ -9,7 +9,7 @@ from django.utils import timezone as clock
 from django.utils.translation import gettext
 
 from django_meetergo import links
-from django_meetergo.formatting import format_clear_time, format_moment
+from django_meetergo.formatting import format_moment, format_unambiguous_time
 from django_meetergo.models import Attendee, MeetingType
 from django_meetergo.presentation.context import build_slot_reader
 from django_meetergo.presentation.month import first_of_month
@@ -73,7 +73,7 @@ def validate_start(
     if start == attendee.appointment.start:
         return gettext("This is your current time. Please choose another one."), 409
     if not is_free(meeting_type, start, attendee.appointment.minutes, now, moving=attendee.appointment):
-        time = {"time": format_clear_time(start.astimezone(zone))}
+        time = {"time": format_unambiguous_time(start.astimezone(zone))}
         return gettext("%(time)s is no longer free. Please choose another time.") % time, 409
     return None
 

@@ -690,7 +690,7 @@ def test_nothing_is_called_not_booked_once_references_stop_coming_back(kit, book
     assert (booking.state, booking.reason) == ("unknown", "needs_staff")
 
 
-def test_a_connection_that_stops_to_return_references_is_noticed(kit, book, jane):
+def test_a_connection_that_stops_returning_references_is_noticed(kit, book, jane):
     book()
     kit.run_due()
     assert Connection.objects.get().echoes_references

@@ -253,8 +253,8 @@ class Rivals:
     other: Booking | None
     holder_id: int | None
 
-    def stand_beside(self, replaced: Booking | None) -> bool:
-        """Whether any is open that the new booking does not replace."""
+    def has_other_than(self, replaced: Booking | None) -> bool:
+        """Whether any is known that the new booking does not replace."""
         own = {None, replaced and replaced.pk}
         return self.first is not None or bool({self.other and self.other.pk, self.holder_id} - own)
 
@@ -319,7 +319,7 @@ def reserve_slot(booking: Booking, now: datetime, *, replaces: Booking | None = 
         except IntegrityError:
             rivals = find_rivals(booking)
             # One that has ended meanwhile is no rival any more.
-            if is_last or rivals.stand_beside(replaces):
+            if is_last or rivals.has_other_than(replaces):
                 return resolve_conflict(booking, rivals, now, replaces)
     renew_holds_stamp(stored.connection)
     return stored

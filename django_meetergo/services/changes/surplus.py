@@ -9,12 +9,10 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from django.db.models import Q
-
 from django_meetergo.exceptions import NotFound
 from django_meetergo.models import Appointment, AppointmentChange, Attendee, Booking
 from django_meetergo.remote.client import MeetergoClient
-from django_meetergo.services.matching import find_booking_of, list_own_seats
+from django_meetergo.services.matching import find_booking_of, list_cancels, list_own_seats
 from django_meetergo.services.mirror.appointments import record_appointment, record_missing
 from django_meetergo.services.mirror.attendees import replace_duplicate
 from django_meetergo.transactions import run_with_retries
@@ -54,12 +52,10 @@ def is_given_up(attendee: Attendee) -> bool:
 
     A host who removes one of the two at meetergo means the attendee to keep the other one.
     """
-    appointment = attendee.appointment
-    concerned = Q(attendee=attendee) | Q(attendee=None)
-    cancels = appointment.changes.filter(concerned, kind=Kind.CANCEL).exclude(state=State.REFUSED)
     # Who has removed a member of a group is not known.
     is_removed = attendee.status == Attendee.Status.REMOVED
-    return is_removed or appointment.cancelled_by == "attendee" or cancels.exists()
+    is_cancelled_by_them = attendee.appointment.cancelled_by == "attendee"
+    return is_removed or is_cancelled_by_them or list_cancels(attendee).exists()
 
 
 def is_kept(booking: Booking, appointment: Appointment, client: MeetergoClient, now: datetime) -> bool:
